@@ -1,0 +1,146 @@
+"""Every error Driftline raises on purpose.
+
+Errors carry fields, not only text, so that a program can react to them; the
+message names what mends the fault.
+
+    DriftlineError
+      ConfigError            key, source, got, expected
+      DataError              the record's fault: dead-lettered, never retried
+        DecodeError
+        SchemaError
+        EventTimeError
+      InvalidReference       a frame that cannot become a reference
+      StatisticError
+        TooFewRows           n, needed
+        GridMismatch         left, right
+      StorageError
+        StorageUnavailable   retryable
+        Fenced               stream, partition
+        SchemaVersionError   found, expected
+        Conflict             what exists already
+      StreamError
+        BrokerUnavailable    retryable
+        OffsetOutOfRange     topic, partition, wanted, low, high
+      ApiError               status, title, detail
+        ServerUnavailable    retryable
+"""
+
+from __future__ import annotations
+
+
+class DriftlineError(Exception):
+    """The root of every error raised on purpose."""
+
+
+class ConfigError(DriftlineError):
+    """A setting that cannot be used."""
+
+    def __init__(self, key: str, source: str, got: object, expected: str) -> None:
+        self.key, self.source, self.got, self.expected = key, source, got, expected
+        super().__init__(f"{key} ({source}): got {got!r}, expected {expected}")
+
+
+class DataError(DriftlineError):
+    """A record's own fault: it is dead-lettered under `reason` and never retried."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+class DecodeError(DataError):
+    """Bytes that are not an event."""
+
+
+class SchemaError(DataError):
+    """An event that lacks what every event must have."""
+
+
+class EventTimeError(DataError):
+    """A time that is absent, has no offset, or cannot be right."""
+
+
+class InvalidReference(DriftlineError):
+    """A frame or a document that cannot become a reference."""
+
+
+class StatisticError(DriftlineError):
+    """A statistic that cannot be computed from what was given."""
+
+
+class TooFewRows(StatisticError):
+    """Fewer rows than the statistic needs."""
+
+    def __init__(self, n: int, needed: int) -> None:
+        self.n, self.needed = n, needed
+        super().__init__(f"{n} rows, {needed} are needed")
+
+
+class GridMismatch(StatisticError):
+    """Counts of two different grids were put together."""
+
+    def __init__(self, left: str, right: str) -> None:
+        self.left, self.right = left, right
+        super().__init__(
+            f"counts of grid {left[:12]} cannot be put together with counts of grid {right[:12]}"
+        )
+
+
+class StorageError(DriftlineError):
+    """The database could not do what was asked."""
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot be reached now; trying again later may work."""
+
+
+class Fenced(StorageError):
+    """Another owner has claimed this partition: what this one holds must be dropped."""
+
+    def __init__(self, stream_id: int, partition: int) -> None:
+        self.stream_id, self.partition = stream_id, partition
+        super().__init__(f"stream {stream_id} partition {partition} has another owner now")
+
+
+class SchemaVersionError(StorageError):
+    """The database was made for another release."""
+
+    def __init__(self, found: str | None, expected: str) -> None:
+        self.found, self.expected = found, expected
+        super().__init__(
+            f"the database is at schema {found or 'none'}, this release needs {expected}: "
+            "run `driftline db upgrade`"
+        )
+
+
+class Conflict(StorageError):
+    """Something else is registered under this name already."""
+
+
+class StreamError(DriftlineError):
+    """The broker could not do what was asked."""
+
+
+class BrokerUnavailable(StreamError):
+    """The broker cannot be reached now; trying again later may work."""
+
+
+class OffsetOutOfRange(StreamError):
+    """The position to read from is not in the log (any more)."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, low: int, high: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.wanted, self.low, self.high = wanted, low, high
+        super().__init__(f"{topic} {partition}: offset {wanted} is outside [{low}, {high}]")
+
+
+class ApiError(DriftlineError):
+    """The server answered that it will not do this."""
+
+    def __init__(self, status: int, title: str, detail: str = "") -> None:
+        self.status, self.title, self.detail = status, title, detail
+        super().__init__(f"{title}: {detail}" if detail else title)
+
+
+class ServerUnavailable(ApiError):
+    """The server cannot be reached or is not ready; trying again later may work."""

@@ -1,0 +1,391 @@
+"""The tables, in one place (SQLAlchemy Core); `migrations/` brings a database here.
+
+Instants are epoch milliseconds in UTC (`_ms`). No table that a consumer
+writes has a foreign key: a deleted model must not stop a partition and the
+models beside it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives only INTEGER PRIMARY KEY its row id.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+# One row (id = 1). `revision` grows with every change that can change what is
+# counted; `data_version` with every evaluation, so that pages know when to ask again.
+registry = Table(
+    "registry",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+)
+
+data_version = Table(
+    "data_version",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("timezone", String(64), nullable=False),
+    Column("owner", String(200)),
+    Column("description", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("archived_ms", BigInteger),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", BigInteger, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("replaces", String(200)),
+    UniqueConstraint("model_id", "name"),
+)
+
+# `body` is the reference document, compressed; immutable, keyed by its digest.
+reference = Table(
+    "reference",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("gridset", String(64), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("first_ms", BigInteger),
+    Column("last_ms", BigInteger),
+    Column("warnings", Text, nullable=False),  # JSON list of sentences
+    Column("body", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+binding = Table(
+    "binding",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("version_id", BigInteger, nullable=False, index=True),
+    Column("reference_digest", String(64), nullable=False),
+    Column("effective_from_ms", BigInteger, nullable=False),
+    Column("registry_revision", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("version_id", "effective_from_ms"),
+)
+
+monitor = Table(
+    "monitor",
+    metadata,
+    Column("model_id", BigInteger, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("spec", Text, nullable=False),  # JSON of monitor.detect.spec.MonitorSpec
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+# What a length learnt of its natural wobble, once and for good (source: reference | live).
+calibration = Table(
+    "calibration",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("reference_digest", String(64), primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("source", String(16), nullable=False),
+    Column("windows", Text, nullable=False),  # JSON list of window starts it came from
+    Column("body", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+# A stream is one life of a topic: made again, it is a new stream.
+stream = Table(
+    "stream",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("cluster_id", String(200), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("topic_id", String(64), nullable=False),
+    Column("start_policy", String(16), nullable=False),  # earliest | latest, resolved once
+    Column("group_id", String(249), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    UniqueConstraint("cluster_id", "topic_id"),
+)
+
+stream_position = Table(
+    "stream_position",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("start_offset", BigInteger, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("claim_epoch", BigInteger, nullable=False),
+    Column("owner", String(200)),
+    Column("group_id", String(249), nullable=False),
+    # The watermark's raw material; null until the first event.
+    Column("max_event_time_ms", BigInteger),
+    # A jump of over a day waits until 100 records agree (JSON, see consumers.admit).
+    Column("pending_advance", Text),
+    Column("registry_revision", BigInteger, nullable=False),
+    # read_uncommitted end offset, and when it was fetched (wall clock).
+    Column("end_offset", BigInteger),
+    Column("fetched_ms", BigInteger),
+    # For how long position == end has held, by the owner's monotonic clock; 0 = not caught up.
+    Column("caught_up_for_ms", BigInteger, nullable=False, server_default="0"),
+    # Kafka timestamp of the last record counted, and of the last one read.
+    Column("last_counted_kafka_ms", BigInteger),
+    Column("checkpointed_ms", BigInteger),
+    Column("checkpoints", BigInteger, nullable=False, server_default="0"),
+    Column("fenced", BigInteger, nullable=False, server_default="0"),
+)
+
+# From `switch_offset` on, this partition admitted records with this registry revision.
+registry_switch = Table(
+    "registry_switch",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("registry_revision", BigInteger, primary_key=True),
+    Column("switch_offset", BigInteger, nullable=False),
+)
+
+pane = Table(
+    "pane",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("gridset", String(64), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("rev", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# The unseen values kept for display, never for a decision.
+unseen_value = Table(
+    "unseen_value",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("gridset", String(64), primary_key=True),
+    Column("feature", String(200), primary_key=True),
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("value", String(200), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger, nullable=False),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("line", Integer, primary_key=True),  # of an NDJSON record; 0 otherwise
+    Column("reason", String(64), nullable=False, index=True),
+    Column("detail", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("payload", LargeBinary),  # its beginning, capped; null when keep_payload is off
+    Column("payload_sha256", String(64), nullable=False),
+    Column("kafka_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+data_gap = Table(
+    "data_gap",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("stream_id", BigInteger, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),  # retention | truncation | recreated
+    Column("from_offset", BigInteger, nullable=False),
+    Column("to_offset", BigInteger, nullable=False),
+    # Event time the gap may have taken records from: its windows are incomplete.
+    Column("from_ms", BigInteger),
+    Column("to_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("stream_id", "partition", "kind", "from_offset", "to_offset"),
+)
+
+# Records of a version that were read before it had a reference.
+deficit = Table(
+    "deficit",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("version", String(200), primary_key=True),
+    Column("from_offset", BigInteger, nullable=False),
+    Column("to_offset", BigInteger, nullable=False),  # exclusive
+    Column("records", BigInteger, nullable=False),
+    Column("first_ms", BigInteger),
+    Column("last_ms", BigInteger),
+)
+
+# What became of every event, by partition (a shared row would deadlock). `outcome`:
+# prediction | label | unmonitored | late | unknown_feature | dead:<reason>.
+counter = Table(
+    "counter",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("version", String(200), primary_key=True),
+    Column("outcome", String(80), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# The evaluator's place, moved by compare-and-swap; its lease only saves work.
+evaluator_cursor = Table(
+    "evaluator_cursor",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("watermark_ms", BigInteger),
+    Column("owner", String(200)),
+    Column("lease_until_ms", BigInteger),
+)
+
+window = Table(
+    "window",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("rev_sum", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("closed_by", String(16), nullable=False),  # watermark | idle | hold
+    Column("incomplete", Text),  # JSON list of causes; null = complete
+    Column("reference_digest", String(64), nullable=False),
+    Column("monitor_revision", Integer, nullable=False),
+    Column("fold", Text, nullable=False),  # JSON: the verdicts' state after this window
+    Column("judged_ms", BigInteger, nullable=False),
+    Index("ix_window_version_length_end", "version_id", "length", "end_ms"),
+)
+
+# One feature of one window. A null number was not computable or not judged there.
+finding = Table(
+    "finding",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("feature", String(200), primary_key=True),
+    Column("rows", BigInteger, nullable=False),  # rows of the window
+    Column("n", BigInteger, nullable=False),  # values in bins
+    Column("psi", Float),
+    Column("psi_limit", Float),  # warning
+    Column("psi_critical", Float),
+    Column("psi_lower", Float),  # 99.9 % sure that the true PSI is above this
+    Column("ks_low", Float),
+    Column("ks_high", Float),
+    # A rate: its value, the 99.9 % bound of its excess over the reference (signed: below
+    # zero where it fell), and the tolerance that excess is held against.
+    Column("missing", Float),
+    Column("missing_excess", Float),
+    Column("missing_limit", Float),
+    Column("type_error", Float),
+    Column("type_error_excess", Float),
+    Column("type_error_limit", Float),
+    Column("unseen", Float),
+    Column("unseen_excess", Float),
+    Column("unseen_limit", Float),
+    Column("out_of_range", Float),
+    Column("out_of_range_excess", Float),
+    Column("out_of_range_limit", Float),
+    # Worst evidence over its limit (1 = at the limit), and which statistic that is.
+    Column("ratio", Float),
+    Column("evidence", String(16)),
+    # ok | warning | critical | insufficient_data | blind | uncalibrated | collecting
+    Column("verdict", String(20), nullable=False),
+    # What the fold of verdicts reads, by statistic: warning and critical, each `e` (exceeds),
+    # `c` (below the clearing line) or `-` (in between), as in "psi=e- missing=cc"; a
+    # statistic that could not be evaluated is left out.
+    Column("marks", String(120), nullable=False),
+    Column("exceeds", String(80), nullable=False),  # statistics above their limit, comma-separated
+    Column("is_alarming", Boolean, nullable=False),  # a latch is closed after this window
+    Index("ix_finding_feature", "version_id", "feature", "length", "segment", "start_ms"),
+)
+
+# One latch of one length: from the window that closed it to the one that opened it again.
+latch = Table(
+    "latch",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("feature", String(200), primary_key=True),
+    Column("statistic", String(16), primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("level", String(10), primary_key=True),  # warning | critical
+    Column("opened_ms", BigInteger, primary_key=True),  # end of the window that latched
+    Column("first_ms", BigInteger, nullable=False),  # start of the first exceeding window
+    Column("last_ms", BigInteger, nullable=False),  # end of the last exceeding window
+    Column("closed_ms", BigInteger),
+    Column("closed_as", String(12)),  # cleared | expired
+    Column("evidence", Text, nullable=False),  # JSON: the worst window's numbers
+)
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("number", Id, primary_key=True),
+    Column("version_id", BigInteger, nullable=False, index=True),
+    Column("segment", String(500), nullable=False),
+    Column("feature", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("state", String(12), nullable=False, index=True),
+    Column("muted", Boolean, nullable=False),
+    Column("first_window_ms", BigInteger, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("told_ms", BigInteger),
+    Column("resolved_ms", BigInteger),
+    Column("episodes", Text, nullable=False),  # JSON
+    Column("summary", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # JSON
+    Index("ix_incident_key", "version_id", "segment", "feature", "kind", "opened_ms"),
+)
+
+# Append-only: what happened to an incident, in event time and in wall time.
+incident_event = Table(
+    "incident_event",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("incident_number", BigInteger, nullable=False, index=True),
+    Column("event", String(20), nullable=False),  # opened | escalated | resolved | reopened | ...
+    Column("at_ms", BigInteger, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
