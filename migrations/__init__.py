@@ -1,0 +1,1 @@
+"""Alembic's migrations; they ship inside the wheel (`driftline db upgrade` runs them)."""

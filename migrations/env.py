@@ -1,0 +1,16 @@
+"""How Alembic runs here: on the engine it is handed, in one transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+from monitor.storage import engine as storage
+from monitor.storage.schema import metadata
+
+engine = context.config.attributes.get("engine")
+if engine is None:  # run by hand (`alembic -c ... revision`): the default database
+    engine = storage.create()
+
+with storage.transaction(engine) as connection:
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,45 @@
+"""What is judged: a model's monitor, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from monitor.windows.calendar import DAY_MS, LENGTHS
+
+
+@dataclass(frozen=True)
+class MonitorSpec:
+    """The limits and windows a model is judged by; revisions of it are kept.
+
+    Attributes
+    ----------
+    lengths
+        Window lengths, shortest first.
+    profile
+        How easily it alarms: `quiet`, `standard` or `sensitive`.
+    lateness_ms
+        How long after a window's end its events may still arrive before it is
+        judged for the first time; later ones make a revision.
+    horizon_ms
+        How far behind the watermark a late event still makes a revision.
+    max_hold_ms
+        How long a partition without an owner may hold the windows back.
+    """
+
+    lengths: tuple[str, ...] = LENGTHS
+    profile: str = "standard"
+    # Ten minutes: what services that buffer and retry are behind by.
+    lateness_ms: int = 600_000
+    horizon_ms: int = 7 * DAY_MS
+    max_hold_ms: int = 3_600_000
+
+    def to_json(self) -> str:
+        """Return the form that is stored."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> MonitorSpec:
+        """Read the stored form back."""
+        return msgspec.json.decode(text, type=cls)

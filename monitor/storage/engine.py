@@ -1,0 +1,228 @@
+"""A database, SQLite or PostgreSQL, behind one set of calls.
+
+Everything that differs between the two lives here: how a session is set up,
+how a write transaction begins, how driver errors are told apart, how many rows
+go in at once. Nothing above this package knows which database it speaks to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from alembic import command
+from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
+
+DEFAULT_URL = "sqlite:///driftline.db"
+# Long enough for a checkpoint or an evaluation of somebody else to finish.
+SQLITE_BUSY_TIMEOUT_S = 30.0
+# An owner stopped inside its transaction must not block the next claim for ever.
+POSTGRES_SESSION = (
+    "SET lock_timeout = '10s'",
+    "SET statement_timeout = '60s'",
+    "SET idle_in_transaction_session_timeout = '30s'",
+)
+
+
+def create(url: str = DEFAULT_URL) -> Engine:
+    """Return an engine for `url`; nothing is opened yet.
+
+    Raises
+    ------
+    ConfigError
+        The URL names no supported database, or its folder does not exist.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigError(
+            "database", "url", url, "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _create_sqlite(parsed)
+    if backend == "postgresql":
+        return _create_postgres(parsed)
+    raise ConfigError(
+        "database", "url", backend, "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
+    )
+
+
+def _create_sqlite(url: sa.URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("database", "url", str(url), "a file: the processes share it")
+    folder = Path(url.database).resolve().parent
+    if not folder.is_dir():
+        raise ConfigError("database", "url", str(url), f"an existing folder (make {folder} first)")
+    engine = sa.create_engine(
+        url,
+        connect_args={
+            "timeout": SQLITE_BUSY_TIMEOUT_S,
+            # None = the driver never begins a transaction by itself; `transaction` does.
+            "isolation_level": None,
+            "check_same_thread": False,
+        },
+        isolation_level="AUTOCOMMIT",
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _session(dbapi: sqlite3.Connection, _record: object) -> None:
+        cursor = dbapi.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode NORMAL loses no committed state to a killed process.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA temp_store = MEMORY")
+        cursor.close()
+
+    return engine
+
+
+def _create_postgres(url: sa.URL) -> Engine:
+    engine = sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _session(dbapi: Any, _record: object) -> None:
+        cursor = dbapi.cursor()
+        for statement in POSTGRES_SESSION:
+            cursor.execute(statement)
+        cursor.close()
+        dbapi.commit()
+
+    return engine
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One write transaction: committed when the block ends, rolled back when it raises.
+
+    SQLite takes its write lock at once, so that a transaction that has read
+    never fails when it comes to write.
+
+    Raises
+    ------
+    StorageUnavailable
+        The database cannot be reached, or was lost on the way. After a lost
+        COMMIT nobody knows whether it happened: the caller must look.
+    """
+    with unavailable_is_said(engine), engine.connect() as conn:
+        if engine.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield conn
+            except BaseException:
+                with contextlib.suppress(DBAPIError):
+                    conn.exec_driver_sql("ROLLBACK")
+                raise
+            conn.exec_driver_sql("COMMIT")
+        else:
+            with conn.begin():
+                yield conn
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent view of the database: every SELECT of the block sees the same state."""
+    with unavailable_is_said(engine), engine.connect() as conn:
+        if engine.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN")
+            try:
+                yield conn
+            finally:
+                with contextlib.suppress(DBAPIError):
+                    conn.exec_driver_sql("ROLLBACK")
+        else:
+            conn = conn.execution_options(isolation_level="REPEATABLE READ")
+            with conn.begin():
+                yield conn
+
+
+@contextlib.contextmanager
+def unavailable_is_said(engine: Engine) -> Iterator[None]:
+    """Turn the driver's words for "cannot be reached" into `StorageUnavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StorageUnavailable(
+            f"the database {engine.url.render_as_string()} cannot be used now: {error.orig}"
+        ) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StorageUnavailable(
+                f"the connection to {engine.url.render_as_string()} was lost: {error.orig}"
+            ) from error
+        raise
+
+
+def insert_rows(conn: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows that all have the keys of the first."""
+    if rows:
+        insert_tuples(conn, table, tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def insert_tuples(
+    conn: Connection, table: sa.Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert many rows given as tuples in the order of `names`, past the per-row work of Core.
+
+    The values must be what the driver takes (no type of ours is converted here).
+    """
+    if rows:
+        conn.exec_driver_sql(_insert_sql(table, names, conn.dialect.name), list(rows))
+
+
+@cache
+def _insert_sql(table: sa.Table, names: tuple[str, ...], dialect: str) -> str:
+    mark = "?" if dialect == "sqlite" else "%s"
+    columns = ", ".join(f'"{table.c[name].name}"' for name in names)
+    return f'INSERT INTO "{table.name}" ({columns}) VALUES ({", ".join([mark] * len(names))})'
+
+
+def alembic_config(engine: Engine | None = None) -> Config:
+    """Alembic's settings for the migrations that ship inside the package."""
+    import migrations
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    if engine is not None:
+        config.attributes["engine"] = engine
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to this release's schema."""
+    with unavailable_is_said(engine):
+        command.upgrade(alembic_config(engine), "head")
+
+
+def schema_versions(engine: Engine) -> tuple[str | None, str]:
+    """Return the database's schema version (None when it is empty) and the one this release needs."""
+    expected = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    with unavailable_is_said(engine), engine.connect() as conn:
+        found = MigrationContext.configure(conn).get_current_revision()
+    return found, str(expected)
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuse a database whose schema is not this release's.
+
+    Raises
+    ------
+    SchemaVersionError
+        With the command that mends it.
+    StorageUnavailable
+        The database cannot be reached.
+    """
+    found, expected = schema_versions(engine)
+    if found != expected:
+        raise SchemaVersionError(found, expected)

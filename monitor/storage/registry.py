@@ -1,0 +1,330 @@
+"""What is watched: models, versions, references, bindings, monitors.
+
+Everything that decides how a record is counted hangs on one number, the
+registry's revision. A consumer admits records with the registry of one
+revision and its checkpoint checks that this revision still stands.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from driftline.errors import Conflict, InvalidReference
+from driftline.stats.reference import Reference
+from monitor.detect.spec import MonitorSpec
+from monitor.storage import schema as t
+from monitor.storage.engine import reading
+from monitor.windows.panes import pane_ms_of, pane_start
+
+# A name is shown, stored in keys and sent in webhooks: long ones are a mistake.
+MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class BoundVersion:
+    """A model version and the references that judge it, oldest binding first."""
+
+    version_id: int
+    model: str
+    version: str
+    timezone: str
+    pane_ms: int
+    bindings: tuple[tuple[int, str], ...]  # (effective_from_ms, reference digest)
+
+    def binding_at(self, time_ms: int) -> str | None:
+        """Return the digest of the reference that counts events of `time_ms`, if one does.
+
+        The oldest binding reaches back to the beginning of time: events that
+        were logged before their reference was made are still judged by it.
+        """
+        start = pane_start(time_ms, self.pane_ms)
+        digest = self.bindings[0][1] if self.bindings else None
+        for effective_from_ms, candidate in self.bindings:
+            if effective_from_ms <= start:
+                digest = candidate
+        return digest
+
+
+class References(Mapping[str, Reference]):
+    """References by digest, read from the database once each (they are immutable)."""
+
+    def __init__(self, engine: Engine, digests: frozenset[str]) -> None:
+        self._engine = engine
+        self._digests = digests
+        self._loaded: dict[str, Reference] = {}
+
+    def __getitem__(self, digest: str) -> Reference:
+        if digest not in self._loaded:
+            if digest not in self._digests:
+                raise KeyError(digest)
+            with reading(self._engine) as conn:
+                body = conn.execute(
+                    sa.select(t.reference.c.body).where(t.reference.c.digest == digest)
+                ).scalar_one()
+            self._loaded[digest] = Reference.from_document(zlib.decompress(body))
+        return self._loaded[digest]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def keep(self, other: References) -> None:
+        """Take over what `other` has read already."""
+        for digest, reference in other._loaded.items():
+            if digest in self._digests:
+                self._loaded[digest] = reference
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry as it stood at one revision."""
+
+    revision: int
+    models: frozenset[str]
+    versions: Mapping[tuple[str, str], BoundVersion]
+    references: Mapping[str, Reference] = field(repr=False)
+
+
+def revision(conn: Connection, *, for_share: bool = False) -> int:
+    """Return the registry's revision; `for_share` keeps it until the transaction ends."""
+    query = sa.select(t.registry.c.revision).where(t.registry.c.id == 1)
+    if for_share:  # PostgreSQL; SQLite's write lock does the same
+        query = query.with_for_update(read=True)
+    return int(conn.execute(query).scalar_one())
+
+
+def load(engine: Engine, previous: Registry | None = None) -> Registry:
+    """Read the whole registry in one consistent view.
+
+    `previous` lends the references it has decoded already.
+    """
+    with reading(engine) as conn:
+        number = revision(conn)
+        if previous is not None and previous.revision == number:
+            return previous
+        models = {
+            row.id: row
+            for row in conn.execute(sa.select(t.model).where(t.model.c.archived_ms.is_(None)))
+        }
+        bindings: dict[int, list[tuple[int, str]]] = {}
+        for row in conn.execute(sa.select(t.binding).order_by(t.binding.c.effective_from_ms)):
+            bindings.setdefault(row.version_id, []).append(
+                (row.effective_from_ms, row.reference_digest)
+            )
+        versions = {}
+        for row in conn.execute(sa.select(t.model_version)):
+            if row.model_id in models:
+                owner = models[row.model_id]
+                versions[owner.name, row.name] = BoundVersion(
+                    version_id=row.id,
+                    model=owner.name,
+                    version=row.name,
+                    timezone=owner.timezone,
+                    pane_ms=pane_ms_of(owner.timezone),
+                    bindings=tuple(bindings.get(row.id, ())),
+                )
+        digests = frozenset(conn.execute(sa.select(t.reference.c.digest)).scalars())
+    references = References(engine, digests)
+    if previous is not None and isinstance(previous.references, References):
+        references.keep(previous.references)
+    return Registry(
+        revision=number,
+        models=frozenset(row.name for row in models.values()),
+        versions=versions,
+        references=references,
+    )
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What registering a reference did; `created` is False where it stood already."""
+
+    created: bool
+    digest: str
+    effective_from_ms: int
+
+
+def register_reference(
+    conn: Connection,
+    reference: Reference,
+    *,
+    model: str,
+    version: str,
+    now_ms: int,
+    effective_from_ms: int | None = None,
+    replaces: str | None = None,
+    owner: str | None = None,
+    description: str | None = None,
+) -> Registered:
+    """Keep `reference` and bind it to a model version; create model, version and monitor if new.
+
+    The same reference for the same version is accepted again and changes nothing.
+
+    Raises
+    ------
+    InvalidReference
+        A name is empty or too long, or the time zone is unknown here.
+    Conflict
+        The version is bound to another reference and no effective time is
+        given; the effective time lies in panes that hold data; or the model
+        has another time zone.
+    """
+    for label, name in (("model", model), ("version", version)):
+        if not name or len(name) > MAX_NAME or "\x00" in name:
+            raise InvalidReference(f"the {label}'s name must have 1 to {MAX_NAME} characters")
+    try:
+        ZoneInfo(reference.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InvalidReference(
+            f"unknown time zone {reference.timezone!r}: use an IANA name such as Europe/Berlin"
+        ) from None
+
+    # Writers of the registry take turns here.
+    conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision))
+    model_id = _model(conn, reference, model, now_ms, owner, description)
+    version_id = _version(conn, model_id, version, now_ms, replaces)
+    bound = conn.execute(
+        sa.select(t.binding)
+        .where(t.binding.c.version_id == version_id)
+        .order_by(t.binding.c.effective_from_ms.desc())
+    ).all()
+    for row in bound:
+        if row.reference_digest == reference.digest and effective_from_ms in (
+            None,
+            row.effective_from_ms,
+        ):
+            return Registered(False, reference.digest, row.effective_from_ms)
+
+    pane_ms = pane_ms_of(reference.timezone)
+    if bound and effective_from_ms is None:
+        raise Conflict(
+            f"{model} {version} is bound to reference {bound[0].reference_digest[:12]} already: "
+            "register a new version, or say from when the new reference counts (effective_from)"
+        )
+    start_ms = 0 if effective_from_ms is None else pane_start(effective_from_ms, pane_ms)
+    if bound:
+        latest = conn.execute(
+            sa.select(sa.func.max(t.pane.c.start_ms)).where(t.pane.c.version_id == version_id)
+        ).scalar()
+        if latest is not None and start_ms <= latest:
+            raise Conflict(
+                f"{model} {version} has counted events up to {latest + pane_ms} ms already: "
+                f"the new reference can count from {latest + pane_ms} ms on"
+            )
+
+    _store(conn, reference, now_ms)
+    number = revision(conn) + 1
+    conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number))
+    conn.execute(
+        sa.insert(t.binding).values(
+            version_id=version_id,
+            reference_digest=reference.digest,
+            effective_from_ms=start_ms,
+            registry_revision=number,
+            created_ms=now_ms,
+        )
+    )
+    bump_data_version(conn)
+    return Registered(True, reference.digest, start_ms)
+
+
+def bump_data_version(conn: Connection) -> None:
+    """Tell open pages that there is something new to read."""
+    conn.execute(
+        sa.update(t.data_version)
+        .where(t.data_version.c.id == 1)
+        .values(value=t.data_version.c.value + 1)
+    )
+
+
+def monitor_of(conn: Connection, model_id: int) -> tuple[int, MonitorSpec]:
+    """Return the model's latest monitor and its revision."""
+    row = conn.execute(
+        sa.select(t.monitor.c.revision, t.monitor.c.spec)
+        .where(t.monitor.c.model_id == model_id)
+        .order_by(t.monitor.c.revision.desc())
+        .limit(1)
+    ).one()
+    return row.revision, MonitorSpec.from_json(row.spec)
+
+
+def _model(
+    conn: Connection,
+    reference: Reference,
+    name: str,
+    now_ms: int,
+    owner: str | None,
+    description: str | None,
+) -> int:
+    row = conn.execute(sa.select(t.model).where(t.model.c.name == name)).one_or_none()
+    if row is not None:
+        if row.timezone != reference.timezone:
+            raise Conflict(
+                f"model {name} has the time zone {row.timezone}; "
+                f"this reference was built for {reference.timezone}"
+            )
+        return int(row.id)
+    created = conn.execute(
+        sa.insert(t.model)
+        .values(
+            name=name,
+            timezone=reference.timezone,
+            owner=owner,
+            description=description,
+            created_ms=now_ms,
+        )
+        .returning(t.model.c.id)
+    ).scalar_one()
+    conn.execute(
+        sa.insert(t.monitor).values(
+            model_id=created, revision=1, spec=MonitorSpec().to_json(), created_ms=now_ms
+        )
+    )
+    return int(created)
+
+
+def _version(
+    conn: Connection, model_id: int, name: str, now_ms: int, replaces: str | None
+) -> int:
+    row = conn.execute(
+        sa.select(t.model_version.c.id).where(
+            t.model_version.c.model_id == model_id, t.model_version.c.name == name
+        )
+    ).one_or_none()
+    if row is not None:
+        return int(row.id)
+    return int(
+        conn.execute(
+            sa.insert(t.model_version)
+            .values(model_id=model_id, name=name, created_ms=now_ms, replaces=replaces)
+            .returning(t.model_version.c.id)
+        ).scalar_one()
+    )
+
+
+def _store(conn: Connection, reference: Reference, now_ms: int) -> None:
+    found = conn.execute(
+        sa.select(t.reference.c.digest).where(t.reference.c.digest == reference.digest)
+    ).one_or_none()
+    if found is None:
+        conn.execute(
+            sa.insert(t.reference).values(
+                digest=reference.digest,
+                gridset=reference.gridset.digest,
+                rows=reference.rows,
+                first_ms=reference.first_ms,
+                last_ms=reference.last_ms,
+                warnings=json.dumps(list(reference.warnings)),
+                body=zlib.compress(reference.to_document(), 6),
+                created_ms=now_ms,
+            )
+        )

@@ -1,0 +1,66 @@
+"""Windows: consecutive panes judged together, cut by the model's own calendar.
+
+Hours are hours of elapsed time, days run from local midnight to local
+midnight (23 or 25 hours where the clock changes), weeks from Monday.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from monitor.windows.panes import HOUR_MS
+
+LENGTHS = ("hour", "day", "week")
+DAY_MS = 24 * HOUR_MS
+# What a length is when a rule counts in lengths ("three window lengths").
+NOMINAL_MS = {"hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
+
+
+class Window(NamedTuple):
+    """`[start_ms, end_ms)` in event time."""
+
+    start_ms: int
+    end_ms: int
+
+
+def window_of(time_ms: int, length: str, timezone: str) -> Window:
+    """Return the window of `length` that holds `time_ms`.
+
+    Examples
+    --------
+    >>> window = window_of(1_360_360_000_000, "day", "America/New_York")
+    >>> (window.end_ms - window.start_ms) // 3_600_000
+    24
+    """
+    local = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
+    if length == "hour":
+        # Local clock hours: in zones off by half an hour they begin at :30 UTC.
+        offset = local.utcoffset() or timedelta()
+        start_ms = time_ms - (time_ms + int(offset.total_seconds()) * 1000) % HOUR_MS
+        return Window(start_ms, start_ms + HOUR_MS)
+    return _of_date(local.date(), length, timezone)
+
+
+@lru_cache(maxsize=4096)
+def _of_date(local: date, length: str, timezone: str) -> Window:
+    first = local - timedelta(days=local.weekday()) if length == "week" else local
+    last = first + timedelta(days=7 if length == "week" else 1)
+    return Window(_midnight_ms(first, timezone), _midnight_ms(last, timezone))
+
+
+def _midnight_ms(day: date, timezone: str) -> int:
+    """Return the first instant of the local day; where midnight is skipped, the instant after."""
+    zone = ZoneInfo(timezone)
+    at = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    if at.astimezone(zone).date() < day:
+        at += timedelta(hours=1)
+    return int(at.timestamp()) * 1000
+
+
+def is_weekend(start_ms: int, timezone: str) -> bool:
+    """Return whether a day that starts at `start_ms` is a Saturday or a Sunday."""
+    local = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
+    return (local + timedelta(hours=1)).weekday() >= 5
