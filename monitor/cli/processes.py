@@ -1,0 +1,170 @@
+"""Child processes that end with their parent, however it ends.
+
+Every child holds the read end of a pipe whose write end only the parent has. When
+the parent closes it, exits or is killed, the child reads end-of-file and stops: no
+signal has to arrive, and no process or port is left behind. A program that knows
+nothing of this (the embedded broker) runs under a shell that waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from driftline.errors import ConfigError
+
+# A child has this long to end in order; the whole tree must be gone within 5 s of Ctrl-C.
+STOP_S: Final = 3.5
+PARENT_PIPE: Final = "DRIFTLINE_PARENT_PIPE"
+
+# Ends the program when standard input does (the parent is gone), and ends with the program.
+_GUARD: Final = (
+    # A background command reads from /dev/null, so the pipe is kept as 3.
+    "exec 3<&0\n"
+    '"$@" 3<&- & child=$!\n'
+    "{ read -r _; kill -9 $child 2>/dev/null; } <&3 & reader=$!\n"
+    "wait $child; status=$?\n"
+    "kill $reader 2>/dev/null; exit $status"
+)
+
+
+class Child:
+    """One running child process.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    command
+        Program and arguments.
+    log
+        File that takes its output.
+    is_ours
+        Whether the program watches the pipe itself (`stop_with_parent`); any other runs
+        under a shell that does.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], *, log: Path, is_ours: bool = True
+    ) -> None:
+        self.name, self.log = name, log
+        guarded = list(command) if is_ours else ["/bin/sh", "-c", _GUARD, "sh", *command]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                guarded,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, PARENT_PIPE: "1"},
+                # A group of its own: Ctrl-C reaches the parent alone, which ends the rest
+                # in order, and what does not end is killed with all that it started.
+                start_new_session=True,
+            )
+        self.pid: int = self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        """Close the pipe: the child begins to end."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """End the child in order, by force when `timeout_s` is over."""
+        self.ask_to_stop()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def last_words(self, lines: int = 1) -> str:
+        """The end of its log, for a message about its death."""
+        try:
+            text = self.log.read_text(errors="replace").strip()
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def stop_all(children: Sequence[Child]) -> None:
+    """End all of them within `STOP_S`, the last started first."""
+    deadline = time.monotonic() + STOP_S
+    for child in reversed(children):
+        child.ask_to_stop()
+    for child in reversed(children):
+        child.stop(max(0.1, deadline - time.monotonic()))
+
+
+def own_command(*arguments: str) -> list[str]:
+    """The command line that runs a verb of this program in this environment."""
+    return [sys.executable, "-m", "monitor.cli", *arguments]
+
+
+def stop_with_parent(stop: threading.Event) -> None:
+    """Set `stop` at SIGTERM or SIGINT, and when the parent of a `Child` is gone."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    if os.environ.get(PARENT_PIPE):
+        threading.Thread(target=_wait_for_end, args=(stop,), name="parent", daemon=True).start()
+
+
+def _wait_for_end(stop: threading.Event) -> None:
+    # The descriptor itself: a buffered reader would be locked when the interpreter exits.
+    while os.read(0, 64):
+        pass
+    stop.set()
+
+
+def require_free_port(port: int, *, key: str, option: str, host: str = "127.0.0.1") -> None:
+    """Return when nothing listens on the port.
+
+    Raises
+    ------
+    ConfigError
+        Names the option that chooses another one.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                key, option, port, f"a free port ({error.strerror}); choose another with {option}"
+            ) from error
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, child: Child, timeout_s: float) -> bool:
+    """Whether `child` accepts connections on the port before the deadline."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and child.exit_code is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+            return True
+        except OSError:
+            time.sleep(0.02)
+    return False
