@@ -1,0 +1,476 @@
+"""Gridsets: every feature of a reference gets a span of one flat vector of counts.
+
+This is where columns become counts. Rows are coded once (`codes`) and may be counted
+several times (`count_codes`): all together, then by each segment dimension. The work is
+done by column, never by row. Nothing here may depend on what was counted before.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.grid import (
+    CLIP_BITS,
+    CategoricalGrid,
+    NumericGrid,
+    canonical,
+)
+from driftline.stats.profile import COUNTERS, Column, Profile, State
+
+Kind = Literal["numeric", "categorical", "presence"]
+
+# Unseen values kept for display, never for a decision.
+TOP_UNSEEN: Final = 20
+# float64 adds integers below 2^53 exactly: 2^16 rows of at most 2^36 quanta each.
+_SUM_ROWS: Final = 1 << (52 - CLIP_BITS)
+
+_ABSENT, _NULL, _NAN, _POS_INF, _NEG_INF, _TYPE_ERROR, _ZERO, _NEGATIVE = range(len(COUNTERS))
+# State -> counter (State.VALUE has none).
+_COUNTER_OF_STATE: Final = np.array([-1, _ABSENT, _NULL, _TYPE_ERROR], np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureGrid:
+    """The grid of one feature.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"numeric", "categorical", "presence"}
+        Of a feature of kind "presence" only absent and null are counted.
+    grid : NumericGrid, CategoricalGrid or None
+    groups : int32 array, one per bin
+        PSI group of each bin, from 0; -1 = in no group.
+    """
+
+    name: str
+    kind: Kind
+    grid: NumericGrid | CategoricalGrid | None
+    groups: NDArray[np.int32]
+
+    @property
+    def n_bins(self) -> int:
+        return 0 if self.grid is None else self.grid.n_bins
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.groups.max()) + 1 if len(self.groups) else 0
+
+    def is_atom(self) -> NDArray[np.bool_]:
+        """Which bins hold one cell or category only (what a KS interval needs to know)."""
+        if isinstance(self.grid, NumericGrid):
+            return self.grid.is_atom
+        return np.ones(self.n_bins, np.bool_)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical content, ready for JSON; `gridset_from_dicts` reads it."""
+        out: dict[str, Any] = {"name": self.name, "kind": self.kind}
+        grid = self.grid
+        if isinstance(grid, NumericGrid):
+            out |= {
+                "cells": grid.cells,
+                "base": grid.base,
+                "shift": grid.shift,
+                "n_cells": grid.n_cells,
+                "edges": _text(grid.edges, "<f4"),
+                "ends": _text(grid.ends, "<i4"),
+                "is_atom": _text(grid.is_atom, "|u1"),
+                "quantum": grid.quantum,
+                "low": grid.low,
+                "high": grid.high,
+            }
+        elif grid is not None:
+            out |= {
+                "levels": list(grid.levels),
+                "rare": list(grid.rare),
+                "hashes": _text(grid.hashes, "<u8"),
+            }
+        out["groups"] = _text(self.groups, "<i4")
+        return out
+
+
+def _text(array: NDArray[Any], kind: str) -> str:
+    return base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Rows as places in the flat vector, before they are told apart by pane or segment.
+
+    Attributes
+    ----------
+    rows : int
+    flat : int64 array [features, rows]
+        The one bin or counter each value falls into.
+    extra_row, extra_flat : int64 arrays
+        Further increments (zero, negative): row and place.
+    values : float32 array [numeric features, rows]
+        Canonical values; NaN where there is no finite or overflowing value.
+    """
+
+    rows: int
+    flat: NDArray[np.int64]
+    extra_row: NDArray[np.int64]
+    extra_flat: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Gridset:
+    """The grids of all features of a reference, laid out in one flat vector.
+
+    Index 0 counts rows; then for each feature its bins and its `COUNTERS`.
+
+    Attributes
+    ----------
+    features : tuple of FeatureGrid
+    digest : str
+        sha256 of the canonical content, hexadecimal.
+    size : int
+        Length of the flat vector.
+    bins : tuple of slice
+        The bins of each feature (empty for presence only).
+    counters : int64 array [features, len(COUNTERS)]
+        Place of each counter.
+    under, over, unseen, other : int64 arrays [features]
+        Places of special bins; -1 where the feature has none.
+    group_of : int32 array [size]
+        Group of each place over all features; -1 = in no group.
+    groups : tuple of slice
+        The groups of each feature in a vector of all groups.
+    n_groups : int
+    B : int64 array [features]
+        Groups of each feature.
+    """
+
+    features: tuple[FeatureGrid, ...]
+    digest: str = field(init=False)
+    size: int = field(init=False)
+    bins: tuple[slice, ...] = field(init=False)
+    counters: NDArray[np.int64] = field(init=False, repr=False)
+    under: NDArray[np.int64] = field(init=False, repr=False)
+    over: NDArray[np.int64] = field(init=False, repr=False)
+    unseen: NDArray[np.int64] = field(init=False, repr=False)
+    other: NDArray[np.int64] = field(init=False, repr=False)
+    group_of: NDArray[np.int32] = field(init=False, repr=False)
+    groups: tuple[slice, ...] = field(init=False)
+    n_groups: int = field(init=False)
+    B: NDArray[np.int64] = field(init=False, repr=False)
+    numeric: tuple[int, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.features)
+        counters = np.zeros((n, len(COUNTERS)), np.int64)
+        special = np.full((4, n), -1, np.int64)
+        bins: list[slice] = []
+        groups: list[slice] = []
+        at, group_at = 1, 0
+        for f, feature in enumerate(self.features):
+            span = slice(at, at + feature.n_bins)
+            bins.append(span)
+            if isinstance(feature.grid, NumericGrid):
+                special[:2, f] = span.start, span.stop - 1
+            elif feature.grid is not None:
+                special[2, f] = span.start + feature.grid.unseen
+                if feature.grid.other >= 0:
+                    special[3, f] = span.start + feature.grid.other
+            counters[f] = np.arange(span.stop, span.stop + len(COUNTERS))
+            at = span.stop + len(COUNTERS)
+            groups.append(slice(group_at, group_at + feature.n_groups))
+            group_at += feature.n_groups
+        group_of = np.full(at, -1, np.int32)
+        for feature, span, group in zip(self.features, bins, groups, strict=True):
+            group_of[span] = np.where(feature.groups >= 0, feature.groups + group.start, -1)
+        content = json.dumps(
+            [feature.to_dict() for feature in self.features],
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=True,
+        )
+        made = {
+            "digest": hashlib.sha256(content.encode("ascii")).hexdigest(),
+            "size": at,
+            "bins": tuple(bins),
+            "counters": counters,
+            "under": special[0],
+            "over": special[1],
+            "unseen": special[2],
+            "other": special[3],
+            "group_of": group_of,
+            "groups": tuple(groups),
+            "n_groups": group_at,
+            "B": np.array([feature.n_groups for feature in self.features], np.int64),
+            "numeric": tuple(i for i, f in enumerate(self.features) if f.kind == "numeric"),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    def names(self) -> tuple[str, ...]:
+        """The features' names, in the order of the flat vector."""
+        return tuple(feature.name for feature in self.features)
+
+    def codes(self, columns: Mapping[str, Column], rows: int) -> Codes:
+        """Code rows once, to be counted once or more.
+
+        A feature that is not among `columns` is absent in every row; columns that are no
+        feature are not looked at.
+        """
+        flat = np.empty((len(self.features), rows), np.int64)
+        values = np.full((len(self.numeric), rows), np.nan, np.float32)
+        extra_row: list[NDArray[np.int64]] = []
+        extra_flat: list[NDArray[np.int64]] = []
+        number = 0
+        for f, feature in enumerate(self.features):
+            column = columns.get(feature.name)
+            grid = feature.grid
+            if column is None:
+                flat[f] = self.counters[f, _ABSENT]
+                number += feature.kind == "numeric"
+                continue
+            if isinstance(grid, NumericGrid):
+                self._code_numeric(f, grid, column, flat[f], values[number])
+                number += 1
+            elif grid is not None:
+                flat[f] = _category_codes(grid, column, rows)
+                flat[f] += self.bins[f].start
+            else:
+                flat[f] = 0  # a value of a presence-only feature: no place, see count_codes
+            if column.state is not None and column.state.any():
+                odd = column.state != State.VALUE
+                flat[f, odd] = self.counters[f][_COUNTER_OF_STATE[column.state[odd]]]
+        for number, f in enumerate(self.numeric):
+            for counter, where in ((_ZERO, values[number] == 0), (_NEGATIVE, values[number] < 0)):
+                rows_of = where.nonzero()[0]
+                if len(rows_of):
+                    extra_row.append(rows_of)
+                    extra_flat.append(np.full(len(rows_of), self.counters[f, counter]))
+        nothing = np.empty(0, np.int64)
+        return Codes(
+            rows,
+            flat,
+            np.concatenate([nothing, *extra_row]),
+            np.concatenate([nothing, *extra_flat]),
+            values,
+        )
+
+    def _code_numeric(
+        self,
+        f: int,
+        grid: NumericGrid,
+        column: Column,
+        flat: NDArray[np.int64],
+        values: NDArray[np.float32],
+    ) -> None:
+        """Places of one numeric column into `flat`, its canonical values into `values`."""
+        start = self.bins[f].start
+        raw = column.values
+        if raw is None:
+            flat[:] = self.counters[f, _TYPE_ERROR]
+            return
+        x = canonical(raw)
+        if column.state is not None:
+            x[column.state != State.VALUE] = np.nan
+        odd = ~np.isfinite(x)
+        if not odd.any():
+            flat[:] = grid.table[grid.encode(x)]
+            flat += start
+            values[:] = x
+            return
+        values[:] = x
+        x[odd] = 0
+        flat[:] = grid.table[grid.encode(x)]
+        flat += start
+        places = odd.nonzero()[0]
+        original = np.asarray(raw)[places]
+        rounded = values[places]
+        # Infinite as a float32 only: finite, and beyond the grid on its side.
+        counters = self.counters[f]
+        placed = np.where(
+            np.isnan(rounded),
+            counters[_NAN],
+            np.where(
+                np.isinf(original),
+                np.where(rounded > 0, counters[_POS_INF], counters[_NEG_INF]),
+                np.where(rounded > 0, self.over[f], self.under[f]),
+            ),
+        )
+        flat[places] = placed
+        rounded[np.isinf(original)] = np.nan
+        values[places] = rounded
+
+    def count_codes(
+        self,
+        codes: Codes,
+        pane: NDArray[np.int64] | None = None,
+        n_panes: int = 1,
+        *,
+        with_sums: bool = False,
+    ) -> list[Profile]:
+        """Count coded rows into one profile for each pane.
+
+        Parameters
+        ----------
+        pane : int64 array [rows], optional
+            The profile each row belongs to, in [0, n_panes); -1 leaves a row out.
+            None puts all rows into the one profile.
+        """
+        n_features = len(self.features)
+        flat, rows = codes.flat, codes.rows
+        extra_row, extra_flat, values = codes.extra_row, codes.extra_flat, codes.values
+        if pane is None:
+            pane = np.zeros(rows, np.int64)
+        elif len(pane) and pane.min() < 0:
+            keep = pane >= 0
+            extra_kept = keep[extra_row]
+            renumbered = keep.cumsum() - 1
+            extra_row, extra_flat = renumbered[extra_row[extra_kept]], extra_flat[extra_kept]
+            flat, values, pane = flat[:, keep], values[:, keep], pane[keep]
+            rows = len(pane)
+        offsets = pane * self.size
+        shape = (n_panes, self.size)
+        total = n_panes * self.size
+        # Presence-only values were coded 0: the row's own place is set from `pane` below.
+        counts = np.bincount((flat + offsets).ravel(), minlength=total).reshape(shape)
+        if len(extra_flat):
+            counts += np.bincount(extra_flat + offsets[extra_row], minlength=total).reshape(shape)
+        counts[:, 0] = np.bincount(pane, minlength=n_panes)
+
+        low = np.full((n_panes, n_features), np.inf, np.float32)
+        high = np.full((n_panes, n_features), -np.inf, np.float32)
+        if rows and self.numeric:
+            self._ranges(values, pane, low, high)
+        sums = self._sums(flat, values, offsets, shape) if with_sums else None
+        return [
+            Profile(counts[i], None if sums is None else sums[i], low[i], high[i], self.digest)
+            for i in range(n_panes)
+        ]
+
+    def _ranges(
+        self,
+        values: NDArray[np.float32],
+        pane: NDArray[np.int64],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+    ) -> None:
+        """Smallest and largest value of each pane and numeric feature."""
+        order = np.argsort(pane, kind="stable")
+        ordered = pane[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        present = ordered[starts]
+        by_pane = values[:, order]
+        numeric = np.array(self.numeric)
+        least = np.fmin.reduceat(by_pane, starts, axis=1)
+        most = np.fmax.reduceat(by_pane, starts, axis=1)
+        # Overflow is in the range as the infinity it became; nothing at all is NaN.
+        low[np.ix_(present, numeric)] = np.where(np.isnan(least), np.inf, least).T
+        high[np.ix_(present, numeric)] = np.where(np.isnan(most), -np.inf, most).T
+
+    def _sums(
+        self,
+        flat: NDArray[np.int64],
+        values: NDArray[np.float32],
+        offsets: NDArray[np.int64],
+        shape: tuple[int, int],
+    ) -> NDArray[np.int64]:
+        """Sums in quanta by place; the clipped are counted at each feature's first counter."""
+        total = shape[0] * shape[1]
+        sums = np.zeros(total, np.int64)
+        numeric = np.array(self.numeric, np.intp)
+        if not len(numeric):
+            return sums.reshape(shape)
+        scale = np.array([2.0 ** -self._quantum(f) for f in self.numeric])
+        limit = float(1 << CLIP_BITS)
+        for start in range(0, flat.shape[1], _SUM_ROWS):
+            part = slice(start, start + _SUM_ROWS)
+            quanta = np.rint(values[:, part].astype(np.float64) * scale[:, None])
+            is_value = ~np.isnan(quanta)
+            clipped = np.abs(quanta) > limit
+            np.clip(quanta, -limit, limit, out=quanta)
+            places = flat[numeric, part] + offsets[part]
+            weights = quanta[is_value]
+            added = np.bincount(places[is_value], weights=weights, minlength=total)
+            sums += added.astype(np.int64)
+            if clipped.any():
+                at = self.counters[numeric, 0][:, None] + offsets[part]
+                sums += np.bincount(at[clipped], minlength=total)
+        return sums.reshape(shape)
+
+    def _quantum(self, f: int) -> int:
+        grid = self.features[f].grid
+        assert isinstance(grid, NumericGrid)
+        return grid.quantum
+
+    def count(
+        self,
+        columns: Mapping[str, Column],
+        rows: int,
+        pane: NDArray[np.int64] | None = None,
+        n_panes: int = 1,
+        *,
+        with_sums: bool = False,
+    ) -> list[Profile]:
+        """Count rows into one profile for each pane (`codes`, then `count_codes`)."""
+        return self.count_codes(self.codes(columns, rows), pane, n_panes, with_sums=with_sums)
+
+    def unseen_values(
+        self, columns: Mapping[str, Column], codes: Codes | None = None
+    ) -> dict[str, Counter[str]]:
+        """The most frequent categories that the reference has never seen (at most 20 each).
+
+        For display only: decisions read the count of the unseen bin.
+        """
+        found: dict[str, Counter[str]] = {}
+        for f, feature in enumerate(self.features):
+            column = columns.get(feature.name)
+            if not isinstance(feature.grid, CategoricalGrid) or column is None:
+                continue
+            if column.values is None:
+                continue
+            if codes is not None:
+                is_unseen = codes.flat[f] == self.unseen[f]
+            else:
+                is_unseen = _category_codes(feature.grid, column, len(column.values)) == (
+                    feature.grid.unseen
+                )
+                if column.state is not None:
+                    is_unseen &= column.state == State.VALUE
+            if is_unseen.any():
+                rows_of = is_unseen.nonzero()[0].tolist()
+                counter = Counter(str(column.values[i]) for i in rows_of)
+                ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+                found[feature.name] = Counter(dict(ranked[:TOP_UNSEEN]))
+        return found
+
+    def sum_groups(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts [..., size] summed to groups [..., n_groups]."""
+        lead = counts.shape[:-1]
+        grouped = self.group_of >= 0
+        order = np.argsort(self.group_of[grouped], kind="stable")
+        places = np.flatnonzero(grouped)[order]
+        if not len(places):
+            return np.zeros((*lead, 0), np.int64)
+        starts = np.flatnonzero(np.diff(self.group_of[places], prepend=-1))
+        sums: NDArray[np.int64] = np.add.reduceat(counts[..., places], starts, axis=-1)
+        return sums
+
+
+def _category_codes(grid: CategoricalGrid, column: Column, rows: int) -> NDArray[np.int64]:
+    """Bin of each category, by one dictionary lookup each."""
+    values: Sequence[Any] | None = column.values
+    if values is None:
+        return np.full(rows, grid.unseen, np.int64)
+    try:
+        return np.fromiter(map(grid.index.__getitem__, values), np.int64, rows)
+    except TypeError:
+        # Something unhashable stands where the state says that there is no value.
+        kept = (value if isinstance(value, str) else "" for value in values)
+        return np.fromiter(map(grid.index.__getitem__, kept), np.int64, rows)

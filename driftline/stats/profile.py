@@ -1,0 +1,331 @@
+"""Profiles: integer counts on a gridset, the only form in which data is kept.
+
+A profile is one flat vector over all features, so adding two is one vector addition and
+the result depends on no order, split or number of workers. Its bytes are sparse, because
+most panes hold a few rows. This module must not know how values become bins.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.errors import DecodeError, GridMismatch
+
+if TYPE_CHECKING:
+    from driftline.stats.gridset import Gridset
+
+# They follow a feature's bins in its span. The last two count values that are in bins too.
+COUNTERS: Final = (
+    "absent",
+    "null",
+    "nan",
+    "pos_inf",
+    "neg_inf",
+    "type_error",
+    "zero",
+    "negative",
+)
+# A category is data: its length is capped.
+MAX_CATEGORY: Final = 200
+
+
+class State(IntEnum):
+    """What a feature's place in a row holds."""
+
+    VALUE = 0
+    ABSENT = 1
+    NULL = 2
+    TYPE_ERROR = 3
+
+
+class Column(NamedTuple):
+    """One feature of n rows, before the grid.
+
+    Attributes
+    ----------
+    values
+        Numeric: float64 array (NaN and infinities allowed). Categorical: a sequence of n
+        canonical strings. What stands where the state is not VALUE is ignored.
+        None only when no state is VALUE.
+    state : uint8 array of `State`, or None
+        None says that every place holds a value.
+    """
+
+    values: Any
+    state: NDArray[np.uint8] | None = None
+
+
+def canonical_category(value: object) -> str | None:
+    """A category as a string; None where the value is no category (a type error).
+
+    Strings stay as they are (at most 200 characters), integral numbers become decimal and
+    booleans "true" and "false".
+
+    Examples
+    --------
+    >>> canonical_category("UA"), canonical_category(True), canonical_category(3.0)
+    ('UA', 'true', '3')
+    >>> canonical_category(2.5) is None
+    True
+    """
+    if isinstance(value, str):
+        return value if len(value) <= MAX_CATEGORY else value[:MAX_CATEGORY]
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (int, np.integer)):
+        whole = int(value)
+        # Longer ones are no category, and Python refuses to print the longest.
+        return str(whole) if abs(whole) < 10**38 else None
+    if isinstance(value, (float, np.floating)) and abs(value) < 1e38 and value == int(value):
+        return str(int(value))
+    return None
+
+
+@dataclass
+class Profile:
+    """Counts of some rows on a gridset.
+
+    Attributes
+    ----------
+    counts : int64 array [gridset.size]
+        Index 0 holds the number of rows.
+    sums : int64 array [gridset.size], or None
+        Sum of the canonical values of each numeric bin, in quanta of its grid; where a
+        feature's first counter stands (`Gridset.clipped`), the number of clipped values.
+    low, high : float32 arrays [features]
+        Range of the finite values; inf and -inf where there is none.
+    gridset : str
+        Digest of the gridset.
+    """
+
+    counts: NDArray[np.int64]
+    sums: NDArray[np.int64] | None
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+    gridset: str
+
+    @classmethod
+    def empty(cls, gridset: Gridset, *, with_sums: bool = False) -> Profile:
+        """A profile of no rows."""
+        n = len(gridset.features)
+        return cls(
+            counts=np.zeros(gridset.size, np.int64),
+            sums=np.zeros(gridset.size, np.int64) if with_sums else None,
+            low=np.full(n, np.inf, np.float32),
+            high=np.full(n, -np.inf, np.float32),
+            gridset=gridset.digest,
+        )
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts[0])
+
+    def __add__(self, other: Profile) -> Profile:
+        """The profile of both together; sums are kept when both have them.
+
+        Raises
+        ------
+        GridMismatch
+            When the two were counted on different gridsets.
+        """
+        if self.gridset != other.gridset:
+            raise GridMismatch(self.gridset, other.gridset)
+        both = self.sums is not None and other.sums is not None
+        return Profile(
+            counts=self.counts + other.counts,
+            sums=self.sums + other.sums if both else None,  # type: ignore[operator]
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            gridset=self.gridset,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Profile):
+            return NotImplemented
+        if (self.sums is None) != (other.sums is None):
+            return False
+        same_sums = self.sums is None or np.array_equal(self.sums, other.sums)  # type: ignore[arg-type]
+        return (
+            self.gridset == other.gridset
+            and np.array_equal(self.counts, other.counts)
+            and same_sums
+            and np.array_equal(self.low, other.low)
+            and np.array_equal(self.high, other.high)
+        )
+
+    def to_bytes(self) -> bytes:
+        """The profile as bytes: sparse, compressed when that pays.
+
+        Layout (little-endian): version, flags, the first 4 bytes of the gridset's digest,
+        number of features; then low and high as float32, then the non-zero counts (and
+        sums), each as gaps between places in bytes and values in the narrowest integers.
+        """
+        flags = 0
+        body = [self.low.tobytes(), self.high.tobytes(), _sparse(self.counts)]
+        if self.sums is not None:
+            flags |= _HAS_SUMS
+            body.append(_sparse(self.sums))
+        raw = b"".join(body)
+        if len(raw) >= _COMPRESS_FROM:
+            flags |= _COMPRESSED
+            raw = zlib.compress(raw, 1)
+        head = _HEAD.pack(FORMAT, flags, bytes.fromhex(self.gridset[:8]), len(self.low))
+        return head + raw
+
+    @classmethod
+    def from_bytes(cls, gridset: Gridset, data: bytes) -> Profile:
+        """The profile that `to_bytes` wrote.
+
+        Raises
+        ------
+        GridMismatch
+            When the bytes were counted on another gridset.
+        DecodeError
+            When they are no profile, or of a newer format.
+        """
+        try:
+            low, high, counts, sums = _decode(gridset, data)
+            dense = np.zeros(gridset.size, np.int64)
+            dense[counts[0]] = counts[1]
+            dense_sums = None
+            if sums is not None:
+                dense_sums = np.zeros(gridset.size, np.int64)
+                dense_sums[sums[0]] = sums[1]
+        except (struct.error, ValueError, IndexError, zlib.error) as error:
+            raise DecodeError("bad_profile", str(error)) from None
+        return cls(dense, dense_sums, low.copy(), high.copy(), gridset.digest)
+
+
+def add_many(gridset: Gridset, bodies: Iterable[bytes]) -> Profile:
+    """The sum of stored profiles; has sums only when all of them have."""
+    total: Profile | None = None
+    for body in bodies:
+        one = Profile.from_bytes(gridset, body)
+        if total is None:
+            total = one
+            continue
+        total.counts += one.counts
+        if total.sums is not None:
+            total.sums = total.sums + one.sums if one.sums is not None else None
+        np.minimum(total.low, one.low, out=total.low)
+        np.maximum(total.high, one.high, out=total.high)
+    return Profile.empty(gridset) if total is None else total
+
+
+def dense(
+    gridset: Gridset, bodies: Sequence[bytes], window_of: Sequence[int], n_windows: int
+) -> NDArray[np.int64]:
+    """Counts of many stored profiles, added up by window.
+
+    Parameters
+    ----------
+    window_of : sequence of int
+        The window of each body.
+
+    Returns
+    -------
+    int64 array [n_windows, gridset.size]
+    """
+    total = np.zeros((n_windows, gridset.size), np.int64)
+    for body, window in zip(bodies, window_of, strict=True):
+        try:
+            places, values = _decode_counts(gridset, body)
+            # Places are distinct within a body, so a plain indexed addition adds each once.
+            total[window][places] += values
+        except (struct.error, ValueError, IndexError, zlib.error) as error:
+            raise DecodeError("bad_profile", str(error)) from None
+    return total
+
+
+FORMAT: Final = 1
+_HEAD: Final = struct.Struct("<BB4sH")
+_PART: Final = struct.Struct("<IB")
+_HAS_SUMS: Final = 1
+_COMPRESSED: Final = 2
+# Below, zlib costs more time than the few bytes are worth (22 us against 10).
+_COMPRESS_FROM: Final = 1_024
+_WIDTHS: Final = tuple(np.dtype(code) for code in ("<u1", "<u2", "<u4", "<i8"))
+
+_Sparse = tuple[NDArray[np.intp], NDArray[Any]]
+
+
+def _sparse(vector: NDArray[np.int64]) -> bytes:
+    """Count of entries, width, gaps (one byte each), values."""
+    places = vector.nonzero()[0]
+    values = vector[places]
+    if not len(places):
+        return _PART.pack(0, 0)
+    gaps = np.empty_like(places)
+    gaps[0] = places[0]
+    np.subtract(places[1:], places[:-1], out=gaps[1:])
+    if gaps.max() > 255:
+        # A gap over 255 is bridged by entries of value 0, 255 places apart.
+        extra = (gaps - 1) // 255
+        extra[gaps == 0] = 0
+        at = np.repeat(np.arange(len(gaps)), extra)
+        gaps -= 255 * extra
+        gaps = np.insert(gaps, at, 255)
+        values = np.insert(values, at, 0)
+    low, high = int(values.min()), int(values.max())
+    width = 3 if low < 0 or high >> 32 else 2 if high >> 16 else 1 if high >> 8 else 0
+    return b"".join(
+        (
+            _PART.pack(len(gaps), width),
+            gaps.astype(np.uint8).tobytes(),
+            values.astype(_WIDTHS[width]).tobytes(),
+        )
+    )
+
+
+def _unsparse(raw: bytes, at: int) -> tuple[_Sparse, int]:
+    n, width = _PART.unpack_from(raw, at)
+    at += _PART.size
+    gaps = np.frombuffer(raw, np.uint8, n, at)
+    at += n
+    kind = _WIDTHS[width]
+    values = np.frombuffer(raw, kind, n, at)
+    return (gaps.cumsum(dtype=np.intp), values), at + n * kind.itemsize
+
+
+def _open(gridset: Gridset, data: bytes) -> tuple[bytes, int, int, int]:
+    """Body, where it begins, flags, number of features."""
+    version, flags, prefix, n_features = _HEAD.unpack_from(data)
+    if version != FORMAT:
+        raise ValueError(f"format {version}, this release reads {FORMAT}")
+    if prefix.hex() != gridset.digest[:8]:
+        raise GridMismatch(prefix.hex(), gridset.digest)
+    if n_features != len(gridset.features):
+        raise ValueError("another number of features")
+    if flags & _COMPRESSED:
+        # At most all places, as 8-byte counts and sums, bridged.
+        limit = 64 + 8 * n_features + 24 * gridset.size
+        inflate = zlib.decompressobj()
+        raw = inflate.decompress(data[_HEAD.size :], limit)
+        if not inflate.eof:
+            raise ValueError("longer than its gridset allows")
+        return raw, 0, flags, n_features
+    return data, _HEAD.size, flags, n_features
+
+
+def _decode_counts(gridset: Gridset, data: bytes) -> _Sparse:
+    raw, at, _, n = _open(gridset, data)
+    return _unsparse(raw, at + 8 * n)[0]
+
+
+def _decode(
+    gridset: Gridset, data: bytes
+) -> tuple[NDArray[np.float32], NDArray[np.float32], _Sparse, _Sparse | None]:
+    raw, at, flags, n = _open(gridset, data)
+    low = np.frombuffer(raw, "<f4", n, at)
+    high = np.frombuffer(raw, "<f4", n, at + 4 * n)
+    counts, at = _unsparse(raw, at + 8 * n)
+    sums = _unsparse(raw, at)[0] if flags & _HAS_SUMS else None
+    return low, high, counts, sums
