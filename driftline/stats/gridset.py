@@ -338,10 +338,11 @@ class Gridset:
         offsets = pane * self.size
         shape = (n_panes, self.size)
         total = n_panes * self.size
-        # Presence-only values were coded 0: the row's own place is set from `pane` below.
-        counts = np.bincount((flat + offsets).ravel(), minlength=total).reshape(shape)
-        if len(extra_flat):
-            counts += np.bincount(extra_flat + offsets[extra_row], minlength=total).reshape(shape)
+        places = np.empty(flat.size + len(extra_flat), np.int64)
+        np.add(flat, offsets, out=places[: flat.size].reshape(flat.shape))
+        np.add(extra_flat, offsets[extra_row], out=places[flat.size :])
+        counts = np.bincount(places, minlength=total).reshape(shape)
+        # Values of presence-only features were coded 0, the place of the rows.
         counts[:, 0] = np.bincount(pane, minlength=n_panes)
 
         low = np.full((n_panes, n_features), np.inf, np.float32)
@@ -392,12 +393,11 @@ class Gridset:
         for start in range(0, flat.shape[1], _SUM_ROWS):
             part = slice(start, start + _SUM_ROWS)
             quanta = np.rint(values[:, part].astype(np.float64) * scale[:, None])
-            is_value = ~np.isnan(quanta)
+            quanta[np.isnan(quanta)] = 0.0
             clipped = np.abs(quanta) > limit
             np.clip(quanta, -limit, limit, out=quanta)
             places = flat[numeric, part] + offsets[part]
-            weights = quanta[is_value]
-            added = np.bincount(places[is_value], weights=weights, minlength=total)
+            added = np.bincount(places.ravel(), weights=quanta.ravel(), minlength=total)
             sums += added.astype(np.int64)
             if clipped.any():
                 at = self.counters[numeric, 0][:, None] + offsets[part]

@@ -263,19 +263,21 @@ def _sparse(vector: NDArray[np.int64]) -> bytes:
     values = vector[places]
     if not len(places):
         return _PART.pack(0, 0)
-    gaps = np.empty_like(places)
+    gaps: NDArray[Any] = np.empty_like(places)
     gaps[0] = places[0]
     np.subtract(places[1:], places[:-1], out=gaps[1:])
     if gaps.max() > 255:
         # A gap over 255 is bridged by entries of value 0, 255 places apart.
-        extra = (gaps - 1) // 255
-        extra[gaps == 0] = 0
-        at = np.repeat(np.arange(len(gaps)), extra)
-        gaps -= 255 * extra
-        gaps = np.insert(gaps, at, 255)
-        values = np.insert(values, at, 0)
-    low, high = int(values.min()), int(values.max())
-    width = 3 if low < 0 or high >> 32 else 2 if high >> 16 else 1 if high >> 8 else 0
+        bridges = np.maximum(gaps - 1, 0) // 255
+        at = np.arange(len(gaps)) + bridges.cumsum()
+        bridged = np.full(int(at[-1]) + 1, 255, np.uint8)
+        bridged[at] = gaps - 255 * bridges
+        spread = np.zeros(len(bridged), np.int64)
+        spread[at] = values
+        gaps, values = bridged, spread
+    # A negative sum is huge as an unsigned integer, and so takes the widest form.
+    high = int(values.view(np.uint64).max())
+    width = 3 if high >> 32 else 2 if high >> 16 else 1 if high >> 8 else 0
     return b"".join(
         (
             _PART.pack(len(gaps), width),
