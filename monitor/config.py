@@ -1,0 +1,256 @@
+"""Settings: one table of keys that feeds the parser, `driftline config show` and the docs.
+
+A value comes from the command line, else from the environment
+(`DRIFTLINE_KAFKA__BOOTSTRAP`), else from `driftline.toml`, else from the table. A key
+that the table does not have is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from driftline.errors import ConfigError
+
+PREFIX: Final = "DRIFTLINE_"
+DEFAULT_FILE: Final = Path("driftline.toml")
+# Of the environment, but no settings: the secret, the file, and what processes tell each other.
+_OTHER_VARIABLES: Final = {"DRIFTLINE_TOKEN", "DRIFTLINE_CONFIG", "DRIFTLINE_PARENT_PIPE"}
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting."""
+
+    name: str
+    kind: type[str] | type[int] | type[float] | type[bool]
+    default: Value
+    unit: str
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+KEYS: Final = {
+    key.name: key
+    for key in (
+        Key("kafka.bootstrap", str, "127.0.0.1:9092", "", "Kafka brokers, host:port, ..."),
+        Key("kafka.topic", str, "driftline.events", "", "topic that holds the events"),
+        Key("kafka.group", str, "driftline", "", "consumer group"),
+        Key(
+            "kafka.start",
+            str,
+            "earliest",
+            "",
+            "where a new stream is read from",
+            choices=("earliest", "latest"),
+        ),
+        Key("broker.port", int, 9092, "", "port of the embedded broker", low=1, high=65_535),
+        Key("database.url", str, "sqlite:///driftline.db", "", "SQLAlchemy URL of the database"),
+        Key("web.host", str, "127.0.0.1", "", "address of the dashboard and the API"),
+        Key("web.port", int, 8050, "", "port of the dashboard and the API", low=1, high=65_535),
+        Key(
+            "ingest.checkpoint_interval_s",
+            float,
+            30.0,
+            "s",
+            "longest time that counts stay in memory",
+            low=0.05,
+            high=600,
+        ),
+        Key(
+            "ingest.max_record_bytes",
+            int,
+            1_000_000,
+            "bytes",
+            "a longer record is a dead letter",
+            low=1_000,
+            high=100_000_000,
+        ),
+        Key(
+            "ingest.keep_payload",
+            bool,
+            True,
+            "",
+            "keep the beginning of rejected records; false keeps hash and reason only",
+        ),
+        Key(
+            "evaluate.interval_s",
+            float,
+            5.0,
+            "s",
+            "time between two looks at the watermarks",
+            low=0.05,
+            high=3_600,
+        ),
+        Key(
+            "evaluate.idle_timeout_s",
+            float,
+            60.0,
+            "s",
+            "a partition read to its end for so long no longer holds the watermark",
+            low=0.1,
+            high=86_400,
+        ),
+    )
+}
+
+
+class Settings:
+    """All settings with their sources.
+
+    Parameters
+    ----------
+    values
+        By key; keys that are left out have the table's default.
+    sources
+        By key: where the value came from, for messages.
+    """
+
+    def __init__(self, values: Mapping[str, Value], sources: Mapping[str, str]) -> None:
+        self._values, self._sources = dict(values), dict(sources)
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values.get(name, KEYS[name].default)
+
+    def source(self, name: str) -> str:
+        """Where the value came from: "--option", a variable, a file, or "default"."""
+        return self._sources.get(name, "default")
+
+    def text(self, name: str) -> str:
+        """A setting that is text."""
+        return str(self[name])
+
+    def integer(self, name: str) -> int:
+        """A setting that is an integer."""
+        return int(self[name])
+
+    def number(self, name: str) -> float:
+        """A setting that is a number."""
+        return float(self[name])
+
+    def flag(self, name: str) -> bool:
+        """A setting that is true or false."""
+        return bool(self[name])
+
+
+def load(
+    environment: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    options: Mapping[str, object] | None = None,
+) -> Settings:
+    """The settings from command line, environment and file, in that order of precedence.
+
+    Parameters
+    ----------
+    environment
+        `os.environ`, or a test's.
+    file
+        A TOML file that must exist; None reads `DRIFTLINE_CONFIG` or, if it is there,
+        `driftline.toml` in the working directory.
+    options
+        By key, from the command line; None stands for "not given".
+
+    Raises
+    ------
+    ConfigError
+        An unknown key, a value of the wrong type or out of range, an unreadable file.
+
+    Examples
+    --------
+    >>> load({"DRIFTLINE_WEB__PORT": "9000"}).integer("web.port")
+    9000
+    >>> load({"DRIFTLINE_WEB__PROT": "9000"})
+    Traceback (most recent call last):
+    driftline.errors.ConfigError: web.prot (DRIFTLINE_WEB__PROT): got '9000', expected a known \
+key; the nearest is web.port
+    """
+    values: dict[str, Value] = {}
+    sources: dict[str, str] = {}
+    path = file or (Path(given) if (given := environment.get("DRIFTLINE_CONFIG")) else None)
+    if path is None and DEFAULT_FILE.is_file():
+        path = DEFAULT_FILE
+    if path is not None:
+        for name, value in _flat(_read(path)).items():
+            values[name], sources[name] = _checked(name, value, str(path)), str(path)
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES:
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            values[name] = _checked(name, environment[variable], variable, is_text=True)
+            sources[name] = variable
+    for name, given_option in (options or {}).items():
+        if given_option is not None:
+            values[name] = _checked(name, given_option, "command line")
+            sources[name] = "command line"
+    return Settings(values, sources)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError("file", str(path), error.strerror, "a readable TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("file", str(path), str(error), "valid TOML") from error
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _checked(name: str, value: object, source: str, *, is_text: bool = False) -> Value:
+    key = KEYS.get(name)
+    if key is None:
+        nearest = get_close_matches(name, KEYS, n=1, cutoff=0)[0]
+        raise ConfigError(name, source, value, f"a known key; the nearest is {nearest}")
+    found = _parsed(key, str(value)) if is_text else value
+    if key.kind is float and isinstance(found, int) and not isinstance(found, bool):
+        found = float(found)
+    if not isinstance(found, key.kind) or (key.kind is not bool and isinstance(found, bool)):
+        raise ConfigError(name, source, value, _expected(key))
+    if isinstance(found, (int, float)) and not isinstance(found, bool):
+        too_low = key.low is not None and found < key.low
+        # `not <=` also refuses NaN.
+        if too_low or (key.high is not None and not found <= key.high):
+            raise ConfigError(name, source, value, _expected(key))
+    if key.choices and found not in key.choices:
+        raise ConfigError(name, source, value, _expected(key))
+    return found
+
+
+def _parsed(key: Key, text: str) -> object:
+    if key.kind is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower())
+    try:
+        return key.kind(text)
+    except ValueError:
+        return None
+
+
+def _expected(key: Key) -> str:
+    if key.choices:
+        return "one of " + ", ".join(key.choices)
+    names: dict[type, str] = {
+        str: "text",
+        int: "an integer",
+        float: "a number",
+        bool: "true or false",
+    }
+    wanted = names[key.kind]
+    if key.low is not None and key.high is not None:
+        wanted += f" from {key.low:g} to {key.high:g}"
+    return wanted

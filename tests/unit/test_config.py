@@ -1,0 +1,72 @@
+"""Settings come from one table, and a mistake in them is said with its mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import ConfigError
+from monitor.config import KEYS, load
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[web]\nport = 1001\nhost = '::1'\n[kafka]\ntopic = 'a'\n")
+    environment = {"DRIFTLINE_WEB__PORT": "1002", "DRIFTLINE_KAFKA__TOPIC": "b", "HOME": "/"}
+    settings = load(environment, file=file, options={"web.port": 1003, "web.host": None})
+    assert settings.integer("web.port") == 1003
+    assert settings.text("kafka.topic") == "b"
+    assert settings.text("web.host") == "::1"
+    assert settings.text("kafka.group") == "driftline"
+    assert settings.source("kafka.topic") == "DRIFTLINE_KAFKA__TOPIC"
+    assert settings.source("web.host") == str(file)
+    assert settings.source("kafka.group") == "default"
+
+
+def test_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[ingest]\ncheckpoint_intervall_s = 1\n")
+    with pytest.raises(ConfigError, match=r"the nearest is ingest\.checkpoint_interval_s"):
+        load({}, file=file)
+    with pytest.raises(ConfigError, match=r"the nearest is kafka\.bootstrap"):
+        load({"DRIFTLINE_KAFKA__BOOTSTRAPS": "x"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DRIFTLINE_WEB__PORT", "70000"),
+        ("DRIFTLINE_WEB__PORT", "eighty"),
+        ("DRIFTLINE_EVALUATE__INTERVAL_S", "nan"),
+        ("DRIFTLINE_INGEST__KEEP_PAYLOAD", "maybe"),
+        ("DRIFTLINE_KAFKA__START", "middle"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused(variable: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({variable: value})
+    assert caught.value.source == variable
+
+
+def test_a_file_is_held_to_the_types_of_toml(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[web]\nport = '8050'\n")
+    with pytest.raises(ConfigError, match="an integer"):
+        load({}, file=file)
+    file.write_text("[evaluate]\ninterval_s = 2\n")
+    assert load({}, file=file).number("evaluate.interval_s") == 2.0
+
+
+def test_an_absent_or_broken_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a readable TOML file"):
+        load({}, file=tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("port = = 1")
+    with pytest.raises(ConfigError, match="valid TOML"):
+        load({"DRIFTLINE_CONFIG": str(broken)})
+
+
+def test_every_default_would_be_accepted_if_it_were_given() -> None:
+    for key in KEYS.values():
+        assert load({}, options={key.name: key.default})[key.name] == key.default
