@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+
 from monitor.storage import engine as storage
 from monitor.storage.schema import metadata
 

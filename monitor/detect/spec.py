@@ -17,8 +17,6 @@ class MonitorSpec:
     ----------
     lengths
         Window lengths, shortest first.
-    profile
-        How easily it alarms: `quiet`, `standard` or `sensitive`.
     lateness_ms
         How long after a window's end its events may still arrive before it is
         judged for the first time; later ones make a revision.
@@ -29,7 +27,6 @@ class MonitorSpec:
     """
 
     lengths: tuple[str, ...] = LENGTHS
-    profile: str = "standard"
     # Ten minutes: what services that buffer and retry are behind by.
     lateness_ms: int = 600_000
     horizon_ms: int = 7 * DAY_MS

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from alembic import command
 from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
 
 DEFAULT_URL = "sqlite:///driftline.db"
@@ -206,7 +206,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def schema_versions(engine: Engine) -> tuple[str | None, str]:
-    """Return the database's schema version (None when it is empty) and the one this release needs."""
+    """Return the schema version found (None when empty) and the one this release needs."""
     expected = ScriptDirectory.from_config(alembic_config()).get_current_head()
     with unavailable_is_said(engine), engine.connect() as conn:
         found = MigrationContext.configure(conn).get_current_revision()

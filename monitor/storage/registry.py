@@ -189,7 +189,9 @@ def register_reference(
         ) from None
 
     # Writers of the registry take turns here.
-    conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision))
+    conn.execute(
+        sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision)
+    )
     model_id = _model(conn, reference, model, now_ms, owner, description)
     version_id = _version(conn, model_id, version, now_ms, replaces)
     bound = conn.execute(
@@ -292,9 +294,7 @@ def _model(
     return int(created)
 
 
-def _version(
-    conn: Connection, model_id: int, name: str, now_ms: int, replaces: str | None
-) -> int:
+def _version(conn: Connection, model_id: int, name: str, now_ms: int, replaces: str | None) -> int:
     row = conn.execute(
         sa.select(t.model_version.c.id).where(
             t.model_version.c.model_id == model_id, t.model_version.c.name == name

@@ -350,11 +350,12 @@ latch = Table(
     Column("length", String(16), primary_key=True),
     Column("level", String(10), primary_key=True),  # warning | critical
     Column("opened_ms", BigInteger, primary_key=True),  # end of the window that latched
-    Column("first_ms", BigInteger, nullable=False),  # start of the first exceeding window
     Column("last_ms", BigInteger, nullable=False),  # end of the last exceeding window
     Column("closed_ms", BigInteger),
     Column("closed_as", String(12)),  # cleared | expired
-    Column("evidence", Text, nullable=False),  # JSON: the worst window's numbers
+    Column("clear_count", Integer, nullable=False),  # clear windows in a row, while open
+    Column("last_evaluable_ms", BigInteger, nullable=False),
+    Column("exceeding", Text, nullable=False),  # JSON [[start, end], ...]: the first ones
 )
 
 incident = Table(

@@ -1,0 +1,248 @@
+"""The sentences: one place where numbers become words, for dashboard, alerts and CLI alike.
+
+Subject first, number second. Only what the system knows: it has no units and
+no meanings, so "values above 40", never "hotter".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.grid import CategoricalGrid, NumericGrid
+from driftline.stats.gridset import FeatureGrid
+
+NBSP = "\u00a0"
+# A share of PSI worth naming: below it the change is spread out.
+WORTH_NAMING = 0.25
+_WINDOW = {"hour": "hours", "day": "days", "week": "weeks"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """The group of values that moved most: its share of PSI, and of the rows before and now."""
+
+    where: str
+    share: float
+    reference: float
+    window: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The window that shows a problem best, in numbers.
+
+    `value` is the statistic, `reference` the same rate in the reference (rates
+    only), `excess` the 99.9 % bound of the distance (rates), `lower` that of
+    PSI; `is_honest` says whether "99.9 % sure" may be said.
+    """
+
+    feature: str
+    statistic: str
+    length: str
+    start_ms: int
+    end_ms: int
+    rows: int
+    value: float
+    limit: float
+    critical: bool = False
+    reference: float | None = None
+    excess: float | None = None
+    lower: float | None = None
+    is_honest: bool = False
+    low: float | None = None
+    high: float | None = None
+    part: Part | None = None
+    values: tuple[str, ...] = ()
+
+
+def sentence(evidence: Evidence, timezone: str) -> str:
+    """Return the one sentence that says what was seen, against which limit, and when."""
+    when = window_words(evidence.start_ms, evidence.length, timezone)
+    lasting = f"2 of the last 3 {_WINDOW[evidence.length]}"
+    name = evidence.feature
+    if evidence.statistic == "psi":
+        delta = 0.25 if evidence.critical else 0.10
+        numbers = f"{number(evidence.value)}, limit {number(evidence.limit)}"
+        if evidence.is_honest:
+            said = f"{name}: 99.9{NBSP}% sure that PSI is above {delta:.2f} ({numbers} {when})"
+        else:
+            said = f"{name}: PSI {numbers}, {when}"
+        said += f", in {lasting}"
+        part = evidence.part
+        if part is not None and part.share >= WORTH_NAMING:
+            said += (
+                f"; {percent(part.share, 0)} of it from {part.where}, "
+                f"now {percent(part.window)} of rows instead of {percent(part.reference)}"
+            )
+        return said + "."
+    excess = abs(evidence.excess or 0.0)
+    if evidence.statistic in ("missing", "type_error"):
+        what = "missing" if evidence.statistic == "missing" else "of the wrong type"
+        return (
+            f"{name}: {what} {percent(evidence.reference or 0.0)} \u2192 "
+            f"{percent(evidence.value)} of {evidence.rows:,} rows {when}, limit "
+            f"{points(evidence.limit)}, in {lasting}."
+        )
+    if evidence.statistic == "unseen":
+        said = (
+            f"{name}: {percent(evidence.value)} of rows have values the reference never saw "
+            f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}"
+        )
+        if evidence.values:
+            said += f"; among them {', '.join(evidence.values)}"
+        return said + "."
+    span = ""
+    if evidence.low is not None and evidence.high is not None:
+        span = f" {number(evidence.low, 4)} to {number(evidence.high, 4)}"
+    return (
+        f"{name}: {percent(evidence.value)} of values lie outside the reference's range{span} "
+        f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}."
+    )
+
+
+def window_words(start_ms: int, length: str, timezone: str) -> str:
+    """Return a window by its date in the model's zone.
+
+    Examples
+    --------
+    >>> window_words(1360360800000, "hour", "America/New_York")
+    'at 17h on 8 February 2013'
+    >>> window_words(1360299600000, "day", "America/New_York")
+    'on 8 February 2013'
+    """
+    local = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
+    # A day whose midnight the clock change skips begins at 1h.
+    day = f"{local.day} {local:%B} {local.year}"
+    if length == "hour":
+        minutes = f":{local:%M}" if local.minute else "h"
+        return f"at {local.hour}{minutes} on {day}"
+    if length == "week":
+        return f"in the week of {day}"
+    return f"on {day}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Return a number with two decimals from .1 up, two significant digits below.
+
+    Examples
+    --------
+    >>> number(0.6789), number(0.0345), number(13.1), number(1234.5)
+    ('0.68', '0.034', '13.1', '1,234')
+    """
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else ("\u2212" if value < 0 else "") + "\u221e"
+    size = abs(value)
+    if digits > 2 and size < 1000:
+        text = f"{size:.{digits}g}"
+    elif size >= 1000:
+        text = f"{size:,.0f}"
+    elif size >= 10:
+        text = f"{size:.1f}"
+    elif size >= 0.095 or size == 0:
+        text = f"{size:.2f}"
+    else:
+        text = f"{size:.2g}"
+    return f"\u2212{text}" if value < 0 else text
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return a share in percent; whole where a tenth says nothing.
+
+    Examples
+    --------
+    >>> percent(0.0213).replace(NBSP, " "), percent(0.77).replace(NBSP, " ")
+    ('2.1 %', '77 %')
+    """
+    if share >= 0.0995 or share == 0:
+        decimals = 0
+    return f"{100 * share:.{decimals}f}{NBSP}%"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points.
+
+    Examples
+    --------
+    >>> points(0.01), points(0.042)
+    ('1 point', '4.2 points')
+    """
+    size = f"{100 * share:.1f}".removesuffix(".0")
+    return f"{size} point" if size == "1" else f"{size} points"
+
+
+def part_of(
+    feature: FeatureGrid,
+    parts: NDArray[np.float64],
+    reference: NDArray[np.int64],
+    window: NDArray[np.int64],
+) -> Part | None:
+    """Return the group that PSI comes from most.
+
+    Parameters
+    ----------
+    parts, reference, window
+        [groups] what each group of the feature adds to PSI, and its counts.
+    """
+    total = float(parts.sum())
+    if total <= 0:
+        return None
+    group = int(parts.argmax())
+    return Part(
+        where=group_words(feature, group),
+        share=float(parts[group]) / total,
+        reference=float(reference[group] / max(reference.sum(), 1)),
+        window=float(window[group] / max(window.sum(), 1)),
+    )
+
+
+def group_words(feature: FeatureGrid, group: int) -> str:
+    """Return which values a group holds."""
+    bins = np.flatnonzero(feature.groups == group)
+    grid = feature.grid
+    if isinstance(grid, CategoricalGrid):
+        if grid.is_hashed:
+            return "some of its many categories"
+        names = [grid.levels[b] for b in bins if b < len(grid.levels)]
+        if len(names) == 1:
+            return f"\u201c{names[0]}\u201d"
+        if grid.unseen in bins:
+            return "values the reference never saw"
+        return "its rarer categories"
+    if not isinstance(grid, NumericGrid) or not len(bins):
+        return "some of its values"
+    upper = grid.upper()
+    first, last = int(bins[0]), int(bins[-1])
+    is_lowest, is_highest = first == 0, last == len(upper) - 1
+    low = None if is_lowest else float(upper[first - 1])
+    high = None if is_highest else float(upper[last])
+    if low is None and high is None:
+        return "all of its values"
+    if low is None:
+        return f"values up to {number(float(high or 0.0), 4)}"
+    if high is None:
+        return f"values above {number(low, 4)}"
+    if first == last and bool(grid.is_atom[first]):
+        return f"the value {number(high, 4)}"
+    return f"values above {number(low, 4)} up to {number(high, 4)}"
+
+
+def duration_words(span_ms: int) -> str:
+    """Return a length of time in its largest fitting unit.
+
+    Examples
+    --------
+    >>> duration_words(6 * 86_400_000), duration_words(3_600_000)
+    ('6 days', '1 hour')
+    """
+    span = timedelta(milliseconds=span_ms)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = round(span.total_seconds() / size)
+        if count >= (2 if unit == "day" else 1):
+            return f"{count} {unit}" + ("" if count == 1 else "s")
+    return "under a minute"

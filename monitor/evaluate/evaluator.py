@@ -1,0 +1,494 @@
+"""One pass of the evaluator over one model version: what is over is judged, once.
+
+1. Read in one view of the database: cursor, positions, panes, stored windows.
+2. The watermark says which windows are over; stale ones are judged again.
+3. Panes are added up, judged and folded onto the states before them.
+4. One transaction moves the cursor by compare-and-swap and writes windows,
+   findings, latches and incidents; another evaluator that was faster makes it
+   write nothing.
+
+Running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from driftline.stats.calibration import (
+    MIN_SLICES,
+    Calibration,
+    from_reference,
+    from_windows,
+    unknown,
+)
+from driftline.stats.episodes import expire, expires_after
+from driftline.stats.evidence import KIND_OF
+from driftline.stats.reference import Reference
+from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
+from monitor.detect.plan import Due, due_windows
+from monitor.detect.spec import MonitorSpec
+from monitor.evaluate.incidents import IncidentBook, Touched
+from monitor.evaluate.judging import Judged, PaneTable, finding_rows, judge_windows
+from monitor.storage import evaluation as sql
+from monitor.storage import registry as registry_store
+from monitor.storage import schema as t
+from monitor.storage.engine import reading, transaction
+from monitor.storage.registry import BoundVersion, Registry
+from monitor.windows.calendar import DAY_MS, NOMINAL_MS, window_of
+from monitor.windows.watermark import Watermark, watermark
+
+# Event time judged in one transaction at most: three weeks of a year that is caught up on.
+STRIDE_MS = 21 * DAY_MS
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What the evaluator needs to know.
+
+    Attributes
+    ----------
+    interval_s
+        Time between two looks.
+    idle_timeout_s
+        For how long a partition must have been read to its end to count as idle.
+    stalled_after_s
+        A position row older than this belongs to an owner that is stuck or gone.
+    """
+
+    database_url: str
+    owner: str = "evaluator"
+    interval_s: float = 5.0
+    idle_timeout_s: float = 60.0
+    # Three times the longest interval between two checkpoints.
+    stalled_after_s: float = 90.0
+
+
+@dataclass
+class _Pass:
+    """What one pass has read and found; written in one transaction."""
+
+    bound: BoundVersion
+    spec: MonitorSpec
+    monitor_revision: int
+    cursor: sql.Cursor
+    mark: Watermark
+    until_ms: int
+    now_ms: int
+    gaps: list[sql.Gap]
+    judged: list[tuple[Judged, str, Reference]] = field(default_factory=list)
+    calibrations: list[tuple[str, str, str, list[tuple[int, int]], Calibration]] = field(
+        default_factory=list
+    )
+    next_watermark_ms: int | None = None
+    is_last: bool = True
+
+
+class Evaluator:
+    """Judges every model version that has a reference; see the module."""
+
+    def __init__(
+        self, engine: Engine, settings: EvaluateSettings, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._now_ms = now_ms
+        self._registry: Registry | None = None
+        self._calibrated: dict[tuple[str, str, str], Calibration | None] = {}
+
+    def step(self) -> int:
+        """Judge all that is due; return how many windows that was."""
+        self._registry = registry_store.load(self._engine, self._registry)
+        count = 0
+        for bound in self._registry.versions.values():
+            if bound.bindings:
+                while True:
+                    found = self._read(bound)
+                    if found is None:
+                        break
+                    if not self._write(found):
+                        break  # another evaluator was faster: look again next time
+                    count += sum(len(judged.due) for judged, *_ in found.judged)
+                    if found.is_last:
+                        break
+        return count
+
+    # -- reading and judging ---------------------------------------------------------------
+
+    def _read(self, bound: BoundVersion) -> _Pass | None:
+        """Read and judge what is due for one version; None when there is nothing to look at."""
+        with reading(self._engine) as conn:
+            span = sql.pane_span(conn, bound.version_id)
+            if span is None:
+                return None
+            model_id = conn.execute(
+                sa.select(t.model.c.id).where(t.model.c.name == bound.model)
+            ).scalar_one()
+            revision, spec = registry_store.monitor_of(conn, model_id)
+            streams = sql.streams_of(conn, bound.model, bound.version)
+            times = sql.partition_times(conn, streams)
+            now_ms = self._now_ms()
+            mark = watermark(
+                times,
+                now_ms=now_ms,
+                lateness_ms=spec.lateness_ms,
+                idle_timeout_ms=int(self._settings.idle_timeout_s * 1000),
+                stalled_after_ms=int(self._settings.stalled_after_s * 1000),
+                max_hold_ms=spec.max_hold_ms,
+            )
+            cursor = sql.cursor(conn, bound.version_id)
+            known = [row.max_event_time_ms for row in times if row.max_event_time_ms is not None]
+            event_ms = max(known) - spec.lateness_ms if mark.is_final and known else mark.time_ms
+            if event_ms is None:
+                return None
+            # A window whose end the wall clock has not reached cannot be over by silence.
+            limit_ms = min(now_ms, span[1] + 8 * DAY_MS) if mark.is_final else event_ms
+            base_ms = max(span[0], cursor.watermark_ms or span[0])
+            until_ms = min(limit_ms, base_ms + STRIDE_MS)
+            found = _Pass(
+                bound=bound,
+                spec=spec,
+                monitor_revision=revision,
+                cursor=cursor,
+                mark=Watermark(event_ms, mark.closed_by, mark.is_final, mark.held_by),
+                until_ms=until_ms,
+                now_ms=now_ms,
+                gaps=sql.gaps(conn, streams),
+                next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
+                is_last=until_ms >= limit_ms,
+            )
+            if found.next_watermark_ms == cursor.watermark_ms:
+                found.is_last = True
+            for at, (effective_ms, digest) in enumerate(bound.bindings):
+                after = bound.bindings[at + 1][0] if at + 1 < len(bound.bindings) else None
+                self._judge_binding(conn, found, digest, effective_ms if at else 0, after, span[0])
+        return found
+
+    def _judge_binding(
+        self,
+        conn: Connection,
+        found: _Pass,
+        digest: str,
+        effective_ms: int,
+        replaced_ms: int | None,
+        first_pane_ms: int,
+    ) -> None:
+        """Judge the windows that start while one reference is bound."""
+        bound, spec = found.bound, found.spec
+        assert self._registry is not None
+        reference = self._registry.references[digest]
+        revisable_ms = (found.cursor.watermark_ms or first_pane_ms) - spec.horizon_ms
+        low_ms = max(first_pane_ms, revisable_ms)
+        from_ms = window_of(low_ms, max(spec.lengths, key=NOMINAL_MS.__getitem__), bound.timezone)[
+            0
+        ]
+        due = [
+            window
+            for window in due_windows(
+                sql.pane_revisions(
+                    conn, bound.version_id, reference.gridset.digest, from_ms, found.until_ms
+                ),
+                sql.stored_windows(conn, bound.version_id, from_ms, found.until_ms),
+                lengths=spec.lengths,
+                timezone=bound.timezone,
+                until_ms=found.until_ms,
+                revisable_from_ms=revisable_ms,
+            )
+            if window.start_ms >= effective_ms
+            and (replaced_ms is None or window.start_ms < replaced_ms)
+        ]
+        if not due:
+            return
+        live = sql.live_calibrations(conn, bound.version_id, digest)
+        by_segment: dict[str, dict[str, list[Due]]] = {}
+        for window in due:
+            by_segment.setdefault(window.segment, {}).setdefault(window.length, []).append(window)
+        for segment, by_length in by_segment.items():
+            first = min(window.start_ms for windows in by_length.values() for window in windows)
+            last = max(window.end_ms for windows in by_length.values() for window in windows)
+            table = PaneTable(conn, bound, reference, segment, first, last)
+            for length in spec.lengths:
+                windows = by_length.get(length)
+                if not windows:
+                    continue
+                windows.sort(key=lambda window: window.start_ms)
+                calibration, collecting_ms = self._calibration(
+                    conn, found, digest, segment, length, windows, live, first_pane_ms
+                )
+                judged = judge_windows(
+                    reference,
+                    segment,
+                    length,
+                    windows,
+                    table.windows([(window.start_ms, window.end_ms) for window in windows]),
+                    calibration,
+                    collecting_ms,
+                    bound.timezone,
+                )
+                found.judged.append((judged, digest, reference))
+
+    def _calibration(
+        self,
+        conn: Connection,
+        found: _Pass,
+        digest: str,
+        segment: str,
+        length: str,
+        windows: Sequence[Due],
+        live: dict[tuple[str, str], tuple[int, Calibration]],
+        first_pane_ms: int,
+    ) -> tuple[Calibration | None, int]:
+        """Return what a length knows of its wobble, and the end of its last collecting window."""
+        assert self._registry is not None
+        reference = self._registry.references[digest]
+        if segment not in reference.profiles:
+            return None, 0
+        known = self._from_reference(digest, segment, length)
+        if known is not None:
+            return known, 0
+        # Where no length knows any wobble, windows are judged without; else they wait.
+        waiting = (
+            None
+            if any(self._from_reference(digest, segment, other) for other in found.spec.lengths)
+            else unknown(reference)
+        )
+        if (segment, length) in live:
+            end_ms, calibration = live[segment, length]
+            return calibration, 0 if waiting else end_ms
+        spans = self._first_windows(conn, found, segment, length, windows, first_pane_ms)
+        if len(spans) < MIN_SLICES:
+            return waiting, 0 if waiting else windows[-1].end_ms
+        table = PaneTable(conn, found.bound, reference, segment, spans[0][0], spans[-1][1])
+        calibration = from_windows(reference, table.windows(spans).counts)
+        shorter = self._shorter(found, digest, segment, length, live)
+        if shorter is not None:
+            calibration = calibration.no_wilder_than(shorter)
+        live[segment, length] = spans[-1][1], calibration
+        found.calibrations.append((digest, segment, length, spans, calibration))
+        return calibration, 0 if waiting else spans[-1][1]
+
+    def _first_windows(
+        self,
+        conn: Connection,
+        found: _Pass,
+        segment: str,
+        length: str,
+        windows: Sequence[Due],
+        first_pane_ms: int,
+    ) -> list[tuple[int, int]]:
+        """Return the first eight complete windows of a length, stored ones and those due now."""
+        opening = window_of(first_pane_ms, length, found.bound.timezone)
+        from_ms = opening.start_ms if opening.start_ms == first_pane_ms else opening.end_ms
+        spans = set(
+            sql.complete_windows(conn, found.bound.version_id, length, segment, from_ms, MIN_SLICES)
+        )
+        spans |= {
+            (window.start_ms, window.end_ms)
+            for window in windows
+            if window.start_ms >= from_ms
+            and _closed_by(found.mark, window.end_ms) == "watermark"
+            and not _incomplete(found, window)
+        }
+        return sorted(spans)[:MIN_SLICES]
+
+    def _shorter(
+        self,
+        found: _Pass,
+        digest: str,
+        segment: str,
+        length: str,
+        live: dict[tuple[str, str], tuple[int, Calibration]],
+    ) -> Calibration | None:
+        """Return the calibration of the next shorter length that has one."""
+        shorter = [other for other in found.spec.lengths if NOMINAL_MS[other] < NOMINAL_MS[length]]
+        for other in sorted(shorter, key=NOMINAL_MS.__getitem__, reverse=True):
+            known = self._from_reference(digest, segment, other)
+            if known is None and (segment, other) in live:
+                known = live[segment, other][1]
+            if known is not None:
+                return known
+        return None
+
+    def _from_reference(self, digest: str, segment: str, length: str) -> Calibration | None:
+        key = (digest, segment, length)
+        if key not in self._calibrated:
+            assert self._registry is not None
+            self._calibrated[key] = from_reference(
+                self._registry.references[digest], segment, length
+            )
+        return self._calibrated[key]
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def _write(self, found: _Pass) -> bool:
+        """Write one pass in one transaction; False when another evaluator was faster."""
+        bound = found.bound
+        if not found.judged and found.next_watermark_ms == found.cursor.watermark_ms:
+            return True
+        with transaction(self._engine) as conn:
+            moved = sql.move_cursor(
+                conn, bound.version_id, found.cursor, found.next_watermark_ms, self._settings.owner
+            )
+            if not moved:
+                return False
+            for digest, segment, length, spans, calibration in found.calibrations:
+                sql.store_calibration(
+                    conn,
+                    bound.version_id,
+                    digest,
+                    segment,
+                    length,
+                    spans,
+                    calibration,
+                    found.now_ms,
+                )
+            touched: dict[str, set[Touched]] = {}
+            for judged, digest, _ in found.judged:
+                concerned = self._write_windows(conn, found, judged, digest)
+                touched.setdefault(digest, set()).update(concerned)
+            latest = bound.bindings[-1][1]
+            touched.setdefault(latest, set()).update(self._expire(conn, found))
+            assert self._registry is not None
+            for digest, keys in touched.items():
+                if keys:
+                    reference = self._registry.references[digest]
+                    IncidentBook(conn, bound, reference, found.now_ms).update(keys)
+            registry_store.bump_data_version(conn)
+        return True
+
+    def _write_windows(
+        self, conn: Connection, found: _Pass, judged: Judged, digest: str
+    ) -> set[Touched]:
+        """Fold and write the windows of one length and segment; return what latches changed."""
+        bound, length, segment = found.bound, judged.length, judged.segment
+        first = judged.due[0]
+        before = sql.states_before(conn, bound.version_id, length, segment, first.start_ms)
+        new_starts = {window.start_ms: place for place, window in enumerate(judged.due)}
+        exceeding = judged.exceeding()
+        marked = [
+            Marked(window.start_ms, window.end_ms, exceeding[place], judged.marks_of(place))
+            for place, window in enumerate(judged.due)
+        ]
+        kept = [
+            (start, end)
+            for start, end in sql.windows_from(
+                conn, bound.version_id, length, segment, first.start_ms
+            )
+            if start not in new_starts
+        ]
+        if kept:
+            stored = sql.stored_marks(conn, bound.version_id, length, segment, kept[0][0])
+            marked += [_stored_window(start, end, stored.get(start, {})) for start, end in kept]
+            marked.sort(key=lambda window: window.start_ms)
+        folded = fold(before, marked, length)
+        places = {window.start_ms: place for place, window in enumerate(marked)}
+
+        # Only windows judged before are there to be replaced.
+        again = [window.start_ms for window in judged.due if window.revision > 1]
+        sql.delete_windows(conn, bound.version_id, length, segment, again)
+        sql.insert_windows(
+            conn,
+            [
+                (
+                    bound.version_id,
+                    length,
+                    window.start_ms,
+                    segment,
+                    window.end_ms,
+                    int(judged.judgement.rows[place]),
+                    judged.rev_sums[place],
+                    window.revision,
+                    _closed_by(found.mark, window.end_ms),
+                    _incomplete(found, window),
+                    digest,
+                    found.monitor_revision,
+                    json.dumps(states_to_json(folded.states[places[window.start_ms]])),
+                    found.now_ms,
+                )
+                for place, window in enumerate(judged.due)
+            ],
+        )
+        alarming = [folded.alarming(places[window.start_ms]) for window in judged.due]
+        sql.insert_findings(
+            conn,
+            finding_rows(judged, bound.version_id, range(len(judged.due)), alarming),
+        )
+        for start, _ in kept:
+            place = places[start]
+            sql.update_fold(
+                conn,
+                bound.version_id,
+                length,
+                segment,
+                start,
+                json.dumps(states_to_json(folded.states[place])),
+                folded.alarming(place),
+            )
+        rows: list[sql.LatchRow] = [(key, latch, 0, latch.last_ms) for key, latch in folded.ended]
+        rows += [
+            (key, state.latch, state.clear_count, state.last_evaluable_ms)
+            for key, state in folded.states[-1].items()
+            if state.latch is not None
+        ]
+        if not rows and not before:
+            return set()
+        concerned = sql.replace_latches(conn, bound.version_id, segment, length, first.end_ms, rows)
+        return {Touched(feature, KIND_OF[statistic]) for feature, statistic in concerned}
+
+    def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
+        """End the latches of lengths that have had nothing to judge for too long."""
+        touched: set[Touched] = set()
+        time_ms = found.next_watermark_ms
+        if time_ms is None:
+            return touched
+        for segment, key, member, last_evaluable_ms in sql.open_latches(
+            conn, found.bound.version_id
+        ):
+            nominal_ms = NOMINAL_MS[member.length]
+            if time_ms - last_evaluable_ms > expires_after(nominal_ms) + nominal_ms:
+                ended = expire(member.latch, last_evaluable_ms, nominal_ms)
+                sql.close_latch(conn, found.bound.version_id, segment, key, member.length, ended)
+                touched.add(Touched(key.feature, KIND_OF[key.statistic]))
+        return touched
+
+
+def _stored_window(start_ms: int, end_ms: int, texts: dict[str, str]) -> Marked:
+    """Return a window that was judged before, as the fold sees it."""
+    marks = {feature: marks_from_text(text) for feature, text in texts.items() if text}
+    exceeding = [
+        (feature, statistic)
+        for feature, by_statistic in marks.items()
+        for statistic, pair in by_statistic.items()
+        if 3 in pair
+    ]
+    return Marked(
+        start_ms,
+        end_ms,
+        exceeding,
+        lambda feature, statistic: marks.get(feature, {}).get(statistic, (0, 0)),
+    )
+
+
+def _closed_by(mark: Watermark, end_ms: int) -> str:
+    if mark.time_ms is not None and end_ms <= mark.time_ms:
+        return "hold" if mark.held_by else "watermark"
+    return mark.closed_by
+
+
+def _incomplete(found: _Pass, window: Due) -> str | None:
+    """Return why a window may lack records, as a JSON list; None when it is complete."""
+    causes = [
+        f"{gap.kind}: partition {gap.partition}"
+        for gap in found.gaps
+        if (gap.from_ms is None or gap.from_ms < window.end_ms)
+        and (gap.to_ms is None or gap.to_ms >= window.start_ms)
+    ]
+    causes += [f"hold: partition {partition}" for partition in found.mark.held_by]
+    for effective_ms, _ in found.bound.bindings[1:]:
+        if window.start_ms < effective_ms < window.end_ms:
+            causes.append("binding: the reference changed inside the window")
+    return json.dumps(causes) if causes else None

@@ -1,0 +1,338 @@
+"""From latches to incident rows: derive, match with what is stored, tell what is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftline.stats.calibration import observe
+from driftline.stats.evidence import KIND_OF
+from driftline.stats.grid import NumericGrid
+from driftline.stats.groups import psi_by_feature
+from driftline.stats.reference import Reference
+from driftline.stats.words import Evidence, part_of, sentence
+from monitor.detect.incidents import Incident, IncidentState, Member, derive
+from monitor.evaluate.judging import PaneTable
+from monitor.storage import evaluation as sql
+from monitor.storage import schema as t
+from monitor.storage.registry import BoundVersion
+
+# "99.9 % sure" holds where every group expects this many rows.
+HONEST_ROWS = 5
+# Unseen values named in a sentence.
+NAMED_VALUES = 3
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Where latches changed: one incident's key but for its version and segment."""
+
+    feature: str
+    kind: str
+
+
+class IncidentBook:
+    """Keeps one version's incident rows equal to what its latches say."""
+
+    def __init__(self, conn: Connection, bound: BoundVersion, reference: Reference, now_ms: int):
+        self._conn = conn
+        self._bound = bound
+        self._reference = reference
+        self._now_ms = now_ms
+
+    def update(self, touched: Iterable[Touched]) -> None:
+        """Derive the incidents of what was touched, in every segment, and store what changed.
+
+        New ones are numbered in the order in which they opened.
+        """
+        fresh: list[tuple[Incident, str, Touched, int | None]] = []
+        for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
+            statistics = [name for name, kind in KIND_OF.items() if kind == key.kind]
+            over_all: list[tuple[int, int | None]] = []
+            for segment in sql.segments_of(self._conn, self._bound.version_id, key.feature):
+                members = sql.members(
+                    self._conn, self._bound.version_id, segment, key.feature, statistics
+                )
+                incidents = derive(members)
+                if segment == "all":
+                    over_all = [
+                        (episode.opened_ms, episode.resolved_ms)
+                        for incident in incidents
+                        for episode in incident.episodes
+                    ]
+                fresh.extend(
+                    (incident, segment, key, _told_at(incident, segment, over_all))
+                    for incident in self._reconcile(segment, key, incidents, over_all)
+                )
+        fresh.sort(key=lambda item: (item[0].opened_ms, item[1] != "all", item[2].feature))
+        for incident, segment, key, told_ms in fresh:
+            self._insert(incident, segment, key, told_ms)
+
+    def _reconcile(
+        self,
+        segment: str,
+        key: Touched,
+        incidents: list[Incident],
+        over_all: list[tuple[int, int | None]],
+    ) -> list[Incident]:
+        """Update the rows that stand for `incidents`, withdraw the others; return the new ones."""
+        c = t.incident.c
+        rows = self._conn.execute(
+            sa.select(t.incident)
+            .where(
+                c.version_id == self._bound.version_id,
+                c.segment == segment,
+                c.feature == key.feature,
+                c.kind == key.kind,
+            )
+            .order_by(c.opened_ms)
+        ).all()
+        free = list(rows)
+        unmatched = []
+        for incident in incidents:
+            row = next((row for row in free if _is_same(row, incident)), None)
+            if row is None:
+                unmatched.append(incident)
+                continue
+            free.remove(row)
+            self._write(
+                row.number, row, incident, segment, key, _told_at(incident, segment, over_all)
+            )
+        for row in free:
+            if row.state != IncidentState.WITHDRAWN:
+                self._conn.execute(
+                    sa.update(t.incident)
+                    .where(c.number == row.number)
+                    .values(state=IncidentState.WITHDRAWN.value, resolved_ms=row.opened_ms)
+                )
+                self._event(
+                    row.number, "withdrawn", row.opened_ms, "late events changed its windows"
+                )
+        return unmatched
+
+    def _insert(self, incident: Incident, segment: str, key: Touched, told_ms: int | None) -> None:
+        number = self._conn.execute(
+            sa.insert(t.incident)
+            .values(
+                version_id=self._bound.version_id,
+                segment=segment,
+                feature=key.feature,
+                kind=key.kind,
+                severity=incident.severity,
+                state=incident.state.value,
+                muted=told_ms is None,
+                first_window_ms=incident.first_window_ms,
+                opened_ms=incident.opened_ms,
+                episodes="[]",
+                summary="",
+                evidence="{}",
+            )
+            .returning(t.incident.c.number)
+        ).scalar_one()
+        self._write(int(number), None, incident, segment, key, told_ms)
+
+    def _write(
+        self,
+        number: int,
+        row: sa.Row[Any] | None,
+        incident: Incident,
+        segment: str,
+        key: Touched,
+        told_ms: int | None,
+    ) -> None:
+        evidence = self._evidence(incident, segment, key)
+        values = {
+            "severity": incident.severity,
+            "state": incident.state.value,
+            "muted": told_ms is None,
+            "first_window_ms": incident.first_window_ms,
+            "opened_ms": incident.opened_ms,
+            "told_ms": told_ms,
+            "resolved_ms": incident.resolved_ms,
+            "episodes": json.dumps(
+                [
+                    [episode.opened_ms, episode.first_ms, episode.last_ms, episode.resolved_ms]
+                    for episode in incident.episodes
+                ]
+            ),
+        }
+        if evidence is not None:
+            values["summary"] = sentence(evidence, self._bound.timezone)
+            values["evidence"] = json.dumps(asdict(evidence))
+        self._conn.execute(
+            sa.update(t.incident).where(t.incident.c.number == number).values(**values)
+        )
+        known = {
+            (event.event, event.at_ms)
+            for event in self._conn.execute(
+                sa.select(t.incident_event.c.event, t.incident_event.c.at_ms).where(
+                    t.incident_event.c.incident_number == number
+                )
+            )
+        }
+        happened = [(event, at_ms) for at_ms, event in incident.told]
+        happened += [
+            ("resolved", episode.resolved_ms)
+            for episode in incident.episodes
+            if episode.resolved_ms is not None
+        ]
+        for event, at_ms in sorted(happened, key=lambda item: item[1]):
+            if (event, at_ms) not in known:
+                self._event(number, event, at_ms, str(values.get("summary", "")))
+
+    def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
+        self._conn.execute(
+            sa.insert(t.incident_event).values(
+                incident_number=number,
+                event=event,
+                at_ms=at_ms,
+                recorded_ms=self._now_ms,
+                detail=detail,
+            )
+        )
+
+    def _evidence(self, incident: Incident, segment: str, key: Touched) -> Evidence | None:
+        """Return the numbers of the window that exceeded its limit by most."""
+        worst: tuple[float, Member, sa.Row[Any]] | None = None
+        f = t.finding.c
+        seen: set[tuple[str, str]] = set()
+        for member in incident.members:
+            if (member.length, member.statistic) in seen:
+                continue
+            seen.add((member.length, member.statistic))
+            starts = {
+                start
+                for other in incident.members
+                if (other.length, other.statistic) == (member.length, member.statistic)
+                for start, _ in other.latch.exceeding
+            }
+            rows = self._conn.execute(
+                sa.select(t.finding).where(
+                    f.version_id == self._bound.version_id,
+                    f.length == member.length,
+                    f.segment == segment,
+                    f.feature == key.feature,
+                    f.start_ms.in_(sorted(starts)),
+                )
+            )
+            for row in rows:
+                ratio = _ratio(row, member.statistic)
+                if worst is None or ratio > worst[0]:
+                    worst = (ratio, member, row)
+        if worst is None:
+            return None
+        return self._numbers(incident, worst[1], worst[2], segment)
+
+    def _numbers(
+        self, incident: Incident, member: Member, row: sa.Row[Any], segment: str
+    ) -> Evidence:
+        found = row._mapping
+        statistic, length, start_ms = member.statistic, member.length, int(found["start_ms"])
+        end_ms = next(
+            end for other in incident.members for start, end in other.latch.exceeding
+            if other.length == length and start == start_ms
+        )  # fmt: skip
+        place = self._reference.gridset.names().index(str(found["feature"]))
+        evidence = Evidence(
+            feature=str(found["feature"]),
+            statistic=statistic,
+            length=length,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            rows=int(found["rows"]),
+            value=float(found[statistic]),
+            limit=float(found[f"{statistic}_limit"] or 0.0),
+        )
+        own = observe(self._reference, self._reference.profiles[segment].counts[None, :])
+        if statistic != "psi":
+            hits, n = own.of(statistic)
+            grid = self._reference.gridset.features[place].grid
+            return replace(
+                evidence,
+                excess=float(found[f"{statistic}_excess"] or 0.0),
+                reference=float(hits[0, place] / max(n[0, place], 1)),
+                low=float(grid.low) if isinstance(grid, NumericGrid) else None,
+                high=float(grid.high) if isinstance(grid, NumericGrid) else None,
+                values=self._unseen(evidence) if statistic == "unseen" else (),
+            )
+        panes = PaneTable(self._conn, self._bound, self._reference, segment, start_ms, end_ms)
+        seen = observe(self._reference, panes.windows([(start_ms, end_ms)]).counts)
+        _, parts = psi_by_feature(self._reference.gridset, own.groups, seen.groups)
+        span = self._reference.gridset.groups[place]
+        reference, window = own.groups[0, span], seen.groups[0, span]
+        expected = reference / max(reference.sum(), 1) * window.sum()
+        critical = found["psi_critical"]
+        is_critical = critical is not None and evidence.value > float(critical)
+        return replace(
+            evidence,
+            critical=is_critical,
+            limit=float(critical) if is_critical else evidence.limit,
+            lower=float(found["psi_lower"]),
+            is_honest=bool((expected >= HONEST_ROWS).all() and (window >= HONEST_ROWS).all()),
+            part=part_of(
+                self._reference.gridset.features[place], parts[0, span], reference, window
+            ),
+        )
+
+    def _unseen(self, evidence: Evidence) -> tuple[str, ...]:
+        u = t.unseen_value.c
+        query = (
+            sa.select(u.value)
+            .where(
+                u.version_id == self._bound.version_id,
+                u.gridset == self._reference.gridset.digest,
+                u.feature == evidence.feature,
+                u.first_seen_ms < evidence.end_ms,
+                u.last_seen_ms >= evidence.start_ms,
+            )
+            .group_by(u.value)
+            .order_by(sa.func.sum(u.count).desc(), u.value)
+            .limit(NAMED_VALUES)
+        )
+        return tuple(self._conn.execute(query).scalars())
+
+
+def _is_same(row: sa.Row[Any], incident: Incident) -> bool:
+    """Whether a stored row is this incident: it opened then, or their spans meet."""
+    found = row._mapping
+    if found["opened_ms"] == incident.opened_ms:
+        return True
+    start, end = int(found["first_window_ms"]), found["resolved_ms"]
+    until = np.inf if end is None else int(end)
+    own_until = np.inf if incident.resolved_ms is None else incident.resolved_ms
+    return bool(start < own_until and incident.first_window_ms < until)
+
+
+def _ratio(row: sa.Row[Any], statistic: str) -> float:
+    found = row._mapping
+    if statistic == "psi":
+        value, limit = found["psi"], found["psi_limit"]
+    else:
+        value, limit = found[f"{statistic}_excess"], found[f"{statistic}_limit"]
+    return abs(float(value)) / float(limit) if value is not None and limit else 0.0
+
+
+def _told_at(
+    incident: Incident, segment: str, over_all: list[tuple[int, int | None]]
+) -> int | None:
+    """Return when the incident was first worth a message; None while `all` speaks for it.
+
+    What is still open when `all` resolves is told then.
+    """
+    if segment == "all":
+        return incident.told[0][0]
+    told_ms = incident.opened_ms
+    for opened, resolved in sorted(over_all):
+        if opened <= told_ms and (resolved is None or told_ms < resolved):
+            if resolved is None:
+                return None
+            told_ms = resolved
+    if incident.resolved_ms is not None and told_ms >= incident.resolved_ms:
+        return None
+    return told_ms

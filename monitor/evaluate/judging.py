@@ -1,0 +1,253 @@
+"""Windows of one length and segment: from panes to judgements to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
+
+from driftline.stats.calibration import RATES, Calibration, Ints
+from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark
+from driftline.stats.profile import dense
+from driftline.stats.reference import Reference
+from monitor.detect.fold import marks_to_text
+from monitor.detect.plan import Due
+from monitor.storage import evaluation as sql
+from monitor.storage.registry import BoundVersion
+from monitor.windows.calendar import is_weekend
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The profiles of some windows: counts [W, size] and the revisions they were read at."""
+
+    counts: Ints
+    rev_sums: list[int]
+
+
+class PaneTable:
+    """The panes of one segment in a range of event time, each read and decoded once.
+
+    Counts and revisions come from one SELECT: a pane written later makes its
+    window stale again.
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        bound: BoundVersion,
+        reference: Reference,
+        segment: str,
+        from_ms: int,
+        to_ms: int,
+    ) -> None:
+        rows = sql.pane_bodies(
+            conn, bound.version_id, reference.gridset.digest, segment, from_ms, to_ms
+        )
+        starts = np.array([row.start_ms for row in rows], dtype=np.int64)
+        self._starts, window_of = np.unique(starts, return_inverse=True)
+        self._revs = np.zeros(len(self._starts), dtype=np.int64)
+        np.add.at(self._revs, window_of, [row.rev for row in rows])
+        self._counts = dense(
+            reference.gridset, [row.body for row in rows], window_of.tolist(), len(self._starts)
+        )
+
+    def windows(self, spans: Sequence[tuple[int, int]]) -> Counted:
+        """Add the panes up to windows `(start, end)`."""
+        edges = np.searchsorted(self._starts, np.array(spans, dtype=np.int64).reshape(-1, 2))
+        counts = np.empty((len(spans), self._counts.shape[1]), dtype=np.int64)
+        for place, (first, last) in enumerate(edges):
+            if last - first == 1:
+                counts[place] = self._counts[first]
+            else:
+                self._counts[first:last].sum(axis=0, out=counts[place])
+        rev_sums = [int(self._revs[first:last].sum()) for first, last in edges]
+        return Counted(counts, rev_sums)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Windows with the rule's answer; `due`, `rev_sums` and the judgement's rows go together."""
+
+    length: str
+    segment: str
+    due: list[Due]
+    rev_sums: list[int]
+    judgement: Judgement
+    names: tuple[str, ...]
+
+    def marks_of(self, place: int) -> Callable[[str, str], tuple[int, int]]:
+        """Return a look-up of one window's marks."""
+        position = {name: at for at, name in enumerate(self.names)}
+
+        def of(feature: str, statistic: str) -> tuple[int, int]:
+            if feature not in position:
+                return Mark.NOT_EVALUABLE, Mark.NOT_EVALUABLE
+            warning, critical = self.judgement.marks[statistic][place, position[feature]]
+            return int(warning), int(critical)
+
+        return of
+
+    def exceeding(self) -> list[list[tuple[str, str]]]:
+        """Return for each window the (feature, statistic) above a limit."""
+        out: list[list[tuple[str, str]]] = [[] for _ in self.due]
+        for statistic, marks in self.judgement.marks.items():
+            for place, feature in np.argwhere((marks == Mark.EXCEEDS).any(axis=2)):
+                out[place].append((self.names[feature], statistic))
+        return out
+
+
+def judge_windows(
+    reference: Reference,
+    segment: str,
+    length: str,
+    due: list[Due],
+    counted: Counted,
+    calibration: Calibration | None,
+    collecting_until_ms: int,
+    timezone: str,
+) -> Judged:
+    """Judge windows; those that end by `collecting_until_ms` are shown and not judged.
+
+    A segment that the reference has too few rows of shows volume and rates.
+    """
+    weekend = np.array([is_weekend(window.start_ms, timezone) for window in due])
+    is_judged = np.array([window.end_ms > collecting_until_ms for window in due])
+    if segment not in reference.profiles:
+        judgement = _unjudged(Judge(reference, "all", length, None), counted.counts, weekend)
+    elif calibration is None or not is_judged.any():
+        judgement = Judge(reference, segment, length, None).judge(counted.counts, weekend)
+    else:
+        judge = Judge(reference, segment, length, calibration)
+        judgement = judge.judge(counted.counts, weekend)
+        if not is_judged.all():
+            early = Judge(reference, segment, length, None).judge(counted.counts, weekend)
+            judgement = _choose(is_judged, judgement, early)
+    return Judged(length, segment, due, counted.rev_sums, judgement, reference.gridset.names())
+
+
+def _unjudged(judge: Judge, counts: Ints, weekend: NDArray[np.bool_]) -> Judgement:
+    shown = judge.judge(counts, weekend)
+    nothing = np.full(shown.psi.shape, np.nan)
+    return replace(
+        shown,
+        psi=nothing,
+        ks_low=nothing,
+        ks_high=nothing,
+        verdict=np.full(shown.psi.shape, "insufficient_data"),
+    )
+
+
+def _choose(use: NDArray[np.bool_], left: Judgement, right: Judgement) -> Judgement:
+    """Return `left` where `use` [W] and `right` elsewhere."""
+
+    def pick(a: NDArray[Any], b: NDArray[Any]) -> Any:
+        return np.where(use.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    plain = {
+        name: pick(getattr(left, name), getattr(right, name))
+        for name in (
+            "rows", "values", "psi", "psi_limit", "psi_critical", "psi_lower", "ks_low",
+            "ks_high", "parts", "verdict", "ratio", "evidence",
+        )
+    }  # fmt: skip
+    rates = {
+        name: replace(
+            rate,
+            **{
+                part: pick(getattr(rate, part), getattr(right.rates[name], part))
+                for part in ("value", "excess", "limit")
+            },
+        )
+        for name, rate in left.rates.items()
+    }
+    marks = {name: pick(mark, right.marks[name]) for name, mark in left.marks.items()}
+    return replace(left, rates=rates, marks=marks, **plain)
+
+
+FindingRow = tuple[object, ...]
+
+
+def finding_rows(
+    judged: Judged, version_id: int, places: Sequence[int], alarming: Sequence[set[str]]
+) -> list[FindingRow]:
+    """Return the finding rows of the windows at `places`, in the order of the table's columns.
+
+    `alarming[i]` holds the features with a closed latch after window `places[i]`.
+    """
+    j = judged.judgement
+    chosen = np.asarray(places, dtype=np.intp)
+    n_features = len(judged.names)
+
+    def each(values: list[object]) -> list[object]:
+        return [value for value in values for _ in range(n_features)]
+
+    def flat(values: NDArray[np.generic]) -> list[object]:
+        return list(values[chosen].ravel().tolist())
+
+    def floats(values: NDArray[np.float64]) -> list[object]:
+        picked = values[chosen].ravel()
+        out = picked.astype(object)
+        out[np.isnan(picked)] = None
+        return list(out)
+
+    windows = [judged.due[place] for place in places]
+    columns: list[list[Any]] = [
+        [version_id] * (len(windows) * n_features),
+        [judged.length] * (len(windows) * n_features),
+        each([window.start_ms for window in windows]),
+        [judged.segment] * (len(windows) * n_features),
+        list(judged.names) * len(windows),
+        each([int(j.rows[place]) for place in places]),
+        flat(j.values),
+        floats(j.psi),
+        floats(j.psi_limit),
+        floats(j.psi_critical),
+        floats(j.psi_lower),
+        floats(j.ks_low),
+        floats(j.ks_high),
+    ]
+    for rate in RATES:
+        columns += [
+            floats(j.rates[rate].value),
+            floats(j.rates[rate].excess),
+            floats(j.rates[rate].limit),
+        ]
+    marks, exceeds = _mark_texts(j, chosen)
+    columns += [
+        floats(j.ratio),
+        flat(j.evidence),
+        flat(j.verdict),
+        marks,
+        exceeds,
+        [name in alarms for alarms in alarming for name in judged.names],
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def _mark_texts(
+    judgement: Judgement, chosen: NDArray[np.intp]
+) -> tuple[list[object], list[object]]:
+    """Return the stored form of the marks and the names of what exceeds, a window and feature each.
+
+    There are few different combinations, so each is put into words once.
+    """
+    stacked = np.stack([judgement.marks[name][chosen] for name in STATISTICS], axis=-1)
+    flat = stacked.reshape(-1, 2 * len(STATISTICS))  # warning of each, then critical of each
+    weights = 4 ** np.arange(flat.shape[1], dtype=np.int64)
+    codes, inverse = np.unique(flat @ weights, return_inverse=True)
+    texts, over = [], []
+    for code in codes:
+        digits = (code // weights) % 4
+        pairs = {
+            name: (int(digits[at]), int(digits[at + len(STATISTICS)]))
+            for at, name in enumerate(STATISTICS)
+        }
+        texts.append(marks_to_text(pairs))
+        over.append(",".join(name for name, pair in pairs.items() if Mark.EXCEEDS in pair))
+    places = inverse.ravel().tolist()
+    return [texts[place] for place in places], [over[place] for place in places]

@@ -1,0 +1,475 @@
+"""The SQL of the evaluator: what it reads to judge and what it writes in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftline.stats.calibration import Calibration
+from driftline.stats.episodes import Latch
+from monitor.detect.fold import Key, States, states_from_json
+from monitor.detect.incidents import Member
+from monitor.detect.plan import PaneRevision, Stored
+from monitor.storage import schema as t
+from monitor.storage.engine import insert_tuples
+from monitor.windows.watermark import PartitionTime
+
+# How many values go into one IN (...): SQLite's limit is 32,766.
+IN_AT_MOST = 10_000
+
+
+class Cursor(NamedTuple):
+    """How far the evaluator has come with a version; `epoch` is 0 before its first step."""
+
+    epoch: int
+    watermark_ms: int | None
+
+
+class PaneBody(NamedTuple):
+    """One stored pane of one partition."""
+
+    start_ms: int
+    gridset: str
+    rev: int
+    body: bytes
+
+
+class Gap(NamedTuple):
+    """Event time from which records are missing, and why."""
+
+    kind: str
+    partition: int
+    from_ms: int | None
+    to_ms: int | None
+
+
+def streams_of(conn: Connection, model: str, version: str) -> list[int]:
+    """Return the ids of the live streams that events of this version came from."""
+    query = (
+        sa.select(sa.distinct(t.counter.c.stream_id))
+        .join(t.stream, t.stream.c.id == t.counter.c.stream_id)
+        .where(
+            t.counter.c.model == model,
+            t.counter.c.version == version,
+            t.stream.c.ended_ms.is_(None),
+        )
+    )
+    return list(conn.execute(query).scalars())
+
+
+def partition_times(conn: Connection, streams: Collection[int]) -> list[PartitionTime]:
+    """Return what the position rows of `streams` say about time."""
+    p = t.stream_position.c
+    query = sa.select(p.partition, p.max_event_time_ms, p.caught_up_for_ms, p.fetched_ms).where(
+        p.stream_id.in_(streams)
+    )
+    return [PartitionTime(*row) for row in conn.execute(query.order_by(p.stream_id, p.partition))]
+
+
+def cursor(conn: Connection, version_id: int) -> Cursor:
+    """Return where the evaluator stands with a version."""
+    row = conn.execute(
+        sa.select(t.evaluator_cursor.c.epoch, t.evaluator_cursor.c.watermark_ms).where(
+            t.evaluator_cursor.c.version_id == version_id
+        )
+    ).one_or_none()
+    return Cursor(0, None) if row is None else Cursor(row.epoch, row.watermark_ms)
+
+
+def move_cursor(
+    conn: Connection, version_id: int, before: Cursor, watermark_ms: int | None, owner: str
+) -> bool:
+    """Move the cursor by compare-and-swap; False when another evaluator was faster."""
+    values = {"epoch": before.epoch + 1, "watermark_ms": watermark_ms, "owner": owner}
+    if before.epoch == 0:
+        try:
+            with conn.begin_nested():
+                conn.execute(sa.insert(t.evaluator_cursor).values(version_id=version_id, **values))
+        except sa.exc.IntegrityError:
+            return False
+        return True
+    moved = conn.execute(
+        sa.update(t.evaluator_cursor)
+        .where(
+            t.evaluator_cursor.c.version_id == version_id,
+            t.evaluator_cursor.c.epoch == before.epoch,
+        )
+        .values(**values)
+    )
+    return moved.rowcount == 1
+
+
+def pane_span(conn: Connection, version_id: int) -> tuple[int, int] | None:
+    """Return the starts of the first and the last pane of a version, if it has any."""
+    p = t.pane.c
+    row = conn.execute(
+        sa.select(sa.func.min(p.start_ms), sa.func.max(p.start_ms)).where(
+            p.version_id == version_id
+        )
+    ).one()
+    return None if row[0] is None else (row[0], row[1])
+
+
+def pane_revisions(
+    conn: Connection, version_id: int, gridset: str, from_ms: int, to_ms: int
+) -> list[PaneRevision]:
+    """Return the revision of each pane in `[from_ms, to_ms)`, summed over partitions."""
+    p = t.pane.c
+    query = (
+        sa.select(p.start_ms, p.segment, sa.func.sum(p.rev))
+        .where(
+            p.version_id == version_id,
+            p.gridset == gridset,
+            p.start_ms >= from_ms,
+            p.start_ms < to_ms,
+        )
+        .group_by(p.start_ms, p.segment)
+    )
+    return [PaneRevision(start, segment, int(rev)) for start, segment, rev in conn.execute(query)]
+
+
+def pane_bodies(
+    conn: Connection, version_id: int, gridset: str, segment: str, from_ms: int, to_ms: int
+) -> list[PaneBody]:
+    """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start."""
+    p = t.pane.c
+    query = (
+        sa.select(p.start_ms, p.gridset, p.rev, p.body)
+        .where(
+            p.version_id == version_id,
+            p.gridset == gridset,
+            p.start_ms >= from_ms,
+            p.start_ms < to_ms,
+            p.segment == segment,
+        )
+        .order_by(p.start_ms)
+    )
+    return [PaneBody(*row) for row in conn.execute(query)]
+
+
+def stored_windows(
+    conn: Connection, version_id: int, from_ms: int, to_ms: int
+) -> dict[tuple[str, str, int], Stored]:
+    """Return the judged windows that start in `[from_ms, to_ms)`."""
+    w = t.window.c
+    query = sa.select(w.length, w.segment, w.start_ms, w.rev_sum, w.revision).where(
+        w.version_id == version_id, w.start_ms >= from_ms, w.start_ms < to_ms
+    )
+    return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in conn.execute(query)}
+
+
+def states_before(
+    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
+) -> States:
+    """Return the fold's states after the last window that starts before `start_ms`."""
+    w = t.window.c
+    text = conn.execute(
+        sa.select(w.fold)
+        .where(
+            w.version_id == version_id,
+            w.length == length,
+            w.segment == segment,
+            w.start_ms < start_ms,
+        )
+        .order_by(w.start_ms.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return {} if text is None else states_from_json(json.loads(text))
+
+
+def windows_from(
+    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
+) -> list[tuple[int, int]]:
+    """Return (start, end) of the judged windows from `start_ms` on."""
+    w = t.window.c
+    query = (
+        sa.select(w.start_ms, w.end_ms)
+        .where(
+            w.version_id == version_id,
+            w.length == length,
+            w.segment == segment,
+            w.start_ms >= start_ms,
+        )
+        .order_by(w.start_ms)
+    )
+    return [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+
+
+def stored_marks(
+    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
+) -> dict[int, dict[str, str]]:
+    """Return the marks of findings from `start_ms` on: {window start: {feature: marks}}."""
+    f = t.finding.c
+    query = sa.select(f.start_ms, f.feature, f.marks).where(
+        f.version_id == version_id,
+        f.length == length,
+        f.segment == segment,
+        f.start_ms >= start_ms,
+    )
+    out: dict[int, dict[str, str]] = {}
+    for start, feature, marks in conn.execute(query):
+        out.setdefault(start, {})[feature] = marks
+    return out
+
+
+def complete_windows(
+    conn: Connection, version_id: int, length: str, segment: str, from_ms: int, at_most: int
+) -> list[tuple[int, int]]:
+    """Return (start, end) of the first complete windows that start at `from_ms` or later."""
+    w = t.window.c
+    query = (
+        sa.select(w.start_ms, w.end_ms)
+        .where(
+            w.version_id == version_id,
+            w.length == length,
+            w.segment == segment,
+            w.start_ms >= from_ms,
+            w.closed_by == "watermark",
+            w.incomplete.is_(None),
+        )
+        .order_by(w.start_ms)
+        .limit(at_most)
+    )
+    return [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+
+
+def live_calibrations(
+    conn: Connection, version_id: int, digest: str
+) -> dict[tuple[str, str], tuple[int, Calibration]]:
+    """Return {(segment, length): (end of its last window, calibration)}, the latest revisions."""
+    c = t.calibration.c
+    query = (
+        sa.select(c.segment, c.length, c.windows, c.body)
+        .where(c.version_id == version_id, c.reference_digest == digest)
+        .order_by(c.revision)
+    )
+    out = {}
+    for segment, length, windows, body in conn.execute(query):
+        out[segment, length] = (
+            json.loads(windows)[-1][1],
+            Calibration.from_json(json.loads(body)),
+        )
+    return out
+
+
+def store_calibration(
+    conn: Connection,
+    version_id: int,
+    digest: str,
+    segment: str,
+    length: str,
+    windows: Sequence[tuple[int, int]],
+    calibration: Calibration,
+    now_ms: int,
+) -> None:
+    """Keep what a length learnt from live windows, for good."""
+    conn.execute(
+        sa.insert(t.calibration).values(
+            version_id=version_id,
+            reference_digest=digest,
+            segment=segment,
+            length=length,
+            revision=1,
+            source=calibration.source,
+            windows=json.dumps(windows),
+            body=json.dumps(calibration.to_json()),
+            created_ms=now_ms,
+        )
+    )
+
+
+def gaps(conn: Connection, streams: Collection[int]) -> list[Gap]:
+    """Return the data gaps of `streams`."""
+    g = t.data_gap.c
+    query = sa.select(g.kind, g.partition, g.from_ms, g.to_ms).where(g.stream_id.in_(streams))
+    return [Gap(*row) for row in conn.execute(query)]
+
+
+def delete_windows(
+    conn: Connection, version_id: int, length: str, segment: str, starts: Iterable[int]
+) -> None:
+    """Delete windows and their findings, to be written anew in the same transaction."""
+    ordered = sorted(starts)
+    for place in range(0, len(ordered), IN_AT_MOST):
+        some = ordered[place : place + IN_AT_MOST]
+        for table in (t.finding, t.window):
+            conn.execute(
+                sa.delete(table).where(
+                    table.c.version_id == version_id,
+                    table.c.length == length,
+                    table.c.segment == segment,
+                    table.c.start_ms.in_(some),
+                )
+            )
+
+
+def insert_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows in the order of the window table's columns."""
+    insert_tuples(conn, t.window, tuple(t.window.c.keys()), rows)
+
+
+def insert_findings(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows in the order of the finding table's columns."""
+    insert_tuples(conn, t.finding, tuple(t.finding.c.keys()), rows)
+
+
+def update_fold(
+    conn: Connection,
+    version_id: int,
+    length: str,
+    segment: str,
+    start_ms: int,
+    fold: str,
+    alarming: Collection[str],
+) -> None:
+    """Replace what the fold says of a window that was not judged again."""
+    w, f = t.window.c, t.finding.c
+    conn.execute(
+        sa.update(t.window)
+        .where(
+            w.version_id == version_id,
+            w.length == length,
+            w.segment == segment,
+            w.start_ms == start_ms,
+        )
+        .values(fold=fold)
+    )
+    here = (
+        f.version_id == version_id,
+        f.length == length,
+        f.segment == segment,
+        f.start_ms == start_ms,
+    )
+    conn.execute(
+        sa.update(t.finding)
+        .where(*here)
+        .values(is_alarming=f.feature.in_(sorted(alarming)) if alarming else sa.false())
+    )
+
+
+LatchRow = tuple[Key, Latch, int, int]  # key, latch, clear_count, last_evaluable_ms
+
+
+def replace_latches(
+    conn: Connection,
+    version_id: int,
+    segment: str,
+    length: str,
+    from_ms: int,
+    latches: Sequence[LatchRow],
+) -> set[tuple[str, str]]:
+    """Put the latches that the fold found from `from_ms` on in the place of the stored ones.
+
+    Returns
+    -------
+    set of (feature, statistic)
+        Where anything was there before or is there now.
+    """
+    c = t.latch.c
+    here = (c.version_id == version_id, c.segment == segment, c.length == length)
+    concerned = {(key.feature, key.statistic) for key, *_ in latches}
+    stale = sa.or_(c.closed_ms.is_(None), c.closed_ms >= from_ms, c.opened_ms >= from_ms)
+    for row in conn.execute(sa.select(c.feature, c.statistic).where(*here, stale)):
+        concerned.add((row.feature, row.statistic))
+    conn.execute(sa.delete(t.latch).where(*here, stale))
+    for key, latch, clear_count, last_evaluable_ms in latches:
+        conn.execute(
+            sa.delete(t.latch).where(
+                *here,
+                c.feature == key.feature,
+                c.statistic == key.statistic,
+                c.level == key.level,
+                c.opened_ms == latch.opened_ms,
+            )
+        )
+        conn.execute(
+            sa.insert(t.latch).values(
+                version_id=version_id,
+                segment=segment,
+                length=length,
+                feature=key.feature,
+                statistic=key.statistic,
+                level=key.level,
+                opened_ms=latch.opened_ms,
+                last_ms=latch.last_ms,
+                closed_ms=latch.closed_ms,
+                closed_as=latch.closed_as,
+                clear_count=clear_count,
+                last_evaluable_ms=last_evaluable_ms,
+                exceeding=json.dumps(latch.exceeding),
+            )
+        )
+    return concerned
+
+
+def members(
+    conn: Connection, version_id: int, segment: str, feature: str, statistics: Collection[str]
+) -> list[Member]:
+    """Return the latches that an incident is derived from."""
+    c = t.latch.c
+    query = sa.select(t.latch).where(
+        c.version_id == version_id,
+        c.segment == segment,
+        c.feature == feature,
+        c.statistic.in_(statistics),
+    )
+    return [_member(row) for row in conn.execute(query)]
+
+
+def open_latches(conn: Connection, version_id: int) -> list[tuple[str, Key, Member, int]]:
+    """Return (segment, key, member, last evaluable end) of every latch that is open."""
+    c = t.latch.c
+    query = sa.select(t.latch).where(c.version_id == version_id, c.closed_ms.is_(None))
+    return [
+        (
+            row.segment,
+            Key(row.feature, row.statistic, row.level),
+            _member(row),
+            row.last_evaluable_ms,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def close_latch(
+    conn: Connection, version_id: int, segment: str, key: Key, length: str, latch: Latch
+) -> None:
+    """Store that a latch ended without another window of its length."""
+    c = t.latch.c
+    conn.execute(
+        sa.update(t.latch)
+        .where(
+            c.version_id == version_id,
+            c.segment == segment,
+            c.length == length,
+            c.feature == key.feature,
+            c.statistic == key.statistic,
+            c.level == key.level,
+            c.opened_ms == latch.opened_ms,
+        )
+        .values(closed_ms=latch.closed_ms, closed_as=latch.closed_as)
+    )
+
+
+def segments_of(conn: Connection, version_id: int, feature: str) -> list[str]:
+    """Return the segments in which a feature ever latched, `all` first."""
+    c = t.latch.c
+    query = sa.select(sa.distinct(c.segment)).where(
+        c.version_id == version_id, c.feature == feature
+    )
+    return sorted(conn.execute(query).scalars(), key=lambda segment: (segment != "all", segment))
+
+
+def _member(row: Any) -> Member:
+    latch = Latch(
+        opened_ms=row.opened_ms,
+        exceeding=tuple((start, end) for start, end in json.loads(row.exceeding)),
+        last_ms=row.last_ms,
+        closed_ms=row.closed_ms,
+        closed_as=row.closed_as,
+    )
+    return Member(row.statistic, row.length, row.level, latch, row.clear_count)
