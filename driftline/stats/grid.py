@@ -25,6 +25,8 @@ BINS: Final = 256
 MAX_CELLS: Final = 1 << 18
 # Integers keep one cell each up to this span (a table of 512 KB).
 MAX_INTEGER_SPAN: Final = 1 << 18
+# Beyond, float64 does not tell neighbouring integers apart.
+MAX_INTEGER: Final = 1 << 53
 # So many distinct values may have edges of their own where float bits cannot tell them apart.
 MAX_EDGES: Final = 4_096
 # Sums are kept in quanta of the largest edge's power of two over 2^30, so that 2^23 in-range
@@ -294,7 +296,7 @@ def numeric_grid(values: NDArray[Any], *, n_bins: int = BINS) -> NumericGrid:
     kind: Cells = "floats"
     base, shift = 0, 0
     edges = np.empty(0, np.float32)
-    if integral and span < MAX_INTEGER_SPAN:
+    if integral and span < MAX_INTEGER_SPAN and largest < MAX_INTEGER:
         kind, base, n_cells = "integers", int(low) - 1, int(span) + 3
     else:
         keys = ordered_bits(distinct).astype(np.int64)
@@ -338,7 +340,8 @@ def _cut(
     mass: NDArray[np.int64], atoms: NDArray[np.intp], share: float
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Bins as the last cell of each: underflow, atoms and the runs between them, overflow."""
-    cumulated = np.cumsum(mass)
+    # Floats, or each search would convert the whole array to meet the float it looks for.
+    cumulated = np.cumsum(mass).astype(np.float64)
     ends, is_atom = [0], [False]
     last = len(mass) - 2
     position = 1

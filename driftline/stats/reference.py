@@ -1,25 +1,35 @@
 """References: what a model's data looked like when it was trained, as counts.
 
 A reference is a gridset, profiles on it and the slices its natural wobble is learnt from.
-It is immutable and named by the digest of its content. How it is made from a frame is
-`build`'s business, how it travels is `document`'s; no row of data is kept here.
+It is immutable and named by the digest of its content. How columns are read is `frame`'s
+business, how they are cut `slicing`'s, how a reference travels `document`'s; no row of
+data is kept here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.stats.gridset import Gridset
+from driftline.errors import InvalidReference
+from driftline.stats import frame as frames
+from driftline.stats import slicing
+from driftline.stats.grid import NumericGrid
+from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Profile
+from driftline.stats.slicing import LENGTHS, SLICE_ARRAYS, Slices, slice_array
 
-LENGTHS: Final = ("hour", "day", "week")
+__all__ = ["LENGTHS", "Reference", "Slices", "build_reference"]
+
 ALL: Final = "all"
 OTHER: Final = "__other__"
 PREDICTION: Final = "prediction"
@@ -28,50 +38,8 @@ SCORE: Final = "prediction.score"
 # under .18, which is said as a warning.
 MIN_ROWS: Final = 1_000
 MAX_SEGMENT_VALUES: Final = 100
-
-
-@dataclass(frozen=True, eq=False)
-class Slices:
-    """The full slices of one length and segment, in the model's time zone (Monday weeks).
-
-    Attributes
-    ----------
-    starts_ms : int64 array [S]
-        Ascending; slices without a row of the segment are left out.
-    is_weekend : bool array [S]
-        Saturday or Sunday; always false for weeks.
-    rows : int64 array [S]
-    groups : int32 array [S, n_groups]
-        Values by PSI group, all features side by side.
-    missing, type_error : int32 arrays [S, features]
-        Rows whose value is absent, null or NaN; of the wrong type.
-    unseen : int32 array [S, features]
-        Values that no other slice of the reference knows.
-    out_of_range : int32 array [S, features]
-        Values outside the range of all other slices, at the grid's resolution.
-    """
-
-    starts_ms: NDArray[np.int64]
-    is_weekend: NDArray[np.bool_]
-    rows: NDArray[np.int64]
-    groups: NDArray[np.int32]
-    missing: NDArray[np.int32]
-    type_error: NDArray[np.int32]
-    unseen: NDArray[np.int32]
-    out_of_range: NDArray[np.int32]
-
-
-# Name and stored type of each array of `Slices`.
-SLICE_ARRAYS: Final = {
-    "starts_ms": "<i8",
-    "is_weekend": "|b1",
-    "rows": "<i8",
-    "groups": "<i4",
-    "missing": "<i4",
-    "type_error": "<i4",
-    "unseen": "<i4",
-    "out_of_range": "<i4",
-}
+MAX_FEATURES: Final = 5_000
+BUCKETS: Final = ("weekday", "weekend")
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +113,211 @@ class Reference:
         return document.read(data)
 
 
-def slice_array(slices: Slices, name: str) -> NDArray[Any]:
-    """One of `SLICE_ARRAYS`, in its stored type."""
-    array: NDArray[Any] = np.ascontiguousarray(getattr(slices, name), dtype=SLICE_ARRAYS[name])
-    return array
+def build_reference(
+    frame: Any,
+    *,
+    prediction: str | None = None,
+    score: str | None = None,
+    label: str | None = None,
+    timestamp: str | None = None,
+    timezone: str = "UTC",
+    features: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    segments: Sequence[str] = (),
+    importance: Mapping[str, float] | None = None,
+) -> Reference:
+    """Count a frame into a reference; the same frame in any row order gives the same digest.
+
+    Parameters
+    ----------
+    frame : pandas or polars DataFrame, pyarrow Table
+    prediction, score, label, timestamp : str, optional
+        Columns with the model's output (feature "prediction"), its score (feature
+        "prediction.score"), the outcome (not profiled) and the time of each row.
+    timezone : str
+        IANA zone in which days and weeks begin, and in which naive times are read.
+    features : sequence of str, optional
+        Profile these columns and no others, identifiers and free text too.
+    exclude : sequence of str
+        Columns that are not profiled.
+    categorical : sequence of str
+        Columns of integers that are categories.
+    segments : sequence of str
+        Columns by whose values counts are kept apart, too.
+    importance : mapping, optional
+        Feature -> weight >= 0.
+
+    Raises
+    ------
+    InvalidReference
+        When the frame cannot become a reference, with what mends it.
+    """
+    zone = zone_of(timezone)
+    opened = frames.open_frame(frame)
+    outputs = {
+        PREDICTION: next(iter(frames.pick(opened, [prediction], "prediction")), None),
+        SCORE: next(iter(frames.pick(opened, [score], "score")), None),
+    }
+    special = {prediction, score, *frames.pick(opened, [label, timestamp], "label or timestamp")}
+    forced = frames.pick(opened, features or (), "features")
+    excluded = frames.pick(opened, exclude, "exclude")
+    names = forced or [n for n in opened.columns if n not in special and n not in excluded]
+    by_name = set(frames.pick(opened, categorical, "categorical"))
+    dimensions = frames.pick(opened, segments, "segments")
+    sources = {name: name for name in opened.columns if name in set(names)}
+    for output, source in outputs.items():
+        if output in sources and source != output:
+            raise InvalidReference(
+                f"column {output!r} has the name of a model's output: pass it as one, "
+                "rename it, or exclude it"
+            )
+        sources.pop(output, None)
+    sources |= {output: source for output, source in outputs.items() if source is not None}
+    if not sources:
+        raise InvalidReference("no column is left to profile")
+    if len(sources) > MAX_FEATURES:
+        raise InvalidReference(
+            f"{len(sources):,} columns are over {MAX_FEATURES:,}: name the features= to watch"
+        )
+
+    rows = len(opened)
+    warnings = _few_rows(rows)
+    made: list[frames.Feature] = []
+    for name, source in sources.items():
+        feature = frames.read_feature(
+            opened[source],
+            name,
+            is_category=source in by_name,
+            is_forced=source in forced or name in outputs,
+        )
+        if name == SCORE and feature.grid.kind != "numeric":
+            raise InvalidReference(f"score column {source!r} holds no numbers")
+        made.append(feature)
+        warnings += [feature.warning] if feature.warning else []
+    gridset = Gridset(tuple(feature.grid for feature in made))
+    codes = gridset.codes({f.grid.name: f.column for f in made}, rows)
+
+    profiles = {ALL: gridset.count_codes(codes, with_sums=True)[0]}
+    members = {ALL: np.ones(rows, np.bool_)}
+    values_of: dict[str, tuple[str, ...]] = {}
+    for dimension in dimensions:
+        number, values, notes = _dimension(opened[dimension], dimension)
+        values_of[dimension] = values
+        warnings += notes
+        parts = gridset.count_codes(codes, number, len(values) + 1)
+        for i, value in enumerate((*values, OTHER)):
+            if parts[i].rows >= MIN_ROWS:
+                profiles[f"{dimension}={value}"] = parts[i]
+                members[f"{dimension}={value}"] = number == i
+
+    buckets: dict[str, dict[str, Profile]] = {}
+    slices: dict[str, dict[str, Slices]] = {}
+    first_ms = last_ms = None
+    if timestamp is not None:
+        times, has_time, notes = frames.read_times(opened[timestamp], timestamp, zone, timezone)
+        warnings += notes
+        first_ms, last_ms = int(times[has_time].min()), int(times[has_time].max())
+        coded = slicing.Coded(gridset, codes, _cells(made, codes))
+        slices = {segment: {} for segment in members}
+        for length, cut in slicing.cut(times, has_time, zone).items():
+            for segment, found in slicing.slices_of(coded, cut, members).items():
+                slices[segment][length] = found
+        bucket = np.full(rows, -1, np.int64)
+        bucket[has_time] = slicing.is_weekend(times[has_time], zone)
+        for segment, is_member in members.items():
+            pair = gridset.count_codes(codes, np.where(is_member, bucket, -1), 2)
+            buckets[segment] = dict(zip(BUCKETS, pair, strict=True))
+
+    return Reference(
+        gridset=gridset,
+        profiles=profiles,
+        buckets=buckets,
+        slices=slices,
+        dimensions=values_of,
+        timezone=timezone,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        rows=rows,
+        prediction=tuple(name for name in (PREDICTION, SCORE) if name in sources),
+        importance=_importance(importance or {}, gridset.names()),
+        warnings=tuple(warnings),
+    )
+
+
+def zone_of(timezone: str) -> ZoneInfo:
+    """The IANA zone of that name.
+
+    Raises
+    ------
+    InvalidReference
+        When there is none.
+    """
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
+        raise InvalidReference(
+            f"timezone {timezone!r} is no IANA time zone (such as 'Europe/Berlin')"
+        ) from None
+
+
+def _few_rows(rows: int) -> list[str]:
+    if rows >= MIN_ROWS:
+        return []
+    return [
+        f"only {rows:,} rows: below {MIN_ROWS:,} small drifts stay unseen (the warning limit of "
+        "PSI never falls below 0.18); 10,000 or more are recommended"
+    ]
+
+
+def _dimension(
+    series: frames.Series, name: str
+) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
+    """Number of each row's value, the values (the most frequent first), warnings."""
+    raw = frames.segment_values(series)
+    counts = Counter(value for value in raw if value is not None and value != OTHER)
+    if not counts:
+        raise InvalidReference(f"segments: column {name!r} holds no category")
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    values = ranked[:MAX_SEGMENT_VALUES]
+    number_of = {value: i for i, value in enumerate(values)}
+    number = np.fromiter(
+        (len(values) if value is None else number_of.get(value, len(values)) for value in raw),
+        np.int64,
+        len(raw),
+    )
+    notes = []
+    if len(ranked) > len(values):
+        notes.append(
+            f"segments: {name!r} has {len(ranked):,} values, the {MAX_SEGMENT_VALUES} most "
+            f"frequent are kept apart and the others are {OTHER}"
+        )
+    return number, tuple(values), notes
+
+
+def _cells(made: Sequence[frames.Feature], codes: Codes) -> NDArray[np.int64]:
+    """See `slicing.Coded`."""
+    cells = np.full((len(made), codes.rows), -1, np.int64)
+    row = 0
+    for f, feature in enumerate(made):
+        grid = feature.grid.grid
+        if isinstance(grid, NumericGrid):
+            values = codes.values[row]
+            row += 1
+            valued = ~np.isnan(values)
+            cells[f, valued] = grid.encode(values[valued])
+        elif feature.numbers is not None:
+            cells[f] = feature.numbers
+    return cells
+
+
+def _importance(importance: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    for name, weight in importance.items():
+        if name not in names:
+            raise InvalidReference(f"importance: there is no feature {name!r}")
+        if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise InvalidReference(f"importance of {name!r} must be a number >= 0, not {weight!r}")
+    return {name: float(weight) for name, weight in sorted(importance.items())}
 
 
 def facts(reference: Reference) -> dict[str, Any]:
@@ -186,6 +355,6 @@ def _digest(reference: Reference) -> str:
             put(f"{group} {name} high", profile.high.astype("<f4").tobytes())
     for segment, lengths in sorted(reference.slices.items()):
         for length, slices in sorted(lengths.items()):
-            for name in (f.name for f in fields(Slices)):
+            for name in SLICE_ARRAYS:
                 put(f"slices {segment} {length} {name}", slice_array(slices, name).tobytes())
     return content.hexdigest()

@@ -1,0 +1,347 @@
+"""Frames: from columns of pandas, polars or pyarrow to columns and grids.
+
+The only module of the core that touches a data frame, always through narwhals; none of
+the three libraries is imported here. It decides what kind of feature a column is and says
+so when the answer is not the obvious one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from decimal import Decimal
+from typing import Any, Final
+
+import narwhals as nw
+import numpy as np
+from narwhals.exceptions import NarwhalsError
+from numpy.typing import NDArray
+
+from driftline.errors import InvalidReference
+from driftline.stats.grid import (
+    MAX_CATEGORIES,
+    canonical,
+    categorical_grid,
+    categorical_groups,
+    numeric_grid,
+    numeric_groups,
+)
+from driftline.stats.gridset import FeatureGrid
+from driftline.stats.profile import Column, State, canonical_category
+from driftline.stats.slicing import local_to_utc_ms
+
+MAX_NAME: Final = 200
+# Identifiers and texts differ nearly from row to row; fewer distinct values prove nothing.
+MANY: Final = 100
+MANY_INTEGERS: Final = 1_000
+TEXT_SPACES: Final = 4.0
+TEXT_LENGTH: Final = 64.0
+# Times outside 2000-2100 are no event times (most often seconds taken for milliseconds).
+FIRST_MS: Final = 946_684_800_000
+LAST_MS: Final = 4_102_444_800_000
+
+Frame = nw.DataFrame[Any]
+Series = nw.Series[Any]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of the frame with its grid.
+
+    Attributes
+    ----------
+    numbers : int64 array [rows], or None
+        Categorical: the number of each row's category, -1 without one.
+    warning : str or None
+    """
+
+    grid: FeatureGrid
+    column: Column
+    numbers: NDArray[np.int64] | None = None
+    warning: str | None = None
+
+
+def open_frame(frame: Any) -> Frame:
+    """The frame as narwhals sees it.
+
+    Raises
+    ------
+    InvalidReference
+        When it is no frame, has no rows, or has a column name twice.
+    """
+    names = getattr(frame, "column_names", getattr(frame, "columns", None))
+    if names is not None and not callable(names):
+        _check_names(list(names))
+    try:
+        opened: Frame = nw.from_native(frame, eager_only=True)
+    except (TypeError, NarwhalsError) as error:
+        raise InvalidReference(
+            "the reference must be a pandas or polars DataFrame or a pyarrow Table, "
+            f"not {type(frame).__name__}"
+        ) from error
+    if not len(opened):
+        raise InvalidReference("the reference has no rows")
+    return opened
+
+
+def _check_names(names: list[Any]) -> None:
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise InvalidReference(f"column names must be non-empty strings, not {name!r}")
+        if len(name) > MAX_NAME:
+            raise InvalidReference(
+                f"column name {name[:40]!r}... is longer than {MAX_NAME} characters"
+            )
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise InvalidReference(f"column {name!r} appears {times} times: names must be unique")
+
+
+def pick(frame: Frame, names: Iterable[str | None], argument: str) -> list[str]:
+    """The named columns; None names none.
+
+    Raises
+    ------
+    InvalidReference
+        When the frame lacks one, with the nearest name.
+    """
+    picked = []
+    for name in names:
+        if name is None:
+            continue
+        if name not in frame.columns:
+            near = difflib.get_close_matches(str(name), frame.columns, 1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise InvalidReference(f"{argument}: there is no column {name!r}{hint}")
+        picked.append(name)
+    return picked
+
+
+def read_feature(
+    series: Series, name: str, *, is_category: bool = False, is_forced: bool = False
+) -> Feature:
+    """Decide a column's kind and make its grid.
+
+    Parameters
+    ----------
+    is_category : bool
+        Integral numbers are categories.
+    is_forced : bool
+        The user asked for this column: identifiers and free text are profiled too.
+    """
+    is_null = series.is_null().to_numpy().astype(np.bool_)
+    if is_null.all():
+        return _presence(name, is_null, "has no value in any row")
+    dtype = series.dtype
+    if dtype.is_numeric() and not is_category:
+        return _numeric(name, _floats(series, is_null), is_null, dtype.is_integer(), is_forced)
+    if isinstance(dtype, nw.Enum) or dtype == nw.Categorical:
+        series = series.cast(nw.String())
+    elif dtype == nw.Object:
+        return _objects(name, series.to_list(), is_null, is_category, is_forced)
+    elif not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
+        return _presence(name, is_null, f"is of type {dtype}")
+    return _categorical(name, series.to_list(), is_null, is_forced)
+
+
+def _objects(
+    name: str, values: list[Any], is_null: NDArray[np.bool_], is_category: bool, is_forced: bool
+) -> Feature:
+    """A column of Python objects is what its values are."""
+    present = [value for value, null in zip(values, is_null.tolist(), strict=True) if not null]
+    numbers = (int, float, Decimal, np.integer, np.floating)
+    if not is_category and all(
+        isinstance(value, numbers) and not isinstance(value, bool) for value in present
+    ):
+        x = np.zeros(len(values))
+        x[~is_null] = [float(value) for value in present]
+        return _numeric(name, x, is_null, False, is_forced)
+    if all(canonical_category(value) is None for value in present):
+        return _presence(name, is_null, f"holds values of type {type(present[0]).__name__}")
+    return _categorical(name, values, is_null, is_forced)
+
+
+def _presence(name: str, is_null: NDArray[np.bool_], reason: str) -> Feature:
+    grid = FeatureGrid(name, "presence", None, np.empty(0, np.int32))
+    warning = f"{name!r} {reason}: only its presence is watched"
+    return Feature(grid, Column(None, _state(is_null)), warning=warning)
+
+
+def _state(is_null: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    state: NDArray[np.uint8] = np.where(is_null, State.NULL, State.VALUE).astype(np.uint8)
+    return state
+
+
+def _floats(series: Series, is_null: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if series.dtype.is_decimal():
+        series = series.cast(nw.Float64())
+    if is_null.any():
+        series = series.fill_null(0)
+    # Not a cast of the library's own: pyarrow refuses integers above 2^53.
+    x: NDArray[np.float64] = np.asarray(series.to_numpy()).astype(np.float64)
+    return x
+
+
+def _numeric(
+    name: str,
+    x: NDArray[np.float64],
+    is_null: NDArray[np.bool_],
+    is_integer: bool,
+    is_forced: bool,
+) -> Feature:
+    column = Column(x, _state(is_null))
+    is_finite = np.isfinite(x) & ~is_null
+    values = x[is_finite]
+    with_float32 = canonical(values)
+    if not np.isfinite(with_float32).any():
+        return _presence(name, is_null, "holds no number that is finite as a float32")
+    if is_integer and not is_forced and len(values) >= MANY_INTEGERS:
+        span = values.max() - values.min()
+        if span < 2 * len(values) and len(np.unique(values)) == len(values):
+            return _presence(name, is_null, "looks like an identifier (no integer comes twice)")
+    grid = numeric_grid(values)
+    mass = np.bincount(grid.bins(with_float32), minlength=grid.n_bins)
+    feature = FeatureGrid(name, "numeric", grid, numeric_groups(grid, mass))
+    warning = None
+    n_infinite = int(np.isinf(x[~is_null]).sum())
+    if grid.low == grid.high:
+        warning = (
+            f"{name!r} is always {grid.low:g}: what is watched is the share of rows that differ"
+        )
+    elif n_infinite:
+        warning = (
+            f"{name!r} holds {n_infinite:,} infinities: they are counted apart, outside the bins"
+        )
+    return Feature(feature, column, warning=warning)
+
+
+def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_forced: bool) -> Feature:
+    values = categories(raw)
+    tallied: Counter[str | None] = Counter(values)
+    del tallied[None]
+    counts = {value: n for value, n in tallied.items() if value is not None}
+    n_values = sum(counts.values())
+    if not counts:
+        return _presence(name, is_null, "holds no category")
+    if len(counts) > MAX_CATEGORIES:
+        return _presence(name, is_null, f"has {len(counts):,} categories")
+    if not is_forced and len(counts) >= MANY:
+        distinct = list(counts)
+        length = sum(map(len, distinct)) / len(distinct)
+        spaces = sum(value.count(" ") for value in distinct) / len(distinct)
+        if spaces >= TEXT_SPACES or length >= TEXT_LENGTH:
+            return _presence(name, is_null, "looks like free text")
+        if len(counts) > n_values / 2:
+            return _presence(
+                name,
+                is_null,
+                f"looks like an identifier ({len(counts):,} categories in {n_values:,} rows)",
+            )
+    grid = categorical_grid(counts)
+    numbers_of: dict[str | None, int] = {value: i for i, value in enumerate(counts)}
+    numbers_of[None] = -1
+    numbers = np.fromiter(map(numbers_of.__getitem__, values), np.int64, len(values))
+    is_wrong = (numbers < 0) & ~is_null
+    state = _state(is_null)
+    state[is_wrong] = State.TYPE_ERROR
+    bin_of = np.fromiter(map(grid.index.__getitem__, counts), np.int64, len(counts))
+    tally = np.fromiter(counts.values(), np.int64, len(counts))
+    mass = np.bincount(bin_of, weights=tally, minlength=grid.n_bins).astype(np.int64)
+    feature = FeatureGrid(name, "categorical", grid, categorical_groups(grid, mass))
+    warning = None
+    n_wrong = int(is_wrong.sum())
+    if n_wrong:
+        warning = (
+            f"{name!r} mixes types: {n_wrong:,} values are no category and count as type errors"
+        )
+    elif len(counts) == 1:
+        warning = (
+            f"{name!r} is always {next(iter(counts))!r}: what is watched is the share of rows "
+            "that differ"
+        )
+    elif grid.is_hashed:
+        warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
+    return Feature(feature, Column(values, state), numbers, warning)
+
+
+def categories(raw: Sequence[Any]) -> list[str | None]:
+    """`canonical_category` of each, asked once for each distinct value."""
+    known: dict[Any, str | None]
+    if set(map(type, raw)) <= {str, type(None)}:
+        known = {value: canonical_category(value) for value in set(raw)}
+        return list(map(known.__getitem__, raw))
+    try:
+        # True, 1 and 1.0 are one key of a dictionary but not one category.
+        known = {key: canonical_category(key[1]) for key in {(type(v), v) for v in raw}}
+    except TypeError:
+        return [canonical_category(value) for value in raw]
+    return [known[type(value), value] for value in raw]
+
+
+def segment_values(series: Series) -> list[str | None]:
+    """The category of each row; None where there is none."""
+    if isinstance(series.dtype, nw.Enum) or series.dtype == nw.Categorical:
+        series = series.cast(nw.String())
+    return categories(series.to_list())
+
+
+def read_times(
+    series: Series, name: str, zone: tzinfo, timezone: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], list[str]]:
+    """Instants of a time column: epoch ms, which rows have one, warnings.
+
+    Aware times are what they are; naive times and dates are read on the zone's clock;
+    integers are epoch milliseconds.
+
+    Raises
+    ------
+    InvalidReference
+        When the column holds no times, or times outside 2000-2100.
+    """
+    is_null = series.is_null().to_numpy().astype(np.bool_)
+    if is_null.all():
+        raise InvalidReference(f"time column {name!r} has no value in any row")
+    warnings = []
+    dtype = series.dtype
+    if dtype == nw.Date:
+        series = series.cast(nw.Datetime("ms"))
+        is_local = True
+    elif isinstance(dtype, nw.Datetime):
+        is_local = dtype.time_zone is None
+        if is_local:
+            warnings.append(
+                f"time column {name!r} has no zone: its times are read as {timezone}"
+                + (" (timezone= says otherwise)" if timezone == "UTC" else "")
+            )
+    elif dtype.is_numeric():
+        is_local = False
+    else:
+        raise InvalidReference(
+            f"time column {name!r} is of type {dtype}: convert it to datetimes or to epoch "
+            "milliseconds"
+        )
+    if dtype.is_numeric():
+        floats = _floats(series, is_null)
+        if not np.isfinite(floats).all() or (floats != np.floor(floats)).any():
+            raise InvalidReference(f"time column {name!r}: epoch milliseconds must be integers")
+        times = np.clip(floats, -9e15, 9e15).astype(np.int64)
+    else:
+        stamps = series.dt.timestamp("ms")
+        if is_null.any():
+            stamps = stamps.fill_null(0)
+        times = np.asarray(stamps.to_numpy()).astype(np.int64)
+    seen = times[~is_null]
+    if seen.min() < FIRST_MS or seen.max() >= LAST_MS:
+        hint = " (are these seconds, not milliseconds?)" if dtype.is_numeric() else ""
+        raise InvalidReference(f"time column {name!r}: there are times outside 2000-2100{hint}")
+    if is_local:
+        times = np.where(is_null, 0, local_to_utc_ms(np.where(is_null, seen[0], times), zone))
+    if is_null.any():
+        warnings.append(
+            f"time column {name!r}: {int(is_null.sum()):,} rows have no time, they count in the "
+            "reference but in no hour, day or week"
+        )
+    return times, ~is_null, warnings
