@@ -1,0 +1,163 @@
+"""Records to admitted events: what may be counted, and why the rest may not.
+
+Admission is a function of the record and the registry alone, never of the wall
+clock, of other records or of how they were batched: a replay admits the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.source import Record
+from driftline.errors import DataError
+from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS, Event
+from driftline.wire import MAX_RECORD_BYTES, decode, decode_lines, is_name, times_ms
+from monitor.storage.delta import Letter
+
+# A dead letter keeps this much of its record: enough to see what it was.
+KEPT_BYTES: Final = 2_048
+KEPT_DETAIL: Final = 300
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a record may be, and what is kept of one that is refused."""
+
+    max_record_bytes: int = MAX_RECORD_BYTES
+    keep_payload: bool = True
+
+
+@dataclass
+class Admitted:
+    """Events in the order of the log, and dead letters.
+
+    Attributes
+    ----------
+    names
+        Model and version of each event; a label may have an empty version.
+    times_ms, offsets, kafka_ms
+        One entry per event; Kafka's timestamp is -1 where unknown.
+    n_bytes
+        Size of all records.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    names: list[tuple[str, str]] = field(default_factory=list)
+    times_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    kafka_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    letters: list[Letter] = field(default_factory=list)
+    n_bytes: int = 0
+
+
+def admit(records: Sequence[Record], rules: Rules) -> Admitted:
+    """Decode the records and tell what may be counted from dead letters.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> admit([SimpleNamespace(offset=7, timestamp=-1, value=b"x")], Rules()).letters[0].reason
+    'bad_json'
+    """
+    events: list[Event] = []
+    origins: list[tuple[Record, int, bytes]] = []
+    letters: list[Letter] = []
+    n_bytes = 0
+    for record in records:
+        value = record.value or b""
+        n_bytes += len(value)
+        try:
+            events.append(decode(value, rules.max_record_bytes))
+        except DataError as error:
+            lines = None
+            if error.reason in ("bad_json", "too_deep") and b"\n" in value:
+                lines = decode_lines(value)
+            if lines is None:
+                letters.append(dead_letter(record, 0, value, error, rules))
+                continue
+            for number, line in lines:
+                try:
+                    events.append(decode(line, rules.max_record_bytes))
+                except DataError as fault:
+                    letters.append(dead_letter(record, number, line, fault, rules))
+                else:
+                    origins.append((record, number, line))
+        else:
+            origins.append((record, 0, value))
+
+    times = times_ms(events)
+    offsets = np.fromiter((o[0].offset for o in origins), np.int64, len(origins))
+    stamps = np.fromiter((o[0].timestamp for o in origins), np.int64, len(origins))
+    names, bad_names = _names(events)
+    out_of_range = (times < MIN_TIME_MS) | (times >= MAX_TIME_MS)
+    in_future = (stamps >= 0) & (times > stamps + FUTURE_TOLERANCE_MS)
+    refused = out_of_range | in_future
+    if bad_names or refused.any():
+        kept = []
+        for i, origin in enumerate(origins):
+            refusal = bad_names.get((events[i].model, events[i].version))
+            if refusal is None and refused[i]:
+                reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
+                refusal = DataError(reason, f"{events[i].time} in a record of {stamps[i]} ms")
+            if refusal is None:
+                kept.append(i)
+            else:
+                letters.append(dead_letter(*origin, refusal, rules))
+        events = [events[i] for i in kept]
+        names = [names[i] for i in kept]
+        times, offsets, stamps = times[kept], offsets[kept], stamps[kept]
+    letters.sort(key=lambda letter: (letter.offset, letter.line))
+    return Admitted(events, names, times, offsets, stamps, letters, n_bytes)
+
+
+def _names(
+    events: Sequence[Event],
+) -> tuple[list[tuple[str, str]], dict[tuple[str, str | int], DataError]]:
+    """Model and version of each event as text, and which of them are no names."""
+    raw = [(e.model, e.version) for e in events]
+    good: dict[tuple[str, str | int], tuple[str, str]] = {}
+    bad: dict[tuple[str, str | int], DataError] = {}
+    for model, version in set(raw):
+        text = str(version) if _is_printable(version) else ""
+        good[model, version] = (model, text)
+        if not is_name(model):
+            reason = "model_invalid" if model else "model_missing"
+            bad[model, version] = DataError(reason, f"{len(model)} characters")
+        elif version != "" and not is_name(text):
+            bad[model, version] = DataError("version_invalid", "no name")
+    return [good[pair] for pair in raw], bad
+
+
+def _is_printable(version: str | int) -> bool:
+    """Text, or an integer that Python agrees to print."""
+    return isinstance(version, str) or abs(version) < 10**38
+
+
+def dead_letter(record: Record, line: int, value: bytes, fault: DataError, rules: Rules) -> Letter:
+    """Return what is kept of a record, or of one line of it, that cannot be counted."""
+    return Letter(
+        offset=record.offset,
+        line=line,
+        reason=fault.reason,
+        detail=_escaped(fault.detail),
+        size_bytes=len(value),
+        payload=value[:KEPT_BYTES] if rules.keep_payload else None,
+        payload_sha256=hashlib.sha256(value).hexdigest(),
+        kafka_ms=record.timestamp if record.timestamp >= 0 else None,
+    )
+
+
+def _escaped(detail: str) -> str:
+    """A detail may quote the record: only printable ASCII of it is kept."""
+    return (
+        detail.encode("ascii", "backslashreplace").decode("ascii").translate(_CONTROL)[:KEPT_DETAIL]
+    )
+
+
+_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)}

@@ -1,0 +1,168 @@
+"""Admitted events to what they add: profiles by pane and segment, counters, deficits.
+
+Pure, given the registry. Events of one version and reference are coded once
+and counted once for all rows, then once for each segment dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from consumers.admit import Admitted
+from driftline.events import Event
+from driftline.stats.gridset import Codes, Gridset
+from driftline.stats.profile import Column, Profile
+from driftline.stats.reference import ALL, OTHER, Reference
+from driftline.wire import categories, columns
+from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
+from monitor.storage.registry import BoundVersion, Registry
+
+# Events of a batch may lie in as many panes as there are events: so many integers at once (32 MB).
+DENSE: Final = 4_000_000
+
+
+def count(admitted: Admitted, registry: Registry) -> Delta:
+    """Return what the events and dead letters add to what is stored."""
+    delta = Delta(letters=admitted.letters)
+    for letter in admitted.letters:
+        delta.counters[CounterKey("", "", f"dead:{letter.reason}")] += 1
+    for (model, version, kind), rows in _groups(admitted).items():
+        bound = registry.versions.get((model, version))
+        if kind == "label":
+            outcome = "label" if model in registry.models else "unmonitored"
+            delta.counters[CounterKey(model, version, outcome)] += len(rows)
+        elif bound is None or not bound.bindings:
+            delta.counters[CounterKey(model, version, "unmonitored")] += len(rows)
+            delta.deficits[model, version] = Deficit(
+                from_offset=int(admitted.offsets[rows].min()),
+                to_offset=int(admitted.offsets[rows].max()) + 1,
+                records=len(rows),
+                first_ms=int(admitted.times_ms[rows].min()),
+                last_ms=int(admitted.times_ms[rows].max()),
+            )
+        else:
+            delta.counters[CounterKey(model, version, "prediction")] += len(rows)
+            starts = admitted.times_ms[rows] // bound.pane_ms * bound.pane_ms
+            for digest, part in _by_reference(bound, starts):
+                _count_version(
+                    delta,
+                    bound,
+                    registry.references[digest],
+                    [admitted.events[i] for i in rows[part]],
+                    admitted.times_ms[rows[part]],
+                    starts[part],
+                )
+    return delta
+
+
+def _groups(admitted: Admitted) -> dict[tuple[str, str, str], NDArray[np.intp]]:
+    """Places of the events of each model, version and type."""
+    places: dict[tuple[str, str, str], list[int]] = {}
+    for i, (event, (model, version)) in enumerate(
+        zip(admitted.events, admitted.names, strict=True)
+    ):
+        places.setdefault((model, version, event.type), []).append(i)
+    return {key: np.array(rows, dtype=np.intp) for key, rows in places.items()}
+
+
+def _by_reference(
+    bound: BoundVersion, starts: NDArray[np.int64]
+) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """Places of the events by the reference that counts their pane."""
+    if len(bound.bindings) == 1:
+        yield bound.bindings[0][1], np.arange(len(starts))
+        return
+    by_digest: dict[str, list[NDArray[np.intp]]] = {}
+    for start in np.unique(starts).tolist():
+        digest = bound.binding_at(start)
+        if digest is not None:
+            by_digest.setdefault(digest, []).append(np.flatnonzero(starts == start))
+    for digest, parts in by_digest.items():
+        yield digest, np.sort(np.concatenate(parts))
+
+
+def _count_version(
+    delta: Delta,
+    bound: BoundVersion,
+    reference: Reference,
+    events: Sequence[Event],
+    times_ms: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> None:
+    gridset = reference.gridset
+    found, unknown = columns(events, [(f.name, f.kind) for f in gridset.features])
+    if unknown:
+        delta.counters[CounterKey(bound.model, bound.version, "unknown_feature")] += unknown
+    codes = gridset.codes(found, len(events))
+    delta.gridsets[gridset.digest] = gridset
+    panes, pane_of = np.unique(starts, return_inverse=True)
+    for pane, profile in _profiles(gridset, codes, pane_of, with_sums=True):
+        key = PaneKey(bound.version_id, gridset.digest, int(panes[pane]), ALL)
+        delta.panes[key] = profile
+    for dimension, allowed in reference.dimensions.items():
+        values = _segment_values(events, dimension, allowed)
+        width = len(allowed) + 1
+        cells, cell_of = np.unique(pane_of * width + values, return_inverse=True)
+        for cell, profile in _profiles(gridset, codes, cell_of, with_sums=False):
+            pane, value = divmod(int(cells[cell]), width)
+            name = allowed[value] if value < len(allowed) else OTHER
+            key = PaneKey(bound.version_id, gridset.digest, int(panes[pane]), f"{dimension}={name}")
+            delta.panes[key] = profile
+    _note_unseen(delta, bound, gridset, found, codes, times_ms)
+
+
+def _profiles(
+    gridset: Gridset, codes: Codes, cell_of: NDArray[np.int64], *, with_sums: bool
+) -> Iterator[tuple[int, Profile]]:
+    """One profile for each cell, made in pieces that fit into memory."""
+    n = int(cell_of.max()) + 1
+    step = max(1, DENSE // gridset.size)
+    for first in range(0, n, step):
+        here = cell_of - first
+        if n > step:
+            here = np.where((here >= 0) & (here < step), here, -1)
+        made = gridset.count_codes(codes, here, min(step, n - first), with_sums=with_sums)
+        yield from enumerate(made, first)
+
+
+def _segment_values(
+    events: Sequence[Event], dimension: str, allowed: Sequence[str]
+) -> NDArray[np.int64]:
+    """Place of each event's value among the allowed ones; one past them for any other."""
+    values: list[Any] = [(e.features or {}).get(dimension, UNSET) for e in events]
+    if any(v is UNSET for v in values):
+        values = [
+            e.tags.get(dimension) if v is UNSET and type(e.tags) is dict else v
+            for v, e in zip(values, events, strict=True)
+        ]
+    place_of = {name: i for i, name in enumerate(allowed)}
+    other = len(allowed)
+    return np.fromiter(
+        (other if name is None else place_of.get(name, other) for name in categories(values)),
+        np.int64,
+        len(events),
+    )
+
+
+def _note_unseen(
+    delta: Delta,
+    bound: BoundVersion,
+    gridset: Gridset,
+    found: dict[str, Column],
+    codes: Codes,
+    times_ms: NDArray[np.int64],
+) -> None:
+    for feature, values in gridset.unseen_values(found, codes).items():
+        for value, time in zip(found[feature].values, times_ms.tolist(), strict=True):
+            if value in values:
+                key = UnseenKey(bound.version_id, gridset.digest, feature, value)
+                seen = Seen(1, time, time)
+                if key in delta.unseen:
+                    delta.unseen[key].add(seen)
+                else:
+                    delta.unseen[key] = seen

@@ -1,0 +1,283 @@
+"""A topic read with kafka-python, as a member of a consumer group.
+
+kafka-python runs the group's callbacks on its I/O thread, where asking the
+broker would raise, and an exception there makes the next poll resume silently
+from Kafka's committed offset. So the listener only notes what happened, pauses,
+and gives new partitions a position of no meaning, which keeps the client from
+looking for one by itself; the loop seeks before it resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from kafka import (
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
+from kafka import errors as kafka_errors
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
+
+from consumers.source import Change, Identity, LogTruncated, Record
+from driftline.errors import BrokerUnavailable, ConfigError, OffsetOutOfRange, StreamError
+
+# A broker that is there answers at once; waiting longer only hides that it is not.
+BOOTSTRAP_MS: Final = 5_000
+# Asking for offsets must not keep the loop from polling: a third of the shortest session.
+ASK_MS: Final = 2_000
+# One fetched chunk of a partition is held undecoded: 4 partitions hold 16 MB.
+FETCH_BYTES: Final = 4_000_000
+POLL_RECORDS: Final = 5_000
+CLOSE_MS: Final = 1_500
+
+
+class KafkaSource:
+    """One topic of one cluster, read by one group.
+
+    Parameters
+    ----------
+    bootstrap
+        ``HOST:PORT``, several separated by commas.
+    options
+        Further options of kafka-python's client, such as TLS and SASL settings; those of
+        the consumer (``session_timeout_ms``) are kept from the admin client.
+    epoch
+        Makes each start of a broker without memory a stream of its own.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    ConfigError
+        An option that kafka-python does not know.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group_id: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        epoch: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bootstrap, self._topic, self._group_id = bootstrap, topic, group_id
+        self._epoch = epoch
+        self._monotonic = monotonic
+        common = {
+            "bootstrap_servers": [part.strip() for part in bootstrap.split(",")],
+            "bootstrap_timeout_ms": BOOTSTRAP_MS,
+            "reconnect_backoff_max_ms": 2_000,
+        } | dict(options or {})
+        self._consumer_options = common | {
+            "group_id": group_id,
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            "allow_auto_create_topics": False,
+            "isolation_level": "read_committed",
+            # Partitions that are added are found within half a minute.
+            "metadata_max_age_ms": 30_000,
+            "max_poll_records": POLL_RECORDS,
+            "max_partition_fetch_bytes": FETCH_BYTES,
+            "fetch_max_bytes": 4 * FETCH_BYTES,
+            "metrics_enabled": False,
+            **{key: common[key] for key in common if key in _TUNABLE},
+        }
+        shared = {k: v for k, v in common.items() if k in KafkaAdminClient.DEFAULT_CONFIG}
+        shared["request_timeout_ms"] = ASK_MS
+        unknown = set(common) - set(KafkaConsumer.DEFAULT_CONFIG)
+        if unknown:
+            raise ConfigError(
+                "kafka", "options", sorted(unknown), "options of kafka-python's KafkaConsumer"
+            )
+        self._consumer: Any = None
+        self._cluster_id: str | None = None
+        self._partitions: tuple[int, ...] = ()
+        self._notes: list[Change] = []
+        self._lock = threading.Lock()
+        try:
+            self._admin: Any = KafkaAdminClient(**shared)
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnavailable(
+                f"no Kafka broker answers at {bootstrap} ({_first_line(error)}): start one, "
+                "or name yours with --kafka HOST:PORT"
+            ) from error
+
+    def identity(self) -> Identity | None:
+        """See `Source.identity`."""
+        with self._asking("which topics there are"):
+            (found,) = self._admin.describe_topics([self._topic])
+            if found["error_code"] or not found["partitions"]:
+                return None
+            if self._cluster_id is None:
+                self._cluster_id = self._admin.describe_cluster().get("cluster_id") or "unknown"
+        self._partitions = tuple(sorted(p["partition_index"] for p in found["partitions"]))
+        topic_id = str(found.get("topic_id") or f"name:{self._topic}")
+        if self._epoch:
+            topic_id = f"{self._epoch[:16]}:{topic_id}"
+        return Identity(self._cluster_id, topic_id[:64])
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """See `Source.bounds`; the partitions are those that `identity` saw last."""
+        parts = [TopicPartition(self._topic, partition) for partition in self._partitions]
+        with self._asking("where the log begins and ends"):
+            ends = self._offsets(parts, OffsetSpec.LATEST)
+            lows = self._offsets(parts, OffsetSpec.EARLIEST)
+        return {tp.partition: (lows[tp].offset, ends[tp].offset) for tp in parts}
+
+    def _offsets(self, parts: Sequence[Any], spec: Any) -> Mapping[Any, Any]:
+        found: Mapping[Any, Any] = self._admin.list_partition_offsets(
+            dict.fromkeys(parts, spec),
+            # The last stable offset would call an open transaction's records read.
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            timeout_ms=ASK_MS,
+        )
+        return found
+
+    def poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
+        """See `Source.poll`."""
+        try:
+            if self._consumer is None:
+                if not self._partitions:
+                    # A member that waits for a topic learns of it half a minute late.
+                    time.sleep(timeout_s)
+                    return {}
+                self._join()
+            found = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+        except kafka_errors.OffsetOutOfRangeError as error:
+            tp, offset = next(iter(error.args[0].items()))
+            raise OffsetOutOfRange(tp.topic, tp.partition, offset, -1, -1) from error
+        except kafka_errors.LogTruncationError as error:
+            cut = error.divergent_offsets
+            raise LogTruncated(
+                {tp.partition: None if at is None else at.offset for tp, at in cut.items()}
+            ) from error
+        except kafka_errors.KafkaError as error:
+            kind = BrokerUnavailable if getattr(error, "retriable", False) else StreamError
+            raise kind(f"reading {self._topic} failed: {_first_line(error)}") from error
+        return {tp.partition: records for tp, records in found.items()}
+
+    def changes(self) -> list[Change]:
+        """See `Source.changes`."""
+        with self._lock:
+            notes, self._notes = self._notes, []
+        return notes
+
+    def position(self, partition: int) -> int:
+        """See `Source.position`."""
+        try:
+            found = self._consumer.position(TopicPartition(self._topic, partition), timeout_ms=0)
+        except kafka_errors.KafkaError as error:
+            raise StreamError(f"no position of {partition}: {_first_line(error)}") from error
+        if found is None:
+            raise StreamError(f"partition {partition} has no position")
+        return int(found)
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `Source.seek`."""
+        with self._only_if_assigned():
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """See `Source.pause`."""
+        for partition in partitions:
+            with self._only_if_assigned():
+                self._consumer.pause(TopicPartition(self._topic, partition))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """See `Source.resume`."""
+        for partition in partitions:
+            with self._only_if_assigned():
+                self._consumer.resume(TopicPartition(self._topic, partition))
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """See `Source.commit`."""
+        if offsets and self._consumer is not None:
+            with contextlib.suppress(kafka_errors.KafkaError):
+                self._consumer.commit_async(
+                    {
+                        TopicPartition(self._topic, p): OffsetAndMetadata(offset, "", -1)
+                        for p, offset in offsets.items()
+                    }
+                )
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        with contextlib.suppress(kafka_errors.KafkaError):
+            if self._consumer is not None:
+                self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+        with contextlib.suppress(kafka_errors.KafkaError):
+            self._admin.close()
+
+    def _join(self) -> None:
+        consumer = KafkaConsumer(**self._consumer_options)
+        consumer.subscribe([self._topic], listener=_Listener(consumer, self._note))
+        self._consumer = consumer
+
+    def _note(self, kind: Literal["assigned", "revoked", "lost"], parts: Iterable[Any]) -> None:
+        partitions = tuple(sorted(tp.partition for tp in parts))
+        if partitions:
+            with self._lock:
+                self._notes.append(Change(kind, partitions, self._monotonic()))
+
+    @contextlib.contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except kafka_errors.KafkaError as error:
+            raise BrokerUnavailable(
+                f"the broker at {self._bootstrap} does not say {what}: {_first_line(error)}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _only_if_assigned(self) -> Iterator[None]:
+        """A partition that was taken away meanwhile is dealt with when its change is read."""
+        with contextlib.suppress(KeyError, ValueError, kafka_errors.IllegalStateError):
+            yield
+
+
+# What a user may set of the consumer's own options; the rest is what counting once rests on.
+_TUNABLE: Final = frozenset(
+    {
+        "session_timeout_ms",
+        "heartbeat_interval_ms",
+        "max_poll_records",
+        "max_partition_fetch_bytes",
+        "fetch_max_bytes",
+        "fetch_max_wait_ms",
+        "fetch_min_bytes",
+        "metadata_max_age_ms",
+    }
+)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes and pauses, on kafka-python's I/O thread: no I/O, and nothing that raises."""
+
+    def __init__(self, consumer: Any, note: Callable[..., None]) -> None:
+        self._consumer, self._note = consumer, note
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        for tp in assigned:
+            self._consumer.pause(tp)
+            # Not where reading starts: the loop claims, seeks, then resumes.
+            self._consumer.seek(tp, 0)
+        self._note("assigned", assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._note("revoked", revoked)
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self._note("lost", lost)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,485 @@
+"""The loop that owns partitions: claim, read, checkpoint, and let go.
+
+Its laws (numbers as in the design's "Counting once"):
+
+1. What the group does to this member is noted elsewhere and handled here, between polls.
+2. A partition is claimed in SQL before any of its records is taken; then seek, then resume.
+3. After a poll that raised, every owned partition is put back to its own next offset.
+4. A checkpoint is one transaction a partition; `monitor.storage.checkpoint` holds its rules.
+5. Fenced: drop, poll once, and claim again only when still assigned, after a random wait.
+6. A commit of unknown outcome is no special case: drop, claim, seek.
+7. Revoked: checkpoint soon, or drop. Lost: drop.
+8. Afterwards Kafka is told the offsets, for lag tools only.
+
+Nothing here sleeps: the wait is in the poll, so membership is kept whatever is down.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection, Engine
+
+from consumers.admit import Rules
+from consumers.kafka import KafkaSource
+from consumers.ledger import Ledger
+from consumers.outages import Outages
+from consumers.settings import IngestSettings
+from consumers.source import Identity, LogTruncated, Source
+from driftline.errors import (
+    BrokerUnavailable,
+    Fenced,
+    OffsetOutOfRange,
+    StorageUnavailable,
+    StreamError,
+)
+from monitor.clock import Clock, SystemClock
+from monitor.storage import checkpoint, engine, registry
+from monitor.storage.checkpoint import Look, RegistryMoved, Stream
+from monitor.storage.engine import transaction
+
+log = logging.getLogger(__name__)
+
+__all__ = ["IngestSettings", "Loop", "run"]
+
+# Short enough to stop soon, long enough to cost nothing.
+POLL_S: Final = 0.25
+# Claiming at once after a fence lets two owners take a partition from each other for ever.
+FENCED_WAIT_S: Final = 3.0
+# Between two attempts at a database or broker that does not answer.
+RETRY_S: Final = 1.0
+# Where a log diverges when the broker cannot say.
+UNKNOWN: Final = -1
+
+
+@dataclass
+class Owned:
+    """A partition that the group gave us; without a ledger it is not claimed (yet)."""
+
+    ledger: Ledger | None = None
+    claim_at_s: float = 0.0
+    was_fenced: bool = False
+    # Set when the log was cut: where it diverges from what was read.
+    diverges_at: int | None = None
+
+
+class Loop:
+    """Reads one topic into one database, as one member of the group.
+
+    Parameters
+    ----------
+    db
+        Engine of a database at this release's schema.
+    source
+        The broker's side.
+    uniform
+        ``random.uniform``, injected so that tests do not wait.
+    """
+
+    def __init__(
+        self,
+        db: Engine,
+        source: Source,
+        settings: IngestSettings,
+        clock: Clock | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._db, self._source, self._settings = db, source, settings
+        self._clock: Clock = clock or SystemClock()
+        self._uniform = uniform
+        self._rules = Rules(settings.max_record_bytes, settings.keep_payload)
+        self._owner = settings.owner or (
+            f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        )
+        self._identity: Identity | None = None
+        self._stream: Stream | None = None
+        self._registry: registry.Registry | None = None
+        self._owned: dict[int, Owned] = {}
+        self._checkpoint_at_s = self._clock.monotonic_s() + settings.checkpoint_interval_s
+        self._broker_at_s = self._storage_at_s = 0.0
+        self._outages = Outages()
+        self._is_pressed = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then checkpoint what is held and leave the group."""
+        try:
+            while not stop.is_set():
+                self.step()
+            self._checkpoint_round()
+        finally:
+            self._source.close()
+
+    def step(self) -> None:
+        """Poll once, and do what is due."""
+        if not self._is_open():
+            # Nothing is subscribed yet, or the database is away: stay in the group if in it.
+            self._poll()
+            return
+        self._poll()
+        self._claim_due()
+        if self._clock.monotonic_s() >= self._checkpoint_at_s or self._is_heavy():
+            self._checkpoint_round()
+            self._apply_pressure()
+
+    # Opening: the topic's life, the stream's row, the registry.
+
+    def _is_open(self) -> bool:
+        if self._stream is not None:
+            return True
+        now = self._clock.monotonic_s()
+        if now < max(self._broker_at_s, self._storage_at_s):
+            return False
+        try:
+            identity = self._source.identity()
+            if identity is None:
+                self._broker_at_s = now + RETRY_S
+                self._outages.down(
+                    "topic", f"topic {self._settings.topic} does not exist yet: waiting"
+                )
+                return False
+            bounds = self._source.bounds()
+        except BrokerUnavailable as error:
+            self._broker_lost(error)
+            return False
+        self._outages.up("broker", "topic")
+        try:
+            with transaction(self._db) as conn:
+                stream = checkpoint.open_stream(
+                    conn,
+                    cluster_id=identity.cluster_id,
+                    topic=self._settings.topic,
+                    topic_id=identity.topic_id,
+                    start_policy=self._settings.start_policy,
+                    group_id=self._settings.group_id,
+                    bounds=bounds,
+                    now_ms=self._clock.now_ms(),
+                    forgets=self._settings.stream_epoch is not None,
+                )
+            self._registry = registry.load(self._db, self._registry)
+        except StorageUnavailable as error:
+            self._storage_lost(error)
+            return False
+        self._outages.up("database")
+        self._identity, self._stream = identity, stream
+        return True
+
+    # Reading.
+
+    def _poll(self) -> None:
+        try:
+            batches = self._source.poll(self._poll_s())
+        except OffsetOutOfRange as error:
+            self._apply_changes()
+            self._let_go(error.partition, "its position is not in the log")
+            self._put_back()
+            return
+        except LogTruncated as error:
+            self._apply_changes()
+            for partition, offset in error.divergent.items():
+                self._let_go(partition, "the log was truncated")
+                if partition in self._owned:
+                    self._owned[partition].diverges_at = UNKNOWN if offset is None else offset
+            self._put_back()
+            return
+        except StreamError as error:
+            self._outages.down("reading", str(error))
+            self._apply_changes()
+            self._put_back()
+            return
+        if batches:
+            self._outages.up("reading")
+        self._apply_changes()
+        for partition, records in batches.items():
+            ledger = self._ledger(partition)
+            if ledger is None or not records:
+                continue
+            try:
+                ledger.take(records, self._source.position(partition))
+            except StorageUnavailable as error:  # a reference is read when it is first needed
+                self._storage_lost(error)
+                return
+            except StreamError as error:
+                self._let_go(partition, str(error))
+        self._follow_holes()
+
+    def _poll_s(self) -> float:
+        until = self._checkpoint_at_s - self._clock.monotonic_s()
+        return min(POLL_S, max(0.0, until))
+
+    def _follow_holes(self) -> None:
+        """Transaction markers and compaction leave holes: the position passes them silently."""
+        for partition, owned in self._owned.items():
+            if owned.ledger is not None:
+                try:
+                    position = self._source.position(partition)
+                except StreamError:
+                    continue
+                owned.ledger.position = max(owned.ledger.position, position)
+
+    def _put_back(self) -> None:
+        """A poll that raised may have moved positions past records it never returned."""
+        for partition, owned in self._owned.items():
+            if owned.ledger is not None:
+                self._source.seek(partition, owned.ledger.position)
+
+    # The group.
+
+    def _apply_changes(self) -> None:
+        for change in self._source.changes():
+            if change.kind == "assigned":
+                for partition in change.partitions:
+                    self._owned[partition] = Owned()
+                continue
+            held = [p for p in change.partitions if self._ledger(p) is not None]
+            in_time = self._clock.monotonic_s() - change.at_s < self._settings.session_ms / 3000
+            if change.kind == "revoked" and in_time:
+                self._checkpoint_round(held)
+            for partition in change.partitions:
+                self._owned.pop(partition, None)
+            log.info("%s: partitions %s", change.kind, list(change.partitions))
+
+    def _ledger(self, partition: int) -> Ledger | None:
+        owned = self._owned.get(partition)
+        return None if owned is None else owned.ledger
+
+    def _let_go(self, partition: int, why: str, wait_s: float = 0.0) -> None:
+        """Drop what is held of a partition; it is claimed again when it is still ours."""
+        owned = self._owned.get(partition)
+        if owned is not None:
+            log.info("partition %d is let go: %s", partition, why)
+            self._source.pause([partition])
+            self._owned[partition] = Owned(claim_at_s=self._clock.monotonic_s() + wait_s)
+
+    def _let_all_go(self, why: str, wait_s: float = 0.0) -> None:
+        for partition in list(self._owned):
+            self._let_go(partition, why, wait_s)
+
+    # Claiming.
+
+    def _claim_due(self) -> None:
+        now = self._clock.monotonic_s()
+        due = [
+            p for p, o in sorted(self._owned.items()) if o.ledger is None and o.claim_at_s <= now
+        ]
+        if not due or self._stream is None or now < max(self._broker_at_s, self._storage_at_s):
+            return
+        try:
+            claims = [self._claim(partition) for partition in due]
+            # After the claims: nobody but us can move these positions now.
+            is_same = self._source.identity() == self._identity
+            bounds = self._source.bounds()
+            if not is_same or self._source.identity() != self._identity:
+                self._topic_was_recreated()
+                return
+            self._outages.up("broker", "database")
+            for held in claims:
+                if held.partition not in bounds:
+                    self._let_go(held.partition, "the broker does not know it yet", RETRY_S)
+                    continue
+                self._begin(self._cross_gaps(held, *bounds[held.partition]))
+        except BrokerUnavailable as error:
+            self._broker_lost(error)
+        except Fenced as error:
+            self._fenced(error.partition)
+        except StorageUnavailable as error:
+            self._storage_lost(error)
+
+    def _begin(self, held: checkpoint.Claim) -> None:
+        """Read a claimed partition from where SQL says."""
+        assert self._registry is not None
+        self._owned[held.partition] = Owned(Ledger(held, self._registry, self._rules))
+        self._source.seek(held.partition, held.next_offset)
+        if not self._is_pressed:
+            self._source.resume([held.partition])
+        log.info("partition %d is claimed at offset %d", held.partition, held.next_offset)
+
+    def _claim(self, partition: int) -> checkpoint.Claim:
+        assert self._stream is not None
+        with transaction(self._db) as conn:
+            return checkpoint.claim(
+                conn,
+                stream_id=self._stream.id,
+                partition=partition,
+                owner=self._owner,
+                group_id=self._settings.group_id,
+                was_fenced=self._owned[partition].was_fenced,
+            )
+
+    def _cross_gaps(self, held: checkpoint.Claim, low: int, high: int) -> checkpoint.Claim:
+        """Record what the log lost and move past it; never jump silently."""
+        partition, wanted = held.partition, held.next_offset
+        cut = self._owned[partition].diverges_at
+        if cut == UNKNOWN:
+            # Something before `wanted` may be another record now; there is no saying what.
+            held = self._skip(held, "truncation", min(wanted, high), wanted)
+        elif high < wanted or (cut is not None and cut < wanted):
+            held = self._skip(held, "truncation", high if cut is None else min(cut, high), wanted)
+        elif wanted < low:
+            held = self._skip(held, "retention", wanted, low)
+        return held
+
+    def _skip(self, held: checkpoint.Claim, kind: str, first: int, last: int) -> checkpoint.Claim:
+        log.warning("partition %d lost offsets %d to %d: %s", held.partition, first, last, kind)
+        with transaction(self._db) as conn:
+            return checkpoint.skip_gap(conn, held, kind, first, last, self._clock.now_ms())
+
+    def _topic_was_recreated(self) -> None:
+        log.warning("topic %s was made again: a new stream begins", self._settings.topic)
+        self._let_all_go("the topic was made again")
+        self._stream = self._identity = None
+
+    # Checkpoints.
+
+    def _is_heavy(self) -> bool:
+        ledgers = [o.ledger for o in self._owned.values() if o.ledger is not None]
+        return (
+            sum(ledger.rows for ledger in ledgers) >= self._settings.max_rows
+            or sum(ledger.weight_bytes for ledger in ledgers) >= self._settings.max_bytes
+        )
+
+    def _apply_pressure(self) -> None:
+        """Read no further while what is held cannot be written."""
+        is_heavy = self._is_heavy()
+        claimed = [p for p, o in self._owned.items() if o.ledger is not None]
+        if is_heavy and not self._is_pressed:
+            log.warning("too much is held: reading pauses")
+            self._source.pause(claimed)
+        elif self._is_pressed and not is_heavy:
+            self._source.resume(claimed)
+        self._is_pressed = is_heavy
+
+    def _checkpoint_round(self, only: Iterable[int] | None = None) -> None:
+        """Checkpoint the claimed partitions, after a look at the log that proves whose it is."""
+        now = self._clock.monotonic_s()
+        if only is None:
+            self._checkpoint_at_s = now + self._settings.checkpoint_interval_s
+        claimed = [p for p in sorted(self._owned) if self._ledger(p) is not None]
+        wanted = [p for p in claimed if only is None or p in only]
+        if not wanted or self._stream is None:
+            return
+        try:
+            # The topic's id first: had it been made again, records of another life are held.
+            if self._source.identity() != self._identity:
+                self._topic_was_recreated()
+                return
+            bounds = self._source.bounds()
+        except BrokerUnavailable as error:
+            self._broker_lost(error)
+            return
+        self._outages.up("broker")
+        for partition in wanted:
+            ledger = self._ledger(partition)
+            if ledger is None:
+                continue
+            end = bounds.get(partition, (0, ledger.position))[1]
+            if end < ledger.position:
+                self._let_go(partition, "the log ends before what was read")
+                continue
+            look = ledger.look(end, self._clock.now_ms(), self._clock.monotonic_s())
+            if not self._checkpoint(partition, ledger, look):
+                return
+        self._source.commit(
+            {p: led.claim.next_offset for p in wanted if (led := self._ledger(p)) is not None}
+        )
+
+    def _checkpoint(self, partition: int, ledger: Ledger, look: Look) -> bool:
+        """Write one partition; False when the database is away and the round must end."""
+        try:
+            with transaction(self._db) as conn:
+                if ledger.is_clean:
+                    checkpoint.heartbeat(conn, ledger.claim, look)
+                    moved = registry.revision(conn) != ledger.registry.revision
+                    claim = ledger.claim
+                else:
+                    claim = self._commit(conn, ledger, look)
+                    moved = False
+        except Fenced:
+            self._fenced(partition)
+        except RegistryMoved:
+            return self._reload_registry()
+        except StorageUnavailable as error:
+            self._storage_lost(error)
+            return False
+        else:
+            ledger.committed(claim)
+            self._outages.up("database")
+            if moved:
+                return self._reload_registry()
+        return True
+
+    def _commit(self, conn: Connection, ledger: Ledger, look: Look) -> checkpoint.Claim:
+        return checkpoint.commit(
+            conn, ledger.claim, ledger.move(look), ledger.delta, self._clock.now_ms()
+        )
+
+    def _fenced(self, partition: int) -> None:
+        wait_s = self._uniform(0.0, FENCED_WAIT_S)
+        self._let_go(partition, f"another owner has claimed it; trying in {wait_s:.1f} s", wait_s)
+        if partition in self._owned:
+            self._owned[partition].was_fenced = True
+
+    def _reload_registry(self) -> bool:
+        """Read the registry again, and with it everything that was admitted with the old one."""
+        try:
+            self._registry = registry.load(self._db, self._registry)
+        except StorageUnavailable as error:
+            self._storage_lost(error)
+            return False
+        for partition, owned in self._owned.items():
+            ledger = owned.ledger
+            if ledger is not None and ledger.registry.revision != self._registry.revision:
+                ledger.rewind(self._registry)
+                self._source.seek(partition, ledger.position)
+        log.info("the registry is at revision %d now", self._registry.revision)
+        return True
+
+    # What is down is said once, and once more when it is back.
+
+    def _broker_lost(self, error: Exception) -> None:
+        self._broker_at_s = self._clock.monotonic_s() + RETRY_S
+        for owned in self._owned.values():
+            if owned.ledger is not None:
+                owned.ledger.not_seen()
+        self._outages.down("broker", f"{error}; waiting")
+
+    def _storage_lost(self, error: Exception) -> None:
+        """Drop everything: whether a commit went through is asked when the database is back."""
+        self._storage_at_s = self._clock.monotonic_s() + RETRY_S
+        self._outages.down("database", f"{error}; reading pauses until it is back")
+        self._let_all_go("the database is away", RETRY_S)
+
+
+def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = None) -> None:
+    """Read the topic into the database until `stop` is set.
+
+    Raises
+    ------
+    BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError
+        At the start, in one line; what is lost later is waited for.
+    """
+    db = engine.create(settings.database_url)
+    engine.check_schema(db)
+    # The client's own complaints come several a second while a broker is away; ours come once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    options: dict[str, Any] = dict(settings.client_options)
+    options.setdefault("session_timeout_ms", settings.session_ms)
+    options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
+    source = KafkaSource(
+        settings.bootstrap,
+        settings.topic,
+        settings.group_id,
+        options=options,
+        epoch=settings.stream_epoch,
+    )
+    try:
+        Loop(db, source, settings, clock).run(stop)
+    finally:
+        db.dispose()

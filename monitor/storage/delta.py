@@ -1,0 +1,367 @@
+"""What records add to the database: panes, dead letters, counters, deficits, unseen values.
+
+Everything is keyed by stream and partition, because rows shared by partitions would
+deadlock. Only `checkpoint.commit` may call `add`, inside the transaction that moves the
+position; nothing here decides whether it may.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftline.errors import GridMismatch
+from driftline.stats.gridset import Gridset
+from driftline.stats.profile import Profile
+from monitor.storage import schema as t
+from monitor.storage.engine import insert_rows, insert_tuples
+
+# Rows kept for inspection by partition; what comes after is counted and not kept.
+MAX_LETTERS: Final = 10_000
+# Names nobody registered come from outside: by partition so many are told apart.
+MAX_UNREGISTERED: Final = 1_000
+OTHER_NAME: Final = "__other__"
+# Unseen values shown by feature and partition.
+MAX_UNSEEN: Final = 20
+# Far below the variables one statement may have (SQLite: 32,766).
+_IN: Final = 500
+
+
+class Place(NamedTuple):
+    """The partition that everything is keyed by."""
+
+    stream_id: int
+    partition: int
+
+
+class PaneKey(NamedTuple):
+    """Which pane of the partition a profile belongs to."""
+
+    version_id: int
+    gridset: str
+    start_ms: int
+    segment: str
+
+
+class CounterKey(NamedTuple):
+    """What became of events; model and version are empty where none is known."""
+
+    model: str
+    version: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record or a line that could not be counted."""
+
+    offset: int
+    line: int
+    reason: str
+    detail: str
+    size_bytes: int
+    payload: bytes | None
+    payload_sha256: str
+    kafka_ms: int | None
+
+
+@dataclass(slots=True)
+class Deficit:
+    """Records of a version that has no reference yet; `to_offset` is exclusive."""
+
+    from_offset: int
+    to_offset: int
+    records: int
+    first_ms: int
+    last_ms: int
+
+    def add(self, other: Deficit) -> None:
+        """Take `other` in."""
+        self.from_offset = min(self.from_offset, other.from_offset)
+        self.to_offset = max(self.to_offset, other.to_offset)
+        self.records += other.records
+        self.first_ms = min(self.first_ms, other.first_ms)
+        self.last_ms = max(self.last_ms, other.last_ms)
+
+
+class UnseenKey(NamedTuple):
+    """A value the reference does not know, kept for display."""
+
+    version_id: int
+    gridset: str
+    feature: str
+    value: str
+
+
+@dataclass(slots=True)
+class Seen:
+    """How often and when (event time)."""
+
+    count: int
+    first_ms: int
+    last_ms: int
+
+    def add(self, other: Seen) -> None:
+        """Take `other` in."""
+        self.count += other.count
+        self.first_ms = min(self.first_ms, other.first_ms)
+        self.last_ms = max(self.last_ms, other.last_ms)
+
+
+@dataclass
+class Delta:
+    """What some records add to what is stored."""
+
+    panes: dict[PaneKey, Profile] = field(default_factory=dict)
+    gridsets: dict[str, Gridset] = field(default_factory=dict)
+    letters: list[Letter] = field(default_factory=list)
+    counters: Counter[CounterKey] = field(default_factory=Counter)
+    deficits: dict[tuple[str, str], Deficit] = field(default_factory=dict)
+    unseen: dict[UnseenKey, Seen] = field(default_factory=dict)
+
+    def add(self, other: Delta) -> None:
+        """Take `other` in, which must not be used afterwards; profiles are added in place."""
+        for key, profile in other.panes.items():
+            mine = self.panes.get(key)
+            if mine is None:
+                self.panes[key] = profile
+            else:
+                _add_in_place(mine, profile)
+        self.gridsets.update(other.gridsets)
+        self.letters.extend(other.letters)
+        self.counters.update(other.counters)
+        for name, deficit in other.deficits.items():
+            if name in self.deficits:
+                self.deficits[name].add(deficit)
+            else:
+                self.deficits[name] = deficit
+        for value, seen in other.unseen.items():
+            if value in self.unseen:
+                self.unseen[value].add(seen)
+            else:
+                self.unseen[value] = seen
+
+
+def _add_in_place(total: Profile, other: Profile) -> None:
+    """`total + other` without a copy (it runs a few hundred times a batch)."""
+    if total.gridset != other.gridset:
+        raise GridMismatch(total.gridset, other.gridset)
+    total.counts += other.counts
+    if total.sums is not None:
+        if other.sums is None:
+            total.sums = None
+        else:
+            total.sums += other.sums
+    np.minimum(total.low, other.low, out=total.low)
+    np.maximum(total.high, other.high, out=total.high)
+
+
+def add(conn: Connection, at: Place, delta: Delta, *, kept_letters: int, now_ms: int) -> int:
+    """Store what the records add; return how many of their dead letters were kept.
+
+    Parameters
+    ----------
+    kept_letters
+        Dead letters that are kept of this partition already.
+    """
+    kept = delta.letters[: max(0, MAX_LETTERS - kept_letters)]
+    _add_panes(conn, at, delta)
+    _add_letters(conn, at, kept, now_ms)
+    _add_counters(conn, at, delta)
+    _add_unseen(conn, at, delta.unseen)
+    return len(kept)
+
+
+def _add_panes(conn: Connection, at: Place, delta: Delta) -> None:
+    by_grid: dict[tuple[int, str], dict[tuple[int, str], Profile]] = {}
+    for key, profile in delta.panes.items():
+        group = by_grid.setdefault((key.version_id, key.gridset), {})
+        group[key.start_ms, key.segment] = profile
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    for (version_id, digest), profiles in by_grid.items():
+        gridset = delta.gridsets[digest]
+        stored = {}
+        for starts in _chunks(sorted({start for start, _ in profiles})):
+            rows = conn.execute(
+                sa.select(t.pane.c.start_ms, t.pane.c.segment, t.pane.c.rev, t.pane.c.body).where(
+                    t.pane.c.version_id == version_id,
+                    t.pane.c.gridset == digest,
+                    t.pane.c.start_ms.in_(starts),
+                    t.pane.c.stream_id == at.stream_id,
+                    t.pane.c.partition == at.partition,
+                )
+            )
+            stored.update({(r.start_ms, r.segment): (r.rev, r.body) for r in rows})
+        for (start, segment), profile in profiles.items():
+            place = (version_id, digest, start, segment, at.stream_id, at.partition)
+            if (start, segment) in stored:
+                rev, body = stored[start, segment]
+                total = Profile.from_bytes(gridset, body) + profile
+                changed.append((rev + 1, total.rows, total.to_bytes(), *place))
+            else:
+                new.append((*place, 1, profile.rows, profile.to_bytes()))
+    names = (*PaneKey._fields, "stream_id", "partition", "rev", "rows", "body")
+    insert_tuples(conn, t.pane, names, new)
+    if changed:
+        keys = (*PaneKey._fields, "stream_id", "partition")
+        update = (
+            sa.update(t.pane)
+            .where(*(t.pane.c[name] == sa.bindparam(f"at_{name}") for name in keys))
+            .values({name: sa.bindparam(f"to_{name}") for name in ("rev", "rows", "body")})
+        )
+        params = [f"to_{n}" for n in ("rev", "rows", "body")] + [f"at_{n}" for n in keys]
+        conn.execute(update, [dict(zip(params, row, strict=True)) for row in changed])
+
+
+def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms: int) -> None:
+    insert_rows(
+        conn,
+        t.dead_letter,
+        [
+            {
+                "stream_id": at.stream_id,
+                "partition": at.partition,
+                "offset": letter.offset,
+                "line": letter.line,
+                "reason": letter.reason,
+                "detail": letter.detail,
+                "size_bytes": letter.size_bytes,
+                "payload": letter.payload,
+                "payload_sha256": letter.payload_sha256,
+                "kafka_ms": letter.kafka_ms,
+                "created_ms": now_ms,
+            }
+            for letter in letters
+        ],
+    )
+
+
+def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
+    """Deficits and counters; names nobody registered are capped in number."""
+    deficits, counters = delta.deficits, delta.counters
+    d, c = t.deficit.c, t.counter.c
+    mine = (d.stream_id == at.stream_id, d.partition == at.partition)
+    stored: dict[tuple[str, str], Deficit] = {}
+    if deficits:
+        for row in conn.execute(sa.select(t.deficit).where(*mine)):
+            stored[row.model, row.version] = Deficit(
+                row.from_offset, row.to_offset, row.records, row.first_ms, row.last_ms
+            )
+        deficits, counters = _cap_names(deficits, counters, set(stored))
+    for (model, version), added in deficits.items():
+        total = stored.get((model, version))
+        if total is not None:
+            added.add(total)
+        values = {
+            "from_offset": added.from_offset,
+            "to_offset": added.to_offset,
+            "records": added.records,
+            "first_ms": added.first_ms,
+            "last_ms": added.last_ms,
+        }
+        if total is None:
+            key = {"stream_id": at.stream_id, "partition": at.partition}
+            insert_rows(conn, t.deficit, [key | {"model": model, "version": version} | values])
+        else:
+            conn.execute(
+                sa.update(t.deficit)
+                .where(*mine, d.model == model, d.version == version)
+                .values(**values)
+            )
+    for counter, count in sorted(counters.items()):
+        place = (
+            c.stream_id == at.stream_id,
+            c.partition == at.partition,
+            c.model == counter.model,
+            c.version == counter.version,
+            c.outcome == counter.outcome,
+        )
+        moved = conn.execute(
+            sa.update(t.counter).where(*place).values(count=c["count"] + count)
+        ).rowcount
+        if not moved:
+            names = ("stream_id", "partition", *CounterKey._fields, "count")
+            insert_tuples(conn, t.counter, names, [(at.stream_id, at.partition, *counter, count)])
+
+
+def _cap_names(
+    deficits: Mapping[tuple[str, str], Deficit],
+    counters: Counter[CounterKey],
+    known: set[tuple[str, str]],
+) -> tuple[dict[tuple[str, str], Deficit], Counter[CounterKey]]:
+    other = (OTHER_NAME, OTHER_NAME)
+    name_of = {}
+    for key in sorted(deficits, key=lambda k: (deficits[k].from_offset, k)):
+        if key in known or len(known) < MAX_UNREGISTERED:
+            known.add(key)
+            name_of[key] = key
+        else:
+            name_of[key] = other
+    capped: dict[tuple[str, str], Deficit] = {}
+    for key, deficit in deficits.items():
+        name = name_of[key]
+        if name in capped:
+            capped[name].add(deficit)
+        else:
+            capped[name] = Deficit(**{n: getattr(deficit, n) for n in Deficit.__slots__})
+    renamed: Counter[CounterKey] = Counter()
+    for counter, count in counters.items():
+        name = name_of.get((counter.model, counter.version), (counter.model, counter.version))
+        renamed[CounterKey(*name, counter.outcome)] += count
+    return capped, renamed
+
+
+def _add_unseen(conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen]) -> None:
+    """Add to the values shown; a feature that shows enough of them takes no new ones."""
+    if not unseen:
+        return
+    u = t.unseen_value.c
+    place = (u.stream_id == at.stream_id, u.partition == at.partition)
+    stored = {
+        UnseenKey(row.version_id, row.gridset, row.feature, row.value): Seen(
+            row._mapping["count"], row.first_seen_ms, row.last_seen_ms
+        )
+        for row in conn.execute(
+            sa.select(t.unseen_value).where(
+                *place, u.version_id.in_({key.version_id for key in unseen})
+            )
+        )
+    }
+    shown = Counter(key[:3] for key in stored)
+    for key, seen in sorted(unseen.items(), key=lambda item: (-item[1].count, item[0])):
+        if key in stored:
+            seen.add(stored[key])
+            conn.execute(
+                sa.update(t.unseen_value)
+                .where(*place, *(u[name] == getattr(key, name) for name in UnseenKey._fields))
+                .values(count=seen.count, first_seen_ms=seen.first_ms, last_seen_ms=seen.last_ms)
+            )
+        elif shown[key[:3]] < MAX_UNSEEN:
+            shown[key[:3]] += 1
+            names = (*UnseenKey._fields, "stream_id", "partition")
+            insert_tuples(
+                conn,
+                t.unseen_value,
+                (*names, "count", "first_seen_ms", "last_seen_ms"),
+                [
+                    (
+                        *key,
+                        at.stream_id,
+                        at.partition,
+                        seen.count,
+                        seen.first_ms,
+                        seen.last_ms,
+                    )
+                ],
+            )
+
+
+def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (values[i : i + _IN] for i in range(0, len(values), _IN))
