@@ -104,14 +104,18 @@ class Ledger:
         return self.n_bytes // 8 + panes
 
     def look(self, end_offset: int, fetched_ms: int, now_s: float) -> Look:
-        """Note a look at the log's end that was taken after the last record was read."""
-        if self.position != end_offset:
+        """Note a look at the log's end that was taken after the last record was read.
+
+        The embedded broker reports an end that lags within its last batch: what was read
+        beyond it is the end.
+        """
+        if self.position < end_offset:
             self.caught_up_since_s = None
         elif self.caught_up_since_s is None or self._caught_up_at != self.position:
             self.caught_up_since_s, self._caught_up_at = now_s, self.position
         since = self.caught_up_since_s
         held_ms = 0 if since is None else int((now_s - since) * 1000)
-        return Look(end_offset, fetched_ms, held_ms)
+        return Look(max(end_offset, self.position), fetched_ms, held_ms)
 
     def not_seen(self) -> None:
         """The end of the log could not be asked for: that is not idle."""

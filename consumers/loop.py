@@ -69,6 +69,8 @@ class Owned:
     was_fenced: bool = False
     # Set when the log was cut: where it diverges from what was read.
     diverges_at: int | None = None
+    # Set when the broker refused to read at the position.
+    is_out_of_range: bool = False
 
 
 class Loop:
@@ -179,6 +181,8 @@ class Loop:
         except OffsetOutOfRange as error:
             self._apply_changes()
             self._let_go(error.partition, "its position is not in the log")
+            if error.partition in self._owned:
+                self._owned[error.partition].is_out_of_range = True
             self._put_back()
             return
         except LogTruncated as error:
@@ -314,16 +318,20 @@ class Loop:
             )
 
     def _cross_gaps(self, held: checkpoint.Claim, low: int, high: int) -> checkpoint.Claim:
-        """Record what the log lost and move past it; never jump silently."""
-        partition, wanted = held.partition, held.next_offset
-        cut = self._owned[partition].diverges_at
-        if cut == UNKNOWN:
-            # Something before `wanted` may be another record now; there is no saying what.
-            held = self._skip(held, "truncation", min(wanted, high), wanted)
-        elif high < wanted or (cut is not None and cut < wanted):
-            held = self._skip(held, "truncation", high if cut is None else min(cut, high), wanted)
-        elif wanted < low:
-            held = self._skip(held, "retention", wanted, low)
+        """Record what the log lost and move past it; never jump silently.
+
+        An end below the position proves nothing (some brokers report an end that lags, and
+        moving back would count twice): the broker must have refused to read there.
+        """
+        owned, wanted = self._owned[held.partition], held.next_offset
+        cut = owned.diverges_at
+        if wanted < low:
+            return self._skip(held, "retention", wanted, low)
+        if cut == UNKNOWN or owned.is_out_of_range:
+            # It may have grown again since: then nobody can say what was lost.
+            return self._skip(held, "truncation", min(wanted, high), wanted)
+        if cut is not None and cut < wanted:
+            return self._skip(held, "truncation", max(cut, low), wanted)
         return held
 
     def _skip(self, held: checkpoint.Claim, kind: str, first: int, last: int) -> checkpoint.Claim:
@@ -379,11 +387,11 @@ class Loop:
             ledger = self._ledger(partition)
             if ledger is None:
                 continue
-            end = bounds.get(partition, (0, ledger.position))[1]
-            if end < ledger.position:
-                self._let_go(partition, "the log ends before what was read")
+            if partition not in bounds:
                 continue
-            look = ledger.look(end, self._clock.now_ms(), self._clock.monotonic_s())
+            look = ledger.look(
+                bounds[partition][1], self._clock.now_ms(), self._clock.monotonic_s()
+            )
             if not self._checkpoint(partition, ledger, look):
                 return
         self._source.commit(
