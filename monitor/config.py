@@ -52,10 +52,26 @@ KEYS: Final = {
             "where a new stream is read from",
             choices=("earliest", "latest"),
         ),
-        Key("broker.port", int, 9092, "", "port of the embedded broker", low=1, high=65_535),
+        Key(
+            "broker.port",
+            int,
+            9092,
+            "",
+            "port of the embedded broker; 0 takes a free one",
+            low=0,
+            high=65_535,
+        ),
         Key("database.url", str, "sqlite:///driftline.db", "", "SQLAlchemy URL of the database"),
         Key("web.host", str, "127.0.0.1", "", "address of the dashboard and the API"),
-        Key("web.port", int, 8050, "", "port of the dashboard and the API", low=1, high=65_535),
+        Key(
+            "web.port",
+            int,
+            8050,
+            "",
+            "port of the dashboard and the API; 0 takes a free one",
+            low=0,
+            high=65_535,
+        ),
         Key(
             "ingest.checkpoint_interval_s",
             float,
@@ -123,6 +139,13 @@ class Settings:
     def source(self, name: str) -> str:
         """Where the value came from: "--option", a variable, a file, or "default"."""
         return self._sources.get(name, "default")
+
+    def as_environment(self) -> dict[str, str]:
+        """What is not the default, as the variables that say the same to another process."""
+        return {
+            PREFIX + name.upper().replace(".", "__"): str(value)
+            for name, value in self._values.items()
+        }
 
     def text(self, name: str) -> str:
         """A setting that is text."""

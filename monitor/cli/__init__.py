@@ -1,0 +1,41 @@
+"""The program `driftline`: one module per noun, and the process tree that `up` and `demo` run.
+
+Exit codes: 0 done, 1 the request was refused or the work failed, 2 something that the
+command needs is wrong or absent (a setting, the database, the broker, the server).
+"""
+
+from __future__ import annotations
+
+import sys
+
+from driftline.errors import (
+    ConfigError,
+    Conflict,
+    DriftlineError,
+    SchemaVersionError,
+    ServerUnavailable,
+    StorageUnavailable,
+    StreamError,
+)
+
+_ABSENT = (ConfigError, SchemaVersionError, ServerUnavailable, StorageUnavailable, StreamError)
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on standard error, no traceback."""
+    from monitor.cli.app import app
+
+    try:
+        app()
+    except Conflict as error:
+        _fail(error, 1)
+    except _ABSENT as error:
+        _fail(error, 2)
+    except DriftlineError as error:
+        _fail(error, 1)
+
+
+def _fail(error: DriftlineError, code: int) -> None:
+    line = " ".join(str(error).split())
+    sys.stderr.write(f"driftline: {line}\n")
+    sys.exit(code)

@@ -3,6 +3,11 @@
 It is for demos, tests and first tries. A restart forgets every record, so each start
 is a stream of its own (`EmbeddedBroker.epoch`). It must never listen beyond loopback:
 without both addresses it would listen on all of them.
+
+What it was seen to do differently from Apache Kafka: asked for the end of a partition
+(`end_offsets`, OffsetSpec.LATEST) it answers with the offset after the FIRST record of the
+last batch. The high watermark in its fetch responses is right. So a position beyond the
+"end" is no truncated log, and "caught up" is position >= end after an empty poll.
 """
 
 from __future__ import annotations
@@ -60,9 +65,13 @@ class EmbeddedBroker:
             raise BrokerUnavailable("the embedded broker has not been started")
         return self._child
 
+    def require_free_port(self) -> None:
+        """Refuse a busy port."""
+        require_free_port(self.port, key="broker.port", option="--broker-port")
+
     def start(self) -> Self:
         """Start it and return when it accepts connections."""
-        require_free_port(self.port, key="broker.port", option="--broker-port")
+        self.require_free_port()
         if self._log is None:
             handle, name = tempfile.mkstemp(prefix="driftline-broker-", suffix=".log")
             os.close(handle)

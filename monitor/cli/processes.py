@@ -8,6 +8,7 @@ nothing of this (the embedded broker) runs under a shell that waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -47,24 +48,32 @@ class Child:
     command
         Program and arguments.
     log
-        File that takes its output.
+        File that takes its output; None leaves it on standard error.
+    environment
+        Its environment; the parent's when None.
     is_ours
         Whether the program watches the pipe itself (`stop_with_parent`); any other runs
         under a shell that does.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log: Path, is_ours: bool = True
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path | None,
+        environment: Mapping[str, str] | None = None,
+        is_ours: bool = True,
     ) -> None:
-        self.name, self.log = name, log
+        self.name, self.log, self.is_ours = name, log, is_ours
         guarded = list(command) if is_ours else ["/bin/sh", "-c", _GUARD, "sh", *command]
-        with log.open("ab") as output:
+        with log.open("ab") if log is not None else contextlib.nullcontext(sys.stderr) as output:
             self._process = subprocess.Popen(
                 guarded,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, PARENT_PIPE: "1"},
+                env={**(os.environ if environment is None else environment), PARENT_PIPE: "1"},
                 # A group of its own: Ctrl-C reaches the parent alone, which ends the rest
                 # in order, and what does not end is killed with all that it started.
                 start_new_session=True,
@@ -92,6 +101,8 @@ class Child:
 
     def last_words(self, lines: int = 1) -> str:
         """The end of its log, for a message about its death."""
+        if self.log is None:
+            return "see above"
         try:
             text = self.log.read_text(errors="replace").strip()
         except OSError:
@@ -100,11 +111,12 @@ class Child:
 
 
 def stop_all(children: Sequence[Child]) -> None:
-    """End all of them within `STOP_S`, the last started first."""
+    """End all of them within `STOP_S`; foreign programs last, as ours still speak to them."""
     deadline = time.monotonic() + STOP_S
-    for child in reversed(children):
+    ours = [child for child in children if child.is_ours]
+    for child in ours:
         child.ask_to_stop()
-    for child in reversed(children):
+    for child in [*ours, *(child for child in children if not child.is_ours)]:
         child.stop(max(0.1, deadline - time.monotonic()))
 
 
@@ -130,6 +142,16 @@ def _wait_for_end(stop: threading.Event) -> None:
     while os.read(0, 64):
         pass
     stop.set()
+
+
+def interrupt_on_hangup() -> None:
+    """Let SIGTERM and a closed terminal end the parent as Ctrl-C does, in order."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGHUP, on_signal)
 
 
 def require_free_port(port: int, *, key: str, option: str, host: str = "127.0.0.1") -> None:

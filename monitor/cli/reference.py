@@ -1,0 +1,94 @@
+"""`driftline reference`: register the data a model was trained on, from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from driftline.errors import InvalidReference
+from monitor.cli import options
+
+app = typer.Typer(help="The data that windows are compared with.", no_args_is_help=True)
+
+_LIST = "may be given several times"
+
+
+@app.command()
+def register(
+    file: Annotated[Path, typer.Argument(help="A Parquet or CSV file; its rows stay here.")],
+    model: Annotated[str, typer.Option(help="Name of the model.")],
+    version: Annotated[str, typer.Option(help="Its version.")],
+    prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
+    score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
+    timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
+    timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
+    feature: Annotated[list[str] | None, typer.Option(help=f"Profile these only; {_LIST}.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help=f"Leave out; {_LIST}.")] = None,
+    categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help=f"Judge by its values; {_LIST}.")
+    ] = None,
+    effective_from: Annotated[
+        str | None, typer.Option(help="RFC 3339; replaces from then.")
+    ] = None,
+    replaces: Annotated[str | None, typer.Option(help="Version that this one replaces.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who is asked about the model.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    url: Annotated[str | None, typer.Option(help="Server; the local one by default.")] = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Count FILE on its own grids and register the counts; no row leaves this process."""
+    from driftline import Client
+
+    found = Client(url or _local(config)).register_reference(
+        model,
+        version,
+        _read(file),
+        prediction=prediction,
+        score=score,
+        label=label,
+        timestamp=timestamp,
+        timezone=timezone,
+        features=feature,
+        exclude=tuple(exclude or ()),
+        categorical=tuple(categorical or ()),
+        segments=tuple(segment or ()),
+        effective_from=effective_from,
+        replaces=replaces,
+        owner=owner,
+        description=description,
+    )
+    if json_:
+        options.echo(json.dumps({"digest": found.digest, "warnings": list(found.warnings)}))
+        return
+    options.echo(f"{model} {version}: reference {found.digest}")
+    for warning in found.warnings:
+        options.echo(f"warning: {warning}")
+
+
+def _local(config: Path | None) -> str:
+    settings = options.settings(config=config)
+    host = settings.text("web.host")
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.integer('web.port')}"
+
+
+def _read(file: Path) -> Any:
+    if not file.is_file():
+        raise InvalidReference(f"there is no file {file}")
+    try:
+        if file.suffix.lower() == ".csv":
+            from pyarrow import csv
+
+            return csv.read_csv(file)
+        from pyarrow import parquet
+
+        return parquet.read_table(file)
+    except ModuleNotFoundError as error:
+        raise InvalidReference("reading a file needs pyarrow: pip install pyarrow") from error
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise InvalidReference(f"{file} cannot be read: {error}") from error

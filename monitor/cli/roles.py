@@ -1,0 +1,115 @@
+"""One role each in the foreground: `ingest`, `evaluate`, `web`. `up` runs them as children."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from typing import Annotated
+
+import typer
+
+from driftline.errors import ConfigError
+from monitor.cli import options
+from monitor.cli.processes import require_free_port, stop_with_parent
+
+
+def ingest(
+    config: options.ConfigFile = None,
+    database: options.Database = None,
+    kafka: options.Kafka = None,
+    stream_epoch: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Read events from Kafka and count them."""
+    from typing import Literal, cast
+
+    from consumers.loop import run
+    from consumers.settings import IngestSettings
+
+    stop = threading.Event()
+    stop_with_parent(stop)
+    options.log_to_stderr()
+    settings = options.settings(config=config, database=database, kafka=kafka)
+    run(
+        IngestSettings(
+            database_url=settings.text("database.url"),
+            bootstrap=settings.text("kafka.bootstrap"),
+            topic=settings.text("kafka.topic"),
+            group_id=settings.text("kafka.group"),
+            checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
+            stream_epoch=stream_epoch,
+            start_policy=cast(Literal["earliest", "latest"], settings.text("kafka.start")),
+            max_record_bytes=settings.integer("ingest.max_record_bytes"),
+            keep_payload=settings.flag("ingest.keep_payload"),
+        ),
+        stop,
+    )
+
+
+def evaluate(config: options.ConfigFile = None, database: options.Database = None) -> None:
+    """Judge the windows that are over, open and close incidents."""
+    from monitor.evaluate import EvaluateSettings, run
+
+    stop = threading.Event()
+    stop_with_parent(stop)
+    options.log_to_stderr()
+    settings = options.settings(config=config, database=database)
+    run(
+        EvaluateSettings(
+            database_url=settings.text("database.url"),
+            interval_s=settings.number("evaluate.interval_s"),
+            idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
+        ),
+        stop,
+    )
+
+
+def web(
+    config: options.ConfigFile = None,
+    database: options.Database = None,
+    port: options.WebPort = None,
+) -> None:
+    """Serve the dashboard and the API."""
+    import uvicorn
+
+    from monitor.api.app import create_app
+    from monitor.storage import engine as storage
+
+    stop = threading.Event()
+    stop_with_parent(stop)
+    options.log_to_stderr()
+    settings = options.settings(config=config, database=database, port=port)
+    host, number = settings.text("web.host"), settings.integer("web.port")
+    _require_loopback(host)
+    require_free_port(number, key="web.port", option="--port", host=host)
+    engine = storage.create(settings.text("database.url"))
+    storage.check_schema(engine)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(engine),
+            host=host,
+            port=number,
+            log_level="warning",
+            access_log=False,
+            # An open page must not hold up Ctrl-C.
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+    def end_with_parent() -> None:
+        stop.wait()
+        server.should_exit = True
+
+    threading.Thread(target=end_with_parent, name="stop", daemon=True).start()
+    server.run()
+    engine.dispose()
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise ConfigError(
+            "web.host", "settings", host, "a loopback address: nobody is asked to log in yet"
+        )

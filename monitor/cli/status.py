@@ -1,0 +1,202 @@
+"""`driftline status`: where everything stands, read from the database alone.
+
+It works while nothing else runs, and says nothing that is not in SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from driftline.errors import ConfigError
+from monitor.cli import options
+from monitor.clock import SystemClock
+from monitor.config import Settings
+
+DEMO_DATABASE: Final = "driftline-demo.db"
+
+# A position row that nobody renewed for so long has lost its owner (checkpoints: 30 s).
+_FRESH_S: Final = 90
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the database says, as plain values; instants are RFC 3339."""
+
+    database: str
+    watermark: str | None
+    counters: dict[str, int]
+    dead_letters: dict[str, int]
+    partitions: list[dict[str, Any]]
+    deficits: list[dict[str, Any]]
+    gaps: list[dict[str, Any]]
+    incidents: list[dict[str, Any]]
+
+
+def status(
+    config: options.ConfigFile = None,
+    database: options.Database = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Show positions, lag, what became of the events, dead letters and open incidents."""
+    settings = options.settings(config=config, database=database)
+    found = read(_database_url(settings), now_ms=SystemClock().now_ms())
+    if json_:
+        options.echo(json.dumps(found.__dict__))
+    else:
+        _print(found)
+
+
+def _database_url(settings: Settings) -> str:
+    """The database that was named; else the one of `up` or `demo` here that was used last."""
+    if settings.source("database.url") != "default":
+        return settings.text("database.url")
+    here = [path for path in (Path("driftline.db"), Path(DEMO_DATABASE)) if path.is_file()]
+    if not here:
+        raise ConfigError(
+            "database.url",
+            "default",
+            "no database here",
+            "start `driftline up` or `driftline demo` here, or --database URL",
+        )
+
+    def used_at(path: Path) -> float:
+        log = path.with_name(path.name + "-wal")
+        return max(p.stat().st_mtime for p in (path, log) if p.exists())
+
+    return f"sqlite:///{max(here, key=used_at)}"
+
+
+def read(database_url: str, *, now_ms: int) -> Status:
+    """The status of one database.
+
+    Raises
+    ------
+    SchemaVersionError
+        It is of another release.
+    StorageUnavailable
+        It cannot be reached.
+    """
+    from monitor.storage import engine as storage
+    from monitor.storage import reads
+    from monitor.storage.rows import OPEN_STATES
+
+    engine = storage.create(database_url)
+    try:
+        storage.check_schema(engine)
+        with storage.reading(engine) as conn:
+            outcomes = reads.outcomes(conn)
+            dead = reads.dead_reasons(outcomes)
+            return Status(
+                database=engine.url.render_as_string(),
+                watermark=instant(reads.watermark_ms(conn)),
+                counters={k: n for k, n in outcomes.items() if not k.startswith(reads.DEAD)},
+                dead_letters=dead,
+                partitions=[
+                    {
+                        "topic": p.topic,
+                        "partition": p.partition,
+                        "position": p.next_offset,
+                        "lag": p.lag,
+                        "max_event_time": instant(p.max_event_time_ms),
+                        "caught_up_s": round(p.caught_up_for_ms / 1_000, 1),
+                        "is_fresh": p.seen_ms is not None and now_ms - p.seen_ms < _FRESH_S * 1_000,
+                        "seen": instant(p.seen_ms),
+                        "owner": p.owner,
+                    }
+                    for p in reads.positions(conn)
+                ],
+                deficits=[
+                    {
+                        "model": d.model,
+                        "version": d.version,
+                        "records": d.records,
+                        "first": instant(d.first_ms),
+                        "last": instant(d.last_ms),
+                    }
+                    for d in reads.deficits(conn)
+                ],
+                gaps=[
+                    {
+                        "topic": g.topic,
+                        "partition": g.partition,
+                        "kind": g.kind,
+                        "from_offset": g.from_offset,
+                        "to_offset": g.to_offset,
+                    }
+                    for g in reads.gaps(conn)
+                ],
+                incidents=[
+                    {
+                        "id": i.number,
+                        "model": i.model,
+                        "version": i.version,
+                        "segment": i.segment,
+                        "feature": i.feature,
+                        "kind": i.kind,
+                        "severity": i.severity,
+                        "opened_at": instant(i.opened_ms),
+                        "summary": i.summary,
+                    }
+                    for i in reads.incidents(conn, states=OPEN_STATES)
+                    if not i.muted
+                ],
+            )
+    finally:
+        engine.dispose()
+
+
+def instant(at_ms: int | None) -> str | None:
+    """RFC 3339 in UTC; None stays None.
+
+    Examples
+    --------
+    >>> instant(1_360_318_500_000)
+    '2013-02-08T10:15:00Z'
+    """
+    if at_ms is None:
+        return None
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _print(found: Status) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Names and reasons are data: Text keeps rich from reading markup in them.
+    console = Console(highlight=False)
+    console.print(Text(f"{found.database}, judged up to {found.watermark or 'nothing yet'}"))
+    table = Table("partition", "position", "lag", "newest event", "state", box=None)
+    for p in found.partitions:
+        state = "reading" if p["is_fresh"] else f"not seen since {p['seen'] or 'ever'}"
+        if p["is_fresh"] and p["caught_up_s"] > 0:
+            state = f"idle for {p['caught_up_s']:.0f} s"
+        table.add_row(
+            Text(f"{p['topic']} {p['partition']}"),
+            f"{p['position']:,}",
+            f"{p['lag']:,}",
+            p["max_event_time"] or "none",
+            state,
+        )
+    console.print(table)
+    counted = ", ".join(f"{n:,} {name}" for name, n in found.counters.items())
+    console.print(Text(f"events: {counted or 'none'}"))
+    dead = ", ".join(f"{n:,} {reason}" for reason, n in found.dead_letters.items())
+    console.print(Text(f"dead letters: {dead or 'none'}"))
+    for d in found.deficits:
+        name = f"{d['model']} {d['version']}"
+        console.print(Text(f"{name} had no reference yet: {d['records']:,} records not counted"))
+    for g in found.gaps:
+        console.print(
+            Text(
+                f"lost before it was read ({g['kind']}): {g['topic']} {g['partition']}, "
+                f"offsets {g['from_offset']:,} to {g['to_offset']:,}"
+            )
+        )
+    console.print(Text(f"open incidents: {len(found.incidents) or 'none'}"))
+    for i in found.incidents:
+        console.print(Text(f"  {i['id']} {i['severity']}, {i['segment']}: {i['summary']}"))

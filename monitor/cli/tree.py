@@ -1,0 +1,165 @@
+"""The process tree of one machine: broker, web, ingest, evaluate, each a child.
+
+It starts them in order, notices when one dies, and ends them all. Which settings a
+child runs with travels in its environment, so that a child is the same command a
+person would type.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from driftline.errors import BrokerUnavailable, DriftlineError
+from monitor.cli.broker import EmbeddedBroker, ensure_topic
+from monitor.cli.processes import (
+    Child,
+    free_port,
+    own_command,
+    require_free_port,
+    stop_all,
+    wait_for_port,
+)
+from monitor.config import PREFIX, Settings
+from monitor.storage import engine as storage
+
+# A page with its libraries takes two seconds to import on an idle machine.
+_WEB_START_S: Final = 60.0
+
+
+class ChildDied(DriftlineError):
+    """A process of the tree ended by itself."""
+
+    def __init__(self, child: Child) -> None:
+        self.name, self.exit_code = child.name, child.exit_code
+        words = child.last_words() or "no last words"
+        super().__init__(f"{child.name} ended (exit code {child.exit_code}): {words}")
+
+
+class Tree:
+    """Broker (unless `kafka.bootstrap` was given), web, ingest and evaluate, as children.
+
+    Parameters
+    ----------
+    settings
+        Of the whole tree.
+    with_broker
+        Whether to run the embedded broker.
+    folder
+        Takes the children's output; None leaves it on standard error.
+    overrides
+        Settings that the children run with, by key.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        with_broker: bool,
+        folder: Path | None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> None:
+        self.children: list[Child] = []
+        self.web_port = settings.integer("web.port") or free_port()
+        self.web_url = f"http://127.0.0.1:{self.web_port}"
+        self.bootstrap = settings.text("kafka.bootstrap")
+        self.database_url = settings.text("database.url")
+        self._settings, self._folder = settings, folder
+        self._broker: EmbeddedBroker | None = None
+        if with_broker:
+            log = folder / "broker.log" if folder is not None else None
+            self._broker = EmbeddedBroker(settings.integer("broker.port"), log=log)
+            self.bootstrap = self._broker.bootstrap
+        self.topic = settings.text("kafka.topic")
+        self._overrides = dict(overrides or {})
+
+    def require_free_ports(self) -> None:
+        """Refuse to start where a port is busy, before anything is touched."""
+        require_free_port(self.web_port, key="web.port", option="--port")
+        if self._broker is not None:
+            self._broker.require_free_port()
+
+    def start(self) -> None:
+        """Bring the database up to date and start every process; the page may still load."""
+        self.require_free_ports()
+        engine = storage.create(self.database_url)
+        storage.upgrade(engine)
+        engine.dispose()
+        if self._broker is not None:
+            self.children.append(self._broker.start().child)
+        ensure_topic(self.bootstrap, self.topic)
+        for name in ("web", "ingest", "evaluate"):
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Start one role as a child."""
+        arguments = [name]
+        if name == "ingest" and self._broker is not None:
+            arguments += ["--stream-epoch", self._broker.epoch]
+        log = self._folder / f"{name}.log" if self._folder is not None else None
+        command = own_command(*arguments)
+        self.children.append(Child(name, command, log=log, environment=self._environment()))
+
+    def end(self, name: str) -> None:
+        """End one role in order."""
+        child = self._child(name)
+        self.children.remove(child)
+        child.stop()
+
+    def _child(self, name: str) -> Child:
+        return next(child for child in self.children if child.name == name)
+
+    def _environment(self) -> dict[str, str]:
+        values = {
+            "web.port": self.web_port,
+            "kafka.bootstrap": self.bootstrap,
+            "database.url": self.database_url,
+            **self._overrides,
+        }
+        names = {PREFIX + key.upper().replace(".", "__"): str(v) for key, v in values.items()}
+        return {**os.environ, **self._settings.as_environment(), **names}
+
+    def wait_for_web(self) -> None:
+        """Return when the page accepts connections.
+
+        Raises
+        ------
+        ChildDied
+            A process ended instead.
+        """
+        is_up = wait_for_port(self.web_port, self._child("web"), _WEB_START_S)
+        self.check()
+        if not is_up:
+            raise BrokerUnavailable(f"the web server did not answer within {_WEB_START_S:.0f} s")
+
+    def check(self) -> None:
+        """Raise `ChildDied` when a process of the tree has ended."""
+        for child in self.children:
+            if child.exit_code is not None:
+                raise ChildDied(child)
+
+    def watch(self) -> None:
+        """Wait until a process ends (`ChildDied`) or the caller is interrupted."""
+        while True:
+            self.check()
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """End every process; the broker last, as the others still speak to it."""
+        stop_all(self.children)
+        self.children.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
