@@ -79,7 +79,7 @@ def page(
         "page": False,
         "page_error": _unknown(view, asked),
         "title": view.model.name,
-        "version_tag": html.Span(view.version.name, className="tag"),
+        "version_tag": html.Span(f"version {cut(view.version.name)}", className="tag"),
         "owner": html.Span(view.model.owner, className="tag") if view.model.owner else None,
         "description": view.model.description or "",
         "verdict": parts.verdict_card(verdict),

@@ -14,7 +14,7 @@ MAX_LANES = 5
 # A bar of a few hours in a year must stay a bar.
 MIN_PX = 6
 CHARACTER_PX = 6.4
-PADDING_PX = 14
+PADDING_PX = 10
 
 
 @dataclass(frozen=True)

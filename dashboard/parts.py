@@ -218,13 +218,13 @@ def table(view: View) -> Part:
 def version_lane(view: View) -> list[Part]:
     """Return the bar that names the reference."""
     reference = view.reference
-    said = f"{cut(view.version.name, 24)} · reference"
+    said = f"version {cut(view.version.name, 24)} · reference"
     if reference is not None:
         if reference.first_ms is not None and reference.last_ms is not None:
             first = datetime.fromtimestamp(reference.first_ms / 1000, view.zone).date()
             last = datetime.fromtimestamp(reference.last_ms / 1000, view.zone).date()
             year = view.days[-1].year if view.days else None
-            said += f": {day_text(first, year=year)} {DASH} {day_text(last, year=year)}"
+            said += f" {day_text(first, year=year)} {DASH} {day_text(last, year=year)}"
         said += f", {plural(reference.rows, 'row')}"
     return [html.Div(html.Span(said), className="version-bar", title=said)]
 

@@ -1,0 +1,77 @@
+"""Driftline's SDK: what a data scientist's process imports.
+
+Nothing heavy is loaded until it is used: `import driftline` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from driftline.errors import (
+    ApiError,
+    BrokerUnavailable,
+    ConfigError,
+    Conflict,
+    DataError,
+    DecodeError,
+    DriftlineError,
+    EventTimeError,
+    Fenced,
+    GridMismatch,
+    InvalidReference,
+    OffsetOutOfRange,
+    SchemaError,
+    SchemaVersionError,
+    ServerUnavailable,
+    StatisticError,
+    StorageError,
+    StorageUnavailable,
+    StreamError,
+    TooFewRows,
+)
+
+if TYPE_CHECKING:
+    from driftline.client import Client, Reference
+
+__version__ = "0.1.0"
+
+_LAZY = {"Client": "driftline.client", "Reference": "driftline.client"}
+
+__all__ = [
+    "ApiError",
+    "BrokerUnavailable",
+    "Client",
+    "ConfigError",
+    "Conflict",
+    "DataError",
+    "DecodeError",
+    "DriftlineError",
+    "EventTimeError",
+    "Fenced",
+    "GridMismatch",
+    "InvalidReference",
+    "OffsetOutOfRange",
+    "Reference",
+    "SchemaError",
+    "SchemaVersionError",
+    "ServerUnavailable",
+    "StatisticError",
+    "StorageError",
+    "StorageUnavailable",
+    "StreamError",
+    "TooFewRows",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        found = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'driftline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,260 @@
+"""The HTTP side of the SDK: register references, read what Driftline found.
+
+A reference is built here, in the user's process: rows never leave it, counts do.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx2
+import msgspec
+
+from driftline.errors import ApiError, InvalidReference, ServerUnavailable
+
+# Waits between tries; a server that restarts is back within them.
+RETRY_WAITS_S = (0.2, 0.6, 1.5)
+# Answers that say "not now": the same request may succeed in a moment.
+RETRYABLE = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A registered reference.
+
+    Attributes
+    ----------
+    digest
+        Names its content: the same data give the same digest.
+    warnings
+        What the data lack, one sentence each.
+    created
+        False where exactly this was registered already.
+    """
+
+    digest: str
+    warnings: tuple[str, ...]
+    created: bool = True
+
+
+class Client:
+    """A connection to one Driftline server.
+
+    Parameters
+    ----------
+    url
+        Where the server is, such as ``http://127.0.0.1:8050``.
+    token
+        Sent as a bearer token when given.
+    timeout_s
+        How long one request may take.
+
+    Raises
+    ------
+    ServerUnavailable
+        By every call: the server cannot be reached, or is not ready, after some tries.
+    ApiError
+        By every call: the server answered that it will not do this.
+
+    Examples
+    --------
+    >>> client = Client("http://127.0.0.1:8050")
+    >>> client.close()
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
+        headers = {"accept": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        self._url = url.rstrip("/")
+        self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout_s)
+
+    def register_reference(
+        self,
+        model: str,
+        version: str,
+        data: Any,
+        *,
+        prediction: str | None = None,
+        score: str | None = None,
+        label: str | None = None,
+        timestamp: str | None = None,
+        timezone: str = "UTC",
+        features: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        categorical: Sequence[str] = (),
+        segments: Sequence[str] = (),
+        importance: Mapping[str, float] | None = None,
+        effective_from: datetime | str | None = None,
+        replaces: str | None = None,
+        owner: str | None = None,
+        description: str | None = None,
+    ) -> Reference:
+        """Count `data` here, send the counts, and bind them to a model version.
+
+        Registering the same data again changes nothing, so this may be retried freely.
+
+        Parameters
+        ----------
+        model, version
+            Names, 1 to 200 characters; both are created when they are new.
+        data
+            What the model was trained on: a pandas, polars or pyarrow table.
+        prediction, score, label, timestamp
+            Columns that hold the model's output, its score, the outcome, and event time.
+        timezone
+            IANA zone in which the model's days and weeks begin; naive times are read in it.
+        features, exclude, categorical
+            Profile only these; leave these out; these are categories though they are numbers.
+        segments
+            Columns whose values are watched on their own as well.
+        importance
+            How much the model hangs on each feature.
+        effective_from
+            From when on this reference replaces the version's earlier one.
+        replaces
+            The version that this one takes over from.
+        owner, description
+            For people.
+
+        Raises
+        ------
+        InvalidReference
+            The data cannot become a reference; says why.
+        """
+        from driftline.stats.reference import build_reference
+
+        reference = build_reference(
+            data,
+            prediction=prediction,
+            score=score,
+            label=label,
+            timestamp=timestamp,
+            timezone=timezone,
+            features=features,
+            exclude=exclude,
+            categorical=categorical,
+            segments=segments,
+            importance=importance,
+        )
+        body = {
+            "model": model,
+            "version": version,
+            "reference": msgspec.Raw(reference.to_document()),
+            "effective_from": _instant(effective_from, timezone),
+            "replaces": replaces,
+            "owner": owner,
+            "description": description,
+        }
+        answer = self._call("POST", "/api/v1/references", content=msgspec.json.encode(body))
+        return Reference(
+            digest=answer["digest"],
+            warnings=tuple(answer["warnings"]),
+            created=bool(answer["created"]),
+        )
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return the models with their versions and health."""
+        return list(self._call("GET", "/api/v1/models")["items"])
+
+    def incidents(
+        self, model: str | None = None, *, state: str | None = None, limit: int = 200
+    ) -> list[dict[str, Any]]:
+        """Return incidents, newest first; `state="open"` asks for those that stand."""
+        asked = {"model": model, "state": state, "limit": limit}
+        params = {key: value for key, value in asked.items() if value is not None}
+        return list(self._call("GET", "/api/v1/incidents", params=params)["items"])
+
+    def status(self) -> dict[str, Any]:
+        """Return in one look what is counted, what is not, and what is wrong."""
+        return dict(self._call("GET", "/api/v1/status"))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make a request that may be made twice: again while the server is not there."""
+        headers = {"content-type": "application/json"} if content is not None else {}
+        for wait_s in (*RETRY_WAITS_S, None):
+            try:
+                response = self._http.request(
+                    method, path, content=content, params=params, headers=headers
+                )
+            except httpx2.InvalidURL as error:
+                raise ApiError(0, f"{self._url} is no address", str(error)) from None
+            except httpx2.TransportError as error:
+                if wait_s is None:
+                    raise ServerUnavailable(
+                        0,
+                        f"no Driftline server answers at {self._url}",
+                        f"{str(error) or type(error).__name__}; start one with `driftline up`",
+                    ) from error
+            else:
+                if response.status_code not in RETRYABLE or wait_s is None:
+                    return _result(response)
+            time.sleep(wait_s)
+        raise AssertionError("the last try returns or raises")
+
+
+def _result(response: httpx2.Response) -> Any:
+    if response.is_success:
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.DecodeError:
+            raise ApiError(
+                response.status_code,
+                "the answer is not JSON",
+                f"is {response.url} a Driftline server?",
+            ) from None
+    try:
+        problem = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    title = str(problem.get("title") or f"the server answered {response.status_code}")
+    said = [str(problem[key]) for key in ("detail", "mend") if problem.get(key)]
+    kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
+    raise kind(response.status_code, title, "; ".join(said))
+
+
+def _instant(at: datetime | str | None, timezone: str) -> str | None:
+    """Return RFC 3339 in UTC; a naive time is read in the model's zone, and says so."""
+    if at is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:
+        raise InvalidReference(f"effective_from {at!r} is no RFC 3339 time") from None
+    if moment.tzinfo is None:
+        warnings.warn(
+            f"effective_from has no offset: it is read as {timezone}", UserWarning, stacklevel=3
+        )
+        moment = moment.replace(tzinfo=ZoneInfo(timezone))
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,119 @@
+"""The web process: one ASGI app with the API, health checks and the dashboard.
+
+The guard is outermost, so that nothing behind it is reached by a foreign Host.
+"""
+
+from __future__ import annotations
+
+from a2wsgi import WSGIMiddleware
+from fastapi import FastAPI, Request
+from fastapi.middleware.gzip import GZipMiddleware
+from fastapi.responses import JSONResponse
+from sqlalchemy.engine import Engine
+
+import dashboard.app
+from monitor.api import problems, reading, registering
+from monitor.api.answers import Alive
+from monitor.api.guard import LOOPBACK, MAX_BODY_BYTES, MAX_REFERENCE_BYTES, Guard
+from monitor.clock import Clock, SystemClock
+from monitor.storage.engine import check_schema
+
+# Threads that run the dashboard's callbacks; each holds a database connection while it reads.
+DASHBOARD_THREADS = 6
+
+
+def create_app(
+    engine: Engine,
+    *,
+    with_dashboard: bool = True,
+    allowed_hosts: frozenset[str] | None = LOOPBACK,
+    checkpoint_interval_s: float = 30.0,
+    clock: Clock | None = None,
+) -> FastAPI:
+    """Return the ASGI app.
+
+    Parameters
+    ----------
+    engine
+        An upgraded database; `/readyz` says when it is not.
+    with_dashboard
+        Mount the dashboard at "/".
+    allowed_hosts
+        Names that the Host header may carry; this machine's loopback names by default.
+    checkpoint_interval_s
+        How often consumers check in: the dashboard measures "behind" and "stale" by it.
+    clock
+        The wall clock of registrations and freshness.
+    """
+    clock = clock or SystemClock()
+    app = FastAPI(
+        title="Driftline",
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        # The documentation page would load its scripts from another site.
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.include_router(registering.router(engine, clock))
+    app.include_router(reading.router(engine))
+    _health(app, engine)
+
+    @app.api_route(
+        "/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        include_in_schema=False,
+    )  # fmt: skip
+    def nothing_here(rest: str, request: Request) -> None:
+        raise problems.Problem(
+            404, "There is nothing here", f"{request.method} /api/{rest[:200]} is not served.",
+            mend="see /api/v1/openapi.json for what is",
+        )  # fmt: skip
+
+    scripts: list[str] = []
+    if with_dashboard:
+        page = dashboard.app.create(
+            engine, checkpoint_interval_s=checkpoint_interval_s, clock=clock
+        )
+        scripts = dashboard.app.script_hashes(page)
+        app.mount("/", WSGIMiddleware(page.server, workers=DASHBOARD_THREADS))
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
+    app.add_middleware(
+        Guard,
+        hosts=allowed_hosts,
+        limits=(("/api/v1/references", MAX_REFERENCE_BYTES), ("/", MAX_BODY_BYTES)),
+        policy=content_policy(scripts),
+    )
+    return app
+
+
+def content_policy(script_hashes: list[str]) -> str:
+    """Return the content security policy: this origin and the page's own inline scripts.
+
+    Inline styles stay allowed: Plotly and Mantine write them.
+    """
+    parts = {
+        "default-src": "'self'",
+        "script-src": " ".join(["'self'", *script_hashes]),
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data: blob:",
+        "font-src": "'self'",
+        "connect-src": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def _health(app: FastAPI, engine: Engine) -> None:
+    @app.get("/healthz")
+    def healthz() -> Alive:
+        """Say that the process answers."""
+        return Alive(status="alive")
+
+    @app.get("/readyz", responses={503: {"description": "The database cannot be used now"}})
+    def readyz() -> JSONResponse:
+        """Say whether the database is there, with this release's schema."""
+        check_schema(engine)
+        return JSONResponse({"status": "ready"})

@@ -1,0 +1,138 @@
+"""Writing: `POST /api/v1/references`. The document was built where the data is; here it is read
+with no trust in it, kept, and bound to a model version."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.engine import Engine
+from starlette.concurrency import run_in_threadpool
+
+from driftline.stats.reference import Reference
+from monitor.api.answers import RegisteredAnswer
+from monitor.api.problems import Problem
+from monitor.clock import Clock
+from monitor.storage.engine import transaction
+from monitor.storage.registry import register_reference
+
+MAX_TEXT = 2_000
+
+
+class Registration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body: names, and the reference's document as it is."""
+
+    model: str
+    version: str
+    reference: msgspec.Raw
+    effective_from: datetime | None = None
+    replaces: str | None = None
+    owner: str | None = None
+    description: str | None = None
+
+
+BODY_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["model", "version", "reference"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "model": {"type": "string", "minLength": 1, "maxLength": 200},
+                        "version": {"type": "string", "minLength": 1, "maxLength": 200},
+                        "reference": {
+                            "type": "object",
+                            "description": "the document that driftline.Client builds",
+                        },
+                        "effective_from": {"type": ["string", "null"], "format": "date-time"},
+                        "replaces": {"type": ["string", "null"]},
+                        "owner": {"type": ["string", "null"]},
+                        "description": {"type": ["string", "null"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+def router(engine: Engine, clock: Clock) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(prefix="/api/v1")
+
+    @routes.post(
+        "/references",
+        status_code=201,
+        response_model=RegisteredAnswer,
+        openapi_extra=BODY_SCHEMA,
+        responses={
+            200: {"model": RegisteredAnswer, "description": "It was registered already"},
+            409: {"description": "Another reference is bound to this version"},
+            413: {"description": "The document is too large"},
+            415: {"description": "The body is not application/json"},
+            422: {"description": "The document is not a valid reference"},
+        },
+    )
+    async def register(request: Request, response: Response) -> RegisteredAnswer:
+        """Keep a reference and bind it to a model version. The same one again changes nothing."""
+        # A form of a foreign page cannot send this type without the browser asking first.
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Problem(
+                415, "The body must be JSON", f"It came as {kind[:80] or 'nothing'}.",
+                mend="send Content-Type: application/json",
+            )  # fmt: skip
+        body = await request.body()
+        answer = await run_in_threadpool(_register, engine, clock, body)
+        if not answer.created:
+            response.status_code = 200
+        return answer
+
+    return routes
+
+
+def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
+    try:
+        asked = msgspec.json.decode(body, type=Registration)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Problem(
+            422, "The request is not valid", str(error),
+            mend="see /api/v1/openapi.json for what is accepted",
+        ) from None  # fmt: skip
+    effective_from_ms = None
+    if asked.effective_from is not None:
+        if asked.effective_from.tzinfo is None:
+            raise Problem(
+                422, "effective_from has no offset", "A time without an offset is no instant.",
+                mend='write it as "2013-02-01T00:00:00Z"',
+            )  # fmt: skip
+        effective_from_ms = int(asked.effective_from.astimezone(UTC).timestamp() * 1000)
+    for name in ("replaces", "owner", "description"):
+        text = getattr(asked, name)
+        most = MAX_TEXT if name == "description" else 200
+        if text is not None and (len(text) > most or "\x00" in text):
+            raise Problem(422, f"{name} is too long", f"At most {most} characters are kept.")
+    reference = Reference.from_document(bytes(asked.reference))
+    with transaction(engine) as conn:
+        done = register_reference(
+            conn,
+            reference,
+            model=asked.model,
+            version=asked.version,
+            now_ms=clock.now_ms(),
+            effective_from_ms=effective_from_ms,
+            replaces=asked.replaces,
+            owner=asked.owner,
+            description=asked.description,
+        )
+    return RegisteredAnswer(
+        created=done.created,
+        digest=done.digest,
+        effective_from=datetime.fromtimestamp(done.effective_from_ms / 1000, UTC),
+        warnings=list(reference.warnings),
+    )

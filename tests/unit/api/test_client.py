@@ -1,0 +1,142 @@
+"""The SDK's client against the real server on a real socket."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import uvicorn
+from sqlalchemy.engine import Engine
+
+import driftline
+from driftline import ApiError, Client, InvalidReference, ServerUnavailable
+from monitor.api.app import create_app
+from monitor.storage import engine as storage
+
+
+@contextmanager
+def served(engine: Engine) -> Iterator[str]:
+    config = uvicorn.Config(
+        create_app(engine, with_dashboard=False), host="127.0.0.1", port=0, log_level="warning"
+    )
+    server = uvicorn.Server(config)
+    sock = config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        sock.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    engine = storage.create(f"sqlite:///{tmp_path / 'client.db'}")
+    storage.upgrade(engine)
+    with served(engine) as address:
+        yield address
+    engine.dispose()
+
+
+def frame(shift: float = 0.0) -> pd.DataFrame:
+    draw = np.random.default_rng(3)
+    return pd.DataFrame({"x": draw.normal(shift, 1, 1_500), "s": draw.random(1_500)})
+
+
+def test_a_reference_registered_twice_is_one_reference(url: str) -> None:
+    with Client(url) as client:
+        first = client.register_reference("m", "1", frame(), score="s")
+        again = client.register_reference(
+            "m", "1", frame().sample(frac=1, random_state=1), score="s"
+        )
+        assert first.created
+        assert not again.created
+        assert first.digest == again.digest
+        assert client.models()[0]["versions"][0]["bindings"][0]["reference_digest"] == first.digest
+        assert client.incidents() == []
+        assert client.status()["models"][0]["health"] == "collecting"
+
+
+def test_a_conflict_names_the_way_out(url: str) -> None:
+    with Client(url) as client:
+        client.register_reference("m", "1", frame(), score="s")
+        with pytest.raises(ApiError, match="effective_from") as caught:
+            client.register_reference("m", "1", frame(shift=1), score="s")
+        assert caught.value.status == 409
+        with pytest.warns(UserWarning, match="read as UTC"):
+            client.register_reference(
+                "m", "1", frame(shift=1), score="s", effective_from=datetime(2030, 1, 1)
+            )
+
+
+def test_data_that_cannot_be_a_reference_never_reaches_the_server(url: str) -> None:
+    with Client(url) as client, pytest.raises(InvalidReference):
+        client.register_reference("m", "1", frame().head(0))
+
+
+def test_an_absent_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0,))
+    with Client("http://127.0.0.1:9", timeout_s=1) as client:
+        with pytest.raises(ServerUnavailable, match="driftline up") as caught:
+            client.models()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_restarting_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0, 0.0))
+    answers = [(503, b"{}"), (200, b'{"items": []}')]
+
+    class Flaky(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content = answers.pop(0)
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Flaky)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with Client(f"http://127.0.0.1:{server.server_port}") as client:
+            assert client.models() == []
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+def test_importing_the_sdk_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "scipy", "httpx2", "sqlalchemy")
+    script = f"import driftline, sys; print([m for m in {heavy} if m in sys.modules])"
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there_and_every_error_is_public() -> None:
+    for name in driftline.__all__:
+        assert getattr(driftline, name) is not None
+    from driftline import errors
+
+    tree = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.DriftlineError)
+    }
+    assert tree <= set(driftline.__all__)
