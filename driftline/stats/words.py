@@ -106,6 +106,16 @@ def sentence(evidence: Evidence, timezone: str) -> str:
     )
 
 
+def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
+    """Return what opened an incident, and how bad it was at its worst where that is news."""
+    said = sentence(opening, timezone)
+    if worst == opening:
+        return said
+    when = window_words(worst.start_ms, worst.length, timezone)
+    value = f"PSI {number(worst.value)}" if worst.statistic == "psi" else percent(worst.value)
+    return f"{said} At its worst: {value} {when}."
+
+
 def window_words(start_ms: int, length: str, timezone: str) -> str:
     """Return a window by its date in the model's zone.
 

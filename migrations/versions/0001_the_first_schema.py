@@ -167,6 +167,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "version_id", "length", "start_ms", "segment", "feature", name=op.f("pk_finding")
         ),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("finding", schema=None) as batch_op:
         batch_op.create_index(
@@ -294,6 +295,7 @@ def upgrade() -> None:
             "partition",
             name=op.f("pk_pane"),
         ),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "reference",
@@ -397,6 +399,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint(
             "version_id", "length", "start_ms", "segment", name=op.f("pk_window")
         ),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("window", schema=None) as batch_op:
         batch_op.create_index(

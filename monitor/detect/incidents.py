@@ -88,8 +88,18 @@ class Incident:
     """The facts of one incident; `told` lists (time, event) of what is worth a message."""
 
     episodes: list[Episode]
-    severity: str
     told: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def severity(self) -> str:
+        """How bad it is now, or how bad it was at its worst once it is over.
+
+        Critical has latches of its own: two holiday days do not stay critical
+        for as long as the season that follows them is drifting.
+        """
+        current = self.episodes[-1]
+        concerned = [m for m in current.members if m.latch.closed_ms is None] or self.members
+        return "critical" if any(m.level == "critical" for m in concerned) else "warning"
 
     @property
     def opened_ms(self) -> int:
@@ -154,20 +164,19 @@ def _take(incidents: list[Incident], member: Member) -> None:
     ended_ms = None if current is None else current.resolved_ms
     if current is not None and ended_ms is not None and opened_ms - ended_ms <= REOPENS_WITHIN_MS:
         current.episodes.append(episode)
-        current.severity = member.level
         current.told.append((opened_ms, "reopened"))
         return
-    incidents.append(Incident([episode], member.level, [(opened_ms, "opened")]))
+    incidents.append(Incident([episode], [(opened_ms, "opened")]))
 
 
 def _join(incident: Incident, member: Member) -> None:
-    """Add a latch to the open episode; told only where it makes the incident critical."""
+    """Add a latch to the open episode; told only where the episode becomes critical first."""
     episode = incident.episodes[-1]
+    was_critical = any(other.level == "critical" for other in episode.members)
     episode.members.append(member)
-    if member.level == "critical" and incident.severity != "critical":
-        incident.severity = "critical"
-        if member.latch.opened_ms > episode.opened_ms:
-            incident.told.append((member.latch.opened_ms, "escalated"))
+    opened_ms = member.latch.opened_ms
+    if member.level == "critical" and not was_critical and opened_ms > episode.opened_ms:
+        incident.told.append((opened_ms, "escalated"))
 
 
 def _news_at(incidents: Sequence[Incident], member: Member) -> int | None:

@@ -412,11 +412,9 @@ class Evaluator:
                 for place, window in enumerate(judged.due)
             ],
         )
-        alarming = [folded.alarming(places[window.start_ms]) for window in judged.due]
-        sql.insert_findings(
-            conn,
-            finding_rows(judged, bound.version_id, range(len(judged.due)), alarming),
-        )
+        telling = judged.telling()
+        alarming = [folded.alarming(places[judged.due[place].start_ms]) for place in telling]
+        sql.insert_findings(conn, finding_rows(judged, bound.version_id, telling, alarming))
         for start, _ in kept:
             place = places[start]
             sql.update_fold(

@@ -16,12 +16,13 @@ from driftline.stats.evidence import KIND_OF
 from driftline.stats.grid import NumericGrid
 from driftline.stats.groups import psi_by_feature
 from driftline.stats.reference import Reference
-from driftline.stats.words import Evidence, part_of, sentence
-from monitor.detect.incidents import Incident, IncidentState, Member, derive
+from driftline.stats.words import Evidence, part_of, summary
+from monitor.detect.incidents import Incident, IncidentState, derive
 from monitor.evaluate.judging import PaneTable
 from monitor.storage import evaluation as sql
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
+from monitor.windows.calendar import window_of
 
 # "99.9 % sure" holds where every group expects this many rows.
 HONEST_ROWS = 5
@@ -146,7 +147,7 @@ class IncidentBook:
         key: Touched,
         told_ms: int | None,
     ) -> None:
-        evidence = self._evidence(incident, segment, key)
+        opening, worst = self._evidence(incident, segment, key)
         values = {
             "severity": incident.severity,
             "state": incident.state.value,
@@ -161,10 +162,9 @@ class IncidentBook:
                     for episode in incident.episodes
                 ]
             ),
+            "summary": summary(opening, worst, self._bound.timezone),
+            "evidence": json.dumps({"opened": asdict(opening), "worst": asdict(worst)}),
         }
-        if evidence is not None:
-            values["summary"] = sentence(evidence, self._bound.timezone)
-            values["evidence"] = json.dumps(asdict(evidence))
         self._conn.execute(
             sa.update(t.incident).where(t.incident.c.number == number).values(**values)
         )
@@ -184,7 +184,7 @@ class IncidentBook:
         ]
         for event, at_ms in sorted(happened, key=lambda item: item[1]):
             if (event, at_ms) not in known:
-                self._event(number, event, at_ms, str(values.get("summary", "")))
+                self._event(number, event, at_ms, str(values["summary"]))
 
     def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
         self._conn.execute(
@@ -197,47 +197,54 @@ class IncidentBook:
             )
         )
 
-    def _evidence(self, incident: Incident, segment: str, key: Touched) -> Evidence | None:
-        """Return the numbers of the window that exceeded its limit by most."""
-        worst: tuple[float, Member, sa.Row[Any]] | None = None
-        f = t.finding.c
-        seen: set[tuple[str, str]] = set()
-        for member in incident.members:
-            if (member.length, member.statistic) in seen:
-                continue
-            seen.add((member.length, member.statistic))
-            starts = {
-                start
-                for other in incident.members
-                if (other.length, other.statistic) == (member.length, member.statistic)
-                for start, _ in other.latch.exceeding
-            }
-            rows = self._conn.execute(
+    def _evidence(
+        self, incident: Incident, segment: str, key: Touched
+    ) -> tuple[Evidence, Evidence]:
+        """Return the numbers of the window that opened the incident, and of the worst one."""
+        current = incident.episodes[0]
+        opener = current.members[0]
+        opening = {
+            (opener.length, opener.statistic, start)
+            for start, end in opener.latch.exceeding
+            if end <= current.opened_ms
+        }
+        every = {
+            (member.length, member.statistic, start)
+            for member in incident.members
+            for start, _ in member.latch.exceeding
+        }
+        rows = {}
+        for length in sorted({member.length for member in incident.members}):
+            f = t.finding.c
+            starts = {start for name, _, start in every if name == length}
+            for row in self._conn.execute(
                 sa.select(t.finding).where(
                     f.version_id == self._bound.version_id,
-                    f.length == member.length,
+                    f.length == length,
                     f.segment == segment,
                     f.feature == key.feature,
                     f.start_ms.in_(sorted(starts)),
                 )
-            )
-            for row in rows:
-                ratio = _ratio(row, member.statistic)
-                if worst is None or ratio > worst[0]:
-                    worst = (ratio, member, row)
-        if worst is None:
-            return None
-        return self._numbers(incident, worst[1], worst[2], segment)
+            ):
+                rows[length, row.start_ms] = row
+
+        def strength(place: tuple[str, str, int]) -> tuple[float, int]:
+            length, statistic, start_ms = place
+            return _ratio(rows[length, start_ms], statistic), -start_ms
+
+        first, worst = max(opening, key=strength), max(every, key=strength)
+        said = self._numbers(incident, first[1], rows[first[0], first[2]], segment)
+        if worst == first:
+            return said, said
+        return said, self._numbers(incident, worst[1], rows[worst[0], worst[2]], segment)
 
     def _numbers(
-        self, incident: Incident, member: Member, row: sa.Row[Any], segment: str
+        self, incident: Incident, statistic: str, row: sa.Row[Any], segment: str
     ) -> Evidence:
+        """Return what one finding says of one statistic, with the part that moved."""
         found = row._mapping
-        statistic, length, start_ms = member.statistic, member.length, int(found["start_ms"])
-        end_ms = next(
-            end for other in incident.members for start, end in other.latch.exceeding
-            if other.length == length and start == start_ms
-        )  # fmt: skip
+        length, start_ms = str(found["length"]), int(found["start_ms"])
+        end_ms = window_of(start_ms, length, self._bound.timezone).end_ms
         place = self._reference.gridset.names().index(str(found["feature"]))
         evidence = Evidence(
             feature=str(found["feature"]),
@@ -268,7 +275,11 @@ class IncidentBook:
         reference, window = own.groups[0, span], seen.groups[0, span]
         expected = reference / max(reference.sum(), 1) * window.sum()
         critical = found["psi_critical"]
-        is_critical = critical is not None and evidence.value > float(critical)
+        is_critical = (
+            incident.severity == "critical"
+            and critical is not None
+            and evidence.value > float(critical)
+        )
         return replace(
             evidence,
             critical=is_critical,
@@ -327,12 +338,11 @@ def _told_at(
     """
     if segment == "all":
         return incident.told[0][0]
-    told_ms = incident.opened_ms
-    for opened, resolved in sorted(over_all):
-        if opened <= told_ms and (resolved is None or told_ms < resolved):
-            if resolved is None:
-                return None
-            told_ms = resolved
-    if incident.resolved_ms is not None and told_ms >= incident.resolved_ms:
-        return None
-    return told_ms
+    for episode in incident.episodes:
+        told_ms: int | None = episode.opened_ms
+        for opened, resolved in sorted(over_all):
+            if told_ms is not None and opened <= told_ms and not (resolved and resolved <= told_ms):
+                told_ms = resolved
+        if told_ms is not None and not (episode.resolved_ms and episode.resolved_ms <= told_ms):
+            return told_ms
+    return None

@@ -92,6 +92,15 @@ class Judged:
 
         return of
 
+    def telling(self) -> list[int]:
+        """Return the places of the windows that have findings to store.
+
+        Where no feature had enough rows for any statistic the window's own row
+        says all there is: how many rows it had.
+        """
+        silent = (self.judgement.verdict == "insufficient_data").all(axis=1)
+        return [int(place) for place in np.flatnonzero(~silent)]
+
     def exceeding(self) -> list[list[tuple[str, str]]]:
         """Return for each window the (feature, statistic) above a limit."""
         out: list[list[tuple[str, str]]] = [[] for _ in self.due]

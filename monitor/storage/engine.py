@@ -157,6 +157,10 @@ def unavailable_is_said(engine: Engine) -> Iterator[None]:
             f"the database {engine.url.render_as_string()} cannot be used now: {error.orig}"
         ) from error
     except DBAPIError as error:
+        if type(error) is sa.exc.DatabaseError:  # SQLite: no database, or a damaged one
+            raise StorageUnavailable(
+                f"{engine.url.render_as_string()} cannot be read: {error.orig}"
+            ) from error
         if error.connection_invalidated:
             raise StorageUnavailable(
                 f"the connection to {engine.url.render_as_string()} was lost: {error.orig}"

@@ -50,7 +50,8 @@ class Gap(NamedTuple):
 def streams_of(conn: Connection, model: str, version: str) -> list[int]:
     """Return the ids of the live streams that events of this version came from."""
     query = (
-        sa.select(sa.distinct(t.counter.c.stream_id))
+        sa.select(t.counter.c.stream_id)
+        .distinct()
         .join(t.stream, t.stream.c.id == t.counter.c.stream_id)
         .where(
             t.counter.c.model == model,
@@ -458,9 +459,7 @@ def close_latch(
 def segments_of(conn: Connection, version_id: int, feature: str) -> list[str]:
     """Return the segments in which a feature ever latched, `all` first."""
     c = t.latch.c
-    query = sa.select(sa.distinct(c.segment)).where(
-        c.version_id == version_id, c.feature == feature
-    )
+    query = sa.select(c.segment).distinct().where(c.version_id == version_id, c.feature == feature)
     return sorted(conn.execute(query).scalars(), key=lambda segment: (segment != "all", segment))
 
 

@@ -186,6 +186,7 @@ pane = Table(
     Column("rev", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
 # The unseen values kept for display, never for a decision.
@@ -292,6 +293,7 @@ window = Table(
     Column("fold", Text, nullable=False),  # JSON: the verdicts' state after this window
     Column("judged_ms", BigInteger, nullable=False),
     Index("ix_window_version_length_end", "version_id", "length", "end_ms"),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
 # One feature of one window. A null number was not computable or not judged there.
@@ -337,6 +339,7 @@ finding = Table(
     Column("exceeds", String(80), nullable=False),  # statistics above their limit, comma-separated
     Column("is_alarming", Boolean, nullable=False),  # a latch is closed after this window
     Index("ix_finding_feature", "version_id", "feature", "length", "segment", "start_ms"),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
 # One latch of one length: from the window that closed it to the one that opened it again.
