@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules, admit
 from consumers.count import count
+from consumers.ledger import Ledger
+from consumers.loop import Loop
 from consumers.source import Change, Identity, LogTruncated
 from driftline.errors import BrokerUnavailable, OffsetOutOfRange, StreamError
 from driftline.stats.profile import Profile
 from driftline.stats.reference import Reference, build_reference
 from monitor.clock import HeldClock
-from monitor.storage import registry
+from monitor.storage import checkpoint, registry
 from monitor.storage import schema as t
+from monitor.storage.checkpoint import Claim, Look
 from monitor.storage.engine import transaction
 
 START_MS = 1_360_000_000_000  # 2013-02-04T17:46:40Z
@@ -174,6 +178,25 @@ class FakeSource:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class Unguarded(Loop):
+    """The negative control: it writes the position without asking what it was."""
+
+    def _commit(self, conn: Connection, ledger: Ledger, look: Look) -> Claim:
+        row = conn.execute(
+            sa.select(t.stream_position).where(
+                t.stream_position.c.partition == ledger.claim.partition,
+                t.stream_position.c.stream_id == ledger.claim.stream_id,
+            )
+        ).one()
+        forged = replace(
+            ledger.claim,
+            next_offset=row.next_offset,
+            epoch=row.claim_epoch,
+            registry_revision=row.registry_revision,
+        )
+        return checkpoint.commit(conn, forged, ledger.move(look), ledger.delta, 1)
 
 
 def prediction(i: int, **changes: Any) -> bytes:

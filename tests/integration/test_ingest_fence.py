@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-import sqlalchemy as sa
 from fake_source import (
     FakeSource,
     FakeTopic,
+    Unguarded,
     counters,
     positions,
     prediction,
@@ -16,35 +14,13 @@ from fake_source import (
     register,
     stored_counts,
 )
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
-from consumers.ledger import Ledger
 from consumers.loop import Loop
 from consumers.settings import IngestSettings
 from monitor.clock import HeldClock
-from monitor.storage import checkpoint
-from monitor.storage import schema as t
-from monitor.storage.checkpoint import Claim, Look
 
 INTERVAL_S = 30.0
-
-
-class Unguarded(Loop):
-    """The negative control: it writes the position without asking what it was."""
-
-    def _commit(self, conn: Connection, ledger: Ledger, look: Look) -> Claim:
-        row = conn.execute(
-            sa.select(t.stream_position).where(
-                t.stream_position.c.partition == ledger.claim.partition
-            )
-        ).one()
-        forged = replace(
-            ledger.claim,
-            next_offset=row.next_offset,
-            epoch=row.claim_epoch,
-            registry_revision=row.registry_revision,
-        )
-        return checkpoint.commit(conn, forged, ledger.move(look), ledger.delta, 1)
 
 
 def _two_owners(engine: Engine, first: type[Loop]) -> tuple[FakeTopic, int]:

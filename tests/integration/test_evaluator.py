@@ -1,0 +1,392 @@
+"""The evaluator on a real database: idempotent, revised by late events, raced, replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from driftline.stats.profile import Column, Profile
+from driftline.stats.reference import Reference, build_reference
+from monitor.evaluate import EvaluateSettings, Evaluator
+from monitor.storage import engine as storage
+from monitor.storage import registry as registry_store
+from monitor.storage import schema as t
+from monitor.windows.calendar import DAY_MS
+from monitor.windows.panes import HOUR_MS
+
+# A Monday, 00:00 UTC.
+START_MS = 1_704_067_200_000
+ROWS_AN_HOUR = 30
+NOW_MS = START_MS + 400 * DAY_MS
+
+
+def frame(start_ms: int, hours: int, seed: int, *, with_times: bool = True) -> pd.DataFrame:
+    """Rows without any drift: a normal feature, a category, a daily rhythm in neither."""
+    draw = np.random.default_rng(seed)
+    n = hours * ROWS_AN_HOUR
+    data = {
+        "x": draw.normal(size=n),
+        "c": draw.choice(["a", "b", "c"], size=n, p=[0.5, 0.3, 0.2]),
+    }
+    if with_times:
+        times = start_ms + np.arange(n, dtype=np.int64) * (HOUR_MS // ROWS_AN_HOUR)
+        data["at"] = pd.to_datetime(times, unit="ms", utc=True)
+    return pd.DataFrame(data)
+
+
+@dataclass
+class World:
+    """A model with its reference, whose panes a test writes as a consumer would."""
+
+    engine: Engine
+    reference: Reference
+    now_ms: int = NOW_MS
+    written: dict[tuple[int, int], Profile] = field(default_factory=dict)
+
+    def evaluator(self) -> Evaluator:
+        return Evaluator(
+            self.engine,
+            EvaluateSettings("", stalled_after_s=60.0),
+            now_ms=lambda: self.now_ms,
+        )
+
+    def write(
+        self, start_ms: int, hours: int, *, partition: int = 0, seed: int = 7, **changed: Any
+    ) -> None:
+        """Count `hours` of rows into panes; `changed` replaces columns (None = missing)."""
+        rows = frame(start_ms, hours, seed, with_times=False)
+        pane = np.repeat(np.arange(hours), ROWS_AN_HOUR)
+        columns = {
+            "x": Column(rows["x"].to_numpy() + changed.get("shift", 0.0)),
+            "c": Column(rows["c"].tolist()),
+        }
+        if "missing" in changed:
+            share = np.arange(len(rows)) % 100 < 100 * changed["missing"]
+            columns["x"] = Column(columns["x"].values, np.where(share, 2, 0).astype(np.uint8))
+        profiles = self.reference.gridset.count(columns, len(rows), pane, hours)
+        with storage.transaction(self.engine) as conn:
+            for hour, profile in enumerate(profiles):
+                self._add(conn, start_ms + hour * HOUR_MS, partition, profile)
+            self._position(conn, partition, start_ms + hours * HOUR_MS + HOUR_MS)
+
+    def _add(self, conn: sa.Connection, start_ms: int, partition: int, profile: Profile) -> None:
+        key = {
+            "version_id": 1,
+            "gridset": self.reference.gridset.digest,
+            "start_ms": start_ms,
+            "segment": "all",
+            "stream_id": 1,
+            "partition": partition,
+        }
+        where = [t.pane.c[name] == value for name, value in key.items()]
+        found = conn.execute(sa.select(t.pane).where(*where)).one_or_none()
+        if found is None:
+            conn.execute(
+                sa.insert(t.pane).values(**key, rev=1, rows=profile.rows, body=profile.to_bytes())
+            )
+            return
+        total = profile + Profile.from_bytes(self.reference.gridset, found.body)
+        conn.execute(
+            sa.update(t.pane)
+            .where(*where)
+            .values(rev=found.rev + 1, rows=total.rows, body=total.to_bytes())
+        )
+
+    def _position(self, conn: sa.Connection, partition: int, time_ms: int) -> None:
+        where = (t.stream_position.c.stream_id == 1, t.stream_position.c.partition == partition)
+        found = conn.execute(sa.select(t.stream_position).where(*where)).one_or_none()
+        values = {"max_event_time_ms": time_ms, "fetched_ms": self.now_ms}
+        if found is not None:
+            values["max_event_time_ms"] = max(time_ms, found.max_event_time_ms)
+            conn.execute(sa.update(t.stream_position).where(*where).values(**values))
+            return
+        conn.execute(
+            sa.insert(t.stream_position).values(
+                stream_id=1, partition=partition, start_offset=0, next_offset=1, claim_epoch=1,
+                group_id="g", registry_revision=2, **values,
+            )
+        )  # fmt: skip
+        conn.execute(
+            sa.insert(t.counter).values(
+                stream_id=1, partition=partition, model="m", version="1", outcome="prediction",
+                count=1,
+            )
+        )  # fmt: skip
+
+    def idle(self, partition: int = 0) -> None:
+        """Say that a partition has been read to its end for long."""
+        with storage.transaction(self.engine) as conn:
+            conn.execute(
+                sa.update(t.stream_position)
+                .where(t.stream_position.c.partition == partition)
+                .values(caught_up_for_ms=10 * HOUR_MS, fetched_ms=self.now_ms)
+            )
+
+    def rows(self, table: sa.Table, *where: Any) -> list[Any]:
+        with self.engine.connect() as conn:
+            return list(conn.execute(sa.select(table).where(*where)))
+
+    def facts(self) -> dict[str, Any]:
+        """What a replay must find again: everything but revisions, owners and wall times."""
+
+        def plain(table: sa.Table, *left_out: str) -> list[Any]:
+            names = [name for name in table.c.keys() if name not in left_out]
+            return sorted(
+                tuple(str(getattr(row, name)) for name in names) for row in self.rows(table)
+            )
+
+        return {
+            "windows": plain(t.window, "revision", "rev_sum", "judged_ms", "closed_by"),
+            "findings": plain(t.finding),
+            "latches": plain(t.latch),
+            "incidents": plain(t.incident, "number"),
+        }
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return build_reference(
+        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
+    )
+
+
+def world_of(engine: Engine, reference: Reference) -> World:
+    with storage.transaction(engine) as conn:
+        registry_store.register_reference(conn, reference, model="m", version="1", now_ms=0)
+        conn.execute(
+            sa.insert(t.stream).values(
+                cluster_id="c", topic="t", topic_id="t", start_policy="earliest", group_id="g",
+                created_ms=0,
+            )
+        )  # fmt: skip
+    return World(engine, reference)
+
+
+@pytest.fixture
+def world(engine: Engine, reference: Reference) -> World:
+    return world_of(engine, reference)
+
+
+def test_windows_are_judged_once_their_end_is_behind_the_watermark(world: World) -> None:
+    world.write(START_MS, 49)
+    assert world.evaluator().step() > 0
+    lengths = [(row.length, row.closed_by) for row in world.rows(t.window)]
+    assert lengths.count(("hour", "watermark")) == 49
+    assert lengths.count(("day", "watermark")) == 2
+    assert "week" not in dict(lengths)
+
+
+def test_no_drift_no_incident(world: World) -> None:
+    world.write(START_MS, 24 * 28)
+    world.evaluator().step()
+    assert world.rows(t.incident) == []
+
+
+def test_running_it_again_changes_nothing(world: World) -> None:
+    world.write(START_MS, 24 * 4, shift=0.9)
+    evaluator = world.evaluator()
+    assert evaluator.step() > 0
+    before, version = world.facts(), world.rows(t.data_version)
+    assert evaluator.step() == 0
+    assert world.evaluator().step() == 0
+    assert (world.facts(), world.rows(t.data_version)) == (before, version)
+
+
+def test_a_shift_of_a_day_and_another_opens_one_incident(world: World) -> None:
+    world.write(START_MS, 24 * 4)
+    world.write(START_MS + 4 * DAY_MS, 24 * 3, shift=0.9)
+    world.evaluator().step()
+    (incident,) = world.rows(t.incident)
+    assert (incident.feature, incident.kind, incident.state) == ("x", "distribution", "firing")
+    assert incident.first_window_ms == START_MS + 4 * DAY_MS
+    assert incident.opened_ms == START_MS + 6 * DAY_MS
+    assert incident.severity == "critical"
+    assert incident.summary.startswith("x: ")
+    events = [row.event for row in world.rows(t.incident_event)]
+    assert events == ["opened"]
+
+
+def test_it_resolves_after_three_clear_days(world: World) -> None:
+    world.write(START_MS, 24 * 3, shift=0.9)
+    world.write(START_MS + 3 * DAY_MS, 24 * 4)
+    world.evaluator().step()
+    (incident,) = world.rows(t.incident)
+    assert (incident.state, incident.resolved_ms) == ("resolved", START_MS + 6 * DAY_MS)
+
+
+def test_a_late_event_makes_a_revision(world: World) -> None:
+    world.write(START_MS, 24 * 3)
+    evaluator = world.evaluator()
+    evaluator.step()
+    world.write(START_MS + 5 * HOUR_MS, 1, seed=99)
+    assert evaluator.step() == 2  # its hour and its day
+    revised = [row for row in world.rows(t.window) if row.revision == 2]
+    assert sorted((row.length, row.rows) for row in revised) == [
+        ("day", 25 * ROWS_AN_HOUR),
+        ("hour", 2 * ROWS_AN_HOUR),
+    ]
+    assert evaluator.step() == 0
+
+
+def test_events_later_than_the_horizon_are_counted_and_judge_nothing_again(world: World) -> None:
+    world.write(START_MS, 24 * 15)
+    evaluator = world.evaluator()
+    evaluator.step()
+    world.write(START_MS + 5 * HOUR_MS, 1, seed=99)
+    assert evaluator.step() == 0
+
+
+def test_late_events_that_mend_a_window_withdraw_its_incident(world: World) -> None:
+    world.write(START_MS, 24 * 2)
+    hole = START_MS + 2 * DAY_MS
+    world.write(hole, 2, missing=1.0)
+    world.write(hole + 2 * HOUR_MS, 4)
+    evaluator = world.evaluator()
+    evaluator.step()
+    (incident,) = world.rows(t.incident)
+    assert (incident.kind, incident.state) == ("missing", "resolved")
+    # So many rows come after all that the missing ones are a share like any other.
+    for seed in range(200):
+        world.write(hole, 2, seed=seed)
+    evaluator.step()
+    (incident,) = world.rows(t.incident)
+    assert incident.state == "withdrawn"
+    assert [row.event for row in world.rows(t.incident_event)][-1] == "withdrawn"
+
+
+def test_revising_in_steps_finds_what_one_run_over_the_whole_log_finds(
+    world: World, reference: Reference, tmp_path: Any
+) -> None:
+    stretches: Sequence[tuple[int, int, dict[str, float]]] = [
+        (0, 60, {}),
+        (60, 40, {"shift": 0.9}),
+        (24, 30, {"missing": 0.5}),
+        (100, 90, {}),
+        (96, 10, {"shift": 3.0}),
+    ]
+    evaluator = world.evaluator()
+    for start, hours, changed in stretches:
+        world.write(START_MS + start * HOUR_MS, hours, seed=start, **changed)
+        evaluator.step()
+    other_engine = storage.create(f"sqlite:///{tmp_path / 'other.db'}")
+    storage.upgrade(other_engine)
+    other = world_of(other_engine, reference)
+    for start, hours, changed in reversed(stretches):
+        other.write(START_MS + start * HOUR_MS, hours, seed=start, partition=start % 2, **changed)
+    other.evaluator().step()
+    assert other.facts() == world.facts()
+    other_engine.dispose()
+
+
+def test_the_slower_of_two_evaluators_writes_nothing(world: World) -> None:
+    world.write(START_MS, 24 * 2)
+    slow, fast = world.evaluator(), world.evaluator()
+    read = slow._read
+
+    def overtaken(bound: Any) -> Any:
+        found = read(bound)
+        fast.step()
+        return found
+
+    slow._read = overtaken  # type: ignore[method-assign]
+    assert slow.step() == 0
+    assert len(world.rows(t.window)) == 48 + 2
+
+
+def test_a_partition_that_lags_holds_the_windows_back_until_it_is_idle(world: World) -> None:
+    world.write(START_MS, 24 * 2)
+    world.write(START_MS, 2, partition=1)
+    evaluator = world.evaluator()
+    evaluator.step()
+    assert {row.length for row in world.rows(t.window)} == {"hour"}
+    world.idle(partition=1)
+    evaluator.step()
+    assert {row.length for row in world.rows(t.window)} == {"hour", "day"}
+
+
+def test_when_nothing_is_left_to_read_windows_with_data_close_by_idle(world: World) -> None:
+    world.write(START_MS, 30)
+    world.idle()
+    world.evaluator().step()
+    days = [row for row in world.rows(t.window) if row.length == "day"]
+    assert [(row.rows, row.closed_by) for row in days] == [
+        (24 * ROWS_AN_HOUR, "watermark"),
+        (6 * ROWS_AN_HOUR, "idle"),
+    ]
+    assert [row.closed_by for row in world.rows(t.window) if row.length == "week"] == ["idle"]
+
+
+def test_silence_does_not_close_a_window_that_is_not_over_by_the_clock(world: World) -> None:
+    world.now_ms = START_MS + 31 * HOUR_MS
+    world.write(START_MS, 30)
+    world.idle()
+    world.evaluator().step()
+    assert len([row for row in world.rows(t.window) if row.length == "day"]) == 1
+
+
+def test_an_owner_gone_for_an_hour_is_judged_without_and_named(world: World) -> None:
+    world.write(START_MS, 30)
+    world.write(START_MS, 2, partition=1)
+    world.now_ms += 2 * HOUR_MS
+    world.write(START_MS + 30 * HOUR_MS, 20)
+    world.evaluator().step()
+    days = [row for row in world.rows(t.window) if row.length == "day"]
+    assert [(row.closed_by, json.loads(row.incomplete)) for row in days] == [
+        ("hold", ["hold: partition 1"])
+    ] * 2
+
+
+def test_a_length_without_slices_learns_from_its_first_eight_live_windows(world: World) -> None:
+    assert len(world.reference.slices["all"]["week"].starts_ms) < 8
+    world.write(START_MS, 24 * 7 * 10)
+    world.evaluator().step()
+    weeks = sorted(
+        {(row.start_ms, row.verdict) for row in world.rows(t.finding, t.finding.c.length == "week")}
+    )
+    assert [verdict for _, verdict in weeks] == ["collecting"] * 8 + ["ok"] * 2
+    (kept,) = world.rows(t.calibration)
+    assert (kept.length, kept.source, len(json.loads(kept.windows))) == ("week", "live", 8)
+
+
+def test_a_reference_without_times_judges_at_once_and_never_above_warning(
+    engine: Engine,
+) -> None:
+    timeless = build_reference(frame(0, 28 * 24, 1, with_times=False), categorical=("c",))
+    world = world_of(engine, timeless)
+    world.write(START_MS, 24 * 4, shift=2.0)
+    world.evaluator().step()
+    days = world.rows(t.finding, t.finding.c.length == "day", t.finding.c.feature == "x")
+    assert {row.verdict for row in days} == {"warning"}
+    assert {row.verdict for row in world.rows(t.finding, t.finding.c.feature == "c")} <= {
+        "uncalibrated",
+        "insufficient_data",
+    }
+    (incident,) = world.rows(t.incident)
+    assert incident.severity == "warning"
+
+
+def test_a_latch_without_anything_to_judge_expires(world: World) -> None:
+    world.write(START_MS, 24 * 3, shift=0.9)
+    evaluator = world.evaluator()
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident)] == ["firing"]
+    with storage.transaction(world.engine) as conn:
+        world._position(conn, 0, START_MS + 40 * DAY_MS)
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident)] == ["expired"]
+
+
+def test_floats_are_rounded_before_they_are_stored(world: World) -> None:
+    world.write(START_MS, 24)
+    world.evaluator().step()
+    for row in world.rows(t.finding, t.finding.c.psi.is_not(None)):
+        assert row.psi == float(f"{row.psi:.9g}")
+        assert row.psi_limit == float(f"{row.psi_limit:.9g}")
