@@ -120,6 +120,18 @@ def pick(frame: Frame, names: Iterable[str | None], argument: str) -> list[str]:
     return picked
 
 
+def column_of(frame: Frame, name: str) -> Series:
+    """One column, with a type that narwhals knows where it can be helped to one."""
+    series = frame[name]
+    if series.dtype == nw.Unknown:
+        native = series.to_native()
+        if getattr(native.dtype, "tz", None) is not None:
+            # narwhals [2.29] reads pandas' zones without underscores and digits only, so
+            # America/New_York is unknown to it. The instants are the same in UTC.
+            return nw.from_native(native.dt.tz_convert("UTC"), series_only=True)
+    return series
+
+
 def read_feature(
     series: Series, name: str, *, is_category: bool = False, is_forced: bool = False
 ) -> Feature:

@@ -84,8 +84,9 @@ def canonical_category(value: object) -> str | None:
         whole = int(value)
         # Longer ones are no category, and Python refuses to print the longest.
         return str(whole) if abs(whole) < 10**38 else None
-    if isinstance(value, (float, np.floating)) and abs(value) < 1e38 and value == int(value):
-        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return str(int(number)) if abs(number) < 1e38 and number.is_integer() else None
     return None
 
 

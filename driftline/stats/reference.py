@@ -186,7 +186,7 @@ def build_reference(
     made: list[frames.Feature] = []
     for name, source in sources.items():
         feature = frames.read_feature(
-            opened[source],
+            frames.column_of(opened, source),
             name,
             is_category=source in by_name,
             is_forced=source in forced or name in outputs,
@@ -202,7 +202,7 @@ def build_reference(
     members = {ALL: np.ones(rows, np.bool_)}
     values_of: dict[str, tuple[str, ...]] = {}
     for dimension in dimensions:
-        number, values, notes = _dimension(opened[dimension], dimension)
+        number, values, notes = _dimension(frames.column_of(opened, dimension), dimension)
         values_of[dimension] = values
         warnings += notes
         parts = gridset.count_codes(codes, number, len(values) + 1)
@@ -215,7 +215,9 @@ def build_reference(
     slices: dict[str, dict[str, Slices]] = {}
     first_ms = last_ms = None
     if timestamp is not None:
-        times, has_time, notes = frames.read_times(opened[timestamp], timestamp, zone, timezone)
+        times, has_time, notes = frames.read_times(
+            frames.column_of(opened, timestamp), timestamp, zone, timezone
+        )
         warnings += notes
         first_ms, last_ms = int(times[has_time].min()), int(times[has_time].max())
         coded = slicing.Coded(gridset, codes, _cells(made, codes))

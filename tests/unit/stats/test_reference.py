@@ -1,0 +1,330 @@
+"""References from frames: the same in any library and order, and clear about bad input."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from driftline.errors import InvalidReference
+from driftline.stats.reference import build_reference
+
+
+def flights(n=3000, seed=0):
+    rng = np.random.default_rng(seed)
+    minutes = np.sort(rng.integers(0, 31 * 1440, n))
+    return pd.DataFrame(
+        {
+            "distance": rng.integers(80, 5000, n),
+            "temp": np.where(rng.random(n) < 0.03, np.nan, rng.normal(40, 10, n).round(2)),
+            "carrier": rng.choice(["UA", "AA", "B6", None], n, p=[0.5, 0.3, 0.19, 0.01]),
+            "origin": rng.choice(["JFK", "LGA"], n, p=[0.7, 0.3]),
+            "is_late": rng.random(n) < 0.3,
+            "answer": rng.choice(["late", "on time"], n),
+            "p": rng.random(n),
+            "truth": rng.integers(0, 2, n),
+            "at": pd.Timestamp("2013-01-01T05:00Z") + pd.to_timedelta(minutes, unit="min"),
+        }
+    )
+
+
+OPTIONS = {
+    "prediction": "answer",
+    "score": "p",
+    "label": "truth",
+    "timestamp": "at",
+    "timezone": "America/New_York",
+    "segments": ["origin"],
+    "importance": {"temp": 3, "distance": 1.5},
+}
+
+
+def test_pandas_polars_and_pyarrow_make_the_same_reference_in_any_order():
+    data = flights()
+    frames = [
+        data,
+        data.sample(frac=1, random_state=1),
+        pl.from_pandas(data),
+        pa.Table.from_pandas(data, preserve_index=False),
+        data.astype({"carrier": "category", "distance": "Int64", "origin": "string"}),
+    ]
+    references = [build_reference(frame, **OPTIONS) for frame in frames]
+    assert len({r.digest for r in references}) == 1
+    assert {r.warnings for r in references} == {()}
+
+
+def test_a_reference_knows_its_features_segments_and_times():
+    reference = build_reference(flights(), **OPTIONS)
+    assert reference.gridset.names() == (
+        "distance",
+        "temp",
+        "carrier",
+        "origin",
+        "is_late",
+        "prediction",
+        "prediction.score",
+    )
+    assert [f.kind for f in reference.gridset.features] == [
+        *("numeric", "numeric", "categorical", "categorical", "categorical"),
+        *("categorical", "numeric"),
+    ]
+    assert reference.prediction == ("prediction", "prediction.score")
+    assert reference.segments() == ("all", "origin=JFK")
+    assert reference.rows == reference.profiles["all"].rows == 3000
+    assert reference.profiles["all"].sums is not None
+    assert reference.profiles["origin=JFK"].sums is None
+    assert reference.importance == {"distance": 1.5, "temp": 3.0}
+    assert reference.gridset.features[4].grid.levels == ("false", "true")
+
+
+def test_what_is_counted_changes_the_digest_and_warnings_do_not():
+    data = flights()
+    digest = build_reference(data, **OPTIONS).digest
+    changed = data.copy()
+    changed.loc[0, "temp"] = 11.0
+    assert build_reference(changed, **OPTIONS).digest != digest
+    assert build_reference(data, **OPTIONS | {"timezone": "UTC"}).digest != digest
+    assert build_reference(data, **OPTIONS | {"importance": None}).digest != digest
+
+
+def test_nulls_are_counted_as_nulls_in_every_library():
+    for frame in (
+        pd.DataFrame({"x": [1.0, None, 3.0], "i": pd.array([1, None, 2], "Int64")}),
+        pl.DataFrame({"x": [1.0, None, 3.0], "i": [1, None, 2]}),
+        pa.table({"x": [1.0, None, 3.0], "i": [1, None, 2]}),
+    ):
+        reference = build_reference(frame)
+        counts = reference.profiles["all"].counts
+        assert counts[reference.gridset.counters[:, 1]].tolist() == [1, 1]
+
+
+def test_features_exclude_and_categorical_choose_the_columns():
+    data = flights()
+    chosen = build_reference(data, features=["temp", "carrier"])
+    assert chosen.gridset.names() == ("temp", "carrier")
+    rest = build_reference(data, exclude=["at", "temp"], prediction="answer")
+    assert "temp" not in rest.gridset.names() and "truth" in rest.gridset.names()
+    as_category = build_reference(data, features=["truth"], categorical=["truth"])
+    assert sorted(as_category.gridset.features[0].grid.levels) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"prediction": "anwser"}, "did you mean 'answer'"),
+        ({"features": ["nothing"]}, "features: there is no column 'nothing'"),
+        ({"segments": ["origins"]}, "did you mean 'origin'"),
+        ({"timezone": "Mars/Base"}, "'Mars/Base' is no IANA time zone"),
+        ({"timezone": "../etc/passwd"}, "is no IANA time zone"),
+        ({"timestamp": "carrier"}, "convert it to datetimes or to epoch milliseconds"),
+        ({"timestamp": "truth"}, "are these seconds, not milliseconds?"),
+        ({"timestamp": "p"}, "epoch milliseconds must be integers"),
+        ({"score": "carrier"}, "score column 'carrier' holds no numbers"),
+        ({"importance": {"nope": 1}}, "importance: there is no feature 'nope'"),
+        ({"importance": {"temp": float("nan")}}, "must be a number >= 0"),
+        ({"features": ["temp"], "segments": ["p"]}, "segments: column 'p' holds no category"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_sentence(change, says):
+    with pytest.raises(InvalidReference) as caught:
+        build_reference(flights(200), **OPTIONS | {"importance": None} | change)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (pd.DataFrame({"x": []}), "no rows"),
+        (pl.DataFrame({"x": []}), "no rows"),
+        (pa.table({"x": pa.array([], pa.float64())}), "no rows"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "column 'x' appears 2 times"),
+        (pa.table([[1], [2]], names=["x", "x"]), "column 'x' appears 2 times"),
+        (pd.DataFrame({3: [1]}), "column names must be non-empty strings"),
+        (pd.DataFrame({"x" * 300: [1]}), "longer than 200 characters"),
+        ({"x": [1]}, "pandas or polars DataFrame or a pyarrow Table, not dict"),
+        ([1, 2], "not list"),
+        (None, "not NoneType"),
+        (pl.LazyFrame({"x": [1]}), "not LazyFrame"),
+        (pd.DataFrame(index=[1, 2]), "no column is left to profile"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::polars.exceptions.PerformanceWarning")
+def test_a_frame_that_cannot_be_a_reference_is_one_clear_sentence(frame, says):
+    with pytest.raises(InvalidReference) as caught:
+        build_reference(frame)
+    assert says in str(caught.value)
+
+
+def test_a_feature_named_like_an_output_is_refused():
+    data = flights(50).rename(columns={"temp": "prediction"})
+    with pytest.raises(InvalidReference, match="has the name of a model's output"):
+        build_reference(data, prediction="answer")
+    with pytest.raises(InvalidReference, match="has the name of a model's output"):
+        build_reference(data)
+    assert build_reference(data, prediction="prediction").prediction == ("prediction",)
+
+
+def one(values, **kw):
+    """The one feature of a frame, and what was said about it."""
+    n = len(values)
+    reference = build_reference(pl.DataFrame({"x": values}, strict=False), **kw)
+    warnings = [w for w in reference.warnings if not w.startswith(f"only {n:,} rows")]
+    return reference.gridset.features[0], warnings
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "says"),
+    [
+        ([None] * 30, "presence", "'x' has no value in any row"),
+        ([float("nan")] * 30, "presence", "no number that is finite"),
+        ([1e300] * 30, "presence", "no number that is finite"),
+        ([4.0] * 30, "numeric", "'x' is always 4: what is watched is the share"),
+        (["a"] * 30, "categorical", "'x' is always 'a'"),
+        ([1.0, 2.0, float("inf"), -float("inf")] * 9, "numeric", "18 infinities"),
+        ([f"id-{i}" for i in range(200)], "presence", "looks like an identifier"),
+        (list(range(5000)), "presence", "looks like an identifier"),
+        ([f"the quick brown fox number {i}" for i in range(200)], "presence", "free text"),
+        ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "is of type Datetime"),
+        ([date(2013, 1, 1)] * 9, "presence", "is of type Date"),
+        ([[1, 2]] * 9, "presence", "is of type List"),
+        ([{"a": 1}] * 9, "presence", "is of type Struct"),
+        ([b"raw"] * 9, "presence", "is of type Binary"),
+    ],
+)
+def test_an_odd_column_is_one_warning(values, kind, says):
+    feature, warnings = one(values)
+    assert feature.kind == kind
+    assert len(warnings) == 1 and says in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.5, 2.5] * 20,
+        [True, False] * 20,
+        [Decimal("1.10"), Decimal("2.20")] * 20,
+        np.random.default_rng(0).integers(0, 10**6, 3000),
+        np.random.default_rng(0).permutation(30),
+        [f"c{i % 150}" for i in range(3000)],
+        [2**62, 2**61] * 20,
+    ],
+)
+def test_an_ordinary_column_is_no_warning(values):
+    feature, warnings = one(values)
+    assert feature.kind != "presence" and warnings == []
+
+
+def test_features_forces_identifiers_and_text():
+    feature, warnings = one([f"id {i}" for i in range(5000)], features=["x"])
+    assert feature.kind == "categorical" and feature.grid.is_hashed
+    assert len(warnings) == 1 and "hashed to 256 buckets" in warnings[0]
+    assert one(list(range(5000)), features=["x"])[0].kind == "numeric"
+
+
+def test_a_million_categories_are_presence_only_and_quick():
+    values = [f"c{i}" for i in range(1_000_000)]
+    began = perf_counter()
+    feature, warnings = one(values, features=["x"])
+    assert perf_counter() - began < 15
+    assert feature.kind == "presence"
+    assert warnings == ["'x' has 1,000,000 categories: only its presence is watched"]
+
+
+def test_python_objects_are_what_their_values_are():
+    data = pd.DataFrame(
+        {
+            "mixed": pd.Series(["a", "b", 3, 2.5] * 10, dtype=object),
+            "flags": pd.Series([True, None] * 20, dtype=object),
+            "numbers": pd.Series([Decimal(1), 2.5, None, 7] * 10, dtype=object),
+            "lists": pd.Series([[1], [2]] * 20, dtype=object),
+        }
+    )
+    reference = build_reference(data)
+    kinds = {f.name: f.kind for f in reference.gridset.features}
+    assert kinds == {
+        "mixed": "categorical",
+        "flags": "categorical",
+        "numbers": "numeric",
+        "lists": "presence",
+    }
+    said = " ".join(reference.warnings)
+    assert "'mixed' mixes types: 10 values are no category" in said
+    counts = reference.profiles["all"].counts
+    assert counts[reference.gridset.counters[0, 5]] == 10
+
+
+def test_few_rows_are_a_warning():
+    reference = build_reference(pd.DataFrame({"x": [1.0, 2.0]}))
+    assert len(reference.warnings) == 1 and "only 2 rows" in reference.warnings[0]
+
+
+def test_naive_times_are_read_on_the_model_s_clock_with_one_warning():
+    aware = flights()
+    local = aware["at"].dt.tz_convert("America/New_York")
+    naive = aware.assign(at=local.dt.tz_localize(None))
+    expected = build_reference(aware, **OPTIONS)
+    for frame in (naive, pl.from_pandas(naive), pa.Table.from_pandas(naive, preserve_index=False)):
+        reference = build_reference(frame, **OPTIONS)
+        assert reference.digest == expected.digest
+        assert len(reference.warnings) == 1
+        assert "has no zone: its times are read as America/New_York" in reference.warnings[0]
+
+
+def test_times_may_be_epoch_milliseconds_or_dates():
+    data = flights()
+    stamps = data["at"].dt.as_unit("ms").astype("int64")
+    assert build_reference(data.assign(at=stamps), **OPTIONS).digest == (
+        build_reference(data, **OPTIONS).digest
+    )
+    days = pl.DataFrame(
+        {"at": [date(2013, 1, 1 + i // 100) for i in range(1500)], "x": [1, 2, 3] * 500}
+    )
+    reference = build_reference(days, timestamp="at", timezone="America/New_York")
+    assert reference.first_ms == 1_357_016_400_000
+    assert len(reference.slices["all"]["day"].starts_ms) == 15
+
+
+def test_over_a_hundred_segment_values_keep_the_most_frequent():
+    rng = np.random.default_rng(0)
+    codes = [f"s{int(x):03}" for x in rng.integers(0, 150, 8000)] + ["top"] * 2000
+    data = pd.DataFrame({"s": codes, "x": rng.normal(size=10_000)})
+    reference = build_reference(data, features=["x"], segments=["s"])
+    assert len(reference.dimensions["s"]) == 100 and reference.dimensions["s"][0] == "top"
+    assert set(reference.profiles) == {"all", "s=top", "s=__other__"}
+    assert any("has 151 values, the 100 most frequent" in w for w in reference.warnings)
+
+
+def test_a_reference_without_times_has_no_slices():
+    reference = build_reference(flights(), prediction="answer")
+    assert reference.slices == {} and reference.buckets == {}
+    assert reference.first_ms is None and reference.last_ms is None
+
+
+def test_the_core_imports_no_data_frame_library():
+    code = (
+        "import sys, driftline.stats.reference, driftline.stats.document;"
+        "print(sorted({'pandas', 'polars', 'pyarrow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_month_of_flights_becomes_a_reference_in_seconds():
+    rng = np.random.default_rng(0)
+    data = flights(27_000)
+    for i in range(10):
+        data[f"f{i}"] = rng.normal(size=len(data))
+    began = perf_counter()
+    reference = build_reference(data, **OPTIONS)
+    # 0.6 s when idle; the bound is for busy machines.
+    assert perf_counter() - began < 6
+    assert len(reference.gridset.features) == 17
