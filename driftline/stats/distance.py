@@ -55,10 +55,13 @@ def psi(r: ArrayLike, c: ArrayLike) -> Floats:
 
 
 def psi_variance(m: ArrayLike, n: ArrayLike, tau2: ArrayLike = 0.0) -> Floats:
-    """v = 1/n + 1/m + tau2: PSI / v is chi-square with B - 1 degrees of freedom, no drift."""
+    """v = 1/n + 1/m + tau2: PSI / v is chi-square with B - 1 degrees of freedom, no drift.
+
+    **Source**: B. Yurdakul (2018), Statistical properties of population stability index.
+    """
     with np.errstate(divide="ignore"):
-        v: Floats = 1 / np.asarray(n, np.float64) + 1 / np.asarray(m, np.float64) + tau2
-    return v
+        v: Floats = 1 / np.asarray(n, np.float64) + 1 / np.asarray(m, np.float64)
+    return v + np.asarray(tau2, np.float64)
 
 
 def psi_p_value(value: ArrayLike, v: ArrayLike, df: ArrayLike) -> Floats:
@@ -74,8 +77,6 @@ def psi_limit(
     """Value that PSI exceeds with probability `alpha` when the true PSI is `delta`.
 
     v ncx2.ppf(1 - alpha, df, delta / v); inf where df < 1 (one group cannot drift).
-
-    **Source**: P. Patnaik (1949) for the non-central chi-square approximation.
 
     Parameters
     ----------

@@ -143,7 +143,7 @@ def number(value: float, digits: int = 2) -> str:
     Examples
     --------
     >>> number(0.6789), number(0.0345), number(13.1), number(1234.5)
-    ('0.68', '0.034', '13.1', '1,234')
+    ('0.68', '0.035', '13.1', '1,234')
     """
     if not math.isfinite(value):
         return "none" if math.isnan(value) else ("\u2212" if value < 0 else "") + "\u221e"

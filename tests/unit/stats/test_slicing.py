@@ -11,6 +11,7 @@ import pytest
 
 from driftline.stats.reference import build_reference
 from driftline.stats.slicing import cut, is_weekend, local_to_utc_ms, offsets_ms
+from monitor.windows.calendar import window_of
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -60,6 +61,17 @@ def test_days_begin_at_local_midnight_and_weeks_on_local_monday():
     assert weeks.starts_ms[1] == ms("2013-01-07", NEW_YORK)
     assert weeks.is_full.tolist() == [False, True, True, True, False]
     assert not weeks.is_weekend.any()
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "America/Sao_Paulo", "Asia/Kathmandu", "Australia/Lord_Howe"]
+)
+def test_slices_of_a_reference_are_the_windows_of_the_service(zone):
+    times = every(97, "2013-01-01", "2014-01-01")
+    for length, found in cuts(times, ZoneInfo(zone)).items():
+        windows = [window_of(t, length, zone) for t in times.tolist()]
+        assert found.starts_ms[found.slice_of].tolist() == [w.start_ms for w in windows]
+        assert found.ends_ms[found.slice_of].tolist() == [w.end_ms for w in windows]
 
 
 def test_a_day_on_which_the_clock_changes_is_longer_or_shorter():
