@@ -432,8 +432,8 @@ class Evaluator:
             for key, state in folded.states[-1].items()
             if state.latch is not None
         ]
-        if not rows and not before:
-            return set()
+        if not (rows or before or again or kept):
+            return set()  # new windows after quiet ones: no latch was there to change
         concerned = sql.replace_latches(conn, bound.version_id, segment, length, first.end_ms, rows)
         return {Touched(feature, KIND_OF[statistic]) for feature, statistic in concerned}
 

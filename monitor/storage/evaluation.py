@@ -457,10 +457,16 @@ def close_latch(
 
 
 def segments_of(conn: Connection, version_id: int, feature: str) -> list[str]:
-    """Return the segments in which a feature ever latched, `all` first."""
-    c = t.latch.c
-    query = sa.select(c.segment).distinct().where(c.version_id == version_id, c.feature == feature)
-    return sorted(conn.execute(query).scalars(), key=lambda segment: (segment != "all", segment))
+    """Return the segments in which a feature has latches or incidents, `all` first."""
+    found: set[str] = set()
+    for table in (t.latch, t.incident):
+        query = (
+            sa.select(table.c.segment)
+            .distinct()
+            .where(table.c.version_id == version_id, table.c.feature == feature)
+        )
+        found.update(conn.execute(query).scalars())
+    return sorted(found, key=lambda segment: (segment != "all", segment))
 
 
 def _member(row: Any) -> Member:
