@@ -12,6 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from monitor.cli.demo.flights import CATEGORICAL, FEATURES, ZONE, Year
 
@@ -38,6 +40,13 @@ def score(year: Year) -> Year:
     `score` is the probability of being late, rounded to four digits; January's is out of
     fold (five folds of days), the stream's comes from one model trained on all of January.
     """
+    # Threads of OpenMP that wait for each other spin: beside other processes two of them take
+    # ten times as long as one alone.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        return _score(year)
+
+
+def _score(year: Year) -> Year:
     levels = {name: _levels(year.reference[name]) for name in CATEGORICAL}
     january, stream = _matrix(year.reference, levels), _matrix(year.stream, levels)
     late = year.reference["late"].to_numpy(np.float64)
@@ -68,9 +77,6 @@ def _matrix(frame: pd.DataFrame, levels: dict[str, dict[str, int]]) -> NDArray[n
 
 
 def _fit(features: NDArray[np.float64], late: NDArray[np.float64]) -> Any:
-    # Imported here: it takes a second that the other verbs need not wait for.
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     return HistGradientBoostingClassifier(**_SETTINGS).fit(features, late)
 
 

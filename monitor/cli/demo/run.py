@@ -17,7 +17,7 @@ from driftline import Client
 from driftline.errors import StreamError
 from monitor.cli.broker import PARTITIONS
 from monitor.cli.demo import flights, model
-from monitor.cli.demo.memory import Memory
+from monitor.cli.demo.memory import Memory, give_back
 from monitor.cli.demo.produce import MODEL, VERSION, Slice, log, send
 from monitor.cli.demo.result import Progress, Result, View
 from monitor.cli.demo.screen import Bar, Screen
@@ -46,6 +46,7 @@ def run(tree: Tree, screen: Screen) -> Result:
         tree.start()
         screen.say(f"The dashboard is at {tree.web_url}")
         stream = _register_january(tree, screen)
+        give_back()
         with View(tree.database_url, MODEL, VERSION) as view:
             with screen.progress(len(stream)) as bar:
                 watch = _Watch(tree, view, bar)
