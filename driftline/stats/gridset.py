@@ -72,7 +72,7 @@ class FeatureGrid:
         return np.ones(self.n_bins, np.bool_)
 
     def to_dict(self) -> dict[str, Any]:
-        """The canonical content, ready for JSON; `gridset_from_dicts` reads it."""
+        """The canonical content, ready for JSON; `grid_document` reads it."""
         out: dict[str, Any] = {"name": self.name, "kind": self.kind}
         grid = self.grid
         if isinstance(grid, NumericGrid):
