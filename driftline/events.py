@@ -46,6 +46,7 @@ REASONS: Final = {
     "features_invalid": "features that are no object",
     "id_missing": "a label without an id",
     "label_missing": "a label without a label",
+    "internal_error": "a fault of Driftline's own: please report it",
 }
 
 
