@@ -35,6 +35,7 @@ from driftline.stats.reference import (
     ALL,
     BUCKETS,
     LENGTHS,
+    MAX_DIMENSIONS,
     MAX_SEGMENT_VALUES,
     OTHER,
     Reference,
@@ -50,8 +51,8 @@ MAX_BYTES: Final = 64 << 20
 # All arrays of a document together, unpacked. The hours of a year are the most: 49 MB for
 # each segment of 100 features.
 MAX_UNPACKED: Final = 1 << 30
-MAX_DIMENSIONS: Final = 20
-MAX_SLICES: Final = 100_000
+# A century of hours; what they unpack to is bounded above.
+MAX_SLICES: Final = 1_000_000
 MAX_WARNINGS: Final = 10_000
 MAX_ROWS: Final = 1 << 48
 

@@ -38,6 +38,7 @@ SCORE: Final = "prediction.score"
 # under .18, which is said as a warning.
 MIN_ROWS: Final = 1_000
 MAX_SEGMENT_VALUES: Final = 100
+MAX_DIMENSIONS: Final = 20
 MAX_FEATURES: Final = 5_000
 BUCKETS: Final = ("weekday", "weekend")
 
@@ -165,6 +166,8 @@ def build_reference(
     names = forced or [n for n in opened.columns if n not in special and n not in excluded]
     by_name = set(frames.pick(opened, categorical, "categorical"))
     dimensions = frames.pick(opened, segments, "segments")
+    if len(dimensions) > MAX_DIMENSIONS:
+        raise InvalidReference(f"segments: {len(dimensions)} are over {MAX_DIMENSIONS}")
     sources = {name: name for name in opened.columns if name in set(names)}
     for output, source in outputs.items():
         if output in sources and source != output:
