@@ -181,7 +181,7 @@ def bars(view: View, scheme: Scheme, width_px: int = WIDE_PX) -> go.Figure:
             "anchor": "y2",
         },
         # Room above the bars for the number at the peak.
-        yaxis=_y_axis(0, max(peak, 3) * 1.45, (0.54, 1.0)),
+        yaxis=_y_axis(0, max(peak, 3) * 1.6, (0.54, 1.0)),
         yaxis2=_y_axis(0, most * 1.02, (0.0, 0.42)),
         shapes=_spans(view, scheme),
     )

@@ -13,10 +13,11 @@ from dashboard.figures import NARROW_PX, WIDE_PX, bars, heat_height, heatmap
 from dashboard.freshness import Freshness
 from dashboard.tokens import Scheme
 from dashboard.view import View
-from dashboard.words import cut, day_text, incident_word, plural, whole
+from dashboard.words import cut, day_text, incident_word, plural, shown, whole
 from monitor.storage import reads
 from monitor.storage.rows import Deficit, Gap, Position
 
+DIALECTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # Every output of the page's callback: (component, property).
 TARGETS = {
     "models": ("models", "children"),
@@ -78,10 +79,10 @@ def page(
         "empty": True,
         "page": False,
         "page_error": _unknown(view, asked),
-        "title": view.model.name,
+        "title": shown(view.model.name),
         "version_tag": html.Span(f"version {cut(view.version.name)}", className="tag"),
-        "owner": html.Span(view.model.owner, className="tag") if view.model.owner else None,
-        "description": view.model.description or "",
+        "owner": html.Span(cut(view.model.owner), className="tag") if view.model.owner else None,
+        "description": cut(view.model.description or "", 200),
         "verdict": parts.verdict_card(verdict),
         "kpis": parts.kpi_strip(sentences.kpis(view, view.version.watermark_ms)),
         "version_lane": parts.version_lane(view),
@@ -227,7 +228,7 @@ def pipeline_panels(
     counted = sum(counts.get(outcome, 0) for outcome in ("prediction", "label", "unmonitored"))
     topic = positions[0].topic if positions else None
     checks = [
-        ("circle-check", "ok", "Database", engine.dialect.name),
+        ("circle-check", "ok", "Database", DIALECTS.get(engine.dialect.name, engine.dialect.name)),
         (
             ("circle-check", "ok", "Consumer", f"{plural(len(positions), 'partition')} of {topic}")
             if positions

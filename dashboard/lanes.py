@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from dashboard.view import View
+from dashboard.words import shown
 from monitor.storage.rows import Incident
 
 LANE_PX = 24
@@ -79,7 +80,8 @@ def _place(spans: Sequence[tuple[float, float, Incident]], plot_px: int) -> tupl
 
 
 def _label(incident: Incident, width_px: float, free_px: float) -> tuple[str, str]:
-    number, name = f"#{incident.number}", f"#{incident.number} {incident.feature}"
+    feature = shown(incident.feature)
+    number, name = f"#{incident.number}", f"#{incident.number} {feature}"
 
     def fits(text: str, room_px: float) -> bool:
         return len(text) * CHARACTER_PX + PADDING_PX <= room_px
@@ -87,7 +89,7 @@ def _label(incident: Incident, width_px: float, free_px: float) -> tuple[str, st
     if fits(name, width_px):
         return name, ""
     if fits(name, free_px):
-        return (number, incident.feature) if fits(number, width_px) else ("", name)
+        return (number, feature) if fits(number, width_px) else ("", name)
     if fits(number, width_px):
         return number, ""
     return ("", number) if fits(number, free_px) else ("", "")

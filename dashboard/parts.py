@@ -30,6 +30,7 @@ from dashboard.words import (
     percent,
     plural,
     reason_word,
+    shown,
     whole,
     zone_name,
 )
@@ -63,7 +64,7 @@ def model_links(models: Sequence[ModelLine], chosen: str, href: Any) -> list[Par
         found.append(
             dcc.Link(
                 [
-                    html.Span(line.name, className="name", title=line.name),
+                    html.Span(shown(line.name), className="name", title=shown(line.name)),
                     html.Span(word, className="sr"),
                     html.Span(icon(name), className=f"status {tone}"),
                 ],
@@ -144,7 +145,7 @@ def row_labels(view: View) -> list[Part]:
                 )
                 if heat.alarm[n, -1]
                 else None,
-                html.Span(name, className="name", title=name),
+                html.Span(shown(name), className="name", title=shown(name)),
             ],
             className="row",
         )
@@ -200,7 +201,9 @@ def table(view: View) -> Part:
         body.append(
             html.Tr(
                 [
-                    html.Th(html.Span(name, className="name", title=name), scope="row"),
+                    html.Th(
+                        html.Span(shown(name), className="name", title=shown(name)), scope="row"
+                    ),
                     html.Td(state),
                     html.Td(said.word),
                     html.Td(said.value or DASH, className="num"),

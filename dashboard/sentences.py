@@ -117,7 +117,7 @@ def _notes(view: View) -> tuple[tuple[str, str], ...]:
 def split_subject(feature: str, summary: str) -> tuple[str, str]:
     """Return (subject, rest of the sentence), so that the subject can be set in bold."""
     if feature and summary.startswith(feature):
-        return cut(feature), summary[len(feature) :].lstrip(": ")
+        return cut(feature), cut(summary[len(feature) :].lstrip(": "), 400)
     return "", cut(summary, 400)
 
 

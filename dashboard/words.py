@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+# Emoji are put together with it.
+ZWJ = "\N{ZERO WIDTH JOINER}"
+# Control and format characters, surrogates, what is not assigned.
+UNSEEN = ("Cc", "Cf", "Cs", "Cn")
 
 # state -> (icon, word, tone)
 HEALTH = {
@@ -165,12 +170,25 @@ def clock(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%H:%M}{NBSP}UTC"
 
 
+def shown(text: str) -> str:
+    """Return a name without what would make it look like another: controls, turned writing.
+
+    >>> shown("\N{RIGHT-TO-LEFT OVERRIDE}gnp.evil")
+    '�gnp.evil'
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in UNSEEN and c != ZWJ else c
+        for c in text
+    )
+
+
 def cut(text: str, limit: int = 60) -> str:
-    """Return at most `limit` characters, the end replaced by an ellipsis."""
+    """Return at most `limit` characters of `shown`, the end replaced by an ellipsis."""
+    text = shown(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def escaped(text: str) -> str:
     """Return a name that Plotly shows as it is: no link, no bold, no template."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = shown(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("%{", "%\N{ZERO WIDTH SPACE}{")
