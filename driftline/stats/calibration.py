@@ -179,6 +179,13 @@ def from_windows(reference: Reference, counts: Ints) -> Calibration:
     return Calibration("live", len(counts), tau2, guard, seasonal, up, down)
 
 
+def leave_one_out_psi(reference: Reference, observed: Observed) -> Floats:
+    """Return the PSI [S, F] of each of the reference's slices against all the rest of it."""
+    whole = observe(reference, reference.profiles["all"].counts[None, :])
+    totals = np.broadcast_to(whole.groups[0], observed.groups.shape)
+    return _leave_one_out(reference.gridset, observed, totals).psi
+
+
 def unknown(reference: Reference) -> Calibration:
     """Return the calibration of one who knows no wobble at all: zero."""
     n_features = len(reference.gridset.features)

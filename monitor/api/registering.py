@@ -134,5 +134,5 @@ def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
         created=done.created,
         digest=done.digest,
         effective_from=datetime.fromtimestamp(done.effective_from_ms / 1000, UTC),
-        warnings=list(reference.warnings),
+        warnings=list(done.warnings),
     )

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict, InvalidReference
+from driftline.stats.advice import advice
 from driftline.stats.reference import Reference
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import schema as t
@@ -146,11 +147,15 @@ def load(engine: Engine, previous: Registry | None = None) -> Registry:
 
 @dataclass(frozen=True)
 class Registered:
-    """What registering a reference did; `created` is False where it stood already."""
+    """What registering a reference did; `created` is False where it stood already.
+
+    `warnings` says what to know about it: of its data, and of what it leaves unjudged.
+    """
 
     created: bool
     digest: str
     effective_from_ms: int
+    warnings: tuple[str, ...]
 
 
 def register_reference(
@@ -188,6 +193,7 @@ def register_reference(
             f"unknown time zone {reference.timezone!r}: use an IANA name such as Europe/Berlin"
         ) from None
 
+    warnings = (*reference.warnings, *advice(reference))
     # Writers of the registry take turns here.
     conn.execute(
         sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision)
@@ -204,7 +210,7 @@ def register_reference(
             None,
             row.effective_from_ms,
         ):
-            return Registered(False, reference.digest, row.effective_from_ms)
+            return Registered(False, reference.digest, row.effective_from_ms, warnings)
 
     pane_ms = pane_ms_of(reference.timezone)
     if bound and effective_from_ms is None:
@@ -223,7 +229,7 @@ def register_reference(
                 f"the new reference can count from {latest + pane_ms} ms on"
             )
 
-    _store(conn, reference, now_ms)
+    _store(conn, reference, warnings, now_ms)
     number = revision(conn) + 1
     conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number))
     conn.execute(
@@ -236,7 +242,7 @@ def register_reference(
         )
     )
     bump_data_version(conn)
-    return Registered(True, reference.digest, start_ms)
+    return Registered(True, reference.digest, start_ms, warnings)
 
 
 def bump_data_version(conn: Connection) -> None:
@@ -311,7 +317,7 @@ def _version(conn: Connection, model_id: int, name: str, now_ms: int, replaces: 
     )
 
 
-def _store(conn: Connection, reference: Reference, now_ms: int) -> None:
+def _store(conn: Connection, reference: Reference, warnings: tuple[str, ...], now_ms: int) -> None:
     found = conn.execute(
         sa.select(t.reference.c.digest).where(t.reference.c.digest == reference.digest)
     ).one_or_none()
@@ -323,7 +329,7 @@ def _store(conn: Connection, reference: Reference, now_ms: int) -> None:
                 rows=reference.rows,
                 first_ms=reference.first_ms,
                 last_ms=reference.last_ms,
-                warnings=json.dumps(list(reference.warnings)),
+                warnings=json.dumps(warnings),
                 body=zlib.compress(reference.to_document(), 6),
                 created_ms=now_ms,
             )

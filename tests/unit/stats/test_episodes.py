@@ -55,7 +55,9 @@ def test_the_last_three_reach_back_at_most_twelve_windows() -> None:
 def test_three_clear_windows_in_a_row_end_it() -> None:
     assert is_latched([E, E, C, C, B, C, C, C]) == [False, *[True] * 6, False]
     _, ended = run([E, E, C, C, C])
-    assert ended == [Latch(2 * DAY_MS, ((0, DAY_MS), (DAY_MS, 2 * DAY_MS)), 2 * DAY_MS, 5 * DAY_MS, "cleared")]
+    assert ended == [
+        Latch(2 * DAY_MS, ((0, DAY_MS), (DAY_MS, 2 * DAY_MS)), 2 * DAY_MS, 5 * DAY_MS, "cleared")
+    ]
 
 
 def test_a_window_in_between_neither_fires_nor_clears() -> None:
