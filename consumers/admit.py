@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ class Admitted:
 
     Attributes
     ----------
-    names
-        Model and version of each event; a label may have an empty version.
+    keys
+        Model, version and type of each event; a label may have an empty version.
     times_ms, offsets, kafka_ms
         One entry per event; Kafka's timestamp is -1 where unknown.
     n_bytes
@@ -48,7 +48,7 @@ class Admitted:
     """
 
     events: list[Event] = field(default_factory=list)
-    names: list[tuple[str, str]] = field(default_factory=list)
+    keys: list[tuple[str, str, str]] = field(default_factory=list)
     times_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     kafka_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -66,14 +66,14 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
     'bad_json'
     """
     events: list[Event] = []
-    origins: list[tuple[Record, int, bytes]] = []
+    origins: list[Record] = []
+    lines_of: dict[int, tuple[int, bytes]] = {}  # place of an event -> its line, where one of many
     letters: list[Letter] = []
-    n_bytes = 0
     for record in records:
         value = record.value or b""
-        n_bytes += len(value)
         try:
             events.append(decode(value, rules.max_record_bytes))
+            origins.append(record)
         except DataError as error:
             lines = None
             if error.reason in ("bad_json", "too_deep") and b"\n" in value:
@@ -87,20 +87,19 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
                 except DataError as fault:
                     letters.append(dead_letter(record, number, line, fault, rules))
                 else:
-                    origins.append((record, number, line))
-        else:
-            origins.append((record, 0, value))
+                    lines_of[len(origins)] = (number, line)
+                    origins.append(record)
 
     times = times_ms(events)
-    offsets = np.fromiter((o[0].offset for o in origins), np.int64, len(origins))
-    stamps = np.fromiter((o[0].timestamp for o in origins), np.int64, len(origins))
-    names, bad_names = _names(events)
+    offsets = np.fromiter((record.offset for record in origins), np.int64, len(origins))
+    stamps = np.fromiter((record.timestamp for record in origins), np.int64, len(origins))
+    keys, bad_names = _keys(events)
     out_of_range = (times < MIN_TIME_MS) | (times >= MAX_TIME_MS)
     in_future = (stamps >= 0) & (times > stamps + FUTURE_TOLERANCE_MS)
     refused = out_of_range | in_future
     if bad_names or refused.any():
         kept = []
-        for i, origin in enumerate(origins):
+        for i, record in enumerate(origins):
             refusal = bad_names.get((events[i].model, events[i].version))
             if refusal is None and refused[i]:
                 reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
@@ -108,30 +107,35 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
             if refusal is None:
                 kept.append(i)
             else:
-                letters.append(dead_letter(*origin, refusal, rules))
+                number, value = lines_of.get(i, (0, record.value or b""))
+                letters.append(dead_letter(record, number, value, refusal, rules))
         events = [events[i] for i in kept]
-        names = [names[i] for i in kept]
+        keys = [keys[i] for i in kept]
         times, offsets, stamps = times[kept], offsets[kept], stamps[kept]
     letters.sort(key=lambda letter: (letter.offset, letter.line))
-    return Admitted(events, names, times, offsets, stamps, letters, n_bytes)
+    n_bytes = sum(len(record.value or b"") for record in records)
+    return Admitted(events, keys, times, offsets, stamps, letters, n_bytes)
 
 
-def _names(
+def _keys(
     events: Sequence[Event],
-) -> tuple[list[tuple[str, str]], dict[tuple[str, str | int], DataError]]:
-    """Model and version of each event as text, and which of them are no names."""
-    raw = [(e.model, e.version) for e in events]
-    good: dict[tuple[str, str | int], tuple[str, str]] = {}
+) -> tuple[list[tuple[str, str, str]], dict[tuple[str, str | int], DataError]]:
+    """What each event is counted under, and which models and versions are no names."""
+    raw = [(e.model, e.version, e.type) for e in events]
     bad: dict[tuple[str, str | int], DataError] = {}
-    for model, version in set(raw):
+    text_of: dict[tuple[str, str | int, str], tuple[str, str, str]] = {}
+    for model, version, kind in set(raw):
         text = str(version) if _is_printable(version) else ""
-        good[model, version] = (model, text)
+        if not isinstance(version, str):
+            text_of[model, version, kind] = (model, text, kind)
         if not is_name(model):
             reason = "model_invalid" if model else "model_missing"
             bad[model, version] = DataError(reason, f"{len(model)} characters")
         elif version != "" and not is_name(text):
             bad[model, version] = DataError("version_invalid", "no name")
-    return [good[pair] for pair in raw], bad
+    if text_of:
+        return [text_of.get(key) or cast("tuple[str, str, str]", key) for key in raw], bad
+    return cast("list[tuple[str, str, str]]", raw), bad
 
 
 def _is_printable(version: str | int) -> bool:

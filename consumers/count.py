@@ -62,12 +62,9 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
 
 def _groups(admitted: Admitted) -> dict[tuple[str, str, str], NDArray[np.intp]]:
     """Places of the events of each model, version and type."""
-    places: dict[tuple[str, str, str], list[int]] = {}
-    for i, (event, (model, version)) in enumerate(
-        zip(admitted.events, admitted.names, strict=True)
-    ):
-        places.setdefault((model, version, event.type), []).append(i)
-    return {key: np.array(rows, dtype=np.intp) for key, rows in places.items()}
+    code_of = {key: code for code, key in enumerate(dict.fromkeys(admitted.keys))}
+    codes = np.fromiter(map(code_of.__getitem__, admitted.keys), np.int64, len(admitted.keys))
+    return {key: np.flatnonzero(codes == code) for key, code in code_of.items()}
 
 
 def _by_reference(

@@ -82,7 +82,7 @@ class Ledger:
             admitted, delta = _broken(records[0], error, self._rules)
         self._progress, late = advance(self._progress, admitted.times_ms)
         for i in late.nonzero()[0].tolist():
-            delta.counters[CounterKey(*admitted.names[i], "late")] += 1
+            delta.counters[CounterKey(*admitted.keys[i][:2], "late")] += 1
         if len(admitted.kafka_ms):
             newest = int(admitted.kafka_ms.max())
             if newest >= 0:

@@ -16,6 +16,7 @@ Nothing here sleeps: the wait is in the poll, so membership is kept whatever is 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -477,6 +478,8 @@ def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = N
     engine.check_schema(db)
     # The client's own complaints come several a second while a broker is away; ours come once.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # Records come by the thousand and hold no cycles: looking for some cost a sixth of the time.
+    gc.set_threshold(50_000, 20, 20)
     options: dict[str, Any] = dict(settings.client_options)
     options.setdefault("session_timeout_ms", settings.session_ms)
     options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))

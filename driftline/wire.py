@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -239,15 +240,28 @@ def columns(
     (1.5, 1, 1)
     """
     rows = [e.features or {} for e in events]
-    unknown = sum(map(len, rows))
     found = {}
+    parts = {name: prediction_values(events, name) for name, _ in features}
+    from_rows = [name for name, part in parts.items() if part is None]
+    taken = dict(zip(from_rows, _transposed(rows, from_rows), strict=True))
+    unknown = sum(map(len, rows))
     for name, kind in features:
-        part = prediction_values(events, name)
-        values = [row.get(name, UNSET) for row in rows] if part is None else part
-        found[name], absent = _column(values, kind)
+        part = parts[name]
+        found[name], absent = _column(taken[name] if part is None else part, kind)
         if part is None:
             unknown -= len(rows) - absent
     return found, unknown
+
+
+def _transposed(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[Sequence[Any]]:
+    """The rows' values by name; UNSET where a row does not have it."""
+    if len(names) > 1 and rows:
+        try:
+            # Where no row lacks a name, this takes half the time.
+            return list(zip(*map(itemgetter(*names), rows), strict=True))
+        except KeyError:
+            pass
+    return [[row.get(name, UNSET) for row in rows] for name in names]
 
 
 def prediction_values(events: Sequence[Event], name: str) -> list[Any] | None:
@@ -294,7 +308,7 @@ _NUMBERS: Final = frozenset((float, int))
 _MISSING: Final = frozenset((type(None), type(UNSET)))
 
 
-def _column(values: list[Any], kind: str) -> tuple[Column, int]:
+def _column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
     """Return the column and the number of rows that do not have the feature at all."""
     types = set(map(type, values))
     missing = types & _MISSING
@@ -327,7 +341,7 @@ def _column(values: list[Any], kind: str) -> tuple[Column, int]:
     return _mixed_categories(values, state), absent
 
 
-def _mixed_numbers(values: list[Any], state: NDArray[np.uint8] | None) -> Column:
+def _mixed_numbers(values: Sequence[Any], state: NDArray[np.uint8] | None) -> Column:
     """A numeric column in which some values are no numbers, or larger than any float."""
     state = np.full(len(values), State.VALUE, dtype=np.uint8) if state is None else state
     numbers = np.zeros(len(values))
@@ -344,7 +358,7 @@ def _mixed_numbers(values: list[Any], state: NDArray[np.uint8] | None) -> Column
     return Column(numbers, state)
 
 
-def _mixed_categories(values: list[Any], state: NDArray[np.uint8] | None) -> Column:
+def _mixed_categories(values: Sequence[Any], state: NDArray[np.uint8] | None) -> Column:
     """A categorical column of several types: NaN is missing, lists and objects are errors."""
     state = np.full(len(values), State.VALUE, dtype=np.uint8) if state is None else state
     words = categories(values)

@@ -23,7 +23,7 @@ def test_what_is_good_is_admitted_in_the_order_of_the_log() -> None:
     admitted = admit(log, Rules())
     assert admitted.offsets.tolist() == [0, 1, 2, 3, 4]
     assert admitted.times_ms.tolist() == [START_MS + (9 - i) * 600_000 for i in range(5)]
-    assert admitted.names == [("m", "1")] * 5
+    assert admitted.keys == [("m", "1", "prediction")] * 5
     assert admitted.letters == []
     assert admitted.n_bytes == sum(len(e.value or b"") for e in log)
 
@@ -68,7 +68,9 @@ def test_names_are_printable_and_short(changes: dict[str, Any], reason: str) -> 
 
 
 def test_an_integer_version_is_the_text_of_it() -> None:
-    assert admit([Entry(0, -1, prediction(0, version=3))], Rules()).names == [("m", "3")]
+    assert admit([Entry(0, -1, prediction(0, version=3))], Rules()).keys == [
+        ("m", "3", "prediction")
+    ]
 
 
 def test_bad_lines_are_letters_of_their_own() -> None:
