@@ -1,0 +1,39 @@
+# The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+DEMO := .venv/.driftline-demo
+DEV := .venv/.driftline-dev
+
+# The year 2013 at http://127.0.0.1:8050, until Ctrl-C (ARGS="--port 9000" and such).
+demo: $(DEMO)
+	@$(BIN)/driftline demo $(ARGS)
+
+# Every test (ARGS="-k flights" and such); `-m "not demo"` leaves out the minute of the demo.
+test: $(DEV)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -f driftline.db driftline.db-* driftline-demo.db driftline-demo.db-*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO): pyproject.toml constraints.txt
+	@echo "Installing into .venv ..."
+	@scripts/bootstrap demo
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt
+	@echo "Installing into .venv ..."
+	@scripts/bootstrap dev
+	@touch $@ $(DEMO)

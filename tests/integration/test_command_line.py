@@ -1,0 +1,232 @@
+"""The program as a person runs it: exit codes, one line for a fault, `up` from start to Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from kafka import KafkaProducer
+
+from monitor.cli.processes import free_port, require_free_port
+
+DRIFTLINE = [sys.executable, "-m", "monitor.cli"]
+START_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
+
+
+def driftline(
+    *arguments: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DRIFTLINE, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def one_line_of(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("driftline: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("verb", ["web", "evaluate", "ingest"])
+def test_a_role_refuses_a_database_without_schema_and_names_the_command(
+    verb: str, tmp_path: Path
+) -> None:
+    with socket.socket() as probe:  # no broker: the database is looked at first, or it is said
+        probe.bind(("127.0.0.1", 0))
+    assert "driftline db upgrade" in one_line_of(driftline(verb, cwd=tmp_path))
+
+
+def test_upgrading_twice_is_harmless_and_the_version_is_the_exit_code(tmp_path: Path) -> None:
+    assert driftline("db", "version", cwd=tmp_path).returncode == 1
+    assert "is now at" in driftline("db", "upgrade", cwd=tmp_path).stdout
+    assert "is already at" in driftline("db", "upgrade", cwd=tmp_path).stdout
+    found = driftline("db", "version", "--json", cwd=tmp_path)
+    assert found.returncode == 0
+    assert json.loads(found.stdout)["found"] == json.loads(found.stdout)["expected"]
+
+
+def test_a_misspelt_setting_names_the_nearest(tmp_path: Path) -> None:
+    line = one_line_of(driftline("status", cwd=tmp_path, environment={"DRIFTLINE_WEB__PROT": "1"}))
+    assert "web.port" in line
+
+
+def test_an_absent_broker_is_said_in_one_line(tmp_path: Path) -> None:
+    driftline("db", "upgrade", cwd=tmp_path)
+    line = one_line_of(driftline("ingest", "--kafka", "127.0.0.1:9", cwd=tmp_path))
+    assert "127.0.0.1:9" in line
+    assert "--kafka" in line
+
+
+def test_an_absent_database_or_server_or_file_is_said_in_one_line(tmp_path: Path) -> None:
+    assert "driftline up" in one_line_of(driftline("status", cwd=tmp_path))
+    url = f"sqlite:///{tmp_path}/nowhere/driftline.db"
+    assert "nowhere" in one_line_of(driftline("db", "upgrade", "--database", url, cwd=tmp_path))
+    register = ("reference", "register", "none.parquet", "--model", "m", "--version", "1")
+    assert "none.parquet" in one_line_of(driftline(*register, cwd=tmp_path), code=1)
+
+
+def test_a_web_server_that_strangers_could_reach_does_not_start(tmp_path: Path) -> None:
+    driftline("db", "upgrade", cwd=tmp_path)
+    exposed = {"DRIFTLINE_WEB__HOST": "0.0.0.0"}
+    assert "loopback" in one_line_of(driftline("web", cwd=tmp_path, environment=exposed))
+
+
+@pytest.mark.parametrize("verb", ["demo", "up"])
+@pytest.mark.parametrize("option", ["--port", "--broker-port"])
+def test_a_busy_port_is_said_in_one_line_with_its_option(
+    verb: str, option: str, tmp_path: Path
+) -> None:
+    other = {"--port": "--broker-port", "--broker-port": "--port"}[option]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = str(taken.getsockname()[1])
+        line = one_line_of(driftline(verb, option, busy, other, "0", cwd=tmp_path))
+    assert busy in line
+    assert line.endswith(f"choose another with {option}")
+    assert not list(tmp_path.iterdir())  # nothing was touched
+
+
+def test_the_settings_are_shown_with_their_sources(tmp_path: Path) -> None:
+    (tmp_path / "driftline.toml").write_text("[web]\nport = 9001\n")
+    shown = driftline("config", "show", "--json", cwd=tmp_path)
+    assert json.loads(shown.stdout)["web.port"] == {"value": 9001, "from": "driftline.toml"}
+
+
+class Up:
+    """A running `driftline up`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, broker_port: int) -> None:
+        self.process, self.port, self.broker_port = process, port, broker_port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def tree(self) -> list[psutil.Process]:
+        me = psutil.Process(self.process.pid)
+        return [me, *me.children(recursive=True)]
+
+
+@contextmanager
+def up(cwd: Path) -> Iterator[Up]:
+    """`driftline up` with its page answering; killed at the end if a test has not ended it."""
+    port, broker_port = free_port(), free_port()
+    quick = {"DRIFTLINE_INGEST__CHECKPOINT_INTERVAL_S": "0.3"}
+    command = [*DRIFTLINE, "up", "--port", str(port), "--broker-port", str(broker_port)]
+    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **quick})
+    running = Up(process, port, broker_port)
+    try:
+        wait_for(lambda: httpx2.get(f"{running.url}/healthz").status_code == 200, process)
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(is_so: Any, process: subprocess.Popen[bytes], *, within_s: float = 90.0) -> None:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        try:
+            if is_so():
+                return
+        except httpx2.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
+
+
+def none_left(running: Up, tree: list[psutil.Process], within_s: float) -> None:
+    _, alive = psutil.wait_procs(tree, timeout=within_s)
+    assert not [process.cmdline() for process in alive]
+    for port in (running.port, running.broker_port):
+        require_free_port(port, key="port", option="--port")
+
+
+def test_up_counts_what_is_sent_shows_what_was_refused_and_ends_within_5_s_of_ctrl_c(
+    tmp_path: Path,
+) -> None:
+    rows = 4_000
+    frame = pd.DataFrame(
+        {
+            "age": np.random.default_rng(1).normal(40, 10, rows),
+            "plan": np.resize(["free", "pro", "team"], rows),
+            "score": np.random.default_rng(2).random(rows),
+            "at": pd.date_range("2025-01-01", periods=rows, freq="10min", tz="UTC"),
+        }
+    )
+    file = tmp_path / "trained-on.parquet"
+    frame.to_parquet(file)
+    with up(tmp_path) as running:
+        register = ("reference", "register", str(file), "--model", "churn", "--version", "3")
+        more = ("--prediction", "score", "--timestamp", "at", "--url", running.url, "--json")
+        done = driftline(*register, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        again = driftline(*register, *more, cwd=tmp_path)
+        assert json.loads(again.stdout)["digest"] == json.loads(done.stdout)["digest"]
+
+        producer = KafkaProducer(bootstrap_servers=f"127.0.0.1:{running.broker_port}")
+        head = {"type": "prediction", "model": "churn", "version": "3"}
+        for i in range(500):
+            event = {
+                **head,
+                "id": str(i),
+                "time": START_MS + i * 60_000,
+                "features": {"age": 40.5, "plan": "free"},
+                "prediction": 0.5,
+            }
+            producer.send("driftline.events", json.dumps(event).encode())
+        producer.send("driftline.events", b"{")
+        producer.send("driftline.events", b"[" * 100_000)
+        producer.send("driftline.events", json.dumps({**head, "features": {}}).encode())
+        producer.flush(30)
+        producer.close()
+
+        def shown() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(driftline("status", "--json", cwd=tmp_path).stdout)
+            return found
+
+        wait_for(lambda: sum(p["position"] for p in shown()["partitions"]) == 503, running.process)
+        found = shown()
+        assert found["counters"] == {"prediction": 500}
+        assert sum(found["dead_letters"].values()) == 3
+        assert found["dead_letters"]["time_missing"] == 1
+        assert all(p["lag"] == 0 for p in found["partitions"])
+        text = driftline("status", cwd=tmp_path).stdout
+        assert "500 prediction" in text
+        assert "1 time_missing" in text
+
+        tree = running.tree()
+        assert len(tree) >= 5
+        running.process.send_signal(signal.SIGINT)
+        none_left(running, tree, within_s=5)
+        assert running.process.wait() == 0
+
+
+def test_up_that_is_killed_leaves_no_process_and_no_port(tmp_path: Path) -> None:
+    with up(tmp_path) as running:
+        tree = running.tree()
+        running.process.kill()
+        running.process.wait()
+        none_left(running, tree, within_s=10)
