@@ -197,13 +197,19 @@ def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock
 
 def _page(app: Dash, views: Views, clock: Clock) -> None:
     def filled(
-        version: str | None, screen: dict[str, Any] | None, span: str | None, search: str | None
+        version: str | None,
+        screen: dict[str, Any] | None,
+        span: str | None,
+        search: str | None,
+        chosen: str | None,
     ) -> Any:
         if version is None or screen is None or span is None:
             return dict.fromkeys(fill.TARGETS, no_update)
         asked = _query(search)
         try:
-            view = views.get(version, asked.get("model"), asked.get("version"), RANGES.get(span))
+            # A page that was opened with the worst model stays with it.
+            model = asked.get("model", chosen)
+            view = views.get(version, model, asked.get("version"), RANGES.get(span))
         except (SQLAlchemyError, StorageError) as error:
             said = error_panel(fill.database_fault(error), clock.now_ms())
             return {**dict.fromkeys(fill.TARGETS, no_update), "page_error": said}
@@ -218,4 +224,5 @@ def _page(app: Dash, views: Views, clock: Clock) -> None:
             "span": Input("range", "value"),
             "search": Input("url", "search"),
         },
+        state={"chosen": State("chosen", "data")},
     )(filled)

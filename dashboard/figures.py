@@ -26,6 +26,7 @@ CONFIG = {
     "doubleClick": False,
     "responsive": True,
 }
+FONT = "Inter, system-ui, sans-serif"
 ROW_PX = 20
 TICKS_PX = 22
 BARS_PX = 112
@@ -43,7 +44,7 @@ def template(scheme: Scheme) -> dict[str, Any]:
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "Inter, system-ui, sans-serif", "size": 11, "color": c["text2"]},
+        "font": {"family": FONT, "size": 11, "color": c["text2"]},
         "showlegend": False,
         "dragmode": False,
         "bargap": 0.22,
@@ -52,7 +53,7 @@ def template(scheme: Scheme) -> dict[str, Any]:
             "bgcolor": c["surface"],
             "bordercolor": c["line"],
             "align": "left",
-            "font": {"size": 12, "color": c["text"]},
+            "font": {"family": FONT, "size": 12, "color": c["text"]},
         },
     }
 
@@ -255,9 +256,7 @@ def heatmap(view: View, scheme: Scheme, width_px: int = WIDE_PX) -> go.Figure:
             continue
         what = "blind" if source == "blind" else EVIDENCE[source]
         hover = (
-            f"{what} at one day"
-            if source == "blind"
-            else f"{what}, %{{customdata:.2~f}} of its limit"
+            f"{what} at one day" if source == "blind" else f"{what}, %{{customdata:.2f}}× its limit"
         )
         figure.add_heatmap(
             x=noons,

@@ -20,6 +20,7 @@ from monitor.storage.rows import Deficit, Gap, Position
 DIALECTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # Every output of the page's callback: (component, property).
 TARGETS = {
+    "chosen": ("chosen", "data"),
     "models": ("models", "children"),
     "crumb": ("crumb", "children"),
     "empty": ("empty", "hidden"),
@@ -63,6 +64,7 @@ def page(
     if view is None:
         return {
             **dict.fromkeys(TARGETS, no_update),
+            "chosen": None,
             "models": html.Span("None yet", className="none"),
             "crumb": "Overview",
             "empty": False,
@@ -74,6 +76,7 @@ def page(
     bars_said, lost = lanes.pack(view, width)
     depth = 1 + max((bar.lane for bar in bars_said), default=0)
     filled: dict[str, Any] = {
+        "chosen": view.model.name,
         "models": parts.model_links(view.models, view.model.name, href),
         "crumb": [html.Span("Models"), " / ", html.B(cut(view.model.name, 80))],
         "empty": True,

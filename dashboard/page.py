@@ -271,6 +271,7 @@ def layout() -> Any:
             dcc.Store(id="version"),
             dcc.Store(id="pulse"),
             dcc.Store(id="screen"),
+            dcc.Store(id="chosen"),
             html.A("Skip to the page", href="#main", className="skip"),
             html.Aside(
                 [

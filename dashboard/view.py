@@ -116,7 +116,9 @@ def load(
     if not listed:
         return None
     names = {line.name for line in listed}
-    chosen_name = model if model in names else listed[0].name
+    # A model that has nothing to show yet is not what a page opens with.
+    first = next((line for line in listed if line.health != "collecting"), listed[0])
+    chosen_name = model if model in names else first.name
     chosen = next(m for m in all_models if m.name == chosen_name)
     picked = next((v for v in chosen.versions if v.name == version), chosen.versions[0])
     zone = ZoneInfo(chosen.timezone)
