@@ -185,6 +185,7 @@ def test_hostile_names_are_shown_and_never_become_markup(browser: Browser, tmp_p
                 )
                 assert page.locator("a:not(.nav-model)[href*=evil], svg a").count() == 0
                 assert page.locator("main img[src=x], main b b").count() == 0
+                page.evaluate("document.querySelector('#heat').scrollIntoView({block: 'center'})")
                 box = page.locator("#heat .nsewdrag").bounding_box()
                 assert box is not None
                 label = page.locator("#heat .hoverlayer text")
