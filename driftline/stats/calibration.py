@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import per_feature, psi_by_feature
@@ -314,7 +314,7 @@ def _tolerances(excess: Floats, enough: NDArray[np.bool_]) -> tuple[Floats, Floa
         j = len(seen)
         if j < MIN_SLICES:
             continue
-        margin = stats.t.ppf(CONFIDENCE, j - 1) * seen.std(ddof=1) * np.sqrt(1 + 1 / j)
+        margin = special.stdtrit(j - 1, CONFIDENCE) * seen.std(ddof=1) * np.sqrt(1 + 1 / j)
         up[feature] = max(0.0, seen.max(), seen.mean() + margin)
         down[feature] = max(0.0, -seen.min(), -seen.mean() + margin)
     return up, down
