@@ -121,7 +121,9 @@ class Tree:
             **self._overrides,
         }
         names = {PREFIX + key.upper().replace(".", "__"): str(v) for key, v in values.items()}
-        return {**os.environ, **self._settings.as_environment(), **names}
+        # glibc gives each thread a heap of its own, which never shrinks; two are plenty here.
+        heaps = {"MALLOC_ARENA_MAX": "2"}
+        return {**heaps, **os.environ, **self._settings.as_environment(), **names}
 
     def wait_for_web(self) -> None:
         """Return when the page accepts connections.

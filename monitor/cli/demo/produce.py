@@ -43,7 +43,7 @@ class Slice:
 def log(stream: pd.DataFrame, *, partitions: int) -> Iterator[Slice]:
     """The merged log of the scored stream in order of event time, slice by slice."""
     departs = _ms(stream["time"])
-    landed = stream[stream["lands_at"].notna()]
+    landed = stream.loc[stream["lands_at"].notna(), ["id", "lands_at", "late"]]
     landed = landed.iloc[np.argsort(_ms(landed["lands_at"]), kind="stable")]
     lands = _ms(landed["lands_at"])
     times = np.concatenate([departs, lands])

@@ -6,7 +6,6 @@ through Kafka. The parent only watches the database that the other processes wri
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from typing import Final
@@ -33,7 +32,9 @@ _LOOK_S: Final = 0.5
 
 
 def run(tree: Tree, screen: Screen) -> Result:
-    """Run the year on a tree that is not started yet; it still runs afterwards.
+    """Run the year on a tree that is not started yet.
+
+    Afterwards the tree still runs, but for the evaluator, which has nothing left to judge.
 
     Raises
     ------
@@ -66,9 +67,7 @@ def run(tree: Tree, screen: Screen) -> Result:
                 )
                 watch.wait_until(lambda _: closing.step() == 0 and view.is_judged())
                 watch.look(now=True)
-            result = view.result(seconds=memory.seconds, peak_bytes=memory.peak_bytes)
-        tree.begin("evaluate")
-        return result
+            return view.result(seconds=memory.seconds, peak_bytes=memory.peak_bytes)
 
 
 def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
@@ -78,6 +77,7 @@ def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
     tree.check()
     screen.say("Training the model on January ...")
     year = model.score(year)
+    give_back()
     tree.wait_for_web()
     screen.say("Registering January as the reference ...")
     reference = Client(tree.web_url).register_reference(
@@ -105,11 +105,6 @@ class _Watch:
         self._tree, self._view, self._bar = tree, view, bar
         self._looked_at_s = 0.0
         self._seen = view.progress()
-        # What was made so far (frames, models) stays: the collector, which the producer's
-        # futures keep waking, need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
 
     def look(self, *, now: bool = False) -> Progress:
         """What the database says, at most `_LOOK_S` old."""
