@@ -85,7 +85,9 @@ def web(
     storage.check_schema(engine)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(engine),
+            create_app(
+                engine, checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s")
+            ),
             host=host,
             port=number,
             log_level="warning",
