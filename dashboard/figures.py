@@ -7,6 +7,7 @@ can lay HTML (labels, incident bars) beside and above them to the pixel.
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ WIDE_PX, NARROW_PX = 800, 240
 # Narrower days have no gap between them: it would be all that one sees.
 MIN_DAY_PX_WITH_GAP = 5
 TICK_LABEL_PX = 46
+# Room for a number over a bar.
+NUMBER_PX = 24
 
 
 def template(scheme: Scheme) -> dict[str, Any]:
@@ -153,10 +156,11 @@ def bars(view: View, scheme: Scheme, width_px: int = WIDE_PX) -> go.Figure:
                 x=noons,
                 y=drifted,
                 marker={"color": c["text"], "line": {"width": 0}},
-                text=_peaks(drifted.tolist()),
+                text=_peaks(drifted.tolist(), ceil(NUMBER_PX * len(days) / width_px)),
                 textposition="outside",
                 textfont={"size": 11, "color": c["text"], "weight": 650},
                 textangle=0,
+                constraintext="none",
                 cliponaxis=False,
                 hovertemplate="%{y} drifted<extra></extra>",
                 name="drifted",
@@ -189,17 +193,16 @@ def bars(view: View, scheme: Scheme, width_px: int = WIDE_PX) -> go.Figure:
     return figure
 
 
-def _peaks(counts: list[int]) -> list[str]:
-    """Return the number at the first highest bar of each run of bars of two days or more."""
+def _peaks(counts: list[int], room: int) -> list[str]:
+    """Return the number at the first highest bar of each run, at least `room` bars apart."""
     text = [""] * len(counts)
-    start = 0
-    for at in range(len(counts) + 1):
-        if at < len(counts) and counts[at]:
-            continue
-        run = counts[start:at]
-        if len(run) >= 2:
-            text[start + run.index(max(run))] = str(max(run))
-        start = at + 1
+    taken = -room
+    for start, end in runs([n > 0 for n in counts]):
+        run = counts[start:end]
+        at = start + run.index(max(run))
+        if at - taken >= room:
+            text[at] = str(max(run))
+            taken = at
     return text
 
 
@@ -207,11 +210,12 @@ def _spans(view: View, scheme: Scheme, limit: int = 40) -> list[dict[str, Any]]:
     c = TOKENS[scheme]
     shapes: list[dict[str, Any]] = []
     end = _midnight(view.days[-1] + timedelta(days=1))
-    for incident in view.incidents[:limit]:
-        begin = datetime.fromtimestamp(incident.first_window_ms / 1000, view.zone)
+    spans = [(span, i) for i in view.incidents for span in i.spans()]
+    for (start_ms, end_ms), incident in spans[:limit]:
+        begin = datetime.fromtimestamp(start_ms / 1000, view.zone)
         finish = (
-            datetime.fromtimestamp(incident.resolved_ms / 1000, view.zone).replace(tzinfo=None)
-            if incident.resolved_ms is not None
+            datetime.fromtimestamp(end_ms / 1000, view.zone).replace(tzinfo=None)
+            if end_ms is not None
             else end
         )
         if finish <= _midnight(view.days[0]):

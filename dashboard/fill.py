@@ -140,13 +140,17 @@ def _unknown(view: View, asked: dict[str, str]) -> Any:
 
 
 def _bar(bar: lanes.Bar) -> Any:
-    incident = bar.incident
-    tone = "crit" if incident.severity == "critical" else "warn"
-    _, word, _ = incident_word(incident.state, incident.severity)
-    standing = " open" if incident.is_open else ""
+    tone = "crit" if bar.is_critical else "warn"
+    classes = f"bar {tone}{' open' if bar.is_open else ''}{'' if bar.inside else ' bare'}"
+    words = [
+        f"#{i.number} {incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}"
+        for i in bar.incidents[:4]
+    ]
+    if len(bar.incidents) > 4:
+        words.append(f"and {len(bar.incidents) - 4} more")
     return html.Div(
         [
-            html.Div(html.Span(bar.inside), className=f"bar {tone}{standing}"),
+            html.Div(html.Span(bar.inside), className=classes),
             html.Span(bar.outside, className="outside") if bar.outside else None,
         ],
         className="bar-box",
@@ -155,7 +159,7 @@ def _bar(bar: lanes.Bar) -> Any:
             "width": f"{bar.width:.3f}%",
             "top": f"{bar.lane * lanes.LANE_PX}px",
         },
-        title=f"#{incident.number} {word}: {cut(incident.summary, 400)}",
+        title="\n".join(words),
     )
 
 
@@ -174,8 +178,9 @@ def _lane_values(view: View) -> list[Any]:
 def _bar_values(view: View) -> list[Any]:
     total = len(view.heat.features) - view.heat.pinned + view.heat.left_out
     day = day_text(view.days[-1])
+    moved = len(view.open_features - set(view.heat.features[: view.heat.pinned]))
     return [
-        html.Div([html.B(f"{int(view.drifted[-1])} of {total}")], className="bar-name"),
+        html.Div([html.B(f"{moved} of {total}")], className="bar-name"),
         html.Div([html.B(whole(int(view.volume[-1]))), f" on {day}"], className="bar-name"),
         html.Div(f"{day}: value / limit", className="values-head"),
     ]

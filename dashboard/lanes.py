@@ -11,27 +11,64 @@ from dashboard.words import shown
 from monitor.storage.rows import Incident
 
 LANE_PX = 24
-MAX_LANES = 5
+MAX_LANES = 6
 # A bar of a few hours in a year must stay a bar.
 MIN_PX = 6
+# Episodes of one kind whose ends are within a day and a half of each other share a bar.
+TOGETHER_MS = 36 * 3_600_000
 CHARACTER_PX = 6.4
 PADDING_PX = 10
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One incident: a span in percent of the plot's width, and the words that fit."""
+    """Incidents that came and went together: a span in percent of the plot, and words that fit."""
 
-    incident: Incident
+    incidents: tuple[Incident, ...]
     lane: int
     left: float
     width: float
+    is_open: bool
     inside: str
     outside: str
 
+    @property
+    def is_critical(self) -> bool:
+        """Whether one of them is critical."""
+        return any(i.severity == "critical" for i in self.incidents)
+
+
+@dataclass
+class _Span:
+    start_ms: int
+    end_ms: int | None
+    incidents: list[Incident]
+
+    def takes(self, start_ms: int, end_ms: int | None, incident: Incident) -> bool:
+        """Whether an episode belongs to this one: of its kind, and near at both ends."""
+        if incident.kind != self.incidents[0].kind or abs(start_ms - self.start_ms) > TOGETHER_MS:
+            return False
+        if end_ms is None or self.end_ms is None:
+            return end_ms is self.end_ms
+        return abs(end_ms - self.end_ms) <= TOGETHER_MS
+
+
+def _together(view: View) -> list[_Span]:
+    found: list[_Span] = []
+    episodes = [(start, end, i) for i in view.incidents for start, end in i.spans()]
+    for start_ms, end_ms, incident in sorted(episodes, key=lambda e: (e[0], e[2].number)):
+        near = next((span for span in found if span.takes(start_ms, end_ms, incident)), None)
+        if near is None:
+            found.append(_Span(start_ms, end_ms, [incident]))
+        else:
+            near.incidents.append(incident)
+            if end_ms is not None and near.end_ms is not None:
+                near.end_ms = max(near.end_ms, end_ms)
+    return found
+
 
 def pack(view: View, plot_px: int) -> tuple[list[Bar], int]:
-    """Return the bars, oldest first, and how many incidents found no lane."""
+    """Return the bars, oldest first, and how many found no lane."""
     if not view.days:
         return [], 0
     origin = datetime.combine(view.days[0], time())
@@ -41,51 +78,63 @@ def pack(view: View, plot_px: int) -> tuple[list[Bar], int]:
         local = datetime.fromtimestamp(ms / 1000, view.zone).replace(tzinfo=None)
         return 100 * (local - origin).total_seconds() / whole_s
 
-    spans: list[tuple[float, float, Incident]] = []
-    for incident in sorted(view.incidents, key=lambda i: (i.first_window_ms, i.number)):
-        left = percent(incident.first_window_ms)
-        right = percent(incident.resolved_ms) if incident.resolved_ms is not None else 100.0
+    least = 100 * MIN_PX / plot_px
+    placed: list[tuple[float, float, _Span]] = []
+    for span in _together(view):
+        left = percent(span.start_ms)
+        right = percent(span.end_ms) if span.end_ms is not None else 100.0
         if right <= 0 or left >= 100:
             continue
-        left = max(0.0, left)
-        right = max(min(100.0, right), left + 100 * MIN_PX / plot_px)
-        spans.append((left, right, incident))
-    return _place(spans, plot_px)
+        left = max(0.0, min(left, 100 - least))
+        placed.append((left, max(min(100.0, right), left + least), span))
+    return _place(placed, plot_px)
 
 
-def _place(spans: Sequence[tuple[float, float, Incident]], plot_px: int) -> tuple[list[Bar], int]:
+def _place(spans: Sequence[tuple[float, float, _Span]], plot_px: int) -> tuple[list[Bar], int]:
     gap = 100 * 4 / plot_px
-    ends: list[float] = []
-    lanes: list[list[tuple[float, float, Incident]]] = []
+    lanes: list[list[tuple[float, float, _Span]]] = []
     lost = 0
-    for left, right, incident in spans:
-        lane = next((n for n, end in enumerate(ends) if end + gap <= left), len(ends))
+    for left, right, span in spans:
+        free = (n for n, row in enumerate(lanes) if row[-1][1] + gap <= left)
+        lane = next(free, len(lanes))
         if lane == MAX_LANES:
             lost += 1
             continue
-        if lane == len(ends):
-            ends.append(0.0)
+        if lane == len(lanes):
             lanes.append([])
-        ends[lane] = right
-        lanes[lane].append((left, right, incident))
+        lanes[lane].append((left, right, span))
     bars = []
     for lane, row in enumerate(lanes):
-        for at, (left, right, incident) in enumerate(row):
+        for at, (left, right, span) in enumerate(row):
             follower = row[at + 1][0] if at + 1 < len(row) else 100.0
-            inside, outside = _label(
-                incident, (right - left) * plot_px / 100, (follower - right) * plot_px / 100
+            width_px, free_px = (
+                (b - a) * plot_px / 100 for a, b in ((left, right), (right, follower))
             )
-            bars.append(Bar(incident, lane, left, right - left, inside, outside))
+            inside, outside = _label(span.incidents, width_px, free_px)
+            bars.append(
+                Bar(
+                    tuple(span.incidents),
+                    lane,
+                    left,
+                    right - left,
+                    span.end_ms is None,
+                    inside,
+                    outside,
+                )
+            )
     return bars, lost
 
 
-def _label(incident: Incident, width_px: float, free_px: float) -> tuple[str, str]:
-    feature = shown(incident.feature)
-    number, name = f"#{incident.number}", f"#{incident.number} {feature}"
+def _label(incidents: Sequence[Incident], width_px: float, free_px: float) -> tuple[str, str]:
+    number = f"#{incidents[0].number}"
+    feature = shown(incidents[0].feature)
+    if len(incidents) > 1:
+        feature += f" and {len(incidents) - 1} more"
 
     def fits(text: str, room_px: float) -> bool:
         return len(text) * CHARACTER_PX + PADDING_PX <= room_px
 
+    name = f"{number} {feature}"
     if fits(name, width_px):
         return name, ""
     if fits(name, free_px):

@@ -135,21 +135,20 @@ def legend() -> list[Part]:
 
 def row_labels(view: View) -> list[Part]:
     """Return the names beside the heatmap's rows."""
-    heat = view.heat
     return [
         html.Div(
             [
                 html.Span(
-                    [icon("triangle-alert", 13), html.Span("alarm: ", className="sr")],
+                    [icon("triangle-alert", 13), html.Span("incident: ", className="sr")],
                     className="warn-i",
                 )
-                if heat.alarm[n, -1]
+                if name in view.open_features
                 else None,
                 html.Span(shown(name), className="name", title=shown(name)),
             ],
             className="row",
         )
-        for n, name in enumerate(heat.features)
+        for name in view.heat.features
     ]
 
 
@@ -181,14 +180,14 @@ def table(view: View) -> Part:
     """Return the heatmap's twin for those who read rather than look."""
     head = ["Feature", "State", "Evidence", "Value", "Limit", "Of limit", "Missing"]
     body = []
-    for n, name in enumerate(view.heat.features):
+    for name in view.heat.features:
         row = view.latest.get(name)
         if row is None:
             continue
         said = evidence(row)
-        alarmed = bool(view.heat.alarm[n, -1])
+        alarmed = name in view.open_features
         state = (
-            status("triangle-alert", "Alarm", "warn")
+            status("triangle-alert", "Incident", "warn")
             if alarmed
             else status("eye-off", "Blind", "idle")
             if row["verdict"] == "blind"

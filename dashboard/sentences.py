@@ -27,6 +27,7 @@ from dashboard.words import (
     whole,
     zone_name,
 )
+from monitor.storage.rows import Incident
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,20 @@ def _what(view: View) -> str:
 
 
 def _notes(view: View) -> tuple[tuple[str, str], ...]:
-    notes: list[tuple[str, str]] = []
-    seen: set[str] = set()
+    """Return the two worst incidents' sentences; what opened together is told together."""
+    groups: dict[tuple[str, int], list[Incident]] = {}
     for incident in view.firing:
-        if incident.feature in seen or len(notes) == 2:
-            continue
-        seen.add(incident.feature)
-        notes.append(split_subject(incident.feature, incident.summary))
+        groups.setdefault((incident.kind, incident.standing_since_ms), []).append(incident)
+    notes: list[tuple[str, str]] = []
+    for first, *others in list(groups.values())[:2]:
+        subject, said = split_subject(first.feature, first.summary)
+        names = [cut(i.feature, 30) for i in others]
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            said += f" The same for {', '.join(names[:3])}{more}."
+        notes.append((subject, said))
     predictions = view.heat.features[: view.heat.pinned]
-    if predictions and not any(i.feature in predictions for i in view.firing):
+    if predictions and not view.open_features & set(predictions):
         notes.append(("", "The prediction has not moved."))
     return tuple(notes)
 
@@ -185,11 +191,7 @@ def _drifted(view: View) -> Kpi:
     total = len(view.heat.features) - view.heat.pinned + view.heat.left_out
     if not view.days:
         return Kpi("Features drifted", DASH, "", "no window yet")
-    now = [
-        name
-        for n, name in enumerate(view.heat.features)
-        if n >= view.heat.pinned and view.heat.alarm[n, -1]
-    ]
+    now = [n for n in view.heat.features[view.heat.pinned :] if n in view.open_features]
     note = ", ".join(cut(name, 24) for name in now[:2]) or "none of them now"
     if len(now) > 2:
         note += f" and {len(now) - 2} more"
@@ -206,10 +208,10 @@ def _prediction(view: View) -> Kpi:
         return Kpi("Prediction", DASH, "", "not judged yet")
     worst = max(rows, key=lambda r: float(r["ratio"]))
     found = evidence(worst)
-    moved = any(r["is_alarming"] for r in rows)
+    moved = bool(view.open_features & set(view.heat.features[: view.heat.pinned]))
     return Kpi(
         "Prediction",
-        "Drift" if moved else "No drift",
+        "Drift" if moved else "Over once" if worst["ratio"] >= 1 else "No drift",
         "",
         f"{found.word} {found.value}, limit {found.limit}",
     )

@@ -63,6 +63,7 @@ class View:
     incomplete: dict[date, tuple[str, ...]]
     heat: Heat
     latest: dict[str, dict[str, Any]]  # findings of the last day, by feature
+    drifted: NDArray[np.int64]  # [days], features (no predictions) with an incident on that day
     incidents: tuple[Incident, ...]  # told, of segment all, newest first
     older_incidents: int
     since: datetime | None = field(default=None)  # of the oldest open incident
@@ -79,10 +80,9 @@ class View:
         return self.days[-1] if self.days else None
 
     @property
-    def drifted(self) -> NDArray[np.int64]:
-        """Features (without predictions) whose alarm stands, by day."""
-        alarms: NDArray[np.int64] = self.heat.alarm[self.heat.pinned :].sum(axis=0, dtype=np.int64)
-        return alarms
+    def open_features(self) -> frozenset[str]:
+        """Features, predictions too, with an open incident, whatever window length opened it."""
+        return frozenset(i.feature for i in self.incidents if i.is_open)
 
 
 def lines(models: list[Model], open_ones: list[Incident], judged: set[int]) -> list[ModelLine]:
@@ -145,7 +145,7 @@ def load(
     ]
     digest = picked.bindings[-1].reference_digest if picked.bindings else None
     bound = reads.references(conn, digest=digest) if digest else []
-    standing = [i.opened_ms for i in incidents if i.is_open]
+    standing = [i.standing_since_ms for i in incidents if i.is_open]
     return View(
         models=tuple(listed),
         model=chosen,
@@ -156,8 +156,9 @@ def load(
         days=span,
         volume=volume,
         incomplete=incomplete,
-        heat=heat(cells, span, zone),
+        heat=heat(cells, span, zone, {i.feature for i in incidents if i.is_open}),
         latest=latest,
+        drifted=_drifted(incidents, span, zone),
         incidents=tuple(incidents[:MAX_INCIDENTS]),
         older_incidents=max(0, len(incidents) - MAX_INCIDENTS),
         since=datetime.fromtimestamp(min(standing) / 1000, zone) if standing else None,
@@ -191,10 +192,30 @@ def _calendar(
     return span, volume, incomplete
 
 
-def heat(cells: list[Cell], span: tuple[date, ...], zone: ZoneInfo) -> Heat:
+def _drifted(
+    incidents: list[Incident], span: tuple[date, ...], zone: ZoneInfo
+) -> NDArray[np.int64]:
+    """Count, by day, the features that an incident stood on."""
+    on: dict[str, NDArray[np.bool_]] = {}
+    for incident in incidents:
+        if not span or is_prediction(incident.feature):
+            continue
+        days = on.setdefault(incident.feature, np.zeros(len(span), dtype=np.bool_))
+        for start_ms, end_ms in incident.spans():
+            first = (local_day(start_ms, zone) - span[0]).days
+            # The instant of midnight belongs to the day before.
+            last = len(span) if end_ms is None else (local_day(end_ms - 1, zone) - span[0]).days + 1
+            days[max(0, first) : max(0, last)] = True
+    counts = sum((days.astype(np.int64) for days in on.values()), np.zeros(len(span), np.int64))
+    return np.asarray(counts, dtype=np.int64)
+
+
+def heat(
+    cells: list[Cell], span: tuple[date, ...], zone: ZoneInfo, open_features: set[str]
+) -> Heat:
     """Return the matrix, predictions pinned on top and the worst features first below.
 
-    Worst means: alarming now, by how far; then by everything over its limit in the range.
+    Worst means: an incident stands, by how far; then by everything over its limit in the range.
     """
     names = sorted({cell.feature for cell in cells})
     row_of = {name: n for n, name in enumerate(names)}
@@ -216,8 +237,14 @@ def heat(cells: list[Cell], span: tuple[date, ...], zone: ZoneInfo) -> Heat:
 
     def badness(n: int) -> tuple[float, ...]:
         over = np.nan_to_num(ratio[n])
-        now = float(over[-1]) if alarm[n, -1] else 0.0
-        return (-now, -float(np.clip(over[over >= 1], 0, 8).sum()), -float(over.max(initial=0)))
+        stands = names[n] in open_features
+        now = float(over[-1]) if stands else 0.0
+        return (
+            -stands,
+            -now,
+            -float(np.clip(over[over >= 1], 0, 8).sum()),
+            -float(over.max(initial=0)),
+        )
 
     # Sorted by name: the prediction, its score, the scores of its classes.
     pinned = [name for name in names if is_prediction(name)][:MAX_PINNED]

@@ -264,7 +264,16 @@ def _incidents(conn: sa.Connection, episodes: Sequence[Episode], last: date) -> 
                 opened_ms=opened,
                 told_ms=opened,
                 resolved_ms=resolved,
-                episodes="[]",
+                episodes=json.dumps(
+                    [
+                        [
+                            opened,
+                            start_ms(episode.first),
+                            start_ms(episode.last + timedelta(days=1)),
+                            resolved,
+                        ]
+                    ]
+                ),
                 summary=episode.summary,
                 evidence="{}",
             )

@@ -107,7 +107,7 @@ class Incident:
     opened_ms: int
     told_ms: int | None
     resolved_ms: int | None
-    episodes: Any
+    episodes: Any  # [[opened, start of the first window, end of the last, resolved or null], ...]
     summary: str
     evidence: Any
 
@@ -115,6 +115,17 @@ class Incident:
     def is_open(self) -> bool:
         """Whether the problem stands."""
         return self.state in OPEN_STATES
+
+    def spans(self) -> tuple[tuple[int, int | None], ...]:
+        """Return each episode as (start of its first bad window, end or None while it stands)."""
+        if not self.episodes:
+            return ((self.first_window_ms, self.resolved_ms),)
+        return tuple((int(e[1]), None if e[3] is None else int(e[3])) for e in self.episodes)
+
+    @property
+    def standing_since_ms(self) -> int:
+        """When the episode that stands, or else the last one, was opened."""
+        return int(self.episodes[-1][0]) if self.episodes else self.opened_ms
 
 
 @dataclass(frozen=True, slots=True)

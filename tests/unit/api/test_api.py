@@ -25,14 +25,6 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = storage.create(f"sqlite:///{tmp_path / 'api.db'}")
-    storage.upgrade(made)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
 def api(engine: Engine) -> Iterator[TestClient]:
     app = create_app(engine, with_dashboard=False, clock=HeldClock(NOW_MS))
     with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
