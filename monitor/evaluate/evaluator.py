@@ -33,7 +33,7 @@ from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import MonitorSpec
 from monitor.evaluate.incidents import IncidentBook, Touched
-from monitor.evaluate.judging import Judged, PaneTable, finding_rows, judge_windows
+from monitor.evaluate.judging import Judged, PaneCache, PaneTable, finding_rows, judge_windows
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
@@ -99,6 +99,7 @@ class Evaluator:
         self._now_ms = now_ms
         self._registry: Registry | None = None
         self._calibrated: dict[tuple[str, str, str], Calibration | None] = {}
+        self._panes = PaneCache()
 
     def step(self) -> int:
         """Judge all that is due; return how many windows that was."""
@@ -117,12 +118,17 @@ class Evaluator:
                         break
         return count
 
+    def _gridsets(self, bound: BoundVersion) -> set[str]:
+        assert self._registry is not None
+        references = self._registry.references
+        return {references[digest].gridset.digest for _, digest in bound.bindings}
+
     # -- reading and judging ---------------------------------------------------------------
 
     def _read(self, bound: BoundVersion) -> _Pass | None:
         """Read and judge what is due for one version; None when there is nothing to look at."""
         with reading(self._engine) as conn:
-            span = sql.pane_span(conn, bound.version_id)
+            span = sql.pane_span(conn, bound.version_id, self._gridsets(bound))
             if span is None:
                 return None
             model_id = conn.execute(
@@ -192,7 +198,7 @@ class Evaluator:
                 sql.pane_revisions(
                     conn, bound.version_id, reference.gridset.digest, from_ms, found.until_ms
                 ),
-                sql.stored_windows(conn, bound.version_id, from_ms, found.until_ms),
+                sql.stored_windows(conn, bound.version_id, spec.lengths, from_ms, found.until_ms),
                 lengths=spec.lengths,
                 timezone=bound.timezone,
                 until_ms=found.until_ms,
@@ -210,7 +216,7 @@ class Evaluator:
         for segment, by_length in by_segment.items():
             first = min(window.start_ms for windows in by_length.values() for window in windows)
             last = max(window.end_ms for windows in by_length.values() for window in windows)
-            table = PaneTable(conn, bound, reference, segment, first, last)
+            table = PaneTable(conn, bound, reference, segment, first, last, self._panes)
             for length in spec.lengths:
                 windows = by_length.get(length)
                 if not windows:

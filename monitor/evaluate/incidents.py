@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -36,6 +36,13 @@ class Touched:
 
     feature: str
     kind: str
+
+
+class _Telling(NamedTuple):
+    """A finding, and the statistic of it that tells."""
+
+    statistic: str
+    finding: sa.Row[Any]
 
 
 class IncidentBook:
@@ -147,7 +154,7 @@ class IncidentBook:
         key: Touched,
         told_ms: int | None,
     ) -> None:
-        opening, worst = self._evidence(incident, segment, key)
+        said, evidence = self._said(row, incident, segment, key)
         values = {
             "severity": incident.severity,
             "state": incident.state.value,
@@ -162,9 +169,11 @@ class IncidentBook:
                     for episode in incident.episodes
                 ]
             ),
-            "summary": summary(opening, worst, self._bound.timezone),
-            "evidence": json.dumps({"opened": asdict(opening), "worst": asdict(worst)}),
+            "summary": said,
+            "evidence": evidence,
         }
+        if row is not None and all(row._mapping[name] == value for name, value in values.items()):
+            return
         self._conn.execute(
             sa.update(t.incident).where(t.incident.c.number == number).values(**values)
         )
@@ -184,7 +193,7 @@ class IncidentBook:
         ]
         for event, at_ms in sorted(happened, key=lambda item: item[1]):
             if (event, at_ms) not in known:
-                self._event(number, event, at_ms, str(values["summary"]))
+                self._event(number, event, at_ms, said)
 
     def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
         self._conn.execute(
@@ -197,10 +206,28 @@ class IncidentBook:
             )
         )
 
-    def _evidence(
+    def _said(
+        self, row: sa.Row[Any] | None, incident: Incident, segment: str, key: Touched
+    ) -> tuple[str, str]:
+        """Return the incident's summary and its evidence as JSON.
+
+        The window that opened it and the worst one rarely change: what is
+        stored of them stands while their findings do.
+        """
+        first, worst = self._telling_windows(incident, segment, key)
+        if row is not None and row.severity == incident.severity:
+            stored = json.loads(row.evidence)
+            if _tells(stored.get("opened"), first) and _tells(stored.get("worst"), worst):
+                return row.summary, row.evidence
+        opening = self._numbers(incident, first, segment)
+        at_worst = opening if worst == first else self._numbers(incident, worst, segment)
+        said = summary(opening, at_worst, self._bound.timezone)
+        return said, json.dumps({"opened": asdict(opening), "worst": asdict(at_worst)})
+
+    def _telling_windows(
         self, incident: Incident, segment: str, key: Touched
-    ) -> tuple[Evidence, Evidence]:
-        """Return the numbers of the window that opened the incident, and of the worst one."""
+    ) -> tuple[_Telling, _Telling]:
+        """Return the finding that opened the incident, and the worst one of all."""
         current = incident.episodes[0]
         opener = current.members[0]
         opening = {
@@ -233,16 +260,14 @@ class IncidentBook:
             return _ratio(rows[length, start_ms], statistic), -start_ms
 
         first, worst = max(opening, key=strength), max(every, key=strength)
-        said = self._numbers(incident, first[1], rows[first[0], first[2]], segment)
-        if worst == first:
-            return said, said
-        return said, self._numbers(incident, worst[1], rows[worst[0], worst[2]], segment)
+        return (
+            _Telling(first[1], rows[first[0], first[2]]),
+            _Telling(worst[1], rows[worst[0], worst[2]]),
+        )
 
-    def _numbers(
-        self, incident: Incident, statistic: str, row: sa.Row[Any], segment: str
-    ) -> Evidence:
+    def _numbers(self, incident: Incident, telling: _Telling, segment: str) -> Evidence:
         """Return what one finding says of one statistic, with the part that moved."""
-        found = row._mapping
+        statistic, found = telling.statistic, telling.finding._mapping
         length, start_ms = str(found["length"]), int(found["start_ms"])
         end_ms = window_of(start_ms, length, self._bound.timezone).end_ms
         place = self._reference.gridset.names().index(str(found["feature"]))
@@ -307,6 +332,18 @@ class IncidentBook:
             .limit(NAMED_VALUES)
         )
         return tuple(self._conn.execute(query).scalars())
+
+
+def _tells(stored: dict[str, Any] | None, telling: _Telling) -> bool:
+    """Whether stored evidence is of this finding, as it stands."""
+    if stored is None:
+        return False
+    found = telling.finding._mapping
+    return bool(
+        stored["statistic"] == telling.statistic
+        and stored["value"] == found[telling.statistic]
+        and all(stored[name] == found[name] for name in ("length", "start_ms", "rows"))
+    )
 
 
 def _is_same(row: sa.Row[Any], incident: Incident) -> bool:

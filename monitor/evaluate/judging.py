@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,11 +30,38 @@ class Counted:
     rev_sums: list[int]
 
 
+class PaneCache:
+    """Decoded panes of the last windows: an hour is needed again by its day and by its week.
+
+    An entry holds for one revision; the caller knows the revision that its view
+    of the database has. The oldest go first.
+    """
+
+    def __init__(self, max_bytes: int = 64_000_000) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._rows: OrderedDict[tuple[int, str, str, int], tuple[int, Ints]] = OrderedDict()
+
+    def get(self, key: tuple[int, str, str, int], rev: int) -> Ints | None:
+        """Return the pane's counts if they are of this revision."""
+        found = self._rows.get(key)
+        return found[1] if found is not None and found[0] == rev else None
+
+    def put(self, key: tuple[int, str, str, int], rev: int, counts: Ints) -> None:
+        """Keep a pane's counts in the place of an older revision."""
+        before = self._rows.pop(key, None)
+        self._bytes += counts.nbytes - (0 if before is None else before[1].nbytes)
+        self._rows[key] = (rev, counts)
+        while self._bytes > self._max_bytes and self._rows:
+            _, (_, oldest) = self._rows.popitem(last=False)
+            self._bytes -= oldest.nbytes
+
+
 class PaneTable:
     """The panes of one segment in a range of event time, each read and decoded once.
 
-    Counts and revisions come from one SELECT: a pane written later makes its
-    window stale again.
+    Counts and revisions come from one view of the database: a pane written
+    later makes its window stale again.
     """
 
     def __init__(
@@ -44,17 +72,38 @@ class PaneTable:
         segment: str,
         from_ms: int,
         to_ms: int,
+        cache: PaneCache | None = None,
     ) -> None:
-        rows = sql.pane_bodies(
-            conn, bound.version_id, reference.gridset.digest, segment, from_ms, to_ms
-        )
-        starts = np.array([row.start_ms for row in rows], dtype=np.int64)
-        self._starts, window_of = np.unique(starts, return_inverse=True)
-        self._revs = np.zeros(len(self._starts), dtype=np.int64)
-        np.add.at(self._revs, window_of, [row.rev for row in rows])
-        self._counts = dense(
-            reference.gridset, [row.body for row in rows], window_of.tolist(), len(self._starts)
-        )
+        grids = reference.gridset
+        revs = {
+            pane.start_ms: pane.rev
+            for pane in sql.pane_revisions(
+                conn, bound.version_id, grids.digest, from_ms, to_ms, segment=segment
+            )
+        }
+        cache = PaneCache() if cache is None else cache
+        keys = {start: (bound.version_id, grids.digest, segment, start) for start in revs}
+        known = {
+            start: counts
+            for start, rev in revs.items()
+            if (counts := cache.get(keys[start], rev)) is not None
+        }
+        missing = [start for start in revs if start not in known]
+        if missing:
+            rows = sql.pane_bodies(
+                conn, bound.version_id, grids.digest, segment, min(missing), max(missing) + 1
+            )
+            starts, window_of = np.unique([row.start_ms for row in rows], return_inverse=True)
+            table = dense(grids, [row.body for row in rows], window_of.tolist(), len(starts))
+            for place, start in enumerate(starts.tolist()):
+                # A copy: a row of the table would keep the whole table alive.
+                known[start] = table[place].copy()
+                cache.put(keys[start], revs[start], known[start])
+        self._starts = np.array(sorted(revs), dtype=np.int64)
+        self._revs = np.array([revs[start] for start in self._starts.tolist()], dtype=np.int64)
+        self._counts = np.empty((len(revs), grids.size), dtype=np.int64)
+        for place, start in enumerate(self._starts.tolist()):
+            self._counts[place] = known[start]
 
     def windows(self, spans: Sequence[tuple[int, int]]) -> Counted:
         """Add the panes up to windows `(start, end)`."""

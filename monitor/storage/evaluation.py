@@ -15,7 +15,7 @@ from monitor.detect.fold import Key, States, states_from_json
 from monitor.detect.incidents import Member
 from monitor.detect.plan import PaneRevision, Stored
 from monitor.storage import schema as t
-from monitor.storage.engine import insert_tuples
+from monitor.storage.engine import insert_rows, insert_tuples
 from monitor.windows.watermark import PartitionTime
 
 # How many values go into one IN (...): SQLite's limit is 32,766.
@@ -33,7 +33,6 @@ class PaneBody(NamedTuple):
     """One stored pane of one partition."""
 
     start_ms: int
-    gridset: str
     rev: int
     body: bytes
 
@@ -104,19 +103,29 @@ def move_cursor(
     return moved.rowcount == 1
 
 
-def pane_span(conn: Connection, version_id: int) -> tuple[int, int] | None:
+def pane_span(
+    conn: Connection, version_id: int, gridsets: Collection[str]
+) -> tuple[int, int] | None:
     """Return the starts of the first and the last pane of a version, if it has any."""
     p = t.pane.c
-    row = conn.execute(
-        sa.select(sa.func.min(p.start_ms), sa.func.max(p.start_ms)).where(
-            p.version_id == version_id
-        )
-    ).one()
-    return None if row[0] is None else (row[0], row[1])
+    ends = []
+    for gridset in gridsets:  # one end at a time: each is one step into the key's tree
+        here = sa.select(p.start_ms).where(p.version_id == version_id, p.gridset == gridset)
+        for order in (p.start_ms.asc(), p.start_ms.desc()):
+            found = conn.execute(here.order_by(order).limit(1)).scalar_one_or_none()
+            if found is not None:
+                ends.append(found)
+    return (min(ends), max(ends)) if ends else None
 
 
 def pane_revisions(
-    conn: Connection, version_id: int, gridset: str, from_ms: int, to_ms: int
+    conn: Connection,
+    version_id: int,
+    gridset: str,
+    from_ms: int,
+    to_ms: int,
+    *,
+    segment: str | None = None,
 ) -> list[PaneRevision]:
     """Return the revision of each pane in `[from_ms, to_ms)`, summed over partitions."""
     p = t.pane.c
@@ -130,7 +139,9 @@ def pane_revisions(
         )
         .group_by(p.start_ms, p.segment)
     )
-    return [PaneRevision(start, segment, int(rev)) for start, segment, rev in conn.execute(query)]
+    if segment is not None:
+        query = query.where(p.segment == segment)
+    return [PaneRevision(start, name, int(rev)) for start, name, rev in conn.execute(query)]
 
 
 def pane_bodies(
@@ -139,7 +150,7 @@ def pane_bodies(
     """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start."""
     p = t.pane.c
     query = (
-        sa.select(p.start_ms, p.gridset, p.rev, p.body)
+        sa.select(p.start_ms, p.rev, p.body)
         .where(
             p.version_id == version_id,
             p.gridset == gridset,
@@ -153,12 +164,15 @@ def pane_bodies(
 
 
 def stored_windows(
-    conn: Connection, version_id: int, from_ms: int, to_ms: int
+    conn: Connection, version_id: int, lengths: Collection[str], from_ms: int, to_ms: int
 ) -> dict[tuple[str, str, int], Stored]:
     """Return the judged windows that start in `[from_ms, to_ms)`."""
     w = t.window.c
     query = sa.select(w.length, w.segment, w.start_ms, w.rev_sum, w.revision).where(
-        w.version_id == version_id, w.start_ms >= from_ms, w.start_ms < to_ms
+        w.version_id == version_id,
+        w.length.in_(lengths),
+        w.start_ms >= from_ms,
+        w.start_ms < to_ms,
     )
     return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in conn.execute(query)}
 
@@ -377,33 +391,38 @@ def replace_latches(
     for row in conn.execute(sa.select(c.feature, c.statistic).where(*here, stale)):
         concerned.add((row.feature, row.statistic))
     conn.execute(sa.delete(t.latch).where(*here, stale))
-    for key, latch, clear_count, last_evaluable_ms in latches:
+    if latches:
+        # An expired latch ended before `from_ms` and is found again by the fold.
         conn.execute(
             sa.delete(t.latch).where(
                 *here,
-                c.feature == key.feature,
-                c.statistic == key.statistic,
-                c.level == key.level,
-                c.opened_ms == latch.opened_ms,
+                sa.tuple_(c.feature, c.statistic, c.level, c.opened_ms).in_(
+                    [(*key, latch.opened_ms) for key, latch, *_ in latches]
+                ),
             )
         )
-        conn.execute(
-            sa.insert(t.latch).values(
-                version_id=version_id,
-                segment=segment,
-                length=length,
-                feature=key.feature,
-                statistic=key.statistic,
-                level=key.level,
-                opened_ms=latch.opened_ms,
-                last_ms=latch.last_ms,
-                closed_ms=latch.closed_ms,
-                closed_as=latch.closed_as,
-                clear_count=clear_count,
-                last_evaluable_ms=last_evaluable_ms,
-                exceeding=json.dumps(latch.exceeding),
-            )
-        )
+    insert_rows(
+        conn,
+        t.latch,
+        [
+            {
+                "version_id": version_id,
+                "segment": segment,
+                "length": length,
+                "feature": key.feature,
+                "statistic": key.statistic,
+                "level": key.level,
+                "opened_ms": latch.opened_ms,
+                "last_ms": latch.last_ms,
+                "closed_ms": latch.closed_ms,
+                "closed_as": latch.closed_as,
+                "clear_count": clear_count,
+                "last_evaluable_ms": last_evaluable_ms,
+                "exceeding": json.dumps(latch.exceeding),
+            }
+            for key, latch, clear_count, last_evaluable_ms in latches
+        ],
+    )
     return concerned
 
 
