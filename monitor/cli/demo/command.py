@@ -40,7 +40,7 @@ def demo(
     screen = Screen(to_stderr=json_)
     folder = Path(tempfile.mkdtemp(prefix="driftline-demo-"))
     # In a demo a year passes in a minute: what is far too often in life is just right.
-    overrides = {"ingest.checkpoint_interval_s": 1.0, "evaluate.interval_s": 2.0}
+    overrides = {"ingest.checkpoint_interval_s": 1.0, "evaluate.interval_s": 1.0}
     tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides)
     try:
         with screen, tree:
