@@ -23,6 +23,9 @@ _ABSENT = (ConfigError, SchemaVersionError, ServerUnavailable, StorageUnavailabl
 
 def main() -> None:
     """Run the command line; a known error is one line on standard error, no traceback."""
+    from monitor.cli.processes import watch_parent
+
+    watch_parent()
     from monitor.cli.app import app
 
     try:

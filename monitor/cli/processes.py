@@ -125,6 +125,42 @@ def own_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "monitor.cli", *arguments]
 
 
+class _Parent:
+    """What happens in a child when its parent is gone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: threading.Event | None = None
+        self._is_gone = False
+
+    def watch(self) -> None:
+        """Wait for the end of the pipe, then stop in order, or at once while still starting."""
+        # The descriptor itself: a buffered reader would be locked when the interpreter exits.
+        while os.read(0, 64):
+            pass
+        with self._lock:
+            self._is_gone = True
+            if self._stop is None:
+                os._exit(1)
+            self._stop.set()
+
+    def stop_in_order(self, stop: threading.Event) -> None:
+        """From now on there is something to stop."""
+        with self._lock:
+            self._stop = stop
+            if self._is_gone:
+                stop.set()
+
+
+_parent: Final = _Parent()
+
+
+def watch_parent() -> None:
+    """In a `Child`: end when the parent is gone, even amid imports that take seconds."""
+    if os.environ.get(PARENT_PIPE):
+        threading.Thread(target=_parent.watch, name="parent", daemon=True).start()
+
+
 def stop_with_parent(stop: threading.Event) -> None:
     """Set `stop` at SIGTERM or SIGINT, and when the parent of a `Child` is gone."""
 
@@ -133,15 +169,7 @@ def stop_with_parent(stop: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    if os.environ.get(PARENT_PIPE):
-        threading.Thread(target=_wait_for_end, args=(stop,), name="parent", daemon=True).start()
-
-
-def _wait_for_end(stop: threading.Event) -> None:
-    # The descriptor itself: a buffered reader would be locked when the interpreter exits.
-    while os.read(0, 64):
-        pass
-    stop.set()
+    _parent.stop_in_order(stop)
 
 
 def interrupt_on_hangup() -> None:

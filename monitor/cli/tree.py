@@ -8,6 +8,7 @@ person would type.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,4 +166,7 @@ class Tree:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # A second Ctrl-C must not leave half of the tree running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         self.stop()

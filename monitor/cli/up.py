@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from monitor.cli import options
@@ -36,7 +35,6 @@ def up(
                 )
             tree.watch()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _say("stopped")
 
 

@@ -158,7 +158,10 @@ def wait_for(is_so: Any, process: subprocess.Popen[bytes], *, within_s: float = 
 
 
 def none_left(running: Up, tree: list[psutil.Process], within_s: float) -> None:
-    _, alive = psutil.wait_procs(tree, timeout=within_s)
+    # The first is this process's own child: its exit code is Popen's to fetch.
+    deadline = time.monotonic() + within_s
+    running.process.wait(within_s)
+    _, alive = psutil.wait_procs(tree[1:], timeout=max(0.0, deadline - time.monotonic()))
     assert not [process.cmdline() for process in alive]
     for port in (running.port, running.broker_port):
         require_free_port(port, key="port", option="--port")
@@ -230,3 +233,21 @@ def test_up_that_is_killed_leaves_no_process_and_no_port(tmp_path: Path) -> None
         running.process.kill()
         running.process.wait()
         none_left(running, tree, within_s=10)
+
+
+def test_a_demo_interrupted_while_it_trains_leaves_nothing_behind(tmp_path: Path) -> None:
+    port, broker_port = free_port(), free_port()
+    command = [*DRIFTLINE, "demo", "--headless", "--json"]
+    command += ["--port", str(port), "--broker-port", str(broker_port)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
+    running = Up(process, port, broker_port)
+    try:
+        wait_for(lambda: len(running.tree()) >= 6, process)
+        tree = running.tree()
+        process.send_signal(signal.SIGINT)
+        none_left(running, tree, within_s=5)
+        assert process.communicate()[0] == b""  # no result, and the exit code says so
+        assert process.returncode == 1
+    finally:
+        process.kill()
+        process.wait()

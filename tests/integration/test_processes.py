@@ -39,7 +39,8 @@ from monitor.cli.processes import Child
 broker = EmbeddedBroker(int(sys.argv[1]), log=Path(sys.argv[2]) / "broker.log").start()
 code = '''
 import threading
-from monitor.cli.processes import stop_with_parent
+from monitor.cli.processes import stop_with_parent, watch_parent
+watch_parent()
 stop = threading.Event()
 stop_with_parent(stop)
 print("ready", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -38,11 +37,12 @@ def demo(
     )
     interrupt_on_hangup()
     screen = Screen(to_stderr=json_)
-    folder = Path(tempfile.mkdtemp(prefix="driftline-demo-"))
     # In a demo a year passes in a minute: what is far too often in life is just right.
     overrides = {"ingest.checkpoint_interval_s": 1.0, "evaluate.interval_s": 1.0}
-    tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides)
+    folder = Path(tempfile.mkdtemp(prefix="driftline-demo-"))
+    is_over = True
     try:
+        tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides)
         with screen, tree:
             tree.require_free_ports()
             if database is None:
@@ -56,15 +56,16 @@ def demo(
                 screen.say(f"The dashboard stays at {tree.web_url} until Ctrl-C.")
                 tree.watch()
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         screen.say("Stopped.")
-        shutil.rmtree(folder, ignore_errors=True)
         # A script that asked for the result has not got it; a person has just had enough.
         raise typer.Exit(1 if headless else 0) from None
     except ChildDied:
-        screen.say(f"What the processes said is in {folder}.")
+        is_over = False
+        screen.say(f"What the processes said is in {folder}")
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if is_over:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(database: Path) -> None:

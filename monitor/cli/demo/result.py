@@ -34,7 +34,7 @@ class Result:
     dead_letters: dict[str, int]
     windows: dict[str, int]
     findings: int
-    incidents: list[Incident]  # told ones, in order of their first window
+    incidents: list[Incident]  # told ones, in the order they opened
     seconds: float
     peak_bytes: int
 
@@ -126,7 +126,7 @@ class View:
             dead_letters=reads.dead_reasons(outcomes),
             windows={length: windows.get(length, 0) for length in ("hour", "day", "week")},
             findings=int(findings),
-            incidents=sorted(incidents, key=lambda i: (i.first_window_ms, i.number)),
+            incidents=sorted(incidents, key=lambda i: (i.opened_ms, i.number)),
             seconds=seconds,
             peak_bytes=peak_bytes,
         )
