@@ -169,17 +169,7 @@ class Profile:
         number of features; then low and high as float32, then the non-zero counts (and
         sums), each as gaps between places in bytes and values in the narrowest integers.
         """
-        flags = 0
-        body = [self.low.tobytes(), self.high.tobytes(), _sparse(self.counts)]
-        if self.sums is not None:
-            flags |= _HAS_SUMS
-            body.append(_sparse(self.sums))
-        raw = b"".join(body)
-        if len(raw) >= _COMPRESS_FROM:
-            flags |= _COMPRESSED
-            raw = zlib.compress(raw, 1)
-        head = _HEAD.pack(FORMAT, flags, bytes.fromhex(self.gridset[:8]), len(self.low))
-        return head + raw
+        return encode([self])[0]
 
     @classmethod
     def from_bytes(cls, gridset: Gridset, data: bytes) -> Profile:
@@ -203,6 +193,43 @@ class Profile:
         except (struct.error, ValueError, IndexError, zlib.error) as error:
             raise DecodeError("bad_profile", str(error)) from None
         return cls(dense, dense_sums, low.copy(), high.copy(), gridset.digest)
+
+
+def encode(profiles: Sequence[Profile]) -> list[bytes]:
+    """`to_bytes` of many profiles of one gridset: an array operation for all, not ten for each.
+
+    Raises
+    ------
+    GridMismatch
+        When they are of different gridsets.
+    """
+    out: list[bytes] = []
+    for start in range(0, len(profiles), _ENCODED_AT_ONCE):
+        out += _encode(profiles[start : start + _ENCODED_AT_ONCE])
+    return out
+
+
+def _encode(profiles: Sequence[Profile]) -> list[bytes]:
+    first = profiles[0]
+    for profile in profiles:
+        if profile.gridset != first.gridset:
+            raise GridMismatch(first.gridset, profile.gridset)
+    counts = _sparse(np.stack([profile.counts for profile in profiles]))
+    with_sums = [i for i, profile in enumerate(profiles) if profile.sums is not None]
+    sums: dict[int, bytes] = {}
+    if with_sums:
+        rows = np.stack([sums_of for p in profiles if (sums_of := p.sums) is not None])
+        sums = dict(zip(with_sums, _sparse(rows), strict=True))
+    digest = bytes.fromhex(first.gridset[:8])
+    out = []
+    for i, profile in enumerate(profiles):
+        flags = _HAS_SUMS if i in sums else 0
+        raw = profile.low.tobytes() + profile.high.tobytes() + counts[i] + sums.get(i, b"")
+        if len(raw) >= _COMPRESS_FROM:
+            flags |= _COMPRESSED
+            raw = zlib.compress(raw, 1)
+        out.append(_HEAD.pack(FORMAT, flags, digest, len(profile.low)) + raw)
+    return out
 
 
 def add_many(gridset: Gridset, bodies: Iterable[bytes]) -> Profile:
@@ -253,39 +280,53 @@ _HAS_SUMS: Final = 1
 _COMPRESSED: Final = 2
 # Below, zlib costs more time than the few bytes are worth (22 us against 10).
 _COMPRESS_FROM: Final = 1_024
+# Profiles encoded together: 128 of 2,300 places are 2 MB, which stays in the cache.
+_ENCODED_AT_ONCE: Final = 128
 _WIDTHS: Final = tuple(np.dtype(code) for code in ("<u1", "<u2", "<u4", "<i8"))
 
 _Sparse = tuple[NDArray[np.intp], NDArray[Any]]
 
 
-def _sparse(vector: NDArray[np.int64]) -> bytes:
-    """Count of entries, width, gaps (one byte each), values."""
-    places = vector.nonzero()[0]
-    values = vector[places]
-    if not len(places):
-        return _PART.pack(0, 0)
-    gaps: NDArray[Any] = np.empty_like(places)
-    gaps[0] = places[0]
-    np.subtract(places[1:], places[:-1], out=gaps[1:])
+def _sparse(rows: NDArray[np.int64]) -> list[bytes]:
+    """Count of entries, width, gaps (one byte each), values: of every row of [P, size]."""
+    row, places = rows.nonzero()
+    values = rows[row, places]
+    if not len(row):
+        return [_PART.pack(0, 0)] * len(rows)
+    gaps = np.diff(places, prepend=0)
+    firsts = np.flatnonzero(np.diff(row, prepend=-1))
+    gaps[firsts] = places[firsts]
     if gaps.max() > 255:
         # A gap over 255 is bridged by entries of value 0, 255 places apart.
-        bridges = np.maximum(gaps - 1, 0) // 255
-        at = np.arange(len(gaps)) + bridges.cumsum()
-        bridged = np.full(int(at[-1]) + 1, 255, np.uint8)
-        bridged[at] = gaps - 255 * bridges
-        spread = np.zeros(len(bridged), np.int64)
-        spread[at] = values
-        gaps, values = bridged, spread
-    # A negative sum is huge as an unsigned integer, and so takes the widest form.
-    high = int(values.view(np.uint64).max())
-    width = 3 if high >> 32 else 2 if high >> 16 else 1 if high >> 8 else 0
-    return b"".join(
-        (
-            _PART.pack(len(gaps), width),
-            gaps.astype(np.uint8).tobytes(),
-            values.astype(_WIDTHS[width]).tobytes(),
+        extra = np.maximum(gaps - 1, 0) // 255
+        at = np.repeat(np.arange(len(gaps)), extra)
+        gaps -= 255 * extra
+        gaps, values, row = (
+            np.insert(gaps, at, 255),
+            np.insert(values, at, 0),
+            np.repeat(row, extra + 1),
         )
+        firsts = np.flatnonzero(np.diff(row, prepend=-1))
+    n = np.bincount(row, minlength=len(rows))
+    # The narrowest integers that hold all of a row's values.
+    least, most = np.minimum.reduceat(values, firsts), np.maximum.reduceat(values, firsts)
+    width = np.zeros(len(rows), np.int64)
+    width[row[firsts]] = np.select(
+        [(least < 0) | (most >> 32 > 0), most >> 16 > 0, most >> 8 > 0], [3, 2, 1]
     )
+    all_gaps = gaps.astype(np.uint8).tobytes()
+    by_width = {w: values.astype(_WIDTHS[w]).tobytes() for w in set(width.tolist())}
+    out = []
+    start = 0
+    for count, kind in zip(n.tolist(), width.tolist(), strict=True):
+        stop, size = start + count, _WIDTHS[kind].itemsize
+        out.append(
+            _PART.pack(count, kind)
+            + all_gaps[start:stop]
+            + by_width[kind][start * size : stop * size]
+        )
+        start = stop
+    return out
 
 
 def _unsparse(raw: bytes, at: int) -> tuple[_Sparse, int]:

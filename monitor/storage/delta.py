@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from driftline.errors import GridMismatch
 from driftline.stats.gridset import Gridset
-from driftline.stats.profile import Profile
+from driftline.stats.profile import Profile, encode
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows, insert_tuples
 
@@ -198,15 +198,18 @@ def _add_panes(conn: Connection, at: Place, delta: Delta) -> None:
                     t.pane.c.partition == at.partition,
                 )
             )
-            stored.update({(r.start_ms, r.segment): (r.rev, r.body) for r in rows})
-        for (start, segment), profile in profiles.items():
-            place = (version_id, digest, start, segment, at.stream_id, at.partition)
-            if (start, segment) in stored:
-                rev, body = stored[start, segment]
-                total = Profile.from_bytes(gridset, body) + profile
-                changed.append((rev + 1, total.rows, total.to_bytes(), *place))
+            for row in rows.all():
+                if (row.start_ms, row.segment) in profiles:
+                    stored[row.start_ms, row.segment] = (row.rev, row.body)
+        for pane, (_, body) in stored.items():
+            profiles[pane] = Profile.from_bytes(gridset, body) + profiles[pane]
+        bodies = encode(list(profiles.values()))
+        for (pane, total), body in zip(profiles.items(), bodies, strict=True):
+            place = (version_id, digest, *pane, at.stream_id, at.partition)
+            if pane in stored:
+                changed.append((stored[pane][0] + 1, total.rows, body, *place))
             else:
-                new.append((*place, 1, profile.rows, profile.to_bytes()))
+                new.append((*place, 1, total.rows, body))
     names = (*PaneKey._fields, "stream_id", "partition", "rev", "rows", "body")
     insert_tuples(conn, t.pane, names, new)
     if changed:

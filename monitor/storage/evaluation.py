@@ -141,7 +141,7 @@ def pane_revisions(
     )
     if segment is not None:
         query = query.where(p.segment == segment)
-    return [PaneRevision(start, name, int(rev)) for start, name, rev in conn.execute(query)]
+    return [PaneRevision(start, name, int(rev)) for start, name, rev in conn.execute(query).all()]
 
 
 def pane_bodies(
@@ -160,7 +160,7 @@ def pane_bodies(
         )
         .order_by(p.start_ms)
     )
-    return [PaneBody(*row) for row in conn.execute(query)]
+    return [PaneBody(*row) for row in conn.execute(query).all()]
 
 
 def stored_windows(
@@ -174,7 +174,7 @@ def stored_windows(
         w.start_ms >= from_ms,
         w.start_ms < to_ms,
     )
-    return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in conn.execute(query)}
+    return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in conn.execute(query).all()}
 
 
 def states_before(
