@@ -95,7 +95,7 @@ def sentence(evidence: Evidence, timezone: str) -> str:
             f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}"
         )
         if evidence.values:
-            said += f"; among them {', '.join(evidence.values)}"
+            said += f"; the first were {', '.join(evidence.values)}"
         return said + "."
     span = ""
     if evidence.low is not None and evidence.high is not None:

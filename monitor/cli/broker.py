@@ -56,6 +56,7 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._log = log
+        self._scratch: Path | None = None  # a log that nobody asked to keep
         self._child: Child | None = None
 
     @property
@@ -75,7 +76,7 @@ class EmbeddedBroker:
         if self._log is None:
             handle, name = tempfile.mkstemp(prefix="driftline-broker-", suffix=".log")
             os.close(handle)
-            self._log = Path(name)
+            self._log = self._scratch = Path(name)
         address = f"tcp://{self.bootstrap}"
         command = [_program(), "broker", "--listener-url", address]
         command += ["--advertised-listener-url", address, "--storage-engine", "memory://tansu/"]
@@ -91,6 +92,9 @@ class EmbeddedBroker:
         if self._child is not None:
             self._child.stop()
             self._child = None
+        if self._scratch is not None:
+            self._scratch.unlink(missing_ok=True)
+            self._log = self._scratch = None
 
     def __enter__(self) -> Self:
         return self.start()

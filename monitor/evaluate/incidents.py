@@ -317,7 +317,9 @@ class IncidentBook:
         )
 
     def _unseen(self, evidence: Evidence) -> tuple[str, ...]:
+        """Return the unseen values that came first: the same whenever this is asked."""
         u = t.unseen_value.c
+        first_ms = sa.func.min(u.first_seen_ms)
         query = (
             sa.select(u.value)
             .where(
@@ -325,10 +327,9 @@ class IncidentBook:
                 u.gridset == self._reference.gridset.digest,
                 u.feature == evidence.feature,
                 u.first_seen_ms < evidence.end_ms,
-                u.last_seen_ms >= evidence.start_ms,
             )
             .group_by(u.value)
-            .order_by(sa.func.sum(u.count).desc(), u.value)
+            .order_by(first_ms, u.value)
             .limit(NAMED_VALUES)
         )
         return tuple(self._conn.execute(query).scalars())

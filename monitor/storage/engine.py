@@ -89,7 +89,12 @@ def _create_sqlite(url: sa.URL) -> Engine:
 
 
 def _create_postgres(url: sa.URL) -> Engine:
-    engine = sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    try:
+        engine = sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        raise ConfigError(
+            "database", "url", url.drivername, f"a driver that is installed ({error})"
+        ) from None
 
     @sa.event.listens_for(engine, "connect")
     def _session(dbapi: Any, _record: object) -> None:

@@ -34,14 +34,23 @@ def test_an_older_schema_is_refused_with_the_command_that_mends_it(database_url:
     engine.dispose()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://host/name",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql+no_such_driver://host/name",
+    ],
+)
 def test_an_address_that_cannot_work_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError):
         storage.create(url)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="make .*gone first"):
+    with pytest.raises(ConfigError, match=r"make .*gone first"):
         storage.create(f"sqlite:///{tmp_path / 'gone' / 'x.db'}")
 
 
