@@ -112,8 +112,11 @@ def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
     if worst == opening:
         return said
     when = window_words(worst.start_ms, worst.length, timezone)
-    value = f"PSI {number(worst.value)}" if worst.statistic == "psi" else percent(worst.value)
-    return f"{said} At its worst: {value} {when}."
+    if worst.statistic == "psi":  # its limit too: the worst is the furthest above its own
+        return (
+            f"{said} At its worst: PSI {number(worst.value)}, limit {number(worst.limit)}, {when}."
+        )
+    return f"{said} At its worst: {percent(worst.value)} {when}."
 
 
 def window_words(start_ms: int, length: str, timezone: str) -> str:
