@@ -58,6 +58,8 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
             database_url=settings.text("database.url"),
             interval_s=settings.number("evaluate.interval_s"),
             idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
+            # Three checkpoints without a word: that owner is stuck or gone.
+            stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
         ),
         stop,
     )
