@@ -160,12 +160,13 @@ def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) 
     local = times + offsets_ms(times, zone)
     day = local // DAY_MS
     monday = day - _weekday(day)
-    keys = {"hour": times - local % HOUR_MS, "day": day, "week": monday}
+    hour_starts, hour_ends = _clock_hours(times, zone)
+    keys = {"hour": hour_starts, "day": day, "week": monday}
     cuts = {}
     for length in LENGTHS:
-        found, which = np.unique(keys[length], return_inverse=True)
+        found, first, which = np.unique(keys[length], return_index=True, return_inverse=True)
         if length == "hour":
-            starts, ends = found, found + HOUR_MS
+            starts, ends = found, hour_ends[first]
             days = (found + offsets_ms(found, zone)) // DAY_MS
         else:
             starts = local_to_utc_ms(found * DAY_MS, zone)
@@ -176,6 +177,31 @@ def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) 
         slice_of[has_time] = which
         cuts[length] = Cut(starts, ends, weekend, _full(times, which, starts, ends), slice_of)
     return cuts
+
+
+def _clock_hours(
+    times: NDArray[np.int64], zone: tzinfo
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end of the wall clock's hour that holds each instant.
+
+    Where the clock is moved by a part of an hour the hour is cut there: hours never overlap.
+    """
+    offset = offsets_ms(times, zone)
+    starts = times - (times + offset) % HOUR_MS
+    ends = starts + HOUR_MS
+    moved = np.flatnonzero(
+        (offsets_ms(starts, zone) != offset) | (offsets_ms(ends - 1, zone) != offset)
+    )
+    if len(moved):
+        begins, at = starts[moved], times[moved]
+        first, last = begins.copy(), ends[moved]
+        for quarter in (begins + k * QUARTER_MS for k in range(HOUR_MS // QUARTER_MS)):
+            other = offsets_ms(quarter, zone) != offset[moved]
+            before, after = other & (quarter <= at), other & (quarter > at)
+            first[before] = quarter[before] + QUARTER_MS
+            last[after] = np.minimum(last[after], quarter[after])
+        starts[moved], ends[moved] = first, last
+    return starts, ends
 
 
 def _full(

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection, Engine
 
+from driftline.errors import StorageUnavailable
 from driftline.stats.calibration import (
     MIN_SLICES,
     Calibration,
@@ -28,12 +30,18 @@ from driftline.stats.calibration import (
 )
 from driftline.stats.episodes import expire, expires_after
 from driftline.stats.evidence import KIND_OF
-from driftline.stats.reference import Reference
 from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import MonitorSpec
 from monitor.evaluate.incidents import IncidentBook, Touched
-from monitor.evaluate.judging import Judged, PaneCache, PaneTable, finding_rows, judge_windows
+from monitor.evaluate.judging import (
+    Judged,
+    Known,
+    PaneCache,
+    PaneTable,
+    finding_rows,
+    judge_windows,
+)
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
@@ -41,6 +49,8 @@ from monitor.storage.engine import reading, transaction
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.windows.calendar import DAY_MS, NOMINAL_MS, window_of
 from monitor.windows.watermark import Watermark, watermark
+
+log = structlog.get_logger(__name__)
 
 # Event time judged in one transaction at most: three weeks of a year that is caught up on.
 STRIDE_MS = 21 * DAY_MS
@@ -80,7 +90,7 @@ class _Pass:
     until_ms: int
     now_ms: int
     gaps: list[sql.Gap]
-    judged: list[tuple[Judged, str, Reference]] = field(default_factory=list)
+    judged: list[tuple[Judged, str]] = field(default_factory=list)
     calibrations: list[tuple[str, str, str, list[tuple[int, int]], Calibration]] = field(
         default_factory=list
     )
@@ -100,23 +110,42 @@ class Evaluator:
         self._registry: Registry | None = None
         self._calibrated: dict[tuple[str, str, str], Calibration | None] = {}
         self._panes = PaneCache()
+        self._failures: dict[int, str] = {}
 
     def step(self) -> int:
-        """Judge all that is due; return how many windows that was."""
+        """Judge all that is due; return how many windows that was.
+
+        A version whose judging fails does not keep the others waiting.
+        """
         self._registry = registry_store.load(self._engine, self._registry)
         count = 0
         for bound in self._registry.versions.values():
-            if bound.bindings:
-                while True:
-                    found = self._read(bound)
-                    if found is None:
-                        break
-                    if not self._write(found):
-                        break  # another evaluator was faster: look again next time
-                    count += sum(len(judged.due) for judged, *_ in found.judged)
-                    if found.is_last:
-                        break
+            if not bound.bindings:
+                continue
+            try:
+                count += self._judge_version(bound)
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                if self._failures.get(bound.version_id) != repr(error):  # said once
+                    self._failures[bound.version_id] = repr(error)
+                    log.exception("cannot judge", model=bound.model, version=bound.version)
+            else:
+                self._failures.pop(bound.version_id, None)
         return count
+
+    def _judge_version(self, bound: BoundVersion) -> int:
+        """Judge one version, in strides of event time."""
+        count, judged_to_ms = 0, None
+        while True:
+            found = self._read(bound, judged_to_ms)
+            # Another evaluator may be faster: then it is looked at again next time.
+            if found is None or not self._write(found):
+                return count
+            count += sum(len(judged.due) for judged, _ in found.judged)
+            if found.is_last:
+                return count
+            judged_to_ms = found.until_ms
 
     def _gridsets(self, bound: BoundVersion) -> set[str]:
         assert self._registry is not None
@@ -125,8 +154,11 @@ class Evaluator:
 
     # -- reading and judging ---------------------------------------------------------------
 
-    def _read(self, bound: BoundVersion) -> _Pass | None:
-        """Read and judge what is due for one version; None when there is nothing to look at."""
+    def _read(self, bound: BoundVersion, judged_to_ms: int | None) -> _Pass | None:
+        """Read and judge one stride of what is due; None when there is nothing to look at.
+
+        `judged_to_ms` is where the stride before ended, None for the first.
+        """
         with reading(self._engine) as conn:
             span = sql.pane_span(conn, bound.version_id, self._gridsets(bound))
             if span is None:
@@ -153,7 +185,7 @@ class Evaluator:
                 return None
             # A window whose end the wall clock has not reached cannot be over by silence.
             limit_ms = min(now_ms, span[1] + 8 * DAY_MS) if mark.is_final else event_ms
-            base_ms = max(span[0], cursor.watermark_ms or span[0])
+            base_ms = max(span[0], cursor.watermark_ms or span[0], judged_to_ms or span[0])
             until_ms = min(limit_ms, base_ms + STRIDE_MS)
             found = _Pass(
                 bound=bound,
@@ -167,11 +199,9 @@ class Evaluator:
                 next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
                 is_last=until_ms >= limit_ms,
             )
-            if found.next_watermark_ms == cursor.watermark_ms:
-                found.is_last = True
             for at, (effective_ms, digest) in enumerate(bound.bindings):
                 after = bound.bindings[at + 1][0] if at + 1 < len(bound.bindings) else None
-                self._judge_binding(conn, found, digest, effective_ms if at else 0, after, span[0])
+                self._judge_binding(conn, found, digest, effective_ms if at else 0, after)
         return found
 
     def _judge_binding(
@@ -181,12 +211,15 @@ class Evaluator:
         digest: str,
         effective_ms: int,
         replaced_ms: int | None,
-        first_pane_ms: int,
     ) -> None:
         """Judge the windows that start while one reference is bound."""
         bound, spec = found.bound, found.spec
         assert self._registry is not None
         reference = self._registry.references[digest]
+        span = sql.pane_span(conn, bound.version_id, [reference.gridset.digest])
+        if span is None:
+            return
+        first_pane_ms = max(span[0], effective_ms)
         revisable_ms = (found.cursor.watermark_ms or first_pane_ms) - spec.horizon_ms
         low_ms = max(first_pane_ms, revisable_ms)
         from_ms = window_of(low_ms, max(spec.lengths, key=NOMINAL_MS.__getitem__), bound.timezone)[
@@ -222,7 +255,7 @@ class Evaluator:
                 if not windows:
                     continue
                 windows.sort(key=lambda window: window.start_ms)
-                calibration, collecting_ms = self._calibration(
+                known = self._known(
                     conn, found, digest, segment, length, windows, live, first_pane_ms
                 )
                 judged = judge_windows(
@@ -231,13 +264,12 @@ class Evaluator:
                     length,
                     windows,
                     table.windows([(window.start_ms, window.end_ms) for window in windows]),
-                    calibration,
-                    collecting_ms,
+                    known,
                     bound.timezone,
                 )
-                found.judged.append((judged, digest, reference))
+                found.judged.append((judged, digest))
 
-    def _calibration(
+    def _known(
         self,
         conn: Connection,
         found: _Pass,
@@ -247,27 +279,26 @@ class Evaluator:
         windows: Sequence[Due],
         live: dict[tuple[str, str], tuple[int, Calibration]],
         first_pane_ms: int,
-    ) -> tuple[Calibration | None, int]:
-        """Return what a length knows of its wobble, and the end of its last collecting window."""
+    ) -> Known:
+        """Return what a length knows of its wobble, learning it where it can be learnt now."""
         assert self._registry is not None
         reference = self._registry.references[digest]
         if segment not in reference.profiles:
-            return None, 0
-        known = self._from_reference(digest, segment, length)
-        if known is not None:
-            return known, 0
+            return Known(None)
+        calibration = self._from_reference(digest, segment, length)
+        if calibration is not None:
+            return Known(calibration)
         # Where no length knows any wobble, windows are judged without; else they wait.
-        waiting = (
-            None
-            if any(self._from_reference(digest, segment, other) for other in found.spec.lengths)
-            else unknown(reference)
+        is_known_elsewhere = any(
+            self._from_reference(digest, segment, other) for other in found.spec.lengths
         )
+        early = None if is_known_elsewhere else unknown(reference)
         if (segment, length) in live:
-            end_ms, calibration = live[segment, length]
-            return calibration, 0 if waiting else end_ms
-        spans = self._first_windows(conn, found, segment, length, windows, first_pane_ms)
+            learnt_until_ms, calibration = live[segment, length]
+            return Known(calibration, early, learnt_until_ms)
+        spans = self._first_windows(conn, found, digest, segment, length, windows, first_pane_ms)
         if len(spans) < MIN_SLICES:
-            return waiting, 0 if waiting else windows[-1].end_ms
+            return Known(early)
         table = PaneTable(conn, found.bound, reference, segment, spans[0][0], spans[-1][1])
         calibration = from_windows(reference, table.windows(spans).counts)
         shorter = self._shorter(found, digest, segment, length, live)
@@ -275,28 +306,42 @@ class Evaluator:
             calibration = calibration.no_wilder_than(shorter)
         live[segment, length] = spans[-1][1], calibration
         found.calibrations.append((digest, segment, length, spans, calibration))
-        return calibration, 0 if waiting else spans[-1][1]
+        return Known(calibration, early, spans[-1][1])
 
     def _first_windows(
         self,
         conn: Connection,
         found: _Pass,
+        digest: str,
         segment: str,
         length: str,
         windows: Sequence[Due],
         first_pane_ms: int,
     ) -> list[tuple[int, int]]:
-        """Return the first eight complete windows of a length, stored ones and those due now."""
+        """Return the first eight complete windows of a length, stored ones and those due now.
+
+        Complete as the event time sees it: how a window was closed is history.
+        """
         opening = window_of(first_pane_ms, length, found.bound.timezone)
         from_ms = opening.start_ms if opening.start_ms == first_pane_ms else opening.end_ms
+        until_ms = found.mark.time_ms or 0
         spans = set(
-            sql.complete_windows(conn, found.bound.version_id, length, segment, from_ms, MIN_SLICES)
+            sql.complete_windows(
+                conn,
+                found.bound.version_id,
+                length,
+                segment,
+                digest,
+                from_ms,
+                until_ms,
+                MIN_SLICES,
+            )
         )
         spans |= {
             (window.start_ms, window.end_ms)
             for window in windows
             if window.start_ms >= from_ms
-            and _closed_by(found.mark, window.end_ms) == "watermark"
+            and window.end_ms <= until_ms
             and not _incomplete(found, window)
         }
         return sorted(spans)[:MIN_SLICES]
@@ -352,17 +397,14 @@ class Evaluator:
                     calibration,
                     found.now_ms,
                 )
-            touched: dict[str, set[Touched]] = {}
-            for judged, digest, _ in found.judged:
-                concerned = self._write_windows(conn, found, judged, digest)
-                touched.setdefault(digest, set()).update(concerned)
-            latest = bound.bindings[-1][1]
-            touched.setdefault(latest, set()).update(self._expire(conn, found))
-            assert self._registry is not None
-            for digest, keys in touched.items():
-                if keys:
-                    reference = self._registry.references[digest]
-                    IncidentBook(conn, bound, reference, found.now_ms).update(keys)
+            touched: set[Touched] = set()
+            for judged, digest in found.judged:
+                touched |= self._write_windows(conn, found, judged, digest)
+            touched |= self._expire(conn, found)
+            if touched:
+                assert self._registry is not None
+                references = self._registry.references
+                IncidentBook(conn, bound, references, found.now_ms).update(touched)
             registry_store.bump_data_version(conn)
         return True
 

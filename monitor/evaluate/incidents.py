@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -48,10 +48,16 @@ class _Telling(NamedTuple):
 class IncidentBook:
     """Keeps one version's incident rows equal to what its latches say."""
 
-    def __init__(self, conn: Connection, bound: BoundVersion, reference: Reference, now_ms: int):
+    def __init__(
+        self,
+        conn: Connection,
+        bound: BoundVersion,
+        references: Mapping[str, Reference],
+        now_ms: int,
+    ) -> None:
         self._conn = conn
         self._bound = bound
-        self._reference = reference
+        self._references = references
         self._now_ms = now_ms
 
     def update(self, touched: Iterable[Touched]) -> None:
@@ -270,7 +276,11 @@ class IncidentBook:
         statistic, found = telling.statistic, telling.finding._mapping
         length, start_ms = str(found["length"]), int(found["start_ms"])
         end_ms = window_of(start_ms, length, self._bound.timezone).end_ms
-        place = self._reference.gridset.names().index(str(found["feature"]))
+        # The reference that judged the window: another may be bound by now.
+        reference = self._references[
+            sql.digest_of_window(self._conn, self._bound.version_id, length, segment, start_ms)
+        ]
+        place = reference.gridset.names().index(str(found["feature"]))
         evidence = Evidence(
             feature=str(found["feature"]),
             statistic=statistic,
@@ -281,24 +291,24 @@ class IncidentBook:
             value=float(found[statistic]),
             limit=float(found[f"{statistic}_limit"] or 0.0),
         )
-        own = observe(self._reference, self._reference.profiles[segment].counts[None, :])
+        own = observe(reference, reference.profiles[segment].counts[None, :])
         if statistic != "psi":
             hits, n = own.of(statistic)
-            grid = self._reference.gridset.features[place].grid
+            grid = reference.gridset.features[place].grid
             return replace(
                 evidence,
                 excess=float(found[f"{statistic}_excess"] or 0.0),
                 reference=float(hits[0, place] / max(n[0, place], 1)),
                 low=float(grid.low) if isinstance(grid, NumericGrid) else None,
                 high=float(grid.high) if isinstance(grid, NumericGrid) else None,
-                values=self._unseen(evidence) if statistic == "unseen" else (),
+                values=self._unseen(evidence, reference) if statistic == "unseen" else (),
             )
-        panes = PaneTable(self._conn, self._bound, self._reference, segment, start_ms, end_ms)
-        seen = observe(self._reference, panes.windows([(start_ms, end_ms)]).counts)
-        _, parts = psi_by_feature(self._reference.gridset, own.groups, seen.groups)
-        span = self._reference.gridset.groups[place]
-        reference, window = own.groups[0, span], seen.groups[0, span]
-        expected = reference / max(reference.sum(), 1) * window.sum()
+        panes = PaneTable(self._conn, self._bound, reference, segment, start_ms, end_ms)
+        seen = observe(reference, panes.windows([(start_ms, end_ms)]).counts)
+        _, parts = psi_by_feature(reference.gridset, own.groups, seen.groups)
+        span = reference.gridset.groups[place]
+        before, window = own.groups[0, span], seen.groups[0, span]
+        expected = before / max(before.sum(), 1) * window.sum()
         critical = found["psi_critical"]
         is_critical = (
             incident.severity == "critical"
@@ -311,12 +321,10 @@ class IncidentBook:
             limit=float(critical) if is_critical else evidence.limit,
             lower=float(found["psi_lower"]),
             is_honest=bool((expected >= HONEST_ROWS).all() and (window >= HONEST_ROWS).all()),
-            part=part_of(
-                self._reference.gridset.features[place], parts[0, span], reference, window
-            ),
+            part=part_of(reference.gridset.features[place], parts[0, span], before, window),
         )
 
-    def _unseen(self, evidence: Evidence) -> tuple[str, ...]:
+    def _unseen(self, evidence: Evidence, reference: Reference) -> tuple[str, ...]:
         """Return the unseen values that came first: the same whenever this is asked."""
         u = t.unseen_value.c
         first_ms = sa.func.min(u.first_seen_ms)
@@ -324,7 +332,7 @@ class IncidentBook:
             sa.select(u.value)
             .where(
                 u.version_id == self._bound.version_id,
-                u.gridset == self._reference.gridset.digest,
+                u.gridset == reference.gridset.digest,
                 u.feature == evidence.feature,
                 u.first_seen_ms < evidence.end_ms,
             )

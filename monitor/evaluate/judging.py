@@ -159,33 +159,50 @@ class Judged:
         return out
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a length knows of its natural wobble.
+
+    `calibration` judges windows that end after `learnt_until_ms`; the earlier
+    ones, which it may have been learnt from, keep to `early`: however many
+    windows are judged at once, each is judged the same. None = shown, not judged.
+    """
+
+    calibration: Calibration | None
+    early: Calibration | None = None
+    learnt_until_ms: int = 0
+
+
 def judge_windows(
     reference: Reference,
     segment: str,
     length: str,
     due: list[Due],
     counted: Counted,
-    calibration: Calibration | None,
-    collecting_until_ms: int,
+    known: Known,
     timezone: str,
 ) -> Judged:
-    """Judge windows; those that end by `collecting_until_ms` are shown and not judged.
+    """Judge windows of one length and segment.
 
     A segment that the reference has too few rows of shows volume and rates.
     """
     weekend = np.array([is_weekend(window.start_ms, timezone) for window in due])
-    is_judged = np.array([window.end_ms > collecting_until_ms for window in due])
+    is_later = np.array([window.end_ms > known.learnt_until_ms for window in due])
+    names = reference.gridset.names()
     if segment not in reference.profiles:
         judgement = _unjudged(Judge(reference, "all", length, None), counted.counts, weekend)
-    elif calibration is None or not is_judged.any():
-        judgement = Judge(reference, segment, length, None).judge(counted.counts, weekend)
+        return Judged(length, segment, due, counted.rev_sums, judgement, names)
+
+    def by(calibration: Calibration | None) -> Judgement:
+        return Judge(reference, segment, length, calibration).judge(counted.counts, weekend)
+
+    if is_later.all():
+        judgement = by(known.calibration)
+    elif not is_later.any():
+        judgement = by(known.early)
     else:
-        judge = Judge(reference, segment, length, calibration)
-        judgement = judge.judge(counted.counts, weekend)
-        if not is_judged.all():
-            early = Judge(reference, segment, length, None).judge(counted.counts, weekend)
-            judgement = _choose(is_judged, judgement, early)
-    return Judged(length, segment, due, counted.rev_sums, judgement, reference.gridset.names())
+        judgement = _choose(is_later, by(known.calibration), by(known.early))
+    return Judged(length, segment, due, counted.rev_sums, judgement, names)
 
 
 def _unjudged(judge: Judge, counts: Ints, weekend: NDArray[np.bool_]) -> Judgement:

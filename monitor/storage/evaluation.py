@@ -232,9 +232,19 @@ def stored_marks(
 
 
 def complete_windows(
-    conn: Connection, version_id: int, length: str, segment: str, from_ms: int, at_most: int
+    conn: Connection,
+    version_id: int,
+    length: str,
+    segment: str,
+    digest: str,
+    from_ms: int,
+    until_ms: int,
+    at_most: int,
 ) -> list[tuple[int, int]]:
-    """Return (start, end) of the first complete windows that start at `from_ms` or later."""
+    """Return (start, end) of the first complete windows in `[from_ms, until_ms]`.
+
+    However they were closed: that is history, and a replay may close them otherwise.
+    """
     w = t.window.c
     query = (
         sa.select(w.start_ms, w.end_ms)
@@ -243,13 +253,30 @@ def complete_windows(
             w.length == length,
             w.segment == segment,
             w.start_ms >= from_ms,
-            w.closed_by == "watermark",
+            w.end_ms <= until_ms,
+            w.reference_digest == digest,
             w.incomplete.is_(None),
         )
         .order_by(w.start_ms)
         .limit(at_most)
     )
     return [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+
+
+def digest_of_window(
+    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
+) -> str:
+    """Return the digest of the reference that judged a window."""
+    w = t.window.c
+    digest: str = conn.execute(
+        sa.select(w.reference_digest).where(
+            w.version_id == version_id,
+            w.length == length,
+            w.segment == segment,
+            w.start_ms == start_ms,
+        )
+    ).scalar_one()
+    return digest
 
 
 def live_calibrations(

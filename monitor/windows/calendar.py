@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from monitor.windows.panes import HOUR_MS
+from monitor.windows.panes import HOUR_MS, QUARTER_MS, pane_ms_of
 
 LENGTHS = ("hour", "day", "week")
 DAY_MS = 24 * HOUR_MS
@@ -35,13 +35,36 @@ def window_of(time_ms: int, length: str, timezone: str) -> Window:
     >>> (window.end_ms - window.start_ms) // 3_600_000
     24
     """
-    local = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
     if length == "hour":
-        # Local clock hours: in zones off by half an hour they begin at :30 UTC.
-        offset = local.utcoffset() or timedelta()
-        start_ms = time_ms - (time_ms + int(offset.total_seconds()) * 1000) % HOUR_MS
-        return Window(start_ms, start_ms + HOUR_MS)
+        if pane_ms_of(timezone) == HOUR_MS:
+            return Window(time_ms - time_ms % HOUR_MS, time_ms - time_ms % HOUR_MS + HOUR_MS)
+        return _local_hour(time_ms, ZoneInfo(timezone))
+    local = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(ZoneInfo(timezone))
     return _of_date(local.date(), length, timezone)
+
+
+def _local_hour(time_ms: int, zone: ZoneInfo) -> Window:
+    """Return the hour of the wall clock, in zones off by a part of an hour.
+
+    Where the clock is moved by half an hour the hour is cut there: windows
+    never overlap, so that a pane belongs to one.
+    """
+    offset_ms = _offset_ms(time_ms, zone)
+    start_ms = time_ms - (time_ms + offset_ms) % HOUR_MS
+    end_ms = start_ms + HOUR_MS
+    for quarter_ms in range(start_ms, end_ms, QUARTER_MS):
+        if _offset_ms(quarter_ms, zone) == offset_ms:
+            continue
+        if quarter_ms <= time_ms:
+            start_ms = quarter_ms + QUARTER_MS
+        else:
+            return Window(start_ms, quarter_ms)
+    return Window(start_ms, end_ms)
+
+
+def _offset_ms(time_ms: int, zone: ZoneInfo) -> int:
+    local = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(zone)
+    return int((local.utcoffset() or timedelta()).total_seconds()) * 1000
 
 
 @lru_cache(maxsize=4096)

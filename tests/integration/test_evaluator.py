@@ -291,8 +291,8 @@ def test_the_slower_of_two_evaluators_writes_nothing(world: World) -> None:
     slow, fast = world.evaluator(), world.evaluator()
     read = slow._read
 
-    def overtaken(bound: Any) -> Any:
-        found = read(bound)
+    def overtaken(bound: Any, judged_to_ms: int | None) -> Any:
+        found = read(bound, judged_to_ms)
         fast.step()
         return found
 
@@ -388,3 +388,145 @@ def test_floats_are_rounded_before_they_are_stored(world: World) -> None:
     for row in world.rows(t.finding, t.finding.c.psi.is_not(None)):
         assert row.psi == float(f"{row.psi:.9g}")
         assert row.psi_limit == float(f"{row.psi_limit:.9g}")
+
+
+def test_what_was_judged_does_not_depend_on_how_often_the_evaluator_looked(
+    engine: Engine, tmp_path: Any
+) -> None:
+    timeless = build_reference(frame(0, 28 * 24, 1, with_times=False), categorical=("c",))
+    once_engine = storage.create(f"sqlite:///{tmp_path / 'once.db'}")
+    storage.upgrade(once_engine)
+    often, once = world_of(engine, timeless), world_of(once_engine, timeless)
+    evaluator = often.evaluator()
+    for day in range(12):
+        for world in (often, once):
+            world.write(START_MS + day * DAY_MS, 24, seed=day, shift=0.0 if day < 4 else 0.9)
+        evaluator.step()
+    once.evaluator().step()
+    assert often.facts() == once.facts()
+    assert often.rows(t.incident)
+    once_engine.dispose()
+
+
+def test_how_windows_were_closed_does_not_change_what_a_length_learns(
+    world: World, reference: Reference, tmp_path: Any
+) -> None:
+    other_engine = storage.create(f"sqlite:///{tmp_path / 'other.db'}")
+    storage.upgrade(other_engine)
+    replayed = world_of(other_engine, reference)
+    evaluator = world.evaluator()
+    for week in range(10):
+        for one in (world, replayed):
+            one.write(START_MS + week * 7 * DAY_MS, 7 * 24, seed=week)
+        if week < 3:
+            world.idle()
+        evaluator.step()
+        with storage.transaction(world.engine) as conn:
+            conn.execute(sa.update(t.stream_position).values(caught_up_for_ms=0))
+    replayed.evaluator().step()
+    assert world.facts() == replayed.facts()
+    other_engine.dispose()
+
+
+def rebind(world: World, reference: Reference, effective_ms: int) -> None:
+    with storage.transaction(world.engine) as conn:
+        registry_store.register_reference(
+            conn, reference, model="m", version="1", now_ms=0, effective_from_ms=effective_ms
+        )
+    world.reference = reference
+
+
+def test_a_new_reference_learns_from_its_own_windows_only(engine: Engine) -> None:
+    first = build_reference(frame(0, 28 * 24, 1, with_times=False), categorical=("c",))
+    second = build_reference(frame(0, 28 * 24, 2, with_times=False), categorical=("c",))
+    world = world_of(engine, first)
+    world.write(START_MS, 24 * 11)
+    evaluator = world.evaluator()
+    evaluator.step()
+    rebind(world, second, START_MS + 11 * DAY_MS)
+    world.write(START_MS + 11 * DAY_MS, 24 * 12, shift=3.0)
+    evaluator.step()
+    learnt = [row for row in world.rows(t.calibration) if row.reference_digest == second.digest]
+    assert {row.length for row in learnt} >= {"hour", "day"}
+    for row in learnt:
+        assert min(start for start, _ in json.loads(row.windows)) >= START_MS + 11 * DAY_MS
+    assert [row.feature for row in world.rows(t.incident)] == ["x"]
+
+
+def test_an_incident_speaks_of_the_reference_that_judged_it(engine: Engine) -> None:
+    first = build_reference(
+        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
+    )
+    second = build_reference(
+        frame(START_MS - 28 * DAY_MS, 28 * 24, 2)[["c", "at"]], timestamp="at", categorical=("c",)
+    )
+    world = world_of(engine, first)
+    world.write(START_MS, 24 * 2, shift=0.9)
+    world.write(START_MS + 2 * DAY_MS, 24, shift=0.5)
+    evaluator = world.evaluator()
+    evaluator.step()
+    (before,) = world.rows(t.incident)
+    rebind(world, second, START_MS + 4 * DAY_MS)
+    world.write(START_MS + 4 * DAY_MS, 24 * 21)
+    evaluator.step()
+    (after,) = world.rows(t.incident)
+    assert (after.state, before.state) == ("expired", "firing")
+    assert after.summary.split(", in 2 of")[0] == before.summary.split(", in 2 of")[0]
+
+
+def test_a_version_that_cannot_be_judged_does_not_keep_the_others_waiting(
+    world: World, reference: Reference
+) -> None:
+    with storage.transaction(world.engine) as conn:
+        registry_store.register_reference(conn, reference, model="a", version="1", now_ms=0)
+    world.write(START_MS, 24)
+    evaluator = world.evaluator()
+    judge = evaluator._judge_version
+
+    def broken(bound: Any) -> int:
+        if bound.model == "a":
+            raise ValueError("no")
+        return judge(bound)
+
+    evaluator._judge_version = broken  # type: ignore[method-assign]
+    assert evaluator.step() > 0
+
+
+def test_a_stream_of_months_of_silence_is_judged_as_it_comes(world: World) -> None:
+    evaluator = world.evaluator()
+    for month in range(4):
+        start_ms = START_MS + month * 30 * DAY_MS
+        world.write(start_ms, 2)
+        # A step of over a day waits for a hundred records: the watermark stays behind.
+        with storage.transaction(world.engine) as conn:
+            conn.execute(sa.update(t.stream_position).values(max_event_time_ms=START_MS))
+        world.idle()
+        evaluator.step()
+        days = [row for row in world.rows(t.window) if row.length == "day"]
+        assert len(days) == month + 1
+
+
+def test_half_hour_clock_changes_are_judged_once(engine: Engine) -> None:
+    start_ms = START_MS + 95 * DAY_MS  # 5 April 2024
+    island = build_reference(
+        frame(start_ms - 28 * DAY_MS, 28 * 24, 1),
+        timestamp="at",
+        categorical=("c",),
+        timezone="Australia/Lord_Howe",
+    )
+    world = world_of(engine, island)
+    quarter_ms = HOUR_MS // 4
+    rows = frame(start_ms, 60, 3)
+    times = start_ms + np.arange(len(rows), dtype=np.int64) * (HOUR_MS // ROWS_AN_HOUR)
+    panes, pane = np.unique(times // quarter_ms * quarter_ms, return_inverse=True)
+    columns = {"x": Column(rows["x"].to_numpy()), "c": Column(rows["c"].tolist())}
+    profiles = island.gridset.count(columns, len(rows), pane, len(panes))
+    with storage.transaction(engine) as conn:
+        for at_ms, profile in zip(panes.tolist(), profiles, strict=True):
+            world._add(conn, at_ms, 0, profile)
+        world._position(conn, 0, int(times[-1]) + 2 * HOUR_MS)
+    evaluator = world.evaluator()
+    assert evaluator.step() > 0
+    assert evaluator.step() == 0
+    hours = [row for row in world.rows(t.window) if row.length == "hour"]
+    assert sum(row.rows for row in hours) == len(rows)
