@@ -13,7 +13,7 @@ Running it again changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -21,13 +21,6 @@ import structlog
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
-from driftline.stats.calibration import (
-    MIN_SLICES,
-    Calibration,
-    from_reference,
-    from_windows,
-    unknown,
-)
 from driftline.stats.episodes import expire, expires_after
 from driftline.stats.evidence import KIND_OF
 from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
@@ -36,13 +29,14 @@ from monitor.detect.spec import MonitorSpec
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import (
     Judged,
-    Known,
     PaneCache,
     PaneTable,
     finding_rows,
     judge_windows,
 )
+from monitor.evaluate.teacher import Learnt, SliceCalibrations, Teacher
 from monitor.storage import evaluation as sql
+from monitor.storage import latches
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
@@ -91,9 +85,7 @@ class _Pass:
     now_ms: int
     gaps: list[sql.Gap]
     judged: list[tuple[Judged, str]] = field(default_factory=list)
-    calibrations: list[tuple[str, str, str, list[tuple[int, int]], Calibration]] = field(
-        default_factory=list
-    )
+    learnt: list[Learnt] = field(default_factory=list)
     next_watermark_ms: int | None = None
     is_last: bool = True
 
@@ -108,7 +100,7 @@ class Evaluator:
         self._settings = settings
         self._now_ms = now_ms
         self._registry: Registry | None = None
-        self._calibrated: dict[tuple[str, str, str], Calibration | None] = {}
+        self._slices = SliceCalibrations()
         self._panes = PaneCache()
         self._failures: dict[int, str] = {}
 
@@ -242,7 +234,16 @@ class Evaluator:
         ]
         if not due:
             return
-        live = sql.live_calibrations(conn, bound.version_id, digest)
+        teacher = Teacher(
+            conn,
+            bound,
+            reference,
+            self._slices,
+            lengths=spec.lengths,
+            first_pane_ms=first_pane_ms,
+            until_ms=found.mark.time_ms or 0,
+            is_complete=lambda window: _incomplete(found, window) is None,
+        )
         by_segment: dict[str, dict[str, list[Due]]] = {}
         for window in due:
             by_segment.setdefault(window.segment, {}).setdefault(window.length, []).append(window)
@@ -255,123 +256,17 @@ class Evaluator:
                 if not windows:
                     continue
                 windows.sort(key=lambda window: window.start_ms)
-                known = self._known(
-                    conn, found, digest, segment, length, windows, live, first_pane_ms
-                )
                 judged = judge_windows(
                     reference,
                     segment,
                     length,
                     windows,
                     table.windows([(window.start_ms, window.end_ms) for window in windows]),
-                    known,
+                    teacher.known(segment, length, windows),
                     bound.timezone,
                 )
                 found.judged.append((judged, digest))
-
-    def _known(
-        self,
-        conn: Connection,
-        found: _Pass,
-        digest: str,
-        segment: str,
-        length: str,
-        windows: Sequence[Due],
-        live: dict[tuple[str, str], tuple[int, Calibration]],
-        first_pane_ms: int,
-    ) -> Known:
-        """Return what a length knows of its wobble, learning it where it can be learnt now."""
-        assert self._registry is not None
-        reference = self._registry.references[digest]
-        if segment not in reference.profiles:
-            return Known(None)
-        calibration = self._from_reference(digest, segment, length)
-        if calibration is not None:
-            return Known(calibration)
-        # Where no length knows any wobble, windows are judged without; else they wait.
-        is_known_elsewhere = any(
-            self._from_reference(digest, segment, other) for other in found.spec.lengths
-        )
-        early = None if is_known_elsewhere else unknown(reference)
-        if (segment, length) in live:
-            learnt_until_ms, calibration = live[segment, length]
-            return Known(calibration, early, learnt_until_ms)
-        spans = self._first_windows(conn, found, digest, segment, length, windows, first_pane_ms)
-        if len(spans) < MIN_SLICES:
-            return Known(early)
-        table = PaneTable(conn, found.bound, reference, segment, spans[0][0], spans[-1][1])
-        calibration = from_windows(reference, table.windows(spans).counts)
-        shorter = self._shorter(found, digest, segment, length, live)
-        if shorter is not None:
-            calibration = calibration.no_wilder_than(shorter)
-        live[segment, length] = spans[-1][1], calibration
-        found.calibrations.append((digest, segment, length, spans, calibration))
-        return Known(calibration, early, spans[-1][1])
-
-    def _first_windows(
-        self,
-        conn: Connection,
-        found: _Pass,
-        digest: str,
-        segment: str,
-        length: str,
-        windows: Sequence[Due],
-        first_pane_ms: int,
-    ) -> list[tuple[int, int]]:
-        """Return the first eight complete windows of a length, stored ones and those due now.
-
-        Complete as the event time sees it: how a window was closed is history.
-        """
-        opening = window_of(first_pane_ms, length, found.bound.timezone)
-        from_ms = opening.start_ms if opening.start_ms == first_pane_ms else opening.end_ms
-        until_ms = found.mark.time_ms or 0
-        spans = set(
-            sql.complete_windows(
-                conn,
-                found.bound.version_id,
-                length,
-                segment,
-                digest,
-                from_ms,
-                until_ms,
-                MIN_SLICES,
-            )
-        )
-        spans |= {
-            (window.start_ms, window.end_ms)
-            for window in windows
-            if window.start_ms >= from_ms
-            and window.end_ms <= until_ms
-            and not _incomplete(found, window)
-        }
-        return sorted(spans)[:MIN_SLICES]
-
-    def _shorter(
-        self,
-        found: _Pass,
-        digest: str,
-        segment: str,
-        length: str,
-        live: dict[tuple[str, str], tuple[int, Calibration]],
-    ) -> Calibration | None:
-        """Return the calibration of the next shorter length that has one."""
-        shorter = [other for other in found.spec.lengths if NOMINAL_MS[other] < NOMINAL_MS[length]]
-        for other in sorted(shorter, key=NOMINAL_MS.__getitem__, reverse=True):
-            known = self._from_reference(digest, segment, other)
-            if known is None and (segment, other) in live:
-                known = live[segment, other][1]
-            if known is not None:
-                return known
-        return None
-
-    def _from_reference(self, digest: str, segment: str, length: str) -> Calibration | None:
-        key = (digest, segment, length)
-        if key not in self._calibrated:
-            assert self._registry is not None
-            self._calibrated[key] = from_reference(
-                self._registry.references[digest], segment, length
-            )
-        return self._calibrated[key]
+        found.learnt += teacher.learnt
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -386,15 +281,15 @@ class Evaluator:
             )
             if not moved:
                 return False
-            for digest, segment, length, spans, calibration in found.calibrations:
+            for learnt in found.learnt:
                 sql.store_calibration(
                     conn,
                     bound.version_id,
-                    digest,
-                    segment,
-                    length,
-                    spans,
-                    calibration,
+                    learnt.digest,
+                    learnt.segment,
+                    learnt.length,
+                    learnt.windows,
+                    learnt.calibration,
                     found.now_ms,
                 )
             touched: set[Touched] = set()
@@ -474,7 +369,9 @@ class Evaluator:
                 json.dumps(states_to_json(folded.states[place])),
                 folded.alarming(place),
             )
-        rows: list[sql.LatchRow] = [(key, latch, 0, latch.last_ms) for key, latch in folded.ended]
+        rows: list[latches.LatchRow] = [
+            (key, latch, 0, latch.last_ms) for key, latch in folded.ended
+        ]
         rows += [
             (key, state.latch, state.clear_count, state.last_evaluable_ms)
             for key, state in folded.states[-1].items()
@@ -482,7 +379,9 @@ class Evaluator:
         ]
         if not (rows or before or again or kept):
             return set()  # new windows after quiet ones: no latch was there to change
-        concerned = sql.replace_latches(conn, bound.version_id, segment, length, first.end_ms, rows)
+        concerned = latches.replace_latches(
+            conn, bound.version_id, segment, length, first.end_ms, rows
+        )
         return {Touched(feature, KIND_OF[statistic]) for feature, statistic in concerned}
 
     def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
@@ -491,13 +390,15 @@ class Evaluator:
         time_ms = found.next_watermark_ms
         if time_ms is None:
             return touched
-        for segment, key, member, last_evaluable_ms in sql.open_latches(
+        for segment, key, member, last_evaluable_ms in latches.open_latches(
             conn, found.bound.version_id
         ):
             nominal_ms = NOMINAL_MS[member.length]
             if time_ms - last_evaluable_ms > expires_after(nominal_ms) + nominal_ms:
                 ended = expire(member.latch, last_evaluable_ms, nominal_ms)
-                sql.close_latch(conn, found.bound.version_id, segment, key, member.length, ended)
+                latches.close_latch(
+                    conn, found.bound.version_id, segment, key, member.length, ended
+                )
                 touched.add(Touched(key.feature, KIND_OF[key.statistic]))
         return touched
 

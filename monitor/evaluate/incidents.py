@@ -20,6 +20,7 @@ from driftline.stats.words import Evidence, part_of, summary
 from monitor.detect.incidents import Incident, IncidentState, derive
 from monitor.evaluate.judging import PaneTable
 from monitor.storage import evaluation as sql
+from monitor.storage import latches
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
 from monitor.windows.calendar import window_of
@@ -69,8 +70,8 @@ class IncidentBook:
         for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
             statistics = [name for name, kind in KIND_OF.items() if kind == key.kind]
             over_all: list[tuple[int, int | None]] = []
-            for segment in sql.segments_of(self._conn, self._bound.version_id, key.feature):
-                members = sql.members(
+            for segment in latches.segments_of(self._conn, self._bound.version_id, key.feature):
+                members = latches.members(
                     self._conn, self._bound.version_id, segment, key.feature, statistics
                 )
                 incidents = derive(members)
