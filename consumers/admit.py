@@ -7,6 +7,7 @@ clock, of other records or of how they were batched: a replay admits the same.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -22,6 +23,8 @@ from monitor.storage.delta import Letter
 
 # A dead letter keeps this much of its record: enough to see what it was.
 KEPT_BYTES: Final = 2_048
+# Of a record of many bad lines so many become letters; the others are counted only.
+LETTERS_OF_RECORD: Final = 100
 KEPT_DETAIL: Final = 300
 
 
@@ -35,7 +38,7 @@ class Rules:
 
 @dataclass
 class Admitted:
-    """Events in the order of the log, and dead letters.
+    """Events in the order of the log, and what was refused.
 
     Attributes
     ----------
@@ -43,6 +46,10 @@ class Admitted:
         Model, version and type of each event; a label may have an empty version.
     times_ms, offsets, kafka_ms
         One entry per event; Kafka's timestamp is -1 where unknown.
+    letters
+        Dead letters in the order of the log, of one record at most `LETTERS_OF_RECORD`.
+    refused
+        Everything that was refused, by reason.
     n_bytes
         Size of all records.
     """
@@ -53,6 +60,7 @@ class Admitted:
     offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     kafka_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     letters: list[Letter] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
     n_bytes: int = 0
 
 
@@ -68,7 +76,7 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
     events: list[Event] = []
     origins: list[Record] = []
     lines_of: dict[int, tuple[int, bytes]] = {}  # place of an event -> its line, where one of many
-    letters: list[Letter] = []
+    refused = _Refused(rules)
     for record in records:
         value = record.value or b""
         try:
@@ -79,13 +87,13 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
             if error.reason in ("bad_json", "too_deep") and b"\n" in value:
                 lines = decode_lines(value)
             if lines is None:
-                letters.append(dead_letter(record, 0, value, error, rules))
+                refused.add(record, 0, value, error)
                 continue
             for number, line in lines:
                 try:
                     events.append(decode(line, rules.max_record_bytes))
                 except DataError as fault:
-                    letters.append(dead_letter(record, number, line, fault, rules))
+                    refused.add(record, number, line, fault)
                 else:
                     lines_of[len(origins)] = (number, line)
                     origins.append(record)
@@ -96,25 +104,58 @@ def admit(records: Sequence[Record], rules: Rules) -> Admitted:
     keys, bad_names = _keys(events)
     out_of_range = (times < MIN_TIME_MS) | (times >= MAX_TIME_MS)
     in_future = (stamps >= 0) & (times > stamps + FUTURE_TOLERANCE_MS)
-    refused = out_of_range | in_future
-    if bad_names or refused.any():
+    bad_times = out_of_range | in_future
+    if bad_names or bad_times.any():
+        refused.begin()
         kept = []
         for i, record in enumerate(origins):
             refusal = bad_names.get((events[i].model, events[i].version))
-            if refusal is None and refused[i]:
+            if refusal is None and bad_times[i]:
                 reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
                 refusal = DataError(reason, f"{events[i].time} in a record of {stamps[i]} ms")
             if refusal is None:
                 kept.append(i)
             else:
                 number, value = lines_of.get(i, (0, record.value or b""))
-                letters.append(dead_letter(record, number, value, refusal, rules))
+                refused.add(record, number, value, refusal)
         events = [events[i] for i in kept]
         keys = [keys[i] for i in kept]
         times, offsets, stamps = times[kept], offsets[kept], stamps[kept]
-    letters.sort(key=lambda letter: (letter.offset, letter.line))
     n_bytes = sum(len(record.value or b"") for record in records)
-    return Admitted(events, keys, times, offsets, stamps, letters, n_bytes)
+    return Admitted(
+        events, keys, times, offsets, stamps, refused.letters(), refused.by_reason, n_bytes
+    )
+
+
+class _Refused:
+    """What was refused: all of it counted, and of each record the first letters."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._letters: list[Letter] = []
+        self._of_record: Counter[int] = Counter()
+        self.by_reason: Counter[str] = Counter()
+
+    def begin(self) -> None:
+        """Begin another pass over the records, which are seen in order in each."""
+        self._of_record.clear()
+
+    def add(self, record: Record, line: int, value: bytes, fault: DataError) -> None:
+        self.by_reason[fault.reason] += 1
+        self._of_record[record.offset] += 1
+        if self._of_record[record.offset] <= LETTERS_OF_RECORD:
+            self._letters.append(dead_letter(record, line, value, fault, self._rules))
+
+    def letters(self) -> list[Letter]:
+        """The letters in the order of the log; every pass holds the first of its record."""
+        self._letters.sort(key=lambda letter: (letter.offset, letter.line))
+        of_record: Counter[int] = Counter()
+        kept = []
+        for letter in self._letters:
+            of_record[letter.offset] += 1
+            if of_record[letter.offset] <= LETTERS_OF_RECORD:
+                kept.append(letter)
+        return kept
 
 
 def _keys(

@@ -24,16 +24,23 @@ from monitor.storage.registry import BoundVersion, Registry
 
 # Events of a batch may lie in as many panes as there are events: so many integers at once (32 MB).
 DENSE: Final = 4_000_000
+# Shown instead of NUL, which PostgreSQL's text refuses: one character, so that no value grows.
+NUL_SIGN: Final = "\u2400"
 
 
 def count(admitted: Admitted, registry: Registry) -> Delta:
     """Return what the events and dead letters add to what is stored."""
     delta = Delta(letters=admitted.letters)
-    for letter in admitted.letters:
-        delta.counters[CounterKey("", "", f"dead:{letter.reason}")] += 1
-    for (model, version, kind), rows in _groups(admitted).items():
-        bound = registry.versions.get((model, version))
-        if kind == "label":
+    for reason, n in admitted.refused.items():
+        delta.counters[CounterKey("", "", f"dead:{reason}")] += n
+    for key, rows in _groups(admitted).items():
+        model, version = name = counted_under(key, registry)
+        bound = registry.versions.get(name)
+        is_label = key[2] == "label"
+        if bound is None and not (is_label and model in registry.models):
+            first = int(admitted.offsets[rows].min())
+            delta.strangers[name] = min(first, delta.strangers.get(name, first))
+        if is_label:
             outcome = "label" if model in registry.models else "unmonitored"
             delta.counters[CounterKey(model, version, outcome)] += len(rows)
         elif bound is None or not bound.bindings:
@@ -58,6 +65,18 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
                     starts[part],
                 )
     return delta
+
+
+def counted_under(key: tuple[str, str, str], registry: Registry) -> tuple[str, str]:
+    """Return the model and version that an event of this key is counted under.
+
+    A label joins predictions of whatever version, and nobody waits for its reference: a
+    version that is not registered is left out.
+    """
+    model, version, kind = key
+    if kind == "label" and (model, version) not in registry.versions:
+        return model, ""
+    return model, version
 
 
 def _groups(admitted: Admitted) -> dict[tuple[str, str, str], NDArray[np.intp]]:
@@ -154,12 +173,17 @@ def _note_unseen(
     codes: Codes,
     times_ms: NDArray[np.int64],
 ) -> None:
-    for feature, values in gridset.unseen_values(found, codes).items():
-        for value, time in zip(found[feature].values, times_ms.tolist(), strict=True):
-            if value in values:
-                key = UnseenKey(bound.version_id, gridset.digest, feature, value)
-                seen = Seen(1, time, time)
-                if key in delta.unseen:
-                    delta.unseen[key].add(seen)
-                else:
-                    delta.unseen[key] = seen
+    place_of = {name: f for f, name in enumerate(gridset.names())}
+    for feature, shown in gridset.unseen_values(found, codes).items():
+        f, values = place_of[feature], found[feature].values
+        # Where a value is missing something stands in its place: only the codes tell.
+        for i in np.flatnonzero(codes.flat[f] == gridset.unseen[f]).tolist():
+            if values[i] not in shown:
+                continue
+            text = values[i].replace("\0", NUL_SIGN)
+            key = UnseenKey(bound.version_id, gridset.digest, feature, text)
+            seen = Seen(1, int(times_ms[i]), int(times_ms[i]))
+            if key in delta.unseen:
+                delta.unseen[key].add(seen)
+            else:
+                delta.unseen[key] = seen

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Sequence
 
 from consumers.admit import Admitted, Rules, admit, dead_letter
-from consumers.count import count
+from consumers.count import count, counted_under
 from consumers.source import Record
 from consumers.watermark import Progress, advance
-from driftline.errors import DataError, DriftlineError
+from driftline.errors import DataError, DriftlineError, StreamError
 from monitor.storage.checkpoint import Claim, Look, Move
 from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta
 from monitor.storage.registry import Registry
@@ -66,7 +66,17 @@ class Ledger:
 
         A record on which our own code fails becomes a dead letter, so that it cannot stop
         the partition for ever; a database that is away is no such failure and is raised.
+
+        Raises
+        ------
+        StreamError
+            When the records are not what comes next: taking them would count some twice.
         """
+        if records and (records[0].offset < self.position or position <= records[-1].offset):
+            raise StreamError(
+                f"records {records[0].offset} to {records[-1].offset} came at position "
+                f"{self.position}, and reading goes on at {position}"
+            )
         try:
             admitted = admit(records, self._rules)
             delta = count(admitted, self.registry)
@@ -82,7 +92,8 @@ class Ledger:
             admitted, delta = _broken(records[0], error, self._rules)
         self._progress, late = advance(self._progress, admitted.times_ms)
         for i in late.nonzero()[0].tolist():
-            delta.counters[CounterKey(*admitted.keys[i][:2], "late")] += 1
+            name = counted_under(admitted.keys[i], self.registry)
+            delta.counters[CounterKey(*name, "late")] += 1
         if len(admitted.kafka_ms):
             newest = int(admitted.kafka_ms.max())
             if newest >= 0:

@@ -23,7 +23,7 @@ import random
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from consumers.kafka import KafkaSource
 from consumers.ledger import Ledger
 from consumers.outages import Outages
 from consumers.settings import IngestSettings
-from consumers.source import Identity, LogTruncated, Source
+from consumers.source import Identity, LogTruncated, Record, Source
 from driftline.errors import (
     BrokerUnavailable,
     Fenced,
@@ -110,6 +110,8 @@ class Loop:
         self._broker_at_s = self._storage_at_s = 0.0
         self._outages = Outages()
         self._is_pressed = False
+        # Polled and not taken yet; a seek makes what is in hand of its partition void.
+        self._in_hand: dict[int, Sequence[Record]] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then checkpoint what is held and leave the group."""
@@ -201,8 +203,10 @@ class Loop:
             return
         if batches:
             self._outages.up("reading")
+        self._in_hand = dict(batches)
         self._apply_changes()
-        for partition, records in batches.items():
+        for partition in batches:
+            records = self._in_hand.pop(partition, ())
             ledger = self._ledger(partition)
             if ledger is None or not records:
                 continue
@@ -233,7 +237,11 @@ class Loop:
         """A poll that raised may have moved positions past records it never returned."""
         for partition, owned in self._owned.items():
             if owned.ledger is not None:
-                self._source.seek(partition, owned.ledger.position)
+                self._seek(partition, owned.ledger.position)
+
+    def _seek(self, partition: int, offset: int) -> None:
+        self._in_hand.pop(partition, None)
+        self._source.seek(partition, offset)
 
     # The group.
 
@@ -301,7 +309,7 @@ class Loop:
         """Read a claimed partition from where SQL says."""
         assert self._registry is not None
         self._owned[held.partition] = Owned(Ledger(held, self._registry, self._rules))
-        self._source.seek(held.partition, held.next_offset)
+        self._seek(held.partition, held.next_offset)
         if not self._is_pressed:
             self._source.resume([held.partition])
         log.info("partition %d is claimed at offset %d", held.partition, held.next_offset)
@@ -446,7 +454,7 @@ class Loop:
             ledger = owned.ledger
             if ledger is not None and ledger.registry.revision != self._registry.revision:
                 ledger.rewind(self._registry)
-                self._source.seek(partition, ledger.position)
+                self._seek(partition, ledger.position)
         log.info("the registry is at revision %d now", self._registry.revision)
         return True
 

@@ -10,6 +10,7 @@ accepted depends on the bytes alone, never on the stack or on other records.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -34,14 +35,15 @@ from driftline.stats.profile import Column, State, canonical_category
 # Far above any sensible event, far below what would exhaust the stack.
 MAX_DEPTH: Final = 64
 MAX_RECORD_BYTES: Final = 1_000_000
-# What an integer beyond float64 becomes: it lands in the overflow bin.
+# What a number beyond float64 becomes: it lands in the overflow bin.
 _HUGE: Final = 1.7e308
 
 _decode = msgspec.json.Decoder(Event).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and an end is not asked for: a string that never ends is passed over once.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
 _LOCAL_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\Z")
 
@@ -130,12 +132,12 @@ def _is_object(line: bytes) -> bool:
 
 def _second_look(value: bytes) -> Event:
     """Take what the fast decoder would not, or raise the reason."""
-    text = value.removeprefix(_BOM)
+    raw = value.removeprefix(_BOM)
     try:
         # Python's decoder knows NaN and Infinity, which Python's encoder writes.
-        found = json.loads(text)
+        found = _python_decode(raw.decode(json.detect_encoding(raw), "surrogatepass"))
         # A lone surrogate is no text: no database and no page could hold it.
-        json.dumps(found, ensure_ascii=False).encode()
+        _python_encode(found).encode()
     except (ValueError, RecursionError) as error:
         raise DecodeError("bad_json", str(error)) from None
     if not isinstance(found, dict):
@@ -157,6 +159,24 @@ def _second_look(value: bytes) -> Event:
         return msgspec.convert(found, Event)
     except msgspec.ValidationError as error:  # pragma: no cover - all causes are named above
         raise SchemaError("bad_json", str(error)) from None
+
+
+def _finite(text: str) -> float:
+    """A number of JSON is finite however large it is: beyond float64 it is a very large one."""
+    value = float(text)
+    return math.copysign(_HUGE, value) if math.isinf(value) else value
+
+
+def _whole(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python agrees to read
+        return -_HUGE if text.startswith("-") else _HUGE
+
+
+# Made once: a second look is cheap, because anybody can ask for many.
+_python_decode: Final = json.JSONDecoder(parse_float=_finite, parse_int=_whole).decode
+_python_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _required(found: Mapping[str, Any], key: str) -> Any:

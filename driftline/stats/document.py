@@ -228,7 +228,11 @@ class _Reader:
             refuse(f"it has {len(dimensions)} dimensions, over {MAX_DIMENSIONS}")
         made = {}
         for name, values in dimensions.items():
-            a_string(name, "a dimension's name", MAX_NAME)
+            if "=" in a_string(name, "a dimension's name", MAX_NAME):
+                refuse(
+                    f"the name of dimension {short(name)} must hold no '=': rename the column and "
+                    "build the reference again"
+                )
             made[name] = strings(
                 values, f"values of dimension {name!r}", MAX_SEGMENT_VALUES, MAX_CATEGORY
             )

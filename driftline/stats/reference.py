@@ -168,6 +168,12 @@ def build_reference(
     dimensions = frames.pick(opened, segments, "segments")
     if len(dimensions) > MAX_DIMENSIONS:
         raise InvalidReference(f"segments: {len(dimensions)} are over {MAX_DIMENSIONS}")
+    for dimension in dimensions:
+        if "=" in dimension:
+            raise InvalidReference(
+                f"segments: rename column {dimension!r}: a segment is named column=value, so the "
+                "column's name must hold no '='"
+            )
     sources = {name: name for name in opened.columns if name in set(names)}
     for output, source in outputs.items():
         if output in sources and source != output:

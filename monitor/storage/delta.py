@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -116,13 +116,20 @@ class Seen:
 
 @dataclass
 class Delta:
-    """What some records add to what is stored."""
+    """What some records add to what is stored.
+
+    Attributes
+    ----------
+    strangers
+        Models and versions that nobody registered, and the offset each was first met at.
+    """
 
     panes: dict[PaneKey, Profile] = field(default_factory=dict)
     gridsets: dict[str, Gridset] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counters: Counter[CounterKey] = field(default_factory=Counter)
     deficits: dict[tuple[str, str], Deficit] = field(default_factory=dict)
+    strangers: dict[tuple[str, str], int] = field(default_factory=dict)
     unseen: dict[UnseenKey, Seen] = field(default_factory=dict)
 
     def add(self, other: Delta) -> None:
@@ -141,6 +148,8 @@ class Delta:
                 self.deficits[name].add(deficit)
             else:
                 self.deficits[name] = deficit
+        for stranger, offset in other.strangers.items():
+            self.strangers[stranger] = min(offset, self.strangers.get(stranger, offset))
         for value, seen in other.unseen.items():
             if value in self.unseen:
                 self.unseen[value].add(seen)
@@ -257,7 +266,17 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
             stored[row.model, row.version] = Deficit(
                 row.from_offset, row.to_offset, row.records, row.first_ms, row.last_ms
             )
-        deficits, counters = _cap_names(deficits, counters, set(stored))
+    if delta.strangers:
+        # Every name that nobody registered has this counter, of predictions and labels alike.
+        known = conn.execute(
+            sa.select(c.model, c.version).where(
+                c.stream_id == at.stream_id,
+                c.partition == at.partition,
+                c.outcome == "unmonitored",
+            )
+        )
+        name_of = _capped(delta.strangers, {(row.model, row.version) for row in known})
+        deficits, counters = _renamed(deficits, counters, name_of)
     for (model, version), added in deficits.items():
         total = stored.get((model, version))
         if total is not None:
@@ -294,31 +313,37 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
             insert_tuples(conn, t.counter, names, [(at.stream_id, at.partition, *counter, count)])
 
 
-def _cap_names(
+def _capped(
+    strangers: Mapping[tuple[str, str], int], known: set[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """What each name is stored as: itself while there is room, in the order of the log."""
+    name_of = {}
+    for name in sorted(strangers, key=lambda name: (strangers[name], name)):
+        if name in known or len(known) < MAX_UNREGISTERED:
+            known.add(name)
+            name_of[name] = name
+        else:
+            name_of[name] = (OTHER_NAME, OTHER_NAME)
+    return name_of
+
+
+def _renamed(
     deficits: Mapping[tuple[str, str], Deficit],
     counters: Counter[CounterKey],
-    known: set[tuple[str, str]],
+    name_of: Mapping[tuple[str, str], tuple[str, str]],
 ) -> tuple[dict[tuple[str, str], Deficit], Counter[CounterKey]]:
-    other = (OTHER_NAME, OTHER_NAME)
-    name_of = {}
-    for key in sorted(deficits, key=lambda k: (deficits[k].from_offset, k)):
-        if key in known or len(known) < MAX_UNREGISTERED:
-            known.add(key)
-            name_of[key] = key
-        else:
-            name_of[key] = other
-    capped: dict[tuple[str, str], Deficit] = {}
+    to_deficit: dict[tuple[str, str], Deficit] = {}
     for key, deficit in deficits.items():
-        name = name_of[key]
-        if name in capped:
-            capped[name].add(deficit)
+        name = name_of.get(key, key)
+        if name in to_deficit:
+            to_deficit[name].add(deficit)
         else:
-            capped[name] = Deficit(**{n: getattr(deficit, n) for n in Deficit.__slots__})
-    renamed: Counter[CounterKey] = Counter()
+            to_deficit[name] = replace(deficit)
+    to_counter: Counter[CounterKey] = Counter()
     for counter, count in counters.items():
         name = name_of.get((counter.model, counter.version), (counter.model, counter.version))
-        renamed[CounterKey(*name, counter.outcome)] += count
-    return capped, renamed
+        to_counter[CounterKey(*name, counter.outcome)] += count
+    return to_deficit, to_counter
 
 
 def _add_unseen(conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen]) -> None:

@@ -256,6 +256,33 @@ def test_names_that_nobody_registered_are_capped(
     assert counters(engine) == {"unmonitored": 20}
 
 
+def test_labels_of_models_that_nobody_registered_are_capped_with_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta_module, "MAX_UNREGISTERED", 5)
+    register(engine)
+    rig = Rig(engine)
+    label = {"type": "label", "id": "e1", "time": START_MS, "label": 1}
+    rig.topic.append(prediction(0, model="first"))
+    for part in range(2):
+        for i in range(10):
+            rig.topic.append(json.dumps({**label, "model": f"m{part}-{i}", "version": i}).encode())
+            rig.topic.append(json.dumps({**label, "model": "m", "version": f"v{i}"}).encode())
+        rig.topic.append(prediction(0, model=f"last{part}"))
+        rig.settle()
+    c = t.counter.c
+    with engine.connect() as conn:
+        rows = conn.execute(sa.select(c.model, c.version, c.outcome, c["count"])).all()
+        deficits = conn.execute(sa.select(t.deficit.c.model, t.deficit.c.records)).all()
+    assert {tuple(row) for row in rows} == {
+        ("first", "1", "unmonitored", 1),
+        *((f"m0-{i}", "", "unmonitored", 1) for i in range(4)),
+        ("__other__", "__other__", "unmonitored", 18),
+        ("m", "", "label", 20),
+    }
+    assert {tuple(row) for row in deficits} == {("first", 1), ("__other__", 2)}
+
+
 def test_a_registry_that_moves_makes_the_records_be_read_again(engine: Engine) -> None:
     rig = Rig(engine)
     rig.loop.step()
@@ -268,6 +295,27 @@ def test_a_registry_that_moves_makes_the_records_be_read_again(engine: Engine) -
     with engine.connect() as conn:
         switches = conn.execute(sa.select(t.registry_switch)).all()
     assert [s.switch_offset for s in switches] == [0]
+
+
+@pytest.mark.parametrize("held", [0, 4])
+def test_what_is_in_hand_when_the_registry_moves_is_not_taken_on_top(
+    engine: Engine, held: int
+) -> None:
+    reference = register(engine)
+    rig = Rig(engine, partitions=2)
+    rig.settle()
+    rig.topic.extend((prediction(i) for i in range(5)), partition=0)
+    rig.topic.extend((prediction(i) for i in range(5, 5 + held)), partition=1)
+    rig.loop.step()
+    register(engine, version="2")
+    rig.topic.extend((prediction(i) for i in range(10, 20)), partition=1)
+    rig.source.take(0)  # its checkpoint finds the new registry while records of 1 are in hand
+    rig.loop.step()
+    rig.source.give(0)
+    rig.settle()
+    assert counters(engine) == {"prediction": 15 + held}
+    assert [p.next_offset for p in positions(engine)] == [5, 10 + held]
+    assert stored_counts(engine, reference) == recount(engine, rig.topic.logs.values())
 
 
 def test_the_offset_at_which_the_registry_switched_is_kept(engine: Engine) -> None:

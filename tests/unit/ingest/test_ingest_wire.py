@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import jsonschema
@@ -108,6 +109,21 @@ def test_brackets_inside_strings_are_no_depth() -> None:
     assert depth(b'{"a\\"[[": ["{{{"]}') == 2
 
 
+def test_a_string_without_an_end_is_passed_over_once() -> None:
+    assert depth(b'[{"[[[') == 2
+    assert depth(b'[{"[[\\') == 2
+    started = time.monotonic()
+    assert depth(b"[" * 65 + b'"' + b'\\"' * 30_000) == 65
+    assert time.monotonic() - started < 5
+
+
+def test_a_number_beyond_every_float_is_a_very_large_one() -> None:
+    event = decode(_bytes(features={"a": 0}).replace(b'"a": 0', b'"a": 1e999, "b": -1e400'))
+    assert event.features is not None
+    assert 1e300 < event.features["a"] < math.inf
+    assert -math.inf < event.features["b"] < -1e300
+
+
 def test_depth_is_judged_by_the_bytes_and_not_by_the_stack() -> None:
     nested: Any = 1
     for _ in range(62):
@@ -125,7 +141,7 @@ def test_depth_is_judged_by_the_bytes_and_not_by_the_stack() -> None:
 def test_what_python_writes_for_nan_and_infinity_is_read() -> None:
     event = decode(
         b'{"type":"prediction","model":"m","version":"1","time":1360318500000,'
-        b'"features":{"a":NaN,"b":-Infinity,"c":1e999}}'
+        b'"features":{"a":NaN,"b":-Infinity,"c":Infinity}}'
     )
     assert event.features is not None
     assert math.isnan(event.features["a"])
