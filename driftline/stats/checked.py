@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
+import sys
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,7 +24,10 @@ def refuse(why: str) -> NoReturn:
 
 def short(value: object) -> str:
     """A value for a sentence, however long it is."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested, or with more digits, than Python prints
+        text = f"a huge {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -54,6 +57,10 @@ def strings(value: Any, what: str, most: int, longest: int) -> tuple[str, ...]:
 def a_string(value: Any, what: str, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         refuse(f"{what} must be a string of at most {longest} characters, not {short(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        refuse(f"{what} must be text, not {short(value)}")
     return value
 
 
@@ -63,8 +70,13 @@ def an_integer(value: Any, what: str, low: int, high: int) -> int:
     return value
 
 
+def is_finite(value: int | float) -> bool:
+    """Whether a float holds it: no NaN, no infinity, no integer beyond them all."""
+    return -sys.float_info.max <= value <= sys.float_info.max
+
+
 def a_float32(value: Any, what: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_finite(value):
         refuse(f"{what} must be a finite number, not {short(value)}")
     if float(canonical(np.array([value], np.float64))[0]) != value:
         refuse(f"{what} must be a float32, not {short(value)}")

@@ -23,6 +23,7 @@ from driftline.stats.checked import (
     a_string,
     an_integer,
     an_object,
+    is_finite,
     refuse,
     short,
     strings,
@@ -244,7 +245,8 @@ class _Reader:
         weights = {}
         for name, weight in an_object(value, "importance").items():
             is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
-            if name not in self._gridset.names() or not is_number or not 0 <= weight < math.inf:
+            is_weight = is_number and is_finite(weight) and weight >= 0
+            if name not in self._gridset.names() or not is_weight:
                 refuse(f"importance of {short(name)} must be a number >= 0 of a feature")
             weights[name] = float(weight)
         return weights

@@ -7,9 +7,10 @@ so when the answer is not the obvious one.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -20,7 +21,7 @@ import numpy as np
 from narwhals.exceptions import NarwhalsError
 from numpy.typing import NDArray
 
-from driftline.errors import InvalidReference
+from driftline.errors import DriftlineError, InvalidReference
 from driftline.stats.grid import (
     MAX_CATEGORIES,
     canonical,
@@ -42,6 +43,10 @@ TEXT_LENGTH: Final = 64.0
 # Times outside 2000-2100 are no event times (most often seconds taken for milliseconds).
 FIRST_MS: Final = 946_684_800_000
 LAST_MS: Final = 4_102_444_800_000
+# What a number beyond float64 becomes: it lands in the overflow bin.
+_HUGE: Final = 1.7e308
+# Types of pyarrow that narwhals does not know, and what they are the same as.
+_SAME_AS: Final = (("date64", "date32[day]"), ("decimal", "double"))
 
 Frame = nw.DataFrame[Any]
 Series = nw.Series[Any]
@@ -123,13 +128,52 @@ def pick(frame: Frame, names: Iterable[str | None], argument: str) -> list[str]:
 def column_of(frame: Frame, name: str) -> Series:
     """One column, with a type that narwhals knows where it can be helped to one."""
     series = frame[name]
-    if series.dtype == nw.Unknown:
-        native = series.to_native()
-        if getattr(native.dtype, "tz", None) is not None:
-            # narwhals [2.29] reads pandas' zones without underscores and digits only, so
-            # America/New_York is unknown to it. The instants are the same in UTC.
-            return nw.from_native(native.dt.tz_convert("UTC"), series_only=True)
+    if series.dtype != nw.Unknown:
+        return series
+    native = series.to_native()
+    # pyarrow's columns have no dtype.
+    dtype = getattr(native, "dtype", None)
+    if getattr(dtype, "tz", None) is not None:
+        # narwhals [2.29] reads pandas' zones without underscores and digits only, so
+        # America/New_York is unknown to it. The instants are the same in UTC.
+        return nw.from_native(native.dt.tz_convert("UTC"), series_only=True)
+    for kind, known in _SAME_AS:
+        if _type_of(series).startswith(kind):
+            cast = native.cast(known) if dtype is None else native.astype(f"{known}[pyarrow]")
+            return nw.from_native(cast, series_only=True)
     return series
+
+
+def _type_of(series: Series) -> str:
+    """The name of a column's type, the library's own where narwhals has none."""
+    dtype: Any = series.dtype
+    if dtype == nw.Unknown:
+        native = series.to_native()
+        dtype = native.dtype if hasattr(native, "dtype") else native.type
+    text = str(dtype)
+    # The type of a struct names all of its fields.
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Say which column it is that its library cannot read.
+
+    Raises
+    ------
+    InvalidReference
+        For every error that is none of ours.
+    """
+    try:
+        yield
+    except DriftlineError:
+        raise
+    except Exception as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidReference(
+            f"column {name!r} cannot be read ({said[:200]}): leave it out, or convert it to "
+            "numbers, strings or datetimes"
+        ) from error
 
 
 def read_feature(
@@ -155,7 +199,7 @@ def read_feature(
     elif dtype == nw.Object:
         return _objects(name, series.to_list(), is_null, is_category, is_forced)
     elif not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
-        return _presence(name, is_null, f"is of type {dtype}")
+        return _presence(name, is_null, f"is of type {_type_of(series)}")
     return _categorical(name, series.to_list(), is_null, is_forced)
 
 
@@ -169,11 +213,20 @@ def _objects(
         isinstance(value, numbers) and not isinstance(value, bool) for value in present
     ):
         x = np.zeros(len(values))
-        x[~is_null] = [float(value) for value in present]
+        x[~is_null] = [_float(value) for value in present]
         return _numeric(name, x, is_null, False, is_forced)
     if all(canonical_category(value) is None for value in present):
         return _presence(name, is_null, f"holds values of type {type(present[0]).__name__}")
     return _categorical(name, values, is_null, is_forced)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return _HUGE if value > 0 else -_HUGE
+    except ValueError:  # a signaling NaN of Decimal
+        return float("nan")
 
 
 def _presence(name: str, is_null: NDArray[np.bool_], reason: str) -> Feature:
@@ -188,7 +241,7 @@ def _state(is_null: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _floats(series: Series, is_null: NDArray[np.bool_]) -> NDArray[np.float64]:
-    if series.dtype.is_decimal():
+    if series.dtype.is_decimal() or series.dtype in (nw.Int128, nw.UInt128):
         series = series.cast(nw.Float64())
     if is_null.any():
         series = series.fill_null(0)
@@ -238,6 +291,7 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
     n_values = sum(counts.values())
     if not counts:
         return _presence(name, is_null, "holds no category")
+    refuse_surrogates(counts)
     if len(counts) > MAX_CATEGORIES:
         return _presence(name, is_null, f"has {len(counts):,} categories")
     if not is_forced and len(counts) >= MANY:
@@ -277,6 +331,11 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
     return Feature(feature, Column(values, state), numbers, warning)
+
+
+def refuse_surrogates(texts: Iterable[str]) -> None:
+    """Raise UnicodeEncodeError for half a character, which no digest and no database can hold."""
+    "".join(texts).encode()
 
 
 def categories(raw: Sequence[Any]) -> list[str | None]:
@@ -332,8 +391,8 @@ def read_times(
         is_local = False
     else:
         raise InvalidReference(
-            f"time column {name!r} is of type {dtype}: convert it to datetimes or to epoch "
-            "milliseconds"
+            f"time column {name!r} is of type {_type_of(series)}: convert it to datetimes or to "
+            "epoch milliseconds"
         )
     if dtype.is_numeric():
         floats = _floats(series, is_null)

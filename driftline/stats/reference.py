@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from driftline.errors import InvalidReference
 from driftline.stats import frame as frames
 from driftline.stats import slicing
+from driftline.stats.checked import is_finite, short
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Profile
@@ -194,12 +194,13 @@ def build_reference(
     warnings = _few_rows(rows)
     made: list[frames.Feature] = []
     for name, source in sources.items():
-        feature = frames.read_feature(
-            frames.column_of(opened, source),
-            name,
-            is_category=source in by_name,
-            is_forced=source in forced or name in outputs,
-        )
+        with frames.reading(source):
+            feature = frames.read_feature(
+                frames.column_of(opened, source),
+                name,
+                is_category=source in by_name,
+                is_forced=source in forced or name in outputs,
+            )
         if name == SCORE and feature.grid.kind != "numeric":
             raise InvalidReference(f"score column {source!r} holds no numbers")
         made.append(feature)
@@ -211,7 +212,8 @@ def build_reference(
     members = {ALL: np.ones(rows, np.bool_)}
     values_of: dict[str, tuple[str, ...]] = {}
     for dimension in dimensions:
-        number, values, notes = _dimension(frames.column_of(opened, dimension), dimension)
+        with frames.reading(dimension):
+            number, values, notes = _dimension(frames.column_of(opened, dimension), dimension)
         values_of[dimension] = values
         warnings += notes
         parts = gridset.count_codes(codes, number, len(values) + 1)
@@ -224,9 +226,10 @@ def build_reference(
     slices: dict[str, dict[str, Slices]] = {}
     first_ms = last_ms = None
     if timestamp is not None:
-        times, has_time, notes = frames.read_times(
-            frames.column_of(opened, timestamp), timestamp, zone, timezone
-        )
+        with frames.reading(timestamp):
+            times, has_time, notes = frames.read_times(
+                frames.column_of(opened, timestamp), timestamp, zone, timezone
+            )
         warnings += notes
         first_ms, last_ms = int(times[has_time].min()), int(times[has_time].max())
         coded = slicing.Coded(gridset, codes, _cells(made, codes))
@@ -289,6 +292,7 @@ def _dimension(
     counts = Counter(value for value in raw if value is not None and value != OTHER)
     if not counts:
         raise InvalidReference(f"segments: column {name!r} holds no category")
+    frames.refuse_surrogates(counts)
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
     values = ranked[:MAX_SEGMENT_VALUES]
     number_of = {value: i for i, value in enumerate(values)}
@@ -326,8 +330,10 @@ def _importance(importance: Mapping[str, Any], names: Sequence[str]) -> dict[str
     for name, weight in importance.items():
         if name not in names:
             raise InvalidReference(f"importance: there is no feature {name!r}")
-        if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise InvalidReference(f"importance of {name!r} must be a number >= 0, not {weight!r}")
+        if not isinstance(weight, (int, float)) or not is_finite(weight) or weight < 0:
+            raise InvalidReference(
+                f"importance of {name!r} must be a number >= 0, not {short(weight)}"
+            )
     return {name: float(weight) for name, weight in sorted(importance.items())}
 
 

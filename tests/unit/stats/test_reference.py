@@ -130,6 +130,8 @@ def test_features_exclude_and_categorical_choose_the_columns():
         ({"score": "carrier"}, "score column 'carrier' holds no numbers"),
         ({"importance": {"nope": 1}}, "importance: there is no feature 'nope'"),
         ({"importance": {"temp": float("nan")}}, "must be a number >= 0"),
+        ({"importance": {"temp": 10**400}}, "must be a number >= 0"),
+        ({"importance": {"temp": 10**5000}}, "must be a number >= 0, not a huge int"),
         ({"features": ["temp"], "segments": ["p"]}, "segments: column 'p' holds no category"),
     ],
 )
@@ -260,6 +262,74 @@ def test_python_objects_are_what_their_values_are():
     assert "'mixed' mixes types: 10 values are no category" in said
     counts = reference.profiles["all"].counts
     assert counts[reference.gridset.counters[0, 5]] == 10
+
+
+TWENTY = [1, 2] * 10
+DECIMALS = [Decimal("1.5"), Decimal("2.5")] * 10
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "says"),
+    [
+        (pa.nulls(20), "presence", "'x' has no value in any row"),
+        (pa.array(DECIMALS, pa.decimal32(5, 2)), "numeric", None),
+        (pa.array(DECIMALS, pa.decimal256(50, 2)), "numeric", None),
+        (pa.array([b"abcd"] * 20, pa.binary(4)), "presence", "fixed_size_binary[4]"),
+        (pa.array([bytes(16)] * 20, pa.uuid()), "presence", "arrow.uuid"),
+        (pa.array([pa.MonthDayNano([1, 2, 3])] * 20), "presence", "interval"),
+        (pa.RunEndEncodedArray.from_arrays([20], [1.0]), "presence", "run_end_encoded"),
+        (
+            pa.UnionArray.from_sparse(pa.array([0] * 20, pa.int8()), [pa.array(TWENTY)]),
+            "presence",
+            "sparse_union",
+        ),
+    ],
+    ids=lambda value: str(getattr(value, "type", ""))[:20],
+)
+def test_a_type_that_few_have_heard_of_is_presence_or_a_number(column, kind, says):
+    reference = build_reference(pa.table({"x": column, "y": [1.0, 2.0] * 10}))
+    assert [f.kind for f in reference.gridset.features] == [kind, "numeric"]
+    said = [w for w in reference.warnings if not w.startswith("only 20 rows")]
+    assert (len(said) == 1 and says in said[0]) if says else said == []
+
+
+def test_integers_beyond_64_bits_and_beyond_every_float_are_numbers():
+    wide = pl.DataFrame({"x": pl.Series(TWENTY, dtype=pl.Int128)})
+    assert build_reference(wide).digest == build_reference(pl.DataFrame({"x": TWENTY})).digest
+    for values in ([10**400, -(10**400), 1, 2] * 9, [Decimal("NaN"), Decimal(1)] * 9):
+        frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+        assert build_reference(frame).gridset.features[0].kind == "numeric"
+    signaling = pl.DataFrame({"x": pl.Series([Decimal("sNaN"), 1] * 9, dtype=pl.Object)})
+    assert build_reference(signaling).gridset.features[0].kind == "numeric"
+
+
+def test_dates_of_64_bits_are_times():
+    days = [date(2013, 1, 1 + i // 5) for i in range(20)]
+    made = {
+        build_reference(
+            pa.table({"at": pa.array(days, kind), "x": TWENTY}), timestamp="at"
+        ).first_ms
+        for kind in (pa.date32(), pa.date64())
+    }
+    assert made == {1_356_998_400_000}
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        # What pandas itself stumbles over when it looks for nulls.
+        ([Decimal("sNaN"), Decimal(1)] * 9, {}),
+        ([Decimal("sNaN"), Decimal(1)] * 9, {"features": ["y"], "timestamp": "x"}),
+        # Half a character.
+        (["\ud800", "b"] * 9, {}),
+        (["\ud800", "b"] * 9, {"features": ["y"], "segments": ["x"]}),
+    ],
+)
+def test_what_a_library_cannot_read_names_the_column(values, options):
+    frame = pd.DataFrame({"x": pd.Series(values, dtype=object), "y": 1.0})
+    with pytest.raises(InvalidReference, match="column 'x' cannot be read") as caught:
+        build_reference(frame, **options)
+    assert "\n" not in str(caught.value)
 
 
 def test_few_rows_are_a_warning():
