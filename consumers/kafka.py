@@ -56,7 +56,7 @@ class KafkaSource:
     BrokerUnavailable
         No broker answers.
     ConfigError
-        An option that kafka-python does not know.
+        An option that kafka-python does not know, or an address that is none.
     """
 
     def __init__(
@@ -109,6 +109,10 @@ class KafkaSource:
             raise BrokerUnavailable(
                 f"no Kafka broker answers at {bootstrap} ({_first_line(error)}): start one, "
                 "or name yours with --kafka HOST:PORT"
+            ) from error
+        except ValueError as error:
+            raise ConfigError(
+                "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"
             ) from error
 
     def identity(self) -> Identity | None:

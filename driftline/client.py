@@ -257,4 +257,9 @@ def _instant(at: datetime | str | None, timezone: str) -> str | None:
             f"effective_from has no offset: it is read as {timezone}", UserWarning, stacklevel=3
         )
         moment = moment.replace(tzinfo=ZoneInfo(timezone))
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise InvalidReference(
+            f"effective_from {at} is outside the years 1 to 9999 in UTC: name a later time"
+        ) from None

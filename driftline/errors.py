@@ -103,13 +103,14 @@ class Fenced(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """The database was made for another release."""
+    """The database was made for another release; `is_newer` when this one does not know it."""
 
-    def __init__(self, found: str | None, expected: str) -> None:
-        self.found, self.expected = found, expected
+    def __init__(self, found: str | None, expected: str, *, is_newer: bool = False) -> None:
+        self.found, self.expected, self.is_newer = found, expected, is_newer
+        self.mend = "use a newer release of driftline" if is_newer else "run `driftline db upgrade`"
         super().__init__(
-            f"the database is at schema {found or 'none'}, this release needs {expected}: "
-            "run `driftline db upgrade`"
+            f"the database is at schema {found or 'none'}, this release "
+            f"{'knows none beyond' if is_newer else 'needs'} {expected}: {self.mend}"
         )
 
 

@@ -102,7 +102,7 @@ async def _conflict(_request: Request, error: Conflict) -> JSONResponse:
 
 
 async def _schema_version(_request: Request, error: SchemaVersionError) -> JSONResponse:
-    return response(503, "The database is of another release", str(error), "driftline db upgrade")
+    return response(503, "The database is of another release", str(error), error.mend)
 
 
 async def _unavailable(_request: Request, _error: Exception) -> JSONResponse:

@@ -136,6 +136,8 @@ def ensure_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> No
     ------
     BrokerUnavailable
         No broker answers at `bootstrap`.
+    ConfigError
+        It is no address.
     """
     from kafka.admin import KafkaAdminClient, NewTopic
     from kafka.errors import KafkaError, TopicAlreadyExistsError
@@ -146,6 +148,10 @@ def ensure_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> No
         raise BrokerUnavailable(
             f"no Kafka broker answers at {bootstrap} ({error}): start one, or name yours "
             "with --kafka HOST:PORT"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"
         ) from error
     try:
         admin.create_topics([NewTopic(topic, partitions, 1)])

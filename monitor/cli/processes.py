@@ -9,6 +9,8 @@ nothing of this (the embedded broker) runs under a shell that waits for it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import ipaddress
 import os
 import signal
 import socket
@@ -183,21 +185,55 @@ def interrupt_on_hangup() -> None:
 
 
 def require_free_port(port: int, *, key: str, option: str, host: str = "127.0.0.1") -> None:
-    """Return when nothing listens on the port.
+    """Return when nothing listens on the port, at any address of the host.
 
     Raises
     ------
     ConfigError
         Names the option that chooses another one.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
             raise ConfigError(
                 key, option, port, f"a free port ({error.strerror}); choose another with {option}"
             ) from error
+        raise ConfigError(
+            key, option, host, f"an address of this machine ({error.strerror})"
+        ) from error
+
+
+def require_loopback(host: str) -> None:
+    """Return when nobody but this machine reaches the address.
+
+    Raises
+    ------
+    ConfigError
+        It is reached by others, or no address.
+    """
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        raise ConfigError(
+            "web.host", "settings", host, "a loopback address: nobody is asked to log in yet"
+        )
+
+
+def url_of(host: str, port: int) -> str:
+    """The address of a web server on this host.
+
+    Examples
+    --------
+    >>> url_of("127.0.0.1", 8050), url_of("::1", 8050)
+    ('http://127.0.0.1:8050', 'http://[::1]:8050')
+    """
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def free_port() -> int:
@@ -208,12 +244,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, child: Child, timeout_s: float) -> bool:
+def wait_for_port(port: int, child: Child, timeout_s: float, host: str = "127.0.0.1") -> bool:
     """Whether `child` accepts connections on the port before the deadline."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and child.exit_code is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+            socket.create_connection((host, port), timeout=0.5).close()
             return True
         except OSError:
             time.sleep(0.02)

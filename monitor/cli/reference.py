@@ -10,6 +10,7 @@ import typer
 
 from driftline.errors import InvalidReference
 from monitor.cli import options
+from monitor.cli.processes import url_of
 
 app = typer.Typer(help="The data that windows are compared with.", no_args_is_help=True)
 
@@ -73,22 +74,25 @@ def register(
 
 def _local(config: Path | None) -> str:
     settings = options.settings(config=config)
-    host = settings.text("web.host")
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.integer('web.port')}"
+    return url_of(settings.text("web.host"), settings.integer("web.port"))
 
 
 def _read(file: Path) -> Any:
     if not file.is_file():
         raise InvalidReference(f"there is no file {file}")
     try:
-        if file.suffix.lower() == ".csv":
-            from pyarrow import csv
-
-            return csv.read_csv(file)
-        from pyarrow import parquet
-
-        return parquet.read_table(file)
+        from pyarrow import ArrowException, csv, parquet
     except ModuleNotFoundError as error:
         raise InvalidReference("reading a file needs pyarrow: pip install pyarrow") from error
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+    is_csv = file.suffix.lower() == ".csv"
+    try:
+        table = csv.read_csv(file) if is_csv else parquet.read_table(file)
+        # Names are decoded when they are asked for.
+        list(table.column_names)
+    except UnicodeDecodeError as error:
+        raise InvalidReference(
+            f"{file} cannot be read: a column's name is not UTF-8 ({error}); save it as UTF-8"
+        ) from error
+    except (OSError, ValueError, ArrowException) as error:
         raise InvalidReference(f"{file} cannot be read: {error}") from error
+    return table

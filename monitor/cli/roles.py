@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from typing import Annotated
 
 import typer
 
-from driftline.errors import ConfigError
 from monitor.cli import options
-from monitor.cli.processes import require_free_port, stop_with_parent
+from monitor.cli.processes import require_free_port, require_loopback, stop_with_parent
 
 
 def ingest(
@@ -74,6 +72,7 @@ def web(
     import uvicorn
 
     from monitor.api.app import create_app
+    from monitor.api.guard import LOOPBACK
     from monitor.storage import engine as storage
 
     stop = threading.Event()
@@ -81,14 +80,16 @@ def web(
     options.log_to_stderr()
     settings = options.settings(config=config, database=database, port=port)
     host, number = settings.text("web.host"), settings.integer("web.port")
-    _require_loopback(host)
+    require_loopback(host)
     require_free_port(number, key="web.port", option="--port", host=host)
     engine = storage.create(settings.text("database.url"))
     storage.check_schema(engine)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(
-                engine, checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s")
+                engine,
+                allowed_hosts=LOOPBACK | {host.lower()},
+                checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
             ),
             host=host,
             port=number,
@@ -106,14 +107,3 @@ def web(
     threading.Thread(target=end_with_parent, name="stop", daemon=True).start()
     server.run()
     engine.dispose()
-
-
-def _require_loopback(host: str) -> None:
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
-        raise ConfigError(
-            "web.host", "settings", host, "a loopback address: nobody is asked to log in yet"
-        )

@@ -22,7 +22,9 @@ from monitor.cli.processes import (
     free_port,
     own_command,
     require_free_port,
+    require_loopback,
     stop_all,
+    url_of,
     wait_for_port,
 )
 from monitor.config import PREFIX, Settings
@@ -66,7 +68,8 @@ class Tree:
     ) -> None:
         self.children: list[Child] = []
         self.web_port = settings.integer("web.port") or free_port()
-        self.web_url = f"http://127.0.0.1:{self.web_port}"
+        self.web_host = settings.text("web.host")
+        self.web_url = url_of(self.web_host, self.web_port)
         self.bootstrap = settings.text("kafka.bootstrap")
         self.database_url = settings.text("database.url")
         self._settings, self._folder = settings, folder
@@ -80,7 +83,8 @@ class Tree:
 
     def require_free_ports(self) -> None:
         """Refuse to start where a port is busy, before anything is touched."""
-        require_free_port(self.web_port, key="web.port", option="--port")
+        require_loopback(self.web_host)
+        require_free_port(self.web_port, key="web.port", option="--port", host=self.web_host)
         if self._broker is not None:
             self._broker.require_free_port()
 
@@ -140,7 +144,7 @@ class Tree:
         ChildDied
             A process ended instead.
         """
-        is_up = wait_for_port(self.web_port, self._child("web"), _WEB_START_S)
+        is_up = wait_for_port(self.web_port, self._child("web"), _WEB_START_S, self.web_host)
         self.check()
         if not is_up:
             raise BrokerUnavailable(f"the web server did not answer within {_WEB_START_S:.0f} s")

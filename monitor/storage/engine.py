@@ -19,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -209,9 +210,21 @@ def alembic_config(engine: Engine | None = None) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to this release's schema."""
-    with unavailable_is_said(engine):
-        command.upgrade(alembic_config(engine), "head")
+    """Bring the database to this release's schema.
+
+    Raises
+    ------
+    SchemaVersionError
+        A newer release made it.
+    StorageUnavailable
+        The database cannot be reached.
+    """
+    try:
+        with unavailable_is_said(engine):
+            command.upgrade(alembic_config(engine), "head")
+    except CommandError:
+        check_schema(engine)
+        raise
 
 
 def schema_versions(engine: Engine) -> tuple[str | None, str]:
@@ -228,10 +241,13 @@ def check_schema(engine: Engine) -> None:
     Raises
     ------
     SchemaVersionError
-        With the command that mends it.
+        With what mends it.
     StorageUnavailable
         The database cannot be reached.
     """
     found, expected = schema_versions(engine)
     if found != expected:
-        raise SchemaVersionError(found, expected)
+        script = ScriptDirectory.from_config(alembic_config())
+        known = {revision.revision for revision in script.walk_revisions()}
+        is_newer = found is not None and found not in known
+        raise SchemaVersionError(found, expected, is_newer=is_newer)

@@ -94,6 +94,19 @@ def test_a_web_server_that_strangers_could_reach_does_not_start(tmp_path: Path) 
     assert "loopback" in one_line_of(driftline("web", cwd=tmp_path, environment=exposed))
 
 
+def test_a_web_server_answers_under_the_address_that_it_was_given(tmp_path: Path) -> None:
+    driftline("db", "upgrade", cwd=tmp_path)
+    port = free_port()
+    given = {"DRIFTLINE_WEB__HOST": "127.0.0.2", "DRIFTLINE_WEB__PORT": str(port)}
+    process = subprocess.Popen([*DRIFTLINE, "web"], cwd=tmp_path, env={**os.environ, **given})
+    try:
+        url = f"http://127.0.0.2:{port}/healthz"
+        wait_for(lambda: httpx2.get(url).status_code == 200, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("verb", ["demo", "up"])
 @pytest.mark.parametrize("option", ["--port", "--broker-port"])
 def test_a_busy_port_is_said_in_one_line_with_its_option(

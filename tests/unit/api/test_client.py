@@ -85,6 +85,11 @@ def test_data_that_cannot_be_a_reference_never_reaches_the_server(url: str) -> N
         client.register_reference("m", "1", frame().head(0))
 
 
+def test_an_instant_before_the_first_year_is_refused() -> None:
+    with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidReference, match="years 1"):
+        client.register_reference("m", "1", frame(), effective_from="0001-01-01T00:00:00+10:00")
+
+
 def test_an_absent_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0,))
     with Client("http://127.0.0.1:9", timeout_s=1) as client:

@@ -34,6 +34,15 @@ def test_an_older_schema_is_refused_with_the_command_that_mends_it(database_url:
     engine.dispose()
 
 
+def test_a_newer_schema_is_refused_and_no_upgrade_is_advised(engine: Engine) -> None:
+    with storage.transaction(engine) as conn:
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for refused in (storage.upgrade, storage.check_schema):
+        with pytest.raises(SchemaVersionError, match=r"9999.*newer release of driftline") as caught:
+            refused(engine)
+        assert "db upgrade" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -1,0 +1,86 @@
+"""What the command line makes of files, addresses and settings, without a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from pathlib import Path
+
+import pytest
+
+from consumers.kafka import KafkaSource
+from driftline.errors import ConfigError, InvalidReference
+from monitor.cli import reference
+from monitor.cli.broker import ensure_topic
+from monitor.cli.processes import Child, free_port, require_free_port, wait_for_port
+from monitor.cli.tree import Tree
+from monitor.config import load
+
+
+def test_a_csv_file_whose_header_is_not_utf_8_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("größe,x\n1,2\n".encode("latin-1"))
+    with pytest.raises(InvalidReference, match="save it as UTF-8"):
+        reference._read(path)
+
+
+def test_an_empty_column_of_a_csv_file_is_watched_for_presence(tmp_path: Path) -> None:
+    from driftline.stats.reference import build_reference
+
+    path = tmp_path / "x.csv"
+    path.write_text("x,empty\n" + "1,\n2,\n" * 10)
+    made = build_reference(reference._read(path))
+    assert [f.kind for f in made.gridset.features] == ["numeric", "presence"]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("address", ["localhost:abc", "[::1", "localhost:9, localhost:"])
+def test_brokers_that_are_no_address_are_a_setting_to_mend(address: str) -> None:
+    with pytest.raises(ConfigError, match="expected HOST:PORT"):
+        KafkaSource(address, "topic", "group")
+    with pytest.raises(ConfigError, match="expected HOST:PORT"):
+        ensure_topic(address, "topic")
+    gc.collect()  # kafka-python leaves a pair of sockets behind
+
+
+def _tree(host: str) -> Tree:
+    settings = load({"DRIFTLINE_WEB__HOST": host, "DRIFTLINE_WEB__PORT": str(free_port())})
+    return Tree(settings, with_broker=False, folder=None)
+
+
+def test_the_page_is_waited_for_at_its_own_address() -> None:
+    tree = _tree("127.0.0.2")
+    assert tree.web_url == f"http://127.0.0.2:{tree.web_port}"
+    tree.require_free_ports()
+    with socket.create_server(("127.0.0.2", tree.web_port)):
+        with pytest.raises(ConfigError, match="--port"):
+            tree.require_free_ports()
+        child = Child("web", ["sleep", "30"], log=None, is_ours=False)
+        try:
+            assert wait_for_port(tree.web_port, child, 5, tree.web_host)
+            tree.children.append(child)
+            tree.wait_for_web()
+        finally:
+            child.stop()
+
+
+def test_an_address_of_ipv6_may_be_free_and_has_brackets_in_its_url() -> None:
+    tree = _tree("::1")
+    assert tree.web_url == f"http://[::1]:{tree.web_port}"
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    tree.require_free_ports()
+    with (
+        socket.create_server(("::1", tree.web_port), family=socket.AF_INET6),
+        pytest.raises(ConfigError, match="a free port"),
+    ):
+        tree.require_free_ports()
+
+
+def test_an_address_that_strangers_reach_or_that_is_not_here_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="loopback"):
+        _tree("0.0.0.0").require_free_ports()
+    with pytest.raises(ConfigError, match="an address of this machine"):
+        require_free_port(0, key="web.port", option="--port", host="192.0.2.1")
