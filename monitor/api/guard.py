@@ -110,7 +110,7 @@ class Guard:
         if self._hosts is None:
             return None
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or _name(hosts[0].decode("latin-1")) not in self._hosts:
+        if len(hosts) != 1 or _name("//" + hosts[0].decode("latin-1")) not in self._hosts:
             return (
                 421,
                 "This name is not served",
@@ -121,7 +121,7 @@ class Guard:
         if (
             origin is not None
             and scope["method"] not in SAFE_METHODS
-            and (urlsplit(origin).hostname or "") not in self._hosts
+            and _name(origin) not in self._hosts
         ):
             return (
                 403,
@@ -132,10 +132,10 @@ class Guard:
         return None
 
 
-def _name(host: str) -> str:
-    """Return a Host header's name without its port, lower case, without IPv6's brackets."""
+def _name(url: str) -> str:
+    """Return the host's name, lower case, without its port and IPv6's brackets."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 

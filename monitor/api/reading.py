@@ -52,6 +52,9 @@ Cursor = Annotated[str | None, Query(max_length=2_000, description="`next` of th
 From = Annotated[AwareDatetime | None, Query(alias="from", description="RFC 3339, inclusive")]
 To = Annotated[AwareDatetime | None, Query(description="RFC 3339, exclusive")]
 
+# What a database's integer holds.
+_MIN_ID, _MAX_ID = -(1 << 63), (1 << 63) - 1
+
 
 def router(engine: Engine) -> APIRouter:
     """Return the routes."""
@@ -180,6 +183,8 @@ def router(engine: Engine) -> APIRouter:
     @routes.get("/incidents/{number}")
     def incident(number: int) -> IncidentDetail:
         """Return one incident with its history."""
+        if not _MIN_ID <= number <= _MAX_ID:
+            raise _not_found("incident", str(number))
         with reading(engine) as conn:
             found = reads.incidents(conn, number=number, states=(*TOLD_STATES, "pending"))
             history = reads.incident_events(conn, number)
@@ -307,12 +312,21 @@ def _decode(cursor: str | None, kinds: tuple[type, ...]) -> list[Any] | None:
         return None
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         key = None
     if (
         not isinstance(key, list)
         or len(key) != len(kinds)
         or any(type(part) is not kind for part, kind in zip(key, kinds, strict=True))
+        or not all(map(_can_be_asked_for, key))
     ):
         raise Problem(422, "The cursor is not one of ours", mend="start again without a cursor")
     return key
+
+
+def _can_be_asked_for(part: int | str) -> bool:
+    """Whether both databases take the value in a query."""
+    if isinstance(part, int):
+        return _MIN_ID <= part <= _MAX_ID
+    # Half a character, and the character that PostgreSQL does not keep.
+    return not any("\ud800" <= c <= "\udfff" or c == "\x00" for c in part)

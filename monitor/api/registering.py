@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 
+from driftline.stats.frame import LAST_MS
 from driftline.stats.reference import Reference
 from monitor.api.answers import RegisteredAnswer
 from monitor.api.problems import Problem
@@ -111,7 +112,12 @@ def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
                 422, "effective_from has no offset", "A time without an offset is no instant.",
                 mend='write it as "2013-02-01T00:00:00Z"',
             )  # fmt: skip
-        effective_from_ms = int(asked.effective_from.astimezone(UTC).timestamp() * 1000)
+        effective_from_ms = int(asked.effective_from.timestamp() * 1000)
+        if not 0 <= effective_from_ms < LAST_MS:
+            raise Problem(
+                422, "effective_from is out of range", "It lies outside the years 1970 to 2100.",
+                mend="name an instant between them, or none",
+            )  # fmt: skip
     for name in ("replaces", "owner", "description"):
         text = getattr(asked, name)
         most = MAX_TEXT if name == "description" else 200

@@ -11,21 +11,21 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict, InvalidReference
+from driftline.events import MAX_NAME
 from driftline.stats.advice import advice
 from driftline.stats.reference import Reference
+from driftline.wire import is_name
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.windows.panes import pane_ms_of, pane_start
-
-# A name is shown, stored in keys and sent in webhooks: long ones are a mistake.
-MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,19 @@ def register_reference(
     Raises
     ------
     InvalidReference
-        A name is empty or too long, or the time zone is unknown here.
+        A name is empty, too long or not printable, or the time zone is unknown here.
     Conflict
         The version is bound to another reference and no effective time is
-        given; the effective time lies in panes that hold data; or the model
-        has another time zone.
+        given; the effective time lies in panes that hold data, or in the pane
+        from which another reference counts; or the model has another time zone.
     """
-    for label, name in (("model", model), ("version", version)):
-        if not name or len(name) > MAX_NAME or "\x00" in name:
-            raise InvalidReference(f"the {label}'s name must have 1 to {MAX_NAME} characters")
+    for what, name in (("model", model), ("version", version), ("replaced version", replaces)):
+        # An event that bears any other name is a dead letter.
+        if name is not None and not is_name(name):
+            raise InvalidReference(
+                f"the {what}'s name must have 1 to {MAX_NAME} printable characters, "
+                f"not {name[:40]!r}"
+            )
     try:
         ZoneInfo(reference.timezone)
     except (ZoneInfoNotFoundError, ValueError):
@@ -205,20 +209,18 @@ def register_reference(
         .where(t.binding.c.version_id == version_id)
         .order_by(t.binding.c.effective_from_ms.desc())
     ).all()
+    pane_ms = pane_ms_of(reference.timezone)
+    start_ms = 0 if effective_from_ms is None else pane_start(effective_from_ms, pane_ms)
     for row in bound:
-        if row.reference_digest == reference.digest and effective_from_ms in (
-            None,
-            row.effective_from_ms,
+        if row.reference_digest == reference.digest and (
+            effective_from_ms is None or row.effective_from_ms == start_ms
         ):
             return Registered(False, reference.digest, row.effective_from_ms, warnings)
-
-    pane_ms = pane_ms_of(reference.timezone)
     if bound and effective_from_ms is None:
         raise Conflict(
             f"{model} {version} is bound to reference {bound[0].reference_digest[:12]} already: "
             "register a new version, or say from when the new reference counts (effective_from)"
         )
-    start_ms = 0 if effective_from_ms is None else pane_start(effective_from_ms, pane_ms)
     if bound:
         latest = conn.execute(
             sa.select(sa.func.max(t.pane.c.start_ms)).where(t.pane.c.version_id == version_id)
@@ -227,6 +229,13 @@ def register_reference(
             raise Conflict(
                 f"{model} {version} has counted events up to {latest + pane_ms} ms already: "
                 f"the new reference can count from {latest + pane_ms} ms on"
+            )
+    for row in bound:
+        if row.effective_from_ms == start_ms:
+            raise Conflict(
+                f"{model} {version} is bound to reference {row.reference_digest[:12]} from "
+                f"{_instant(start_ms)} on already: name an effective_from of "
+                f"{_instant(start_ms + pane_ms)} or later, or register a new version"
             )
 
     _store(conn, reference, warnings, now_ms)
@@ -243,6 +252,10 @@ def register_reference(
     )
     bump_data_version(conn)
     return Registered(True, reference.digest, start_ms, warnings)
+
+
+def _instant(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
 
 
 def bump_data_version(conn: Connection) -> None:

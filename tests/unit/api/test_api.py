@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,49 @@ def test_a_name_that_is_too_long_and_a_time_without_offset_are_refused(api: Test
     is_problem(api.post("/api/v1/references", content=naive, headers=JSON), 422)
 
 
+@pytest.mark.parametrize("name", ["a\tb", "a\u00a0b", "1\u200b", ""])
+@pytest.mark.parametrize("place", ["model", "version", "replaces"])
+def test_a_name_that_no_event_can_bear_is_refused(api: TestClient, place: str, name: str) -> None:
+    asked = {"model": "m", "version": "1", "reference": msgspec.Raw(document()), place: name}
+    answer = api.post("/api/v1/references", content=msgspec.json.encode(asked), headers=JSON)
+    assert "printable characters" in is_problem(answer, 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+23:59", "1969-12-31T23:00:00Z", "9999-12-31T23:59:59-23:59"]
+)
+def test_a_reference_cannot_count_from_before_or_after_all_events(api: TestClient, at: str) -> None:
+    answer = api.post(
+        "/api/v1/references", content=body(document(), effective_from=at), headers=JSON
+    )
+    assert is_problem(answer, 422)["mend"]
+
+
+def test_two_references_cannot_count_from_the_same_pane_on(api: TestClient) -> None:
+    def post(shift: float, at: str | None) -> Any:
+        content = body(document(shift), effective_from=at)
+        return api.post("/api/v1/references", content=content, headers=JSON)
+
+    assert post(0, None).status_code == 201
+    assert post(1, "2030-01-01T00:10:00Z").status_code == 201
+    assert post(1, "2030-01-01T00:10:00Z").status_code == 200
+    said = is_problem(post(2, "2030-01-01T00:20:00Z"), 409)["detail"]
+    assert post(1, "2030-01-01T00:10:00Z").json()["digest"][:12] in said
+    assert "2030-01-01T01:00:00Z or later" in said
+    assert post(2, "2030-01-01T01:00:00Z").status_code == 201
+
+
+def test_a_number_that_no_float_holds_is_a_problem(api: TestClient) -> None:
+    for part, key, value in (
+        ("features", 0, {"low": 10**400}),
+        ("facts", "importance", {"x": 10**400}),
+    ):
+        changed = json.loads(document())
+        changed[part][key] |= value
+        content = body(json.dumps(changed).encode())
+        is_problem(api.post("/api/v1/references", content=content, headers=JSON), 422)
+
+
 def test_only_json_is_taken_so_that_a_foreign_form_cannot_write(api: TestClient) -> None:
     is_problem(
         api.post(
@@ -130,6 +175,8 @@ def test_only_json_is_taken_so_that_a_foreign_form_cannot_write(api: TestClient)
 def test_a_foreign_origin_may_not_write_and_a_foreign_host_may_not_read(api: TestClient) -> None:
     headers = {**JSON, "origin": "https://evil.example"}
     is_problem(api.post("/api/v1/references", content=b"{}", headers=headers), 403)
+    broken = {**JSON, "origin": "http://["}
+    assert is_problem(api.post("/api/v1/references", content=b"{}", headers=broken), 403)["mend"]
     is_problem(api.get("/api/v1/models", headers={"host": "evil.example"}), 421)
     assert api.get("/api/v1/models", headers={"host": "localhost:8050"}).status_code == 200
     assert api.get("/api/v1/models", headers={"host": "[::1]:8050"}).status_code == 200
@@ -220,6 +267,7 @@ def test_status_says_in_one_look_what_is_counted_and_what_is_not(seeded: TestCli
         "/api/v1/models/no-such",
         "/api/v1/references/ffff",
         "/api/v1/incidents/4711",
+        "/api/v1/incidents/99999999999999999999",
         "/api/v1/windows?model=no-such",
         "/api/v1/windows?model=flight-delay&version=9",
     ],
@@ -235,6 +283,13 @@ def test_what_is_not_there_is_a_problem_that_says_where_to_look(
 )
 def test_a_parameter_that_makes_no_sense_is_a_problem(seeded: TestClient, query: str) -> None:
     is_problem(seeded.get(f"/api/v1/windows?model=flight-delay&{query}"), 422)
+
+
+@pytest.mark.parametrize("key", ["[1" + "0" * 30 + "]", "[" * 1_400])
+def test_a_cursor_that_is_not_ours_is_a_problem(seeded: TestClient, key: str) -> None:
+    cursor = base64.urlsafe_b64encode(key.encode()).decode()
+    answer = seeded.get("/api/v1/windows", params={"model": "flight-delay", "cursor": cursor})
+    assert is_problem(answer, 422)["mend"]
 
 
 def test_the_event_schema_is_served(api: TestClient) -> None:
