@@ -327,6 +327,8 @@ def _cells(made: Sequence[frames.Feature], codes: Codes) -> NDArray[np.int64]:
 
 
 def _importance(importance: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    if not isinstance(importance, Mapping):
+        raise InvalidReference('importance must map features to weights: {"age": 0.3}')
     for name, weight in importance.items():
         if name not in names:
             raise InvalidReference(f"importance: there is no feature {name!r}")
