@@ -55,6 +55,8 @@ __all__ = ["IngestSettings", "Loop", "run"]
 POLL_S: Final = 0.25
 # Claiming at once after a fence lets two owners take a partition from each other for ever.
 FENCED_WAIT_S: Final = 3.0
+# The first records after a quiet interval are written so soon: somebody is waiting for them.
+FIRST_S: Final = 2.0
 # Between two attempts at a database or broker that does not answer.
 RETRY_S: Final = 1.0
 # Where a log diverges when the broker cannot say.
@@ -107,6 +109,7 @@ class Loop:
         self._registry: registry.Registry | None = None
         self._owned: dict[int, Owned] = {}
         self._checkpoint_at_s = self._clock.monotonic_s() + settings.checkpoint_interval_s
+        self._was_quiet = True
         self._broker_at_s = self._storage_at_s = 0.0
         self._outages = Outages()
         self._is_pressed = False
@@ -130,6 +133,7 @@ class Loop:
             return
         self._poll()
         self._claim_due()
+        self._hurry_after_quiet()
         if self._clock.monotonic_s() >= self._checkpoint_at_s or self._is_heavy():
             self._checkpoint_round()
             self._apply_pressure()
@@ -312,6 +316,8 @@ class Loop:
         self._seek(held.partition, held.next_offset)
         if not self._is_pressed:
             self._source.resume([held.partition])
+        # A first look at the log's end: until then nobody knows how far behind it is.
+        self._checkpoint_at_s = self._clock.monotonic_s()
         log.info("partition %d is claimed at offset %d", held.partition, held.next_offset)
 
     def _claim(self, partition: int) -> checkpoint.Claim:
@@ -355,6 +361,16 @@ class Loop:
 
     # Checkpoints.
 
+    def _hurry_after_quiet(self) -> None:
+        """Bring the next checkpoint forward when records come after an interval without any."""
+        if self._was_quiet and not self._is_clean():
+            self._was_quiet = False
+            soon_s = self._clock.monotonic_s() + min(FIRST_S, self._settings.checkpoint_interval_s)
+            self._checkpoint_at_s = min(self._checkpoint_at_s, soon_s)
+
+    def _is_clean(self) -> bool:
+        return all(o.ledger is None or o.ledger.is_clean for o in self._owned.values())
+
     def _is_heavy(self) -> bool:
         ledgers = [o.ledger for o in self._owned.values() if o.ledger is not None]
         return (
@@ -378,6 +394,7 @@ class Loop:
         now = self._clock.monotonic_s()
         if only is None:
             self._checkpoint_at_s = now + self._settings.checkpoint_interval_s
+            self._was_quiet = self._is_clean()
         claimed = [p for p in sorted(self._owned) if self._ledger(p) is not None]
         wanted = [p for p in claimed if only is None or p in only]
         if not wanted or self._stream is None:

@@ -86,6 +86,31 @@ def test_everything_is_counted_and_kafka_is_told(engine: Engine) -> None:
     assert rig.topic.committed == {0: 750, 1: 750}
 
 
+def test_a_claimed_partition_says_at_once_how_far_behind_it_is(engine: Engine) -> None:
+    register(engine)
+    rig = Rig(engine)
+    rig.topic.extend(prediction(i) for i in range(10))
+    rig.loop.step()
+    (row,) = positions(engine)
+    assert (row.end_offset, row.fetched_ms) == (10, KAFKA_MS)
+
+
+def test_the_first_records_after_a_quiet_interval_are_written_soon(engine: Engine) -> None:
+    register(engine)
+    rig = Rig(engine)
+    rig.settle()
+    for sent in (10, 20):
+        rig.topic.extend(prediction(i) for i in range(10))
+        rig.loop.step()
+        rig.clock.advance(2.1)
+        rig.loop.step()
+        # The second lot follows a busy interval: it waits for its turn.
+        assert counters(engine)["prediction"] == 10, sent
+    rig.clock.advance(INTERVAL_S)
+    rig.loop.step()
+    assert counters(engine)["prediction"] == 20
+
+
 def test_a_new_process_goes_on_from_sql_whatever_kafka_says(engine: Engine) -> None:
     register(engine)
     rig = Rig(engine)
