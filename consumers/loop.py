@@ -16,7 +16,6 @@ Nothing here sleeps: the wait is in the poll, so membership is kept whatever is 
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -25,12 +24,11 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
-from consumers.kafka import KafkaSource
 from consumers.ledger import Ledger
 from consumers.outages import Outages
 from consumers.settings import IngestSettings
@@ -43,13 +41,11 @@ from driftline.errors import (
     StreamError,
 )
 from monitor.clock import Clock, SystemClock
-from monitor.storage import checkpoint, engine, registry
+from monitor.storage import checkpoint, registry
 from monitor.storage.checkpoint import Look, RegistryMoved, Stream
 from monitor.storage.engine import transaction
 
 log = logging.getLogger(__name__)
-
-__all__ = ["IngestSettings", "Loop", "run"]
 
 # Short enough to stop soon, long enough to cost nothing.
 POLL_S: Final = 0.25
@@ -489,33 +485,3 @@ class Loop:
         self._storage_at_s = self._clock.monotonic_s() + RETRY_S
         self._outages.down("database", f"{error}; reading pauses until it is back")
         self._let_all_go("the database is away", RETRY_S)
-
-
-def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = None) -> None:
-    """Read the topic into the database until `stop` is set.
-
-    Raises
-    ------
-    BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError
-        At the start, in one line; what is lost later is waited for.
-    """
-    db = engine.create(settings.database_url)
-    engine.check_schema(db)
-    # The client's own complaints come several a second while a broker is away; ours come once.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    # Records come by the thousand and hold no cycles: looking for some cost a sixth of the time.
-    gc.set_threshold(50_000, 20, 20)
-    options: dict[str, Any] = dict(settings.client_options)
-    options.setdefault("session_timeout_ms", settings.session_ms)
-    options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
-    source = KafkaSource(
-        settings.bootstrap,
-        settings.topic,
-        settings.group_id,
-        options=options,
-        epoch=settings.stream_epoch,
-    )
-    try:
-        Loop(db, source, settings, clock).run(stop)
-    finally:
-        db.dispose()

@@ -20,7 +20,7 @@ def ingest(
     """Read events from Kafka and count them."""
     from typing import Literal, cast
 
-    from consumers.loop import run
+    from consumers.process import run
     from consumers.settings import IngestSettings
 
     stop = threading.Event()

@@ -25,7 +25,7 @@ from fake_source import (
 from kafka import KafkaProducer
 from sqlalchemy.engine import Engine
 
-from consumers.loop import IngestSettings, run
+from consumers.process import IngestSettings, run
 from driftline.errors import BrokerUnavailable, SchemaVersionError
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.storage import engine as storage

@@ -1,0 +1,46 @@
+"""The consumer as a process: what `driftline ingest` runs."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from typing import Any
+
+from consumers.kafka import KafkaSource
+from consumers.loop import Loop
+from consumers.settings import IngestSettings
+from monitor.clock import Clock
+from monitor.storage import engine
+
+__all__ = ["IngestSettings", "run"]
+
+
+def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = None) -> None:
+    """Read the topic into the database until `stop` is set.
+
+    Raises
+    ------
+    BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError
+        At the start, in one line; what is lost later is waited for.
+    """
+    db = engine.create(settings.database_url)
+    engine.check_schema(db)
+    # The client's own complaints come several a second while a broker is away; ours come once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # Records come by the thousand and hold no cycles: looking for some cost a sixth of the time.
+    gc.set_threshold(50_000, 20, 20)
+    options: dict[str, Any] = dict(settings.client_options)
+    options.setdefault("session_timeout_ms", settings.session_ms)
+    options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
+    source = KafkaSource(
+        settings.bootstrap,
+        settings.topic,
+        settings.group_id,
+        options=options,
+        epoch=settings.stream_epoch,
+    )
+    try:
+        Loop(db, source, settings, clock).run(stop)
+    finally:
+        db.dispose()
