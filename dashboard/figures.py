@@ -36,7 +36,7 @@ DAY_MS = 86_400_000
 WIDE_PX, NARROW_PX = 800, 240
 # Narrower days have no gap between them: it would be all that one sees.
 MIN_DAY_PX_WITH_GAP = 5
-TICK_LABEL_PX = 46
+TICK_LABEL_PX, TICK_LABEL_WITH_YEAR_PX = 46, 70
 # Room for a number over a bar.
 NUMBER_PX = 24
 
@@ -64,18 +64,29 @@ def template(scheme: Scheme) -> dict[str, Any]:
 def ticks(days: tuple[date, ...], width_px: int) -> list[date]:
     """Return the days that carry a label: Mondays, or the first of months in a long range."""
     day_px = width_px / len(days)
+    room = TICK_LABEL_PX if days[0].year == days[-1].year else TICK_LABEL_WITH_YEAR_PX
     mondays = [d for d in days if d.weekday() == 0]
     firsts = [d for d in days if d.day == 1]
-    scales = (mondays, mondays[::2], mondays[::4], firsts, firsts[::2], firsts[::3])
-    steps = (7, 14, 28, 30, 61, 91)
+    scales = (mondays, mondays[::2], mondays[::4], firsts, firsts[::2], firsts[::3], firsts[::6])
+    steps = (7, 14, 28, 30, 61, 91, 182)
     wanted = 7 if len(days) <= 30 else 14 if len(days) <= 150 else 30
-    chosen = firsts[::6]
+    chosen = firsts[::12]
     for scale, step in zip(scales, steps, strict=True):
-        if step >= wanted and step * day_px >= TICK_LABEL_PX:
+        if step >= wanted and step * day_px >= room:
             chosen = scale
             break
-    edge = TICK_LABEL_PX / 2 / width_px
+    edge = room / 2 / width_px
     return [d for d in chosen if edge < _share(days, d) < 1 - edge]
+
+
+def tick_words(shown: list[date], days: tuple[date, ...]) -> list[str]:
+    """Return the labels of `shown`; in a range over years, the year wherever it changes."""
+    year = days[0].year if days[0].year == days[-1].year else None
+    said = []
+    for day in shown:
+        said.append(day_text(day, year=year) if day.year == year else f"{day_text(day)} {day.year}")
+        year = day.year
+    return said
 
 
 def _share(days: tuple[date, ...], day: date) -> float:
@@ -101,7 +112,7 @@ def _x_axis(days: tuple[date, ...], scheme: Scheme, width_px: int) -> dict[str, 
         "showline": False,
         "ticks": "",
         "tickvals": [_noon(d) for d in shown],
-        "ticktext": [day_text(d) for d in shown],
+        "ticktext": tick_words(shown, days),
         "tickfont": {"size": 11, "color": TOKENS[scheme]["text3"]},
         "automargin": False,
     }

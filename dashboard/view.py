@@ -124,8 +124,10 @@ def load(
     zone = ZoneInfo(chosen.timezone)
 
     windows = reads.windows(conn, picked.id, length="day", segment="all")
-    if days is not None:
-        windows = windows[-days:]
+    if days is not None and windows:
+        # By date, not by count: one late event of last year has a window of its own.
+        since = local_day(windows[-1].start_ms, zone) - timedelta(days=days - 1)
+        windows = [w for w in windows if local_day(w.start_ms, zone) >= since]
     span, volume, incomplete = _calendar(windows, zone)
     if span:
         first_ms, last_ms = windows[0].start_ms, windows[-1].start_ms

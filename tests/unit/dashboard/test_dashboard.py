@@ -6,12 +6,13 @@ import doctest
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from dashboard import figures, lanes, sentences, words
@@ -19,9 +20,11 @@ from dashboard.fill import TARGETS, page
 from dashboard.freshness import Sample, judge
 from dashboard.tokens import TOKENS
 from dashboard.view import View, load
+from monitor.storage import engine as storage
 from monitor.storage import reads
+from monitor.storage import schema as t
 from monitor.storage.engine import reading
-from tests.seed_database import HOSTILE, NOW_MS, seed, seed_hostile
+from tests.seed_database import HOSTILE, NOW_MS, seed, seed_hostile, start_ms
 
 CSS = Path(figures.__file__).parent / "assets" / "00-tokens.css"
 
@@ -85,6 +88,27 @@ def test_the_range_keeps_the_last_days(engine: Engine) -> None:
     assert len(view.days) == 28
     assert view.heat.ratio.shape[1] == 28
     assert len(view.incidents) == 9
+
+
+def test_a_window_of_long_ago_does_not_stretch_the_range(engine: Engine) -> None:
+    seed(engine)
+    with storage.transaction(engine) as conn:
+        conn.execute(
+            sa.update(t.window)
+            .where(t.window.c.length == "day", t.window.c.start_ms == start_ms(date(2013, 4, 20)))
+            .values(start_ms=start_ms(date(2011, 6, 1)), end_ms=start_ms(date(2011, 6, 2)))
+        )
+    view = opened(engine, days=28)
+    assert (view.days[0], view.days[-1]) == (date(2013, 4, 18), date(2013, 5, 15))
+    assert len(opened(engine).days) > 700
+
+
+def test_the_axis_says_the_year_where_it_changes() -> None:
+    days = tuple(date(2025, 11, 3) + timedelta(days=n) for n in range(90))
+    shown = [date(2025, 12, 1), date(2025, 12, 29), date(2026, 1, 12), date(2026, 1, 26)]
+    said = [word.replace(words.NBSP, " ") for word in figures.tick_words(shown, days)]
+    assert said == ["1 Dec 2025", "29 Dec", "12 Jan 2026", "26 Jan"]
+    assert figures.tick_words([days[0]], days[:9]) == [words.day_text(days[0])]
 
 
 def test_the_verdict_counts_and_quotes_the_worst(view: View) -> None:
