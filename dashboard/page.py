@@ -14,7 +14,7 @@ TICK_MS = 2_000
 RANGES = {"28": 28, "90": 90, "all": None}
 EXAMPLE_EVENT = (
     '{"type": "prediction", "id": "1", "model": "my-model", "version": "1",\n'
-    ' "time": "2025-06-02T08:00:00Z", "features": {"x": 1.5, "y": "a"},\n'
+    ' "time": "2025-06-02T08:00:00Z", "features": {"age": 41, "plan": "pro"},\n'
     ' "prediction": {"class": "late", "score": 0.73}}'
 )
 
@@ -159,8 +159,9 @@ def first_steps() -> Any:
                                             html.H4("Register its training data as a reference"),
                                             command(
                                                 "driftline reference register train.parquet \\\n"
-                                                "  --model my-model --version 1 "
-                                                "--prediction score --timestamp time"
+                                                "  --model my-model --version 1 \\\n"
+                                                "  --prediction class --score score "
+                                                "--label outcome --timestamp time"
                                             ),
                                             html.P(
                                                 "Profiled on your machine; only counts are "

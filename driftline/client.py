@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -37,11 +37,24 @@ class Reference:
         What the data lack, one sentence each.
     created
         False where exactly this was registered already.
+    features
+        The columns that are watched as features.
+    segments
+        Column -> its values that are watched on their own, where there are any.
+    rows
+        How many were counted.
+    first, last
+        Time of the first and the last row; None without times.
     """
 
     digest: str
     warnings: tuple[str, ...]
     created: bool = True
+    features: tuple[str, ...] = ()
+    segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
 
 
 class Client:
@@ -158,6 +171,13 @@ class Client:
             digest=answer["digest"],
             warnings=tuple(answer["warnings"]),
             created=bool(answer["created"]),
+            features=tuple(
+                name for name in reference.gridset.names() if name not in reference.prediction
+            ),
+            segments=reference.dimensions,
+            rows=reference.rows,
+            first=_moment(reference.first_ms),
+            last=_moment(reference.last_ms),
         )
 
     def models(self) -> list[dict[str, Any]]:
@@ -242,6 +262,10 @@ def _result(response: httpx2.Response) -> Any:
     said = [str(problem[key]) for key in ("detail", "mend") if problem.get(key)]
     kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
     raise kind(response.status_code, title, "; ".join(said))
+
+
+def _moment(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1_000, UTC)
 
 
 def _instant(at: datetime | str | None, timezone: str) -> str | None:

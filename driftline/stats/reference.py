@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -41,6 +41,16 @@ MAX_SEGMENT_VALUES: Final = 100
 MAX_DIMENSIONS: Final = 20
 MAX_FEATURES: Final = 5_000
 BUCKETS: Final = ("weekday", "weekend")
+# What outcomes are mostly called, and the arguments that say so.
+OUTCOMES: Final = {
+    "class": ("prediction", "label"),
+    "label": ("label",),
+    "outcome": ("label",),
+    "prediction": ("prediction",),
+    "score": ("score",),
+    "target": ("label",),
+    "y": ("label",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +201,7 @@ def build_reference(
         )
 
     rows = len(opened)
-    warnings = _few_rows(rows)
+    warnings = _few_rows(rows) + _outcomes(name for name in sources if name not in outputs)
     made: list[frames.Feature] = []
     for name, source in sources.items():
         with frames.reading(source):
@@ -282,6 +292,20 @@ def _few_rows(rows: int) -> list[str]:
         f"only {rows:,} rows: below {MIN_ROWS:,} small drifts stay unseen (the warning limit of "
         "PSI never falls below 0.18); 10,000 or more are recommended"
     ]
+
+
+def _outcomes(names: Iterable[str]) -> list[str]:
+    """A warning for each feature that is named as if it were no feature."""
+    notes = []
+    for name in names:
+        arguments = OUTCOMES.get(name.lower())
+        if arguments is not None:
+            pass_it = " or ".join(f"{argument}={name!r}" for argument in arguments)
+            notes.append(
+                f"{name!r} is watched as a feature: is it the {' or the '.join(arguments)}? "
+                f"pass {pass_it}, or exclude it"
+            )
+    return notes
 
 
 def _dimension(

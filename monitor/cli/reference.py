@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -12,9 +14,14 @@ from driftline.errors import InvalidReference
 from monitor.cli import options
 from monitor.cli.processes import url_of
 
+if TYPE_CHECKING:
+    from driftline import Reference
+
 app = typer.Typer(help="The data that windows are compared with.", no_args_is_help=True)
 
 _LIST = "may be given several times"
+# Names of columns in one line.
+_SHOWN: Final = 12
 
 
 @app.command()
@@ -68,8 +75,40 @@ def register(
         options.echo(json.dumps({"digest": found.digest, "warnings": list(found.warnings)}))
         return
     options.echo(f"{model} {version}: reference {found.digest}")
+    outputs = {"prediction": prediction, "score": score, "label": label}
+    for line in _taken(found, outputs, timezone):
+        options.echo(line)
     for warning in found.warnings:
         options.echo(f"warning: {warning}")
+
+
+def _taken(found: Reference, outputs: Mapping[str, str | None], timezone: str) -> Iterator[str]:
+    """What was taken for what, so that a column in the wrong place is seen now."""
+    yield f"  rows: {found.rows:,}"
+    if found.first is not None and found.last is not None:
+        zone = ZoneInfo(timezone)
+        first, last = (f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (found.first, found.last))
+        yield f"  times: {first} to {last} ({timezone})"
+    else:
+        yield "  times: none (--timestamp COLUMN)"
+    yield f"  features: {len(found.features):,} ({_some(found.features)})"
+    for what, column in outputs.items():
+        yield f"  {what}: {column or f'none (--{what} COLUMN)'}"
+    cut = [f"{name} ({len(values)} values)" for name, values in found.segments.items()]
+    yield f"  segments: {_some(cut)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names.
+
+    Examples
+    --------
+    >>> _some(["age", "plan"]), _some([])
+    ('age, plan', 'none')
+    """
+    more = len(names) - _SHOWN
+    shown = [*names[:_SHOWN], *([f"{more:,} more"] if more > 0 else [])]
+    return ", ".join(shown) or "none"
 
 
 def _local(config: Path | None) -> str:

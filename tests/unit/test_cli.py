@@ -84,3 +84,19 @@ def test_an_address_that_strangers_reach_or_that_is_not_here_is_refused_at_once(
         _tree("0.0.0.0").require_free_ports()
     with pytest.raises(ConfigError, match="an address of this machine"):
         require_free_port(0, key="web.port", option="--port", host="192.0.2.1")
+
+
+def test_a_feature_with_an_outcome_s_name_is_asked_about() -> None:
+    import pandas as pd
+
+    from driftline.stats.reference import build_reference
+
+    frame = pd.DataFrame(
+        {name: [0.5, 1.5] * 1_000 for name in ("x", "Class", "Y", "score", "classy")}
+    )
+    said = build_reference(frame).warnings
+    assert len(said) == 3
+    assert "pass prediction='Class' or label='Class', or exclude it" in said[0]
+    assert "is it the label?" in said[1]
+    assert "is it the score?" in said[2]
+    assert not build_reference(frame, prediction="Class", label="Y", score="score").warnings

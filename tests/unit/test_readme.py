@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from dashboard.page import EXAMPLE_EVENT
+from driftline import Client
 from monitor.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -49,3 +56,69 @@ def test_every_command_of_the_program_has_help() -> None:
     for words in [*([verb] for verb in sorted(verbs)), *nouns]:
         result = runner.invoke(app, [*words, "--help"])
         assert result.exit_code == 0, result.output
+
+
+def registering() -> list[str]:
+    """The arguments of the README's `reference register` after the file."""
+    found = re.search(r"driftline (reference register .*?)```", README, re.DOTALL)
+    assert found is not None
+    return shlex.split(found[1].replace("\\\n", " "))
+
+
+def trained_on() -> pd.DataFrame:
+    """What the README's model was trained on."""
+    rows, draw = 2_000, np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "at": pd.date_range("2025-01-01", periods=rows, freq="10min"),
+            "age": draw.normal(40, 10, rows),
+            "plan": np.resize(["free", "pro"], rows),
+            "tenure": draw.integers(0, 30, rows),
+            "class": np.resize(["stays", "leaves"], rows),
+            "score": draw.random(rows),
+            "left": np.resize([0, 1, 0], rows),
+        }
+    )
+
+
+def test_the_reference_of_the_readme_has_the_features_and_outputs_of_its_event(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def keep(self: Client, *_: str, content: bytes) -> dict[str, Any]:
+        sent.append(json.loads(content))
+        warnings = sent[-1]["reference"]["warnings"]
+        return {"digest": "d", "created": True, "warnings": warnings}
+
+    monkeypatch.setattr(Client, "_call", keep)
+    monkeypatch.chdir(tmp_path)
+    trained_on().to_parquet("trained-on.parquet")
+    done = CliRunner().invoke(app, registering())
+    assert done.exit_code == 0, done.output
+
+    written = re.search(
+        r'```json\n(\{"type": "prediction".*?\})\n\{"type": "label"', README, re.DOTALL
+    )
+    assert written is not None
+    event = json.loads(written[1])
+    assert f"features: 3 ({', '.join(event['features'])})" in done.output
+    assert "rows: 2,000" in done.output
+    assert "times: 2025-01-01 00:00 to 2025-01-14 21:10 (Europe/Berlin)" in done.output
+    for line in ("prediction: class", "score: score", "label: left", "segments: none"):
+        assert line in done.output
+    assert set(event["prediction"]) == {"class", "score"}
+    assert "watched as a feature" not in done.output
+
+    snippet = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert snippet is not None
+    exec(snippet[1], {"frame": trained_on()})
+    assert sent[0] == sent[1]
+
+
+def test_the_empty_page_s_event_names_no_outcome_as_a_feature() -> None:
+    from driftline.stats.reference import OUTCOMES
+
+    event = json.loads(EXAMPLE_EVENT)
+    assert not set(event["features"]) & set(OUTCOMES)
+    assert set(event["prediction"]) == {"class", "score"}

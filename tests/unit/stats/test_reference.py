@@ -287,7 +287,7 @@ DECIMALS = [Decimal("1.5"), Decimal("2.5")] * 10
     ids=lambda value: str(getattr(value, "type", ""))[:20],
 )
 def test_a_type_that_few_have_heard_of_is_presence_or_a_number(column, kind, says):
-    reference = build_reference(pa.table({"x": column, "y": [1.0, 2.0] * 10}))
+    reference = build_reference(pa.table({"x": column, "z": [1.0, 2.0] * 10}))
     assert [f.kind for f in reference.gridset.features] == [kind, "numeric"]
     said = [w for w in reference.warnings if not w.startswith("only 20 rows")]
     assert (len(said) == 1 and says in said[0]) if says else said == []
