@@ -53,6 +53,7 @@ INDEX = f"""<!DOCTYPE html>
 <footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
 </body>
 </html>"""
+DEAD_LETTERS_SHOWN = 5
 VIEWS_KEPT = 16
 
 
@@ -155,6 +156,7 @@ def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock
                 counts = reads.outcomes(conn) if is_new else {}
                 gaps = reads.gaps(conn) if is_new else []
                 deficits = reads.deficits(conn) if is_new else []
+                newest = reads.dead_letters(conn, limit=DEAD_LETTERS_SHOWN) if is_new else []
         except (SQLAlchemyError, StorageError) as error:
             nothing = dict.fromkeys(("version", "pulse", "freshness", "pipeline", "dead", "checks"))
             said = error_panel(fill.database_fault(error), now_ms)
@@ -171,7 +173,7 @@ def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock
         )
         panels: dict[str, Any] = dict.fromkeys(("pipeline", "dead", "checks"), no_update)
         if is_new:
-            panels = fill.pipeline_panels(engine, positions, counts, gaps, deficits, now_ms)
+            panels = fill.pipeline_panels(engine, positions, counts, gaps, deficits, newest, now_ms)
         return {
             "version": no_update if found == version else found,
             "pulse": {"mark": mark, "at_ms": now_ms, "watermark_ms": seen},

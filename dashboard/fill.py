@@ -15,7 +15,7 @@ from dashboard.tokens import Scheme
 from dashboard.view import View
 from dashboard.words import cut, day_text, incident_word, plural, shown, whole
 from monitor.storage import reads
-from monitor.storage.rows import Deficit, Gap, Position
+from monitor.storage.rows import DeadLetter, Deficit, Gap, Position
 
 DIALECTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 # Every output of the page's callback: (component, property).
@@ -230,6 +230,7 @@ def pipeline_panels(
     counts: dict[str, int],
     gaps: Sequence[Gap],
     deficits: Sequence[Deficit],
+    newest: Sequence[DeadLetter],
     now_ms: int,
 ) -> dict[str, Any]:
     """Return the panels on what is counted and what was not."""
@@ -250,7 +251,7 @@ def pipeline_panels(
     ]
     return {
         "pipeline": parts.pipeline(positions, gaps, deficits, now_ms),
-        "dead": parts.dead_letters(reads.dead_reasons(counts), counted),
+        "dead": parts.dead_letters(reads.dead_reasons(counts), newest, counted),
         "checks": html.Ul(
             [
                 html.Li([parts.icon_in(icon, tone), html.B(name), html.Span(cut(said, 60))])

@@ -35,9 +35,12 @@ from dashboard.words import (
     zone_name,
 )
 from driftline.events import REASONS
-from monitor.storage.rows import Deficit, Gap, Incident, Position
+from monitor.storage.rows import DeadLetter, Deficit, Gap, Incident, Position
 
 Part = Any  # Dash has no types
+# More reasons than fit are one row together, so that the bars add up.
+MAX_REASONS = 8
+SHOWN_REASONS = MAX_REASONS - 1
 
 
 def icon(name: str, size: int = 14) -> Part:
@@ -289,33 +292,80 @@ def incident_list(view: View, data_to_ms: int | None) -> Part:
     return html.Ul([head, *rows, more], className="incidents")
 
 
-def dead_letters(reasons: dict[str, int], records: int) -> Part:
-    """Return the dead letters by reason, as bars."""
+def dead_letters(reasons: dict[str, int], newest: Sequence[DeadLetter], records: int) -> Part:
+    """Return the dead letters by reason, as bars that add up, and the newest of them."""
     total = sum(reasons.values())
     if not total:
         return html.Div(
             [icon("circle-check"), html.Span("None: every record could be read.")],
             className="nothing",
         )
-    most = max(reasons.values())
-    rows = [
-        html.Li(
-            [
-                html.Span(reason_word(reason), className="reason"),
-                html.Span(whole(count), className="num strong"),
-                html.Div(html.I(style={"width": f"{100 * count / most:.1f}%"}), className="meter"),
-                html.Span(REASONS.get(reason, ""), className="note"),
-            ]
+    told = list(reasons.items())
+    kept, rest = (
+        (told, []) if len(told) <= MAX_REASONS else (told[:SHOWN_REASONS], told[SHOWN_REASONS:])
+    )
+    most = max(*reasons.values(), sum(count for _, count in rest))
+    rows = [_reason(reason_word(name), count, most, REASONS.get(name, "")) for name, count in kept]
+    if rest:
+        names = ", ".join(reason_word(name) for name, _ in rest)
+        rows.append(
+            _reason(
+                f"{plural(len(rest), 'more reason')}",
+                sum(count for _, count in rest),
+                most,
+                cut(names, 300),
+            )
         )
-        for reason, count in list(reasons.items())[:8]
-    ]
     share = total / max(1, records + total)
     said = f"{plural(total, 'record')} of {whole(records + total)}"
     if share < 0.0005:
         said += f" (under 0.1{NBSP}%)"
     else:
         said += f" ({percent(share)})"
-    return html.Div([html.P(f"{said}; each moved the position and is kept."), html.Ul(rows)])
+    return html.Div(
+        [
+            html.P(f"{said}; each moved the position and is kept."),
+            html.Ul(rows, className="reasons"),
+            *_newest(newest),
+        ]
+    )
+
+
+def _reason(title: str, count: int, most: int, note: str) -> Part:
+    is_news = note.casefold() != title.casefold()
+    return html.Li(
+        [
+            html.Span(title, className="reason"),
+            html.Span(whole(count), className="num strong"),
+            html.Div(html.I(style={"width": f"{100 * count / most:.1f}%"}), className="meter"),
+            html.Span(note, className="note") if note and is_news else None,
+        ]
+    )
+
+
+def _newest(letters: Sequence[DeadLetter]) -> list[Part]:
+    if not letters:
+        return []
+    rows = [
+        html.Li(
+            [
+                html.Span(
+                    f"{letter.partition}:{whole(letter.offset)}",
+                    className="num place",
+                    title=f"partition {letter.partition}, offset {whole(letter.offset)}",
+                ),
+                html.Span(
+                    [html.B(reason_word(letter.reason)), " ", cut(letter.detail, 160)],
+                    className="why",
+                ),
+            ]
+        )
+        for letter in letters
+    ]
+    return [
+        html.H4(["The last ", html.Span("partition:offset", className="note")]),
+        html.Ul(rows, className="newest"),
+    ]
 
 
 def pipeline(

@@ -12,6 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 T = TypeVar("T")
 
+# What is told of a record that could not be read.
+MAX_PAYLOAD_BYTES = 2_048
+
 
 def instant_of(value: object) -> object:
     """Return epoch milliseconds as an aware datetime; anything else as it is."""
@@ -236,6 +239,36 @@ class GapAnswer(Answer):
     kind: str
     from_offset: int
     to_offset: int
+
+
+def payload_text(value: object) -> object:
+    """Return the beginning of a record as text; what is no UTF-8 is replaced.
+
+    >>> payload_text(b'{"a": \xff')
+    '{"a": \ufffd'
+    """
+    if isinstance(value, bytes):
+        return value[:MAX_PAYLOAD_BYTES].decode("utf-8", "replace")
+    return value
+
+
+class DeadLetterAnswer(Answer):
+    """A record that could not be counted, and why.
+
+    `payload` is its beginning, at most 2 KB; null where none was kept.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    line: int
+    reason: str
+    detail: str
+    size_bytes: int
+    payload: Annotated[str | None, BeforeValidator(payload_text)]
+    payload_sha256: str
+    written: Instant | None = _at("kafka_ms")
+    recorded: Instant = _at("created_ms")
 
 
 class DeficitAnswer(Answer):

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from driftline.events import JSON_SCHEMA
 from monitor.api.answers import (
     BoundAnswer,
+    DeadLetterAnswer,
     DeficitAnswer,
     EventAnswer,
     FindingAnswer,
@@ -194,6 +195,22 @@ def router(engine: Engine) -> APIRouter:
         return IncidentDetail(
             **dict(head), history=[EventAnswer.model_validate(line) for line in history]
         )
+
+    @routes.get("/dead-letters")
+    def dead_letters(
+        reason: Text | None = None, limit: Limit = 200, cursor: Cursor = None
+    ) -> Page[DeadLetterAnswer]:
+        """List the records that could not be counted and were kept, newest first."""
+        key = _decode(cursor, (int, int, int, int, int))
+        with reading(engine) as conn:
+            found = reads.dead_letters(
+                conn,
+                reason=reason,
+                before=(key[0], key[1], key[2], key[3], key[4]) if key else None,
+                limit=limit + 1,
+            )
+        more = _encode(*found[limit - 1].place) if len(found) > limit else None
+        return Page(items=[DeadLetterAnswer.model_validate(d) for d in found[:limit]], next=more)
 
     @routes.get("/status")
     def status() -> StatusAnswer:

@@ -300,19 +300,26 @@ def dead_reasons(counts: dict[str, int]) -> dict[str, int]:
 
 
 def dead_letters(
-    conn: Connection, *, reason: str | None = None, limit: int = 100
+    conn: Connection,
+    *,
+    reason: str | None = None,
+    before: tuple[int, int, int, int, int] | None = None,
+    limit: int = 100,
 ) -> list[DeadLetter]:
-    """Return the newest dead letters that were kept."""
+    """Return the newest dead letters that were kept; `before`, a `place`, continues a page."""
     c = t.dead_letter.c
     columns = [c[name] for name in DeadLetter.__slots__ if name != "topic"]
+    place = (c.created_ms, c.stream_id, c.partition, c.offset, c.line)
     query = (
         sa.select(t.stream.c.topic, *columns)
         .join(t.stream, t.stream.c.id == c.stream_id)
-        .order_by(c.created_ms.desc(), c.partition, c.offset.desc())
+        .order_by(*(column.desc() for column in place))
         .limit(limit)
     )
     if reason is not None:
         query = query.where(c.reason == reason)
+    if before is not None:
+        query = query.where(sa.tuple_(*place) < sa.tuple_(*before))
     return [DeadLetter(**row._mapping) for row in conn.execute(query)]
 
 

@@ -173,6 +173,7 @@ class Position:
 class DeadLetter:
     """A record that could not be counted, and why; `payload` is its beginning, when kept."""
 
+    stream_id: int
     topic: str
     partition: int
     offset: int
@@ -184,6 +185,11 @@ class DeadLetter:
     payload_sha256: str
     kafka_ms: int | None
     created_ms: int
+
+    @property
+    def place(self) -> tuple[int, int, int, int, int]:
+        """Where it lies in the order of all of them, oldest first."""
+        return self.created_ms, self.stream_id, self.partition, self.offset, self.line
 
 
 @dataclass(frozen=True, slots=True)

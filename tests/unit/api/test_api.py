@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
@@ -20,6 +21,7 @@ from monitor.api.app import create_app
 from monitor.api.guard import MAX_BODY_BYTES, MAX_REFERENCE_BYTES
 from monitor.clock import HeldClock
 from monitor.storage import engine as storage
+from monitor.storage import schema as t
 from tests.seed_database import NOW_MS, seed
 
 LOCAL = "http://127.0.0.1:8050"
@@ -258,6 +260,41 @@ def test_status_says_in_one_look_what_is_counted_and_what_is_not(seeded: TestCli
     assert [p["partition"] for p in status["partitions"]] == [0, 1, 2, 3]
     assert status["deficits"][0]["records"] == 80
     assert status["gaps"][0]["kind"] == "retention"
+
+
+def test_dead_letters_come_newest_first_in_pages_with_what_was_read_of_them(
+    engine: Engine, seeded: TestClient
+) -> None:
+    with storage.transaction(engine) as conn:
+        conn.execute(
+            sa.insert(t.dead_letter),
+            [
+                {
+                    "stream_id": 1, "partition": n % 2, "offset": 100 + n, "line": 0,
+                    "reason": "model_missing", "detail": "no model", "size_bytes": 9_000,
+                    "payload": b"\xff\x00<b>" + b"x" * 4_000, "payload_sha256": "1" * 64,
+                    "kafka_ms": None, "created_ms": NOW_MS + n // 3 * 1_000,
+                }
+                for n in range(7)
+            ],
+        )  # fmt: skip
+    seen: list[tuple[str, int, int]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = seeded.get("/api/v1/dead-letters", params={"limit": 3, **cursor}).json()
+        seen += [(i["recorded"], i["partition"], i["offset"]) for i in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert len(seen) == len(set(seen)) == 8
+    assert seen == sorted(seen, reverse=True)
+
+    one = seeded.get("/api/v1/dead-letters", params={"reason": "bad_json"}).json()["items"]
+    assert [(i["offset"], i["payload"]) for i in one] == [(40, '{"type": <b>')]
+    last = seeded.get("/api/v1/dead-letters", params={"limit": 1}).json()["items"][0]
+    assert last["payload"].startswith("\N{REPLACEMENT CHARACTER}\x00<b>x")
+    assert len(last["payload"]) == 2_048
+    assert last["written"] is None
 
 
 @pytest.mark.parametrize(

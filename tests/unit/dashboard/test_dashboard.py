@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from dashboard import figures, lanes, sentences, words
+from dashboard import figures, lanes, parts, sentences, words
 from dashboard.fill import TARGETS, page
 from dashboard.freshness import Sample, judge
 from dashboard.tokens import TOKENS
 from dashboard.view import View, load
+from driftline.events import REASONS
 from monitor.storage import engine as storage
 from monitor.storage import reads
 from monitor.storage import schema as t
@@ -224,6 +225,24 @@ def test_a_replay_says_its_year_and_its_speed(engine: Engine) -> None:
     assert fresh.badge.replace(words.NBSP, " ") == "Replaying 2013, 4.0 days a second"
     assert fresh.word == "Live"
     assert datetime.fromtimestamp(NOW_MS / 1000, UTC).year == 2025
+
+
+def test_dead_letters_add_up_and_the_last_are_told(engine: Engine) -> None:
+    seed(engine)
+    with reading(engine) as conn:
+        newest = reads.dead_letters(conn, limit=5)
+    reasons = {name: 100 - n for n, name in enumerate(REASONS)}
+    said = parts.dead_letters(reasons, newest, 1_000).to_plotly_json()
+    bars = [row.children for row in said["props"]["children"][1].children]
+    assert len(bars) == parts.MAX_REASONS
+    assert sum(int(bar[1].children.replace(",", "")) for bar in bars) == sum(reasons.values())
+    assert bars[-1][0].children.replace(words.NBSP, " ") == "13 more reasons"
+    text = text_of(said)
+    assert "expected a comma or } at byte 148" in text
+    assert "partition 1, offset 40" in text
+    few = text_of(parts.dead_letters({"bad_json": 2, "time_missing": 1}, [], 9))
+    assert "not JSON" not in few
+    assert "no time" not in few.replace("No time", "")
 
 
 def test_no_positions_means_waiting() -> None:
