@@ -34,7 +34,8 @@ def version(
     """Say which schema the database has; exit code 1 unless it is this release's."""
     from monitor.storage import engine as storage
 
-    engine = storage.create(options.settings(config=config, database=database).text("database.url"))
+    settings = options.settings(config=config, database=database)
+    engine = storage.create(options.existing_database(settings))
     found, expected = storage.schema_versions(engine)
     engine.dispose()
     if json_:

@@ -29,7 +29,7 @@ def ingest(
     settings = options.settings(config=config, database=database, kafka=kafka)
     run(
         IngestSettings(
-            database_url=settings.text("database.url"),
+            database_url=options.existing_database(settings),
             bootstrap=settings.text("kafka.bootstrap"),
             topic=settings.text("kafka.topic"),
             group_id=settings.text("kafka.group"),
@@ -53,7 +53,7 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
     settings = options.settings(config=config, database=database)
     run(
         EvaluateSettings(
-            database_url=settings.text("database.url"),
+            database_url=options.existing_database(settings),
             interval_s=settings.number("evaluate.interval_s"),
             idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
             # Three checkpoints without a word: that owner is stuck or gone.
@@ -82,7 +82,7 @@ def web(
     host, number = settings.text("web.host"), settings.integer("web.port")
     require_loopback(host)
     require_free_port(number, key="web.port", option="--port", host=host)
-    engine = storage.create(settings.text("database.url"))
+    engine = storage.create(options.existing_database(settings))
     storage.check_schema(engine)
     server = uvicorn.Server(
         uvicorn.Config(

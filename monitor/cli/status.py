@@ -53,7 +53,7 @@ def status(
 def _database_url(settings: Settings) -> str:
     """The database that was named; else the one of `up` or `demo` here that was used last."""
     if settings.source("database.url") != "default":
-        return settings.text("database.url")
+        return options.existing_database(settings)
     here = [path for path in (Path("driftline.db"), Path(DEMO_DATABASE)) if path.is_file()]
     if not here:
         raise ConfigError(

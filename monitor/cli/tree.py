@@ -16,7 +16,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from driftline.errors import BrokerUnavailable, DriftlineError
+from monitor.cli import options
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
+from monitor.cli.lock import DatabaseLock
 from monitor.cli.processes import (
     Child,
     free_port,
@@ -56,6 +58,8 @@ class Tree:
         Takes the children's output; None leaves it on standard error.
     overrides
         Settings that the children run with, by key.
+    verb
+        Which command runs it, for the message to whoever wants the same database.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Tree:
         with_broker: bool,
         folder: Path | None,
         overrides: Mapping[str, object] | None = None,
+        verb: str = "up",
     ) -> None:
         self.children: list[Child] = []
         self.web_port = settings.integer("web.port") or free_port()
@@ -74,7 +79,11 @@ class Tree:
         self.database_url = settings.text("database.url")
         self._settings, self._folder = settings, folder
         self._broker: EmbeddedBroker | None = None
+        self._lock: DatabaseLock | None = None
         if with_broker:
+            file = options.sqlite_file(self.database_url)
+            if file is not None:
+                self._lock = DatabaseLock(file, f"driftline {verb}")
             log = folder / "broker.log" if folder is not None else None
             self._broker = EmbeddedBroker(settings.integer("broker.port"), log=log)
             self.bootstrap = self._broker.bootstrap
@@ -82,15 +91,25 @@ class Tree:
         self._overrides = dict(overrides or {})
 
     def require_free_ports(self) -> None:
-        """Refuse to start where a port is busy, before anything is touched."""
+        """Refuse to start where a port is busy."""
         require_loopback(self.web_host)
         require_free_port(self.web_port, key="web.port", option="--port", host=self.web_host)
         if self._broker is not None:
             self._broker.require_free_port()
 
+    def claim(self) -> None:
+        """Refuse a database that another tree uses and busy ports, before anything is touched.
+
+        With a broker of its own the database is this tree's until it stops.
+        """
+        storage.create(self.database_url).dispose()
+        if self._lock is not None:
+            self._lock.take()
+        self.require_free_ports()
+
     def start(self) -> None:
         """Bring the database up to date and start every process; the page may still load."""
-        self.require_free_ports()
+        self.claim()
         engine = storage.create(self.database_url)
         storage.upgrade(engine)
         engine.dispose()
@@ -179,3 +198,5 @@ class Tree:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         self.stop()
+        if self._lock is not None:
+            self._lock.release()

@@ -22,6 +22,7 @@ import pytest
 from kafka import KafkaProducer
 
 from monitor.cli.processes import free_port, require_free_port
+from monitor.storage import engine as storage
 
 DRIFTLINE = [sys.executable, "-m", "monitor.cli"]
 START_MS = 1_735_689_600_000  # 2025-01-01T00:00Z
@@ -60,7 +61,7 @@ def test_a_role_refuses_a_database_without_schema_and_names_the_command(
 
 
 def test_upgrading_twice_is_harmless_and_the_version_is_the_exit_code(tmp_path: Path) -> None:
-    assert driftline("db", "version", cwd=tmp_path).returncode == 1
+    assert "driftline db upgrade" in one_line_of(driftline("db", "version", cwd=tmp_path))
     assert "is now at" in driftline("db", "upgrade", cwd=tmp_path).stdout
     assert "is already at" in driftline("db", "upgrade", cwd=tmp_path).stdout
     found = driftline("db", "version", "--json", cwd=tmp_path)
@@ -86,6 +87,33 @@ def test_an_absent_database_or_server_or_file_is_said_in_one_line(tmp_path: Path
     assert "nowhere" in one_line_of(driftline("db", "upgrade", "--database", url, cwd=tmp_path))
     register = ("reference", "register", "none.parquet", "--model", "m", "--version", "1")
     assert "none.parquet" in one_line_of(driftline(*register, cwd=tmp_path), code=1)
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("evaluate",), ("web", "--port", "0"), ("ingest",), ("db", "version")]
+)
+def test_a_verb_that_makes_no_database_says_that_there_is_none(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = one_line_of(driftline(*words, "--database", "sqlite:///none.db", cwd=tmp_path))
+    assert "there is no database none.db: run `driftline db upgrade`" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_demo_refuses_a_database_that_is_no_demo_s_and_changes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/mine.db"
+    engine = storage.create(url)
+    storage.upgrade(engine)
+    with storage.transaction(engine) as conn:
+        conn.exec_driver_sql(
+            "INSERT INTO model (name, timezone, created_ms) VALUES ('churn', 'UTC', 0)"
+        )
+    engine.dispose()
+    before = (tmp_path / "mine.db").read_bytes()
+    ports = ("--port", "0", "--broker-port", "0")
+    found = driftline("demo", "--headless", "--database", url, *ports, cwd=tmp_path)
+    assert "this one holds something else" in one_line_of(found)
+    assert (tmp_path / "mine.db").read_bytes() == before
 
 
 def test_a_web_server_that_strangers_could_reach_does_not_start(tmp_path: Path) -> None:
@@ -233,11 +261,18 @@ def test_up_counts_what_is_sent_shows_what_was_refused_and_ends_within_5_s_of_ct
         assert "500 prediction" in text
         assert "1 time_missing" in text
 
+        for verb in (("up",), ("demo", "--database", "sqlite:///driftline.db")):
+            ports = ("--port", "0", "--broker-port", "0")
+            line = one_line_of(driftline(*verb, *ports, cwd=tmp_path))
+            assert f"driftline up (pid {running.process.pid}) uses driftline.db already" in line
+            assert "--database" in line
+
         tree = running.tree()
         assert len(tree) >= 5
         running.process.send_signal(signal.SIGINT)
         none_left(running, tree, within_s=5)
         assert running.process.wait() == 0
+        assert not (tmp_path / "driftline.db-lock").exists()
 
 
 def test_up_that_is_killed_leaves_no_process_and_no_port(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
 from consumers.kafka import KafkaSource
-from driftline.errors import ConfigError, InvalidReference
+from driftline.errors import ConfigError, InvalidReference, StorageUnavailable
 from monitor.cli import reference
 from monitor.cli.broker import ensure_topic
+from monitor.cli.demo.command import make_room
+from monitor.cli.lock import DatabaseLock
 from monitor.cli.processes import Child, free_port, require_free_port, wait_for_port
 from monitor.cli.tree import Tree
 from monitor.config import load
+from monitor.storage import engine as storage
 
 
 def test_a_csv_file_whose_header_is_not_utf_8_is_said(tmp_path: Path) -> None:
@@ -100,3 +104,55 @@ def test_a_feature_with_an_outcome_s_name_is_asked_about() -> None:
     assert "is it the label?" in said[1]
     assert "is it the score?" in said[2]
     assert not build_reference(frame, prediction="Class", label="Y", score="score").warnings
+
+
+def test_a_lock_has_one_holder_and_a_dead_one_s_file_blocks_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.db"
+    (tmp_path / "driftline.db-lock").write_text("driftline up (pid 1)\n")
+    first, second = DatabaseLock(file, "driftline up"), DatabaseLock(file, "driftline demo")
+    first.take()
+    first.take()
+    with pytest.raises(StorageUnavailable, match=rf"driftline up \(pid {os.getpid()}\) uses"):
+        second.take()
+    first.release()
+    second.take()
+    second.release()
+    assert not list(tmp_path.iterdir())
+
+
+def _version(database: Path, model: str, version: str) -> None:
+    engine = storage.create(f"sqlite:///{database}")
+    storage.upgrade(engine)
+    with storage.transaction(engine) as conn:
+        conn.exec_driver_sql(
+            "INSERT OR IGNORE INTO model (id, name, timezone, created_ms) VALUES (?, ?, 'UTC', 0)",
+            (len(model), model),
+        )
+        conn.exec_driver_sql(
+            "INSERT INTO model_version (model_id, name, created_ms) VALUES (?, ?, 0)",
+            (len(model), version),
+        )
+    engine.dispose()
+
+
+def test_a_demo_removes_a_demo_s_database_and_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "some.db"
+    url = f"sqlite:///{file}"
+    make_room(url)  # none yet
+    _version(file, "flight-delay", "1")
+    make_room(url)
+    assert not list(tmp_path.iterdir())
+
+    _version(file, "flight-delay", "1")
+    _version(file, "churn", "3")
+    with pytest.raises(ConfigError, match="something else"):
+        make_room(url)
+    assert file.exists()
+    for content in (b"no database at all", b""):
+        file.write_bytes(content)
+        if content:
+            with pytest.raises(ConfigError, match="something else"):
+                make_room(url)
+        else:
+            make_room(url)
+        assert file.read_bytes() == content

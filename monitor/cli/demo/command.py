@@ -6,13 +6,17 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from driftline.errors import ConfigError
 from monitor.cli import options
 from monitor.cli.processes import interrupt_on_hangup
 from monitor.cli.status import DEMO_DATABASE
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
 
 
 def demo(
@@ -26,7 +30,7 @@ def demo(
 
     Runs an embedded broker, consumer, evaluator and dashboard, trains a model on January,
     registers January as the reference, and streams February to December. The database,
-    driftline-demo.db, is made anew each time.
+    driftline-demo.db, is made anew each time; one that holds anything else is refused.
     """
     from monitor.cli.demo.run import run
     from monitor.cli.demo.screen import Screen
@@ -42,11 +46,10 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="driftline-demo-"))
     is_over = True
     try:
-        tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides)
+        tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides, verb="demo")
         with screen, tree:
-            tree.require_free_ports()
-            if database is None:
-                _remove(Path(DEMO_DATABASE))
+            tree.claim()
+            make_room(tree.database_url)
             result = run(tree, screen)
             if json_:
                 options.echo(json.dumps(result.as_json()))
@@ -68,6 +71,74 @@ def demo(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove(database: Path) -> None:
+def make_room(database_url: str) -> None:
+    """Remove what an earlier demo left in the database.
+
+    Raises
+    ------
+    ConfigError
+        It holds something else: nothing is removed.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from driftline.errors import DriftlineError
+    from monitor.storage import engine as storage
+
+    file = options.sqlite_file(database_url)
+    if file is not None and not file.exists():
+        return
+    engine = _untouched(file) if file is not None else storage.create(database_url)
+    try:
+        with storage.reading(engine) as conn:
+            is_empty, is_demo_s = _content(conn)
+    except (DriftlineError, SQLAlchemyError):
+        is_empty = is_demo_s = False
+    finally:
+        engine.dispose()
+    if is_empty:
+        return
+    if file is None or not is_demo_s:
+        raise ConfigError(
+            "database.url",
+            "--database",
+            str(file or engine.url.render_as_string()),
+            "a database that is new or of an earlier demo in SQLite: this one holds something else",
+        )
     for suffix in ("", "-wal", "-shm"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _untouched(file: Path) -> Engine:
+    """An engine that changes nothing: the file may be anybody's."""
+    import sqlite3
+
+    import sqlalchemy as sa
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
+
+
+def _content(conn: Connection) -> tuple[bool, bool]:
+    """Whether the database holds nothing, and whether all it holds is a demo's."""
+    import sqlalchemy as sa
+
+    from monitor.cli.demo.produce import MODEL, VERSION
+    from monitor.storage import schema as t
+
+    tables = set(sa.inspect(conn).get_table_names())
+    if not tables:
+        return True, False
+    if not {t.model.name, t.model_version.name} <= tables:
+        return False, False
+    named = sa.select(t.model.c.name, t.model_version.c.name).select_from(
+        t.model.outerjoin(t.model_version, t.model_version.c.model_id == t.model.c.id)
+    )
+    found = {(model, version) for model, version in conn.execute(named)}
+    if found:
+        return False, found == {(MODEL, VERSION)}
+    # A demo that was stopped before it registered its model has read nothing.
+    traces = (t.deficit, t.dead_letter, t.counter)
+    has_read = any(conn.execute(sa.select(table).limit(1)).first() for table in traces)
+    return False, not has_read
