@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from driftline.errors import (
+    ApiConflict,
     ApiError,
     BrokerUnavailable,
     ConfigError,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 _LAZY = {"Client": "driftline.client", "Reference": "driftline.client"}
 
 __all__ = [
+    "ApiConflict",
     "ApiError",
     "BrokerUnavailable",
     "Client",

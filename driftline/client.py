@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import httpx2
 import msgspec
 
-from driftline.errors import ApiError, InvalidReference, ServerUnavailable
+from driftline.errors import ApiConflict, ApiError, InvalidReference, ServerUnavailable
 
 # Waits between tries; a server that restarts is back within them.
 RETRY_WAITS_S = (0.2, 0.6, 1.5)
@@ -71,6 +71,8 @@ class Client:
 
     Raises
     ------
+    ApiError
+        `url` does not begin with http:// or https://.
     ServerUnavailable
         By every call: the server cannot be reached, or is not ready, after some tries.
     ApiError
@@ -87,12 +89,16 @@ class Client:
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         self._url = url.rstrip("/")
+        if not self._url.lower().startswith(("http://", "https://")):
+            raise ApiError(
+                0, f"{url!r} is no address of a server", f"write http:// before it: http://{url}"
+            )
         self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout_s)
 
     def register_reference(
         self,
         model: str,
-        version: str,
+        version: str | int,
         data: Any,
         *,
         prediction: str | None = None,
@@ -106,7 +112,7 @@ class Client:
         segments: Sequence[str] = (),
         importance: Mapping[str, float] | None = None,
         effective_from: datetime | str | None = None,
-        replaces: str | None = None,
+        replaces: str | int | None = None,
         owner: str | None = None,
         description: str | None = None,
     ) -> Reference:
@@ -117,7 +123,7 @@ class Client:
         Parameters
         ----------
         model, version
-            Names, 1 to 200 characters; both are created when they are new.
+            Names, 1 to 200 characters; both are created when they are new. The version 3 is "3".
         data
             What the model was trained on: a pandas, polars or pyarrow table.
         prediction, score, label, timestamp
@@ -141,6 +147,8 @@ class Client:
         ------
         InvalidReference
             The data cannot become a reference; says why.
+        Conflict
+            Other data are the version's reference already (`ApiConflict`, with what to do).
         """
         from driftline.stats.reference import build_reference
 
@@ -159,10 +167,10 @@ class Client:
         )
         body = {
             "model": model,
-            "version": version,
+            "version": _name(version),
             "reference": msgspec.Raw(reference.to_document()),
             "effective_from": _instant(effective_from, timezone),
-            "replaces": replaces,
+            "replaces": _name(replaces),
             "owner": owner,
             "description": description,
         }
@@ -261,7 +269,14 @@ def _result(response: httpx2.Response) -> Any:
     title = str(problem.get("title") or f"the server answered {response.status_code}")
     said = [str(problem[key]) for key in ("detail", "mend") if problem.get(key)]
     kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
+    if response.status_code == 409:
+        kind = ApiConflict
     raise kind(response.status_code, title, "; ".join(said))
+
+
+def _name(version: str | int | None) -> str | int | None:
+    """The version 3 is named "3"; whether anything else is a name, the server says."""
+    return str(version) if type(version) is int else version
 
 
 def _moment(at_ms: int | None) -> datetime | None:

@@ -17,12 +17,13 @@ message names what mends the fault.
         StorageUnavailable   retryable
         Fenced               stream, partition
         SchemaVersionError   found, expected
-        Conflict             what exists already
+        Conflict             what exists already; from the client an ApiConflict
       StreamError
         BrokerUnavailable    retryable
         OffsetOutOfRange     topic, partition, wanted, low, high
       ApiError               status, title, detail
         ServerUnavailable    retryable
+        ApiConflict          a Conflict, too
 """
 
 from __future__ import annotations
@@ -145,3 +146,7 @@ class ApiError(DriftlineError):
 
 class ServerUnavailable(ApiError):
     """The server cannot be reached or is not ready; trying again later may work."""
+
+
+class ApiConflict(ApiError, Conflict):
+    """The server has something else under this name already (409): caught as `Conflict`, too."""

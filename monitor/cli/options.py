@@ -12,7 +12,6 @@ import structlog
 import typer
 
 from driftline.errors import StorageUnavailable
-from driftline.errors import StorageUnavailable
 from monitor.config import Settings, load
 
 ConfigFile = Annotated[
@@ -50,43 +49,6 @@ def settings(
         "broker.port": broker_port,
     }
     return load(os.environ, file=config, options=options)
-
-
-def sqlite_file(database_url: str) -> Path | None:
-    """The file of an SQLite database; None for every other one.
-
-    Examples
-    --------
-    >>> sqlite_file("sqlite:///driftline.db"), sqlite_file("postgresql+psycopg://me@host/name")
-    (PosixPath('driftline.db'), None)
-    """
-    import sqlalchemy as sa
-
-    try:
-        url = sa.make_url(database_url)
-    except sa.exc.ArgumentError:
-        return None
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        return None
-    return None if url.database.startswith("file:") else Path(url.database)
-
-
-def existing_database(settings: Settings) -> str:
-    """The database's URL, for verbs that make none: opening an absent file would make it.
-
-    Raises
-    ------
-    StorageUnavailable
-        It is an SQLite file that is not there.
-    """
-    url = settings.text("database.url")
-    file = sqlite_file(url)
-    if file is not None and not file.exists():
-        raise StorageUnavailable(
-            f"there is no database {file}: run `driftline db upgrade` to make it, or name another "
-            "one with --database"
-        )
-    return url
 
 
 def sqlite_file(database_url: str) -> Path | None:

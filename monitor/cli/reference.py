@@ -119,11 +119,14 @@ def _local(config: Path | None) -> str:
 def _read(file: Path) -> Any:
     if not file.is_file():
         raise InvalidReference(f"there is no file {file}")
+    kind = file.suffix.lower()
+    if kind not in (".parquet", ".csv"):
+        raise InvalidReference(f"{file}: only .parquet and .csv files are read")
     try:
         from pyarrow import ArrowException, csv, parquet
     except ModuleNotFoundError as error:
         raise InvalidReference("reading a file needs pyarrow: pip install pyarrow") from error
-    is_csv = file.suffix.lower() == ".csv"
+    is_csv = kind == ".csv"
     try:
         table = csv.read_csv(file) if is_csv else parquet.read_table(file)
         # Names are decoded when they are asked for.

@@ -8,10 +8,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import driftline
 from consumers.kafka import KafkaSource
 from driftline.errors import ConfigError, InvalidReference, StorageUnavailable
 from monitor.cli import reference
+from monitor.cli.app import app
 from monitor.cli.broker import ensure_topic
 from monitor.cli.demo.command import make_room
 from monitor.cli.lock import DatabaseLock
@@ -156,3 +159,16 @@ def test_a_demo_removes_a_demo_s_database_and_no_other(tmp_path: Path) -> None:
         else:
             make_room(url)
         assert file.read_bytes() == content
+
+
+def test_the_version_is_printed() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"driftline {driftline.__version__}\n")
+    assert CliRunner().invoke(app, ["--help"]).exit_code == 0
+
+
+def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    with pytest.raises(InvalidReference, match=r"only \.parquet and \.csv"):
+        reference._read(path)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import uvicorn
 from sqlalchemy.engine import Engine
 
 import driftline
-from driftline import ApiError, Client, InvalidReference, ServerUnavailable
+from driftline import ApiError, Client, Conflict, InvalidReference, ServerUnavailable
 from monitor.api.app import create_app
 from monitor.storage import engine as storage
 
@@ -74,10 +74,29 @@ def test_a_conflict_names_the_way_out(url: str) -> None:
         with pytest.raises(ApiError, match="effective_from") as caught:
             client.register_reference("m", "1", frame(shift=1), score="s")
         assert caught.value.status == 409
+        assert isinstance(caught.value, Conflict)
         with pytest.warns(UserWarning, match="read as UTC"):
             client.register_reference(
                 "m", "1", frame(shift=1), score="s", effective_from=datetime(2030, 1, 1)
             )
+
+
+def test_a_version_may_be_a_number_and_the_answer_says_what_was_taken(url: str) -> None:
+    with Client(url) as client:
+        data = frame().assign(at=pd.date_range("2025-01-01", periods=1_500, freq="h", tz="UTC"))
+        found = client.register_reference("m", 3, data, score="s", timestamp="at")
+        assert client.models()[0]["versions"][0]["version"] == "3"
+        assert (found.features, found.rows) == (("x",), 1_500)
+        assert found.first == datetime(2025, 1, 1, tzinfo=UTC)
+        for wrong in (True, None, 3.0):
+            with pytest.raises(ApiError):
+                client.register_reference("m", wrong, data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8050", "localhost", "ftp://x", ""])
+def test_an_address_without_http_says_what_to_write(address: str) -> None:
+    with pytest.raises(ApiError, match="write http:// before it"):
+        Client(address)
 
 
 def test_data_that_cannot_be_a_reference_never_reaches_the_server(url: str) -> None:
