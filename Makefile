@@ -29,11 +29,11 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO): pyproject.toml constraints.txt
-	@echo "Installing into .venv ..." >&2
+	@echo "Installing into .venv (about a minute) ..." >&2
 	@scripts/bootstrap demo
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt
-	@echo "Installing into .venv ..." >&2
+	@echo "Installing into .venv (about a minute) ..." >&2
 	@scripts/bootstrap dev
 	@touch $@ $(DEMO)
