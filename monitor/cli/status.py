@@ -18,8 +18,10 @@ from monitor.config import Settings
 
 DEMO_DATABASE: Final = "driftline-demo.db"
 
-# A position row that nobody renewed for so long has lost its owner (checkpoints: 30 s).
-_FRESH_S: Final = 90
+# A position row that nobody renewed for so many checkpoints has lost its owner.
+_FRESH_CHECKPOINTS: Final = 3
+# Below this, a missed checkpoint or two says nothing.
+_FRESH_AT_LEAST_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def status(
 ) -> None:
     """Show positions, lag, what became of the events, dead letters and open incidents."""
     settings = options.settings(config=config, database=database)
-    found = read(_database_url(settings), now_ms=SystemClock().now_ms())
+    interval_s = settings.number("ingest.checkpoint_interval_s")
+    fresh_s = max(_FRESH_AT_LEAST_S, _FRESH_CHECKPOINTS * interval_s)
+    found = read(_database_url(settings), now_ms=SystemClock().now_ms(), fresh_s=fresh_s)
     if json_:
         options.echo(json.dumps(found.__dict__))
     else:
@@ -70,8 +74,8 @@ def _database_url(settings: Settings) -> str:
     return f"sqlite:///{max(here, key=used_at)}"
 
 
-def read(database_url: str, *, now_ms: int) -> Status:
-    """The status of one database.
+def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
+    """The status of one database; a partition that was not seen for `fresh_s` is not read.
 
     Raises
     ------
@@ -103,7 +107,7 @@ def read(database_url: str, *, now_ms: int) -> Status:
                         "lag": p.lag,
                         "max_event_time": instant(p.max_event_time_ms),
                         "caught_up_s": round(p.caught_up_for_ms / 1_000, 1),
-                        "is_fresh": p.seen_ms is not None and now_ms - p.seen_ms < _FRESH_S * 1_000,
+                        "is_fresh": p.seen_ms is not None and now_ms - p.seen_ms < fresh_s * 1_000,
                         "seen": instant(p.seen_ms),
                         "owner": p.owner,
                     }
@@ -170,6 +174,9 @@ def _print(found: Status) -> None:
     # Names and reasons are data: Text keeps rich from reading markup in them.
     console = Console(highlight=False)
     console.print(Text(f"{found.database}, judged up to {found.watermark or 'nothing yet'}"))
+    if found.partitions and not any(p["is_fresh"] for p in found.partitions):
+        seen = max((p["seen"] for p in found.partitions if p["seen"]), default="never")
+        console.print(Text(f"nothing is running: last seen {seen}"))
     table = Table("partition", "position", "lag", "newest event", "state", box=None)
     for p in found.partitions:
         state = "reading" if p["is_fresh"] else f"not seen since {p['seen'] or 'ever'}"
@@ -197,6 +204,8 @@ def _print(found: Status) -> None:
                 f"offsets {g['from_offset']:,} to {g['to_offset']:,}"
             )
         )
-    console.print(Text(f"open incidents: {len(found.incidents) or 'none'}"))
+    in_segments = sum(i["segment"] != "all" for i in found.incidents)
+    more = f" ({in_segments} more in segments)" if in_segments else ""
+    console.print(Text(f"incidents: {len(found.incidents) - in_segments} open{more}"))
     for i in found.incidents:
         console.print(Text(f"  {i['id']} {i['severity']}, {i['segment']}: {i['summary']}"))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import driftline
 from consumers.kafka import KafkaSource
 from driftline.errors import ConfigError, InvalidReference, StorageUnavailable
-from monitor.cli import reference
+from monitor.cli import reference, status
 from monitor.cli.app import app
 from monitor.cli.broker import ensure_topic
 from monitor.cli.demo.command import make_room
@@ -172,3 +172,41 @@ def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(InvalidReference, match=r"only \.parquet and \.csv"):
         reference._read(path)
+
+
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
+    is_fresh: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:09Z",
+        None if is_fresh else "2025-12-31T00:00:00Z",
+    ]
+    partitions = [
+        {
+            "topic": "events",
+            "partition": i,
+            "position": 7,
+            "lag": 0,
+            "max_event_time": None,
+            "caught_up_s": 97.0,
+            "is_fresh": is_fresh and i == 1,
+            "seen": at,
+        }
+        for i, at in enumerate(seen)
+    ]
+    incidents = [
+        {"id": i, "severity": "warning", "segment": segment, "summary": "It moved."}
+        for i, segment in enumerate(["all", "all", "origin=JFK"])
+    ]
+    found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents)
+    status._print(found)
+    said = capsys.readouterr().out
+    assert "incidents: 2 open (1 more in segments)" in said
+    assert ("nothing is running: last seen 2026-01-01T00:00:09Z" in said) is not is_fresh
+    assert ("idle for 97 s" in said) is is_fresh
+    status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], []))
+    said = capsys.readouterr().out
+    assert "incidents: 0 open\n" in said
+    assert "nothing is running" not in said
