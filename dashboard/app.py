@@ -161,9 +161,14 @@ def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock
             nothing = dict.fromkeys(("version", "pulse", "freshness", "pipeline", "dead", "checks"))
             said = error_panel(fill.database_fault(error), now_ms)
             return {**dict.fromkeys(nothing, no_update), "banner": said}
-        before = None
+        # The watermark moves with checkpoints, not with ticks: its speed is that between moves.
+        at_ms, before = now_ms, None
         if pulse and pulse.get("watermark_ms") is not None:
-            before = Sample(pulse["at_ms"], pulse["watermark_ms"])
+            if pulse["watermark_ms"] == seen:
+                at_ms = pulse["at_ms"]
+                before = Sample(*pulse["before"]) if pulse.get("before") else None
+            else:
+                before = Sample(pulse["at_ms"], pulse["watermark_ms"])
         fresh = judge(
             positions,
             watermark_ms=seen,
@@ -176,7 +181,12 @@ def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock
             panels = fill.pipeline_panels(engine, positions, counts, gaps, deficits, newest, now_ms)
         return {
             "version": no_update if found == version else found,
-            "pulse": {"mark": mark, "at_ms": now_ms, "watermark_ms": seen},
+            "pulse": {
+                "mark": mark,
+                "at_ms": at_ms,
+                "watermark_ms": seen,
+                "before": [before.at_ms, before.watermark_ms] if before else None,
+            },
             "freshness": freshness(fresh),
             "banner": fill.stale_banner(fresh),
             **panels,

@@ -201,8 +201,11 @@ def _heat_note(view: View, lost: int) -> Any:
 
 def _incident_count(view: View) -> str:
     total = len(view.incidents) + view.older_incidents
-    firing = len(view.firing)
-    return f"{firing} firing, {total} in all, newest first" if total else ""
+    segments = len(view.in_segments)
+    if not total and not segments:
+        return ""
+    more = f", {segments} more in segments" if segments else ""
+    return f"{len(view.firing)} firing{more}; {total} in all, newest first"
 
 
 def database_fault(error: Exception) -> str:

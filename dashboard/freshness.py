@@ -14,6 +14,7 @@ DAY_MS = 86_400_000
 REPLAY_AFTER_MS = 30 * DAY_MS
 # Below this, a missed heartbeat or two says nothing.
 STALE_AT_LEAST_MS = 10_000
+REPLAYING = "Replaying"
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,18 @@ def judge(
     Live: everything read is counted, or is behind by less than two checkpoint
     intervals. Behind: more. Stale: no sign of life for three intervals.
     """
+    # Not the watermark, to which is judged: the newest event that is counted.
+    read_ms = max((p.max_event_time_ms for p in positions if p.max_event_time_ms), default=None)
     seen = [p.seen_ms for p in positions if p.seen_ms is not None]
     if not seen:
         return Freshness("Waiting", "idle", "for the first event")
-    data_to = (
-        f"data to {moment(watermark_ms, year=datetime.fromtimestamp(now_ms / 1000, UTC).year)}"
-        f"{NBSP}UTC"
-        if watermark_ms is not None
-        else "first window still open"
+    read_to = (
+        f"read to {moment(read_ms, year=datetime.fromtimestamp(now_ms / 1000, UTC).year)}{NBSP}UTC"
+        if read_ms is not None
+        else "no event read yet"
     )
+    if watermark_ms is None:
+        read_to += "; first window still open"
     interval_ms = checkpoint_interval_s * 1000
     silent_ms = now_ms - max(seen)
     if silent_ms > max(3 * interval_ms, STALE_AT_LEAST_MS):
@@ -64,7 +68,7 @@ def judge(
         return Freshness(
             "Stale",
             "crit",
-            data_to,
+            read_to,
             alarm=f"No checkpoint since {since}{NBSP}UTC, {duration(silent_ms)} ago. "
             "Events wait in Kafka and will be counted; nothing is lost. "
             "See that a consumer runs: driftline ingest.",
@@ -72,16 +76,20 @@ def judge(
     badge = replay_badge(watermark_ms, now_ms, before)
     lag = sum(p.lag for p in positions)
     behind_ms = max((_behind_ms(p) for p in positions), default=0.0)
+    if behind_ms > 2 * interval_ms and badge is not None:
+        # An old log that flows by is behind because it is old.
+        speed = badge.removeprefix(f"{REPLAYING} ")
+        return Freshness(REPLAYING, "ok", f"{plural(lag, 'record')} to count; {read_to}", speed)
     if behind_ms > 2 * interval_ms:
         return Freshness(
             "Behind",
             "warn",
-            f"{duration(behind_ms)}, {plural(lag, 'record')} to count; {data_to}",
+            f"{duration(behind_ms)}, {plural(lag, 'record')} to count; {read_to}",
             badge,
         )
     if watermark_ms is None:
-        return Freshness("Collecting", "idle", data_to, badge)
-    return Freshness("Live", "ok", data_to, badge)
+        return Freshness("Collecting", "idle", read_to, badge)
+    return Freshness("Live", "ok", read_to, badge)
 
 
 def _behind_ms(position: Position) -> float:
@@ -101,4 +109,6 @@ def replay_badge(watermark_ms: int | None, now_ms: int, before: Sample | None) -
     days = (watermark_ms - before.watermark_ms) / DAY_MS / ((now_ms - before.at_ms) / 1000)
     if days < 0.1:
         return None
-    return f"Replaying {year}, {two(days)}{NBSP}{'day' if two(days) == '1.0' else 'days'} a second"
+    return (
+        f"{REPLAYING} {year}, {two(days)}{NBSP}{'day' if two(days) == '1.0' else 'days'} a second"
+    )

@@ -41,6 +41,7 @@ Part = Any  # Dash has no types
 # More reasons than fit are one row together, so that the bars add up.
 MAX_REASONS = 8
 SHOWN_REASONS = MAX_REASONS - 1
+MAX_SEGMENT_ROWS = 20
 
 
 def icon(name: str, size: int = 14) -> Part:
@@ -249,6 +250,11 @@ def incident_row(incident: Incident, view: View, data_to_ms: int | None) -> Part
                     html.B(subject) if subject else None,
                     " " if subject else None,
                     html.Span(sentence),
+                    *(
+                        [" ", html.Span(cut(incident.segment, 80), className="tag segment")]
+                        if incident.segment != "all"
+                        else []
+                    ),
                 ],
                 className="sentence",
             ),
@@ -264,15 +270,20 @@ def incident_row(incident: Incident, view: View, data_to_ms: int | None) -> Part
 
 
 def incident_list(view: View, data_to_ms: int | None) -> Part:
-    """Return the incidents, open ones first."""
-    if not view.incidents:
+    """Return the incidents, open ones first, those of segments after those of all."""
+    if not view.incidents and not view.in_segments:
         return html.Div(
             [icon("inbox"), html.Span("Quiet is good: there was no incident so far.")],
             className="nothing",
         )
     firing = list(view.firing)
     past = [i for i in view.incidents if not i.is_open]
-    rows = [incident_row(i, view, data_to_ms) for i in (*firing, *past)]
+    segments = view.in_segments[:MAX_SEGMENT_ROWS]
+    rows = [incident_row(i, view, data_to_ms) for i in (*firing, *segments)]
+    if len(view.in_segments) > len(segments):
+        left = len(view.in_segments) - len(segments)
+        rows.append(html.Li(f"and {whole(left)} more in segments", className="more"))
+    rows += [incident_row(i, view, data_to_ms) for i in past]
     head = html.Li(
         [
             html.Div("State"),

@@ -86,7 +86,7 @@ def verdict(view: View) -> Verdict:
 def _what(view: View) -> str:
     firing = view.firing
     kinds = {i.kind for i in firing}
-    since = f"since {day_text(view.since.date())}" if view.since else ""
+    since = f"since {_since(view)}" if view.since else ""
     if view.health == "silent":
         return f"no predictions {since}."
     if view.health == "schema_broken":
@@ -101,11 +101,24 @@ def _what(view: View) -> str:
     return f"{said}."
 
 
+def _since(view: View) -> str:
+    """Return the day on which the oldest open incident was opened."""
+    year = view.days[-1].year if view.days else None
+    return day_text(view.since.date(), year=year) if view.since else DASH
+
+
 def _notes(view: View) -> tuple[tuple[str, str], ...]:
-    """Return the two worst incidents' sentences; what opened together is told together."""
+    """Return the two worst incidents' sentences; what opened together is told together.
+
+    A feature is told by the worst of its incidents only.
+    """
     groups: dict[tuple[str, int], list[Incident]] = {}
-    for incident in view.firing:
-        groups.setdefault((incident.kind, incident.standing_since_ms), []).append(incident)
+    told: set[str] = set()
+    for incident in sorted(view.firing, key=lambda i: _rank(view, i)):
+        if incident.feature and incident.feature in told:
+            continue
+        told.add(incident.feature)
+        groups.setdefault((incident.kind, incident.opened_ms), []).append(incident)
     notes: list[tuple[str, str]] = []
     for first, *others in list(groups.values())[:2]:
         subject, said = split_subject(first.feature, first.summary)
@@ -118,6 +131,13 @@ def _notes(view: View) -> tuple[tuple[str, str], ...]:
     if predictions and not view.open_features & set(predictions):
         notes.append(("", "The prediction has not moved."))
     return tuple(notes)
+
+
+def _rank(view: View, incident: Incident) -> tuple[bool, float]:
+    """Sort by severity, then by how far the last day is over its limit."""
+    row = view.latest.get(incident.feature)
+    ratio = row["ratio"] if row is not None else None
+    return incident.severity != "critical", -float(ratio or 0.0)
 
 
 def split_subject(feature: str, summary: str) -> tuple[str, str]:
@@ -179,7 +199,7 @@ def kpis(view: View, watermark_ms: int | None) -> tuple[Kpi, ...]:
         _missing(view),
         _incidents(view),
         Kpi(
-            "Data to",
+            "Judged to",
             moment(watermark_ms, view.zone) if watermark_ms is not None else DASH,
             "",
             f"{zone_name(view.zone)} time" + (f", {last.year}" if last else ""),
@@ -209,9 +229,10 @@ def _prediction(view: View) -> Kpi:
     worst = max(rows, key=lambda r: float(r["ratio"]))
     found = evidence(worst)
     moved = bool(view.open_features & set(view.heat.features[: view.heat.pinned]))
+    is_over = worst["ratio"] >= 1
     return Kpi(
         "Prediction",
-        "Drift" if moved else "Over once" if worst["ratio"] >= 1 else "No drift",
+        ("Drift" if is_over else "Recovering") if moved else "Over once" if is_over else "No drift",
         "",
         f"{found.word} {found.value}, limit {found.limit}",
     )
@@ -249,10 +270,13 @@ def _missing(view: View) -> Kpi:
 def _incidents(view: View) -> Kpi:
     firing = len(view.firing)
     total = len(view.incidents) + view.older_incidents
+    segments = len(view.in_segments)
     if firing:
-        oldest = view.since.date() if view.since else None
-        note = f"since {day_text(oldest)}; {total} in all" if oldest else f"{total} in all"
+        more = f"{segments} more in segments" if segments else f"{total} in all"
+        note = f"since {_since(view)}; {more}" if view.since else more
         return Kpi("Incidents", str(firing), "firing", note)
+    if segments:
+        return Kpi("Incidents", "0", "firing", f"{segments} in segments; {total} in all")
     ends = [i.resolved_ms for i in view.incidents if i.resolved_ms is not None]
     if not ends:
         return Kpi("Incidents", "0", "firing", "none so far")

@@ -66,13 +66,13 @@ class View:
     drifted: NDArray[np.int64]  # [days], features (no predictions) with an incident on that day
     incidents: tuple[Incident, ...]  # told, of segment all, newest first
     older_incidents: int
+    in_segments: tuple[Incident, ...] = ()  # open and not muted, of the segments, worst first
     since: datetime | None = field(default=None)  # of the oldest open incident
 
     @property
     def firing(self) -> tuple[Incident, ...]:
-        """Open incidents, the worst first."""
-        open_ones = [i for i in self.incidents if i.is_open]
-        return tuple(sorted(open_ones, key=lambda i: (i.severity != "critical", -i.opened_ms)))
+        """Open incidents of segment all, the worst first."""
+        return tuple(sorted((i for i in self.incidents if i.is_open), key=_badness))
 
     @property
     def last_day(self) -> date | None:
@@ -147,7 +147,12 @@ def load(
     ]
     digest = picked.bindings[-1].reference_digest if picked.bindings else None
     bound = reads.references(conn, digest=digest) if digest else []
-    standing = [i.standing_since_ms for i in incidents if i.is_open]
+    standing = [i.opened_ms for i in incidents if i.is_open]
+    in_segments = [
+        i for i in open_ones if i.version_id == picked.id and i.segment != "all" and not i.muted
+    ]
+    # What is open is never what is left out for want of room.
+    told = sorted(incidents, key=lambda i: not i.is_open)[:MAX_INCIDENTS]
     return View(
         models=tuple(listed),
         model=chosen,
@@ -161,10 +166,15 @@ def load(
         heat=heat(cells, span, zone, {i.feature for i in incidents if i.is_open}),
         latest=latest,
         drifted=_drifted(incidents, span, zone),
-        incidents=tuple(incidents[:MAX_INCIDENTS]),
+        incidents=tuple(told),
         older_incidents=max(0, len(incidents) - MAX_INCIDENTS),
+        in_segments=tuple(sorted(in_segments, key=_badness)),
         since=datetime.fromtimestamp(min(standing) / 1000, zone) if standing else None,
     )
+
+
+def _badness(incident: Incident) -> tuple[bool, int]:
+    return incident.severity != "critical", -incident.opened_ms
 
 
 def is_prediction(name: str) -> bool:

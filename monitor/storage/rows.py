@@ -122,11 +122,6 @@ class Incident:
             return ((self.first_window_ms, self.resolved_ms),)
         return tuple((int(e[1]), None if e[3] is None else int(e[3])) for e in self.episodes)
 
-    @property
-    def standing_since_ms(self) -> int:
-        """When the episode that stands, or else the last one, was opened."""
-        return int(self.episodes[-1][0]) if self.episodes else self.opened_ms
-
 
 @dataclass(frozen=True, slots=True)
 class IncidentEvent:

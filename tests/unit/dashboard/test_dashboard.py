@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 
 from dashboard import figures, lanes, parts, sentences, words
 from dashboard.fill import TARGETS, page
-from dashboard.freshness import Sample, judge
+from dashboard.freshness import DAY_MS, Sample, judge
 from dashboard.tokens import TOKENS
 from dashboard.view import View, load
 from driftline.events import REASONS
@@ -118,6 +118,50 @@ def test_the_verdict_counts_and_quotes_the_worst(view: View) -> None:
         "Drifting: 2 of 16 features moved since 12 May."
     )
     assert [subject for subject, _ in verdict.notes] == ["dest", "temp", ""]
+
+
+def test_since_is_the_first_opening_and_a_feature_is_named_once(view: View) -> None:
+    worst, other = view.firing
+    again = replace(worst, number=21, kind="missing", opened_ms=worst.opened_ms + 1)
+    verdict = sentences.verdict(replace(view, incidents=(again, worst, other)))
+    assert [subject for subject, _ in verdict.notes] == ["dest", "temp", ""]
+    kpi = sentences.kpis(view, None)[4]
+    assert kpi.note.replace(words.NBSP, " ").startswith("since 12 May;")
+
+
+def test_an_incident_that_came_back_stands_since_it_was_first_opened(engine: Engine) -> None:
+    seed(engine)
+    back = [[start_ms(date(2013, 5, 15)), start_ms(date(2013, 5, 14)), 0, None]]
+    with storage.transaction(engine) as conn:
+        conn.execute(sa.update(t.incident).values(episodes=json.dumps(back)))
+    since = opened(engine).since
+    assert since is not None
+    assert since.date() == date(2013, 5, 12)
+
+
+def test_open_incidents_of_segments_are_counted_and_listed(engine: Engine) -> None:
+    seed(engine)
+    with storage.transaction(engine) as conn:
+        conn.execute(
+            sa.update(t.incident).where(t.incident.c.number == 19).values(segment="origin=LGA")
+        )
+    view = opened(engine)
+    assert [i.number for i in view.firing] == [20]
+    assert [i.number for i in view.in_segments] == [19]
+    filled = page(view, "light", {}, str)
+    assert filled["incident_count"].startswith("1 firing, 1 more in segments;")
+    assert "origin=LGA" in text_of(filled["incidents"])
+    assert sentences.kpis(view, None)[4].note.endswith("; 1 more in segments")
+
+
+def test_a_prediction_below_its_limit_in_an_incident_is_recovering(view: View) -> None:
+    drift = replace(view.firing[0], feature="prediction")
+    for ratio, word in ((0.4, "Recovering"), (1.2, "Drift")):
+        rows = {
+            name: {**row, "ratio": ratio if name == "prediction" else 0.1}
+            for name, row in view.latest.items()
+        }
+        assert sentences.kpis(replace(view, incidents=(drift,), latest=rows), None)[1].value == word
 
 
 def test_a_calm_model_is_called_healthy_with_what_is_closest(view: View) -> None:
@@ -224,6 +268,16 @@ def test_a_replay_says_its_year_and_its_speed(engine: Engine) -> None:
     assert fresh.badge is not None
     assert fresh.badge.replace(words.NBSP, " ") == "Replaying 2013, 4.0 days a second"
     assert fresh.word == "Live"
+    assert fresh.detail.startswith("read to ")
+    late = [replace(p, end_offset=p.next_offset + 9, last_counted_kafka_ms=1) for p in positions]
+    for before, word in (
+        (Sample(NOW_MS - 2_000, watermark - DAY_MS), "Replaying"),
+        (None, "Behind"),
+    ):
+        busy = judge(
+            late, watermark_ms=watermark, now_ms=NOW_MS, checkpoint_interval_s=30, before=before
+        )
+        assert busy.word == word
     assert datetime.fromtimestamp(NOW_MS / 1000, UTC).year == 2025
 
 
