@@ -174,6 +174,27 @@ def test_labels_bars_and_squares_share_their_rows_and_their_axis(
             assert edge == pytest.approx(edges[0], abs=1)
 
 
+def test_many_models_scroll_in_their_own_row_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    engine = database(tmp_path, seed)
+    with storage.transaction(engine) as conn:
+        for n in range(30):
+            same = {"id": 100 + n, "created_ms": NOW_MS}
+            name = f"a-model-with-a-long-name-{n:02}"
+            conn.execute(sa.insert(t.model).values(**same, name=name, timezone="UTC"))
+            conn.execute(sa.insert(t.model_version).values(**same, model_id=100 + n, name="1"))
+    with serving(engine) as url, opened(browser, url, "light", 390) as (page, seen):
+        wait_for_charts(page)
+        keep_picture(page, "page-many-models-390", tmp_path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        chips = page.locator("#models")
+        assert chips.evaluate("e => e.clientWidth") <= 390
+        assert chips.evaluate("e => e.scrollWidth") > 2_000
+        page.evaluate("window.scrollTo(500, 0)")
+        assert page.evaluate("window.scrollX") == 0
+        assert seen.nothing(), seen
+    engine.dispose()
+
+
 def test_hostile_names_are_shown_and_never_become_markup(browser: Browser, tmp_path: Path) -> None:
     engine = database(tmp_path, seed_hostile)
     with serving(engine) as url:
