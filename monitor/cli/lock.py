@@ -33,6 +33,7 @@ class DatabaseLock:
     >>> lock.release()
     >>> list(Path(folder.name).iterdir())
     []
+    >>> folder.cleanup()
     """
 
     def __init__(self, database: Path, holder: str) -> None:
