@@ -214,9 +214,8 @@ class Evaluator:
         first_pane_ms = max(span[0], effective_ms)
         revisable_ms = (found.cursor.watermark_ms or first_pane_ms) - spec.horizon_ms
         low_ms = max(first_pane_ms, revisable_ms)
-        from_ms = window_of(low_ms, max(spec.lengths, key=NOMINAL_MS.__getitem__), bound.timezone)[
-            0
-        ]
+        longest = max(spec.lengths, key=NOMINAL_MS.__getitem__)
+        from_ms = window_of(low_ms, longest, bound.timezone).start_ms
         due = [
             window
             for window in due_windows(
