@@ -20,6 +20,12 @@ from driftline.stats.gridset import FeatureGrid
 NBSP = "\u00a0"
 # A share of PSI worth naming: below it the change is spread out.
 WORTH_NAMING = 0.25
+_RATE_WORDS = {
+    "missing": " missing",
+    "type_error": " of the wrong type",
+    "unseen": " of rows unseen before",
+    "out_of_range": " of values outside the range",
+}
 _WINDOW = {"hour": "hours", "day": "days", "week": "weeks"}
 
 
@@ -116,7 +122,8 @@ def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
         return (
             f"{said} At its worst: PSI {number(worst.value)}, limit {number(worst.limit)}, {when}."
         )
-    return f"{said} At its worst: {percent(worst.value)} {when}."
+    what = "" if worst.statistic == opening.statistic else _RATE_WORDS[worst.statistic]
+    return f"{said} At its worst: {percent(worst.value)}{what} {when}."
 
 
 def window_words(start_ms: int, length: str, timezone: str) -> str:

@@ -88,6 +88,13 @@ def test_a_summary_adds_the_worst_window_only_where_it_is_another_one() -> None:
     )
 
 
+def test_the_worst_names_its_measure_where_it_is_another_one() -> None:
+    outside = replace(DAY, statistic="out_of_range", value=1.0, start_ms=1360386000000)
+    assert plain(summary(DAY, outside, ZONE)).endswith(
+        " At its worst: 100 % of values outside the range on 9 February 2013."
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [(0.0, "0.00"), (0.005, "0.005"), (0.25, "0.25"), (-3.5, "\u22123.50"), (12_345.6, "12,346")],
