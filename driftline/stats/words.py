@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -250,19 +250,3 @@ def group_words(feature: FeatureGrid, group: int) -> str:
     if first == last and bool(grid.is_atom[first]):
         return f"the value {number(high, 4)}"
     return f"values above {number(low, 4)} up to {number(high, 4)}"
-
-
-def duration_words(span_ms: int) -> str:
-    """Return a length of time in its largest fitting unit.
-
-    Examples
-    --------
-    >>> duration_words(6 * 86_400_000), duration_words(3_600_000)
-    ('6 days', '1 hour')
-    """
-    span = timedelta(milliseconds=span_ms)
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        count = round(span.total_seconds() / size)
-        if count >= (2 if unit == "day" else 1):
-            return f"{count} {unit}" + ("" if count == 1 else "s")
-    return "under a minute"
