@@ -1,0 +1,93 @@
+"""Incidents and the one word for a model's health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import schema as t
+from monitor.storage.rows import TOLD_STATES, Incident, IncidentEvent
+
+
+def incidents(
+    conn: Connection,
+    *,
+    version_ids: Iterable[int] | None = None,
+    number: int | None = None,
+    segment: str | None = None,
+    states: Sequence[str] = TOLD_STATES,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    before: int | None = None,
+    limit: int | None = None,
+) -> list[Incident]:
+    """Return incidents, newest number first; `[from_ms, to_ms)` asks for those open in that time.
+
+    Pending ones stay out unless `states` names them. `before` (a number) continues a page.
+    """
+    c = t.incident.c
+    query = (
+        sa.select(
+            t.incident, t.model.c.name.label("model_name"), t.model_version.c.name.label("version")
+        )
+        .join(t.model_version, t.model_version.c.id == c.version_id)
+        .join(t.model, t.model.c.id == t.model_version.c.model_id)
+        .where(c.state.in_(states))
+        .order_by(c.number.desc())
+        .limit(limit)
+    )
+    if version_ids is not None:
+        query = query.where(c.version_id.in_(list(version_ids)))
+    if number is not None:
+        query = query.where(c.number == number)
+    if segment is not None:
+        query = query.where(c.segment == segment)
+    if before is not None:
+        query = query.where(c.number < before)
+    if from_ms is not None:
+        query = query.where(sa.or_(c.resolved_ms.is_(None), c.resolved_ms > from_ms))
+    if to_ms is not None:
+        query = query.where(c.first_window_ms < to_ms)
+    found = []
+    for row in conn.execute(query):
+        values = dict(row._mapping)
+        values["model"] = values.pop("model_name")
+        values["episodes"] = json.loads(row.episodes)
+        values["evidence"] = json.loads(row.evidence)
+        found.append(Incident(**values))
+    return found
+
+
+def incident_events(conn: Connection, number: int) -> list[IncidentEvent]:
+    """Return what happened to an incident, oldest first."""
+    c = t.incident_event.c
+    query = (
+        sa.select(c.event, c.at_ms, c.recorded_ms, c.detail)
+        .where(c.incident_number == number)
+        .order_by(c.id)
+    )
+    return [IncidentEvent(*row) for row in conn.execute(query)]
+
+
+def health(open_incidents: Iterable[Incident], *, is_judged: bool) -> str:
+    """Return the one word for a version: silent, schema_broken, critical, drifting, collecting
+    or healthy, the worst first. Only segment `all` and what is not muted counts.
+    """
+    kinds = {
+        (i.kind, i.severity)
+        for i in open_incidents
+        if i.is_open and i.segment == "all" and not i.muted
+    }
+    names = {kind for kind, _ in kinds}
+    if "volume" in names:
+        return "silent"
+    if "schema" in names:
+        return "schema_broken"
+    if any(severity == "critical" for _, severity in kinds):
+        return "critical"
+    if kinds:
+        return "drifting"
+    return "healthy" if is_judged else "collecting"
