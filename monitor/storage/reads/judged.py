@@ -28,6 +28,53 @@ def judged(conn: Connection) -> set[int]:
     return set(conn.execute(sa.select(t.window.c.version_id).distinct()).scalars())
 
 
+def segments(conn: Connection, version_id: int) -> list[str]:
+    """Return the segments that have judged windows of any length, by name.
+
+    Steps from one to the next in the index: a year of windows is not looked at.
+    """
+    c = t.window.c
+    here = sa.select(sa.func.min(c.segment)).where(c.version_id == version_id)
+    found = here.cte("found", recursive=True)
+    name = next(iter(found.c))
+    following = here.where(c.segment > name).scalar_subquery()
+    steps = found.union_all(sa.select(following).where(name.is_not(None)))
+    name = next(iter(steps.c))
+    return list(conn.execute(sa.select(name).where(name.is_not(None))).scalars())
+
+
+def judged_span(
+    conn: Connection, version_id: int, *, length: str, segment: str
+) -> tuple[int | None, int | None, int | None]:
+    """Return the first judged window's start and the newest one's start and end, or Nones."""
+    c = t.window.c
+    here = sa.select(c.start_ms, c.end_ms).where(
+        c.version_id == version_id, c.length == length, c.segment == segment
+    )
+    first = here.order_by(c.start_ms).limit(1).subquery()
+    last = here.order_by(c.start_ms.desc()).limit(1).subquery()
+    row = conn.execute(
+        sa.select(first.c.start_ms, last.c.start_ms, last.c.end_ms).select_from(
+            first.join(last, sa.true())
+        )
+    ).one_or_none()
+    return (None, None, None) if row is None else (row[0], row[1], row[2])
+
+
+def has_window(
+    conn: Connection, version_id: int, *, length: str, segment: str, from_ms: int, to_ms: int
+) -> bool:
+    """Whether a judged window starts in `[from_ms, to_ms)`."""
+    c = t.window.c
+    query = (
+        sa.select(c.start_ms)
+        .where(c.version_id == version_id, c.length == length, c.segment == segment)
+        .where(*between(c.start_ms, from_ms, to_ms))
+        .limit(1)
+    )
+    return conn.execute(query).one_or_none() is not None
+
+
 def windows(
     conn: Connection,
     version_id: int,
