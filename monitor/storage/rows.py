@@ -89,6 +89,26 @@ class Cell(NamedTuple):
     is_alarming: bool
 
 
+class RecentWindow(NamedTuple):
+    """A window in a list of models."""
+
+    version_id: int
+    length: str
+    start_ms: int
+    end_ms: int
+    rows: int
+    revision: int
+    judged_ms: int
+
+
+class FirstPanes(NamedTuple):
+    """What is counted of a version before its first window is over."""
+
+    first_ms: int
+    last_ms: int
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class Incident:
     """An incident with its model and version by name; JSON columns are decoded."""
@@ -210,3 +230,37 @@ class Deficit:
     records: int
     first_ms: int | None
     last_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureWindow:
+    """A judged window with its finding of one feature: the columns of the table, or None."""
+
+    version_id: int
+    start_ms: int
+    end_ms: int
+    rows: int
+    revision: int
+    closed_by: str
+    incomplete: tuple[str, ...]
+    reference_digest: str
+    found: dict[str, Any] | None
+
+
+class Latched(NamedTuple):
+    """One statistic alarming: from the end of the window that closed the latch, until."""
+
+    version_id: int
+    statistic: str
+    level: str
+    opened_ms: int
+    closed_ms: int | None
+
+
+class UnseenValue(NamedTuple):
+    """A category that the reference never saw, over all of a version's events."""
+
+    value: str
+    count: int
+    first_ms: int
+    last_ms: int
