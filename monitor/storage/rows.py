@@ -61,6 +61,22 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """One binding: a version, the reference that judges it, and from when on."""
+
+    model_id: int
+    model: str
+    archived_ms: int | None
+    version_id: int
+    version: str
+    replaces: str | None
+    version_created_ms: int
+    digest: str
+    effective_from_ms: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A judged window; `incomplete` lists what it lacks, empty when it lacks nothing."""
 
@@ -107,6 +123,16 @@ class FirstPanes(NamedTuple):
     first_ms: int
     last_ms: int
     rows: int
+
+
+class VerdictCount(NamedTuple):
+    """How often a feature's windows of a length were judged so; `n` is their mean of values."""
+
+    length: str
+    feature: str
+    verdict: str
+    windows: int
+    n: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +208,15 @@ class Position:
         """The last sign of life: a checkpoint or a heartbeat (wall clock)."""
         seen = [ms for ms in (self.fetched_ms, self.checkpointed_ms) if ms is not None]
         return max(seen) if seen else None
+
+
+class Tally(NamedTuple):
+    """How many events of a partition ended in one way (`dead:<reason>` included)."""
+
+    topic: str
+    partition: int
+    outcome: str
+    events: int
 
 
 @dataclass(frozen=True, slots=True)

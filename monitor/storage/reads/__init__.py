@@ -11,7 +11,15 @@ from monitor.storage.reads.history import (
     latches,
     worst_by_feature,
 )
-from monitor.storage.reads.incidents import health, incident_events, incidents
+from monitor.storage.reads.incidents import (
+    health,
+    histories,
+    incident_events,
+    incidents,
+    latest_events,
+    nearest_numbers,
+    windows_over,
+)
 from monitor.storage.reads.judged import (
     cells,
     data_version,
@@ -23,17 +31,40 @@ from monitor.storage.reads.judged import (
     watermark_ms,
     windows,
 )
+from monitor.storage.reads.lately import (
+    ever_judged,
+    feature_names,
+    first_panes,
+    latest_findings,
+    monitors,
+    recent_windows,
+)
+from monitor.storage.reads.looking import feature_names, has_models, version_mark, zone_of
 from monitor.storage.reads.panes import PaneSum, pane_sum, reference_document, unseen_values
-from monitor.storage.reads.registered import find_version, models, references, registry_revision
+from monitor.storage.reads.registered import (
+    documents,
+    find_version,
+    models,
+    monitored,
+    references,
+    registry_revision,
+    uses,
+)
 from monitor.storage.reads.streams import (
     DEAD,
     dead_letters,
     dead_reasons,
     deficits,
+    find_letter,
     gaps,
+    kept_letters,
+    lost,
     outcomes,
     positions,
+    tallies,
+    topics,
 )
+from monitor.storage.reads.verdicts import verdicts
 
 __all__ = [
     "DEAD",
@@ -43,27 +74,49 @@ __all__ = [
     "dead_letters",
     "dead_reasons",
     "deficits",
+    "documents",
+    "ever_judged",
+    "feature_names",
     "feature_windows",
+    "find_letter",
     "find_version",
     "findings",
+    "first_panes",
     "gaps",
+    "has_models",
     "has_window",
     "health",
+    "histories",
     "incident_events",
     "incidents",
     "judged",
     "judged_span",
+    "kept_letters",
     "latches",
+    "latest_events",
+    "latest_findings",
+    "lost",
     "models",
+    "monitored",
+    "monitors",
+    "nearest_numbers",
     "outcomes",
     "pane_sum",
     "positions",
+    "recent_windows",
     "reference_document",
     "references",
     "registry_revision",
     "segments",
+    "tallies",
+    "topics",
     "unseen_values",
+    "uses",
+    "verdicts",
+    "version_mark",
     "watermark_ms",
     "windows",
+    "windows_over",
     "worst_by_feature",
+    "zone_of",
 ]

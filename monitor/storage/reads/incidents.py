@@ -72,6 +72,84 @@ def incident_events(conn: Connection, number: int) -> list[IncidentEvent]:
     return [IncidentEvent(*row) for row in conn.execute(query)]
 
 
+def histories(conn: Connection, numbers: Iterable[int]) -> dict[int, list[IncidentEvent]]:
+    """Return what happened to several incidents, by number, oldest first."""
+    c = t.incident_event.c
+    query = (
+        sa.select(c.incident_number, c.event, c.at_ms, c.recorded_ms, c.detail)
+        .where(c.incident_number.in_(list(numbers)))
+        .order_by(c.id)
+    )
+    found: dict[int, list[IncidentEvent]] = {}
+    for number, *row in conn.execute(query):
+        found.setdefault(number, []).append(IncidentEvent(*row))
+    return found
+
+
+def latest_events(
+    conn: Connection,
+    *,
+    recorded_after_ms: int | None = None,
+    at_after_ms: int | None = None,
+    limit: int = 400,
+) -> list[tuple[int, IncidentEvent]]:
+    """Return (incident's number, event), the last recorded first; none of pending incidents."""
+    c = t.incident_event.c
+    query = (
+        sa.select(c.incident_number, c.event, c.at_ms, c.recorded_ms, c.detail)
+        .join(t.incident, t.incident.c.number == c.incident_number)
+        .where(t.incident.c.state.in_(TOLD_STATES))
+        .order_by(c.id.desc())
+        .limit(limit)
+    )
+    if recorded_after_ms is not None:
+        query = query.where(c.recorded_ms > recorded_after_ms)
+    if at_after_ms is not None:
+        query = query.where(c.at_ms > at_after_ms)
+    return [(number, IncidentEvent(*row)) for number, *row in conn.execute(query)]
+
+
+def nearest_numbers(conn: Connection, number: int, *, limit: int = 3) -> tuple[int, ...]:
+    """Return the told incidents whose numbers are nearest to one that is not there."""
+    c = t.incident.c
+    # A number beyond what a database holds is as far from all of them as the largest it does.
+    near = max(0, min(number, 2**62))
+    query = (
+        sa.select(c.number)
+        .where(c.state.in_(TOLD_STATES))
+        .order_by(sa.func.abs(c.number - near), c.number)
+        .limit(limit)
+    )
+    return tuple(sorted(conn.execute(query).scalars()))
+
+
+def windows_over(
+    conn: Connection, numbers: Iterable[int], *, lengths: Iterable[str]
+) -> list[tuple[int, str, str, int]]:
+    """Return (number, length, statistics over their limits, windows) of the windows that each
+    incident spans: `exceeds` as stored, counted by what it says.
+    """
+    i, f = t.incident.c, t.finding.c
+    query = (
+        sa.select(i.number, f.length, f.exceeds, sa.func.count())
+        .select_from(t.incident)
+        .join(
+            t.finding,
+            sa.and_(
+                f.version_id == i.version_id,
+                f.feature == i.feature,
+                f.segment == i.segment,
+                f.length.in_(sorted(lengths)),
+                f.start_ms >= i.first_window_ms,
+                sa.or_(i.resolved_ms.is_(None), f.start_ms < i.resolved_ms),
+            ),
+        )
+        .where(i.number.in_(list(numbers)))
+        .group_by(i.number, f.length, f.exceeds)
+    )
+    return [(row[0], row[1], row[2], int(row[3])) for row in conn.execute(query)]
+
+
 def health(open_incidents: Iterable[Incident], *, is_judged: bool) -> str:
     """Return the one word for a version: silent, schema_broken, critical, drifting, collecting
     or healthy, the worst first. Only segment `all` and what is not muted counts.

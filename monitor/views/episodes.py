@@ -1,0 +1,461 @@
+"""Incidents as people speak of them: what belongs together is one thing with one number.
+
+The monitor keeps one incident per feature, segment and kind. A blizzard opens
+twenty of those; a person has one problem. This module groups them, and reads
+one group with everything that was recorded of it. It decides nothing: every
+member keeps its own state, number and evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy.engine import Connection
+
+from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
+from driftline.stats.words import Evidence, Part
+from monitor.storage import reads
+from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
+from monitor.views.scope import NoSuch
+from monitor.windows.calendar import DAY_MS, LENGTHS
+
+ALL = "all"
+# What happens in a night is told by the hour at once, and by the day when the second bad
+# day is over: at most two days after the first hour told it.
+TOGETHER_MS = 2 * DAY_MS
+# The longest window: what began further apart was told together by chance.
+BEGAN_TOGETHER_MS = 7 * DAY_MS
+# The states that a list can be asked for, and what each holds.
+STATES = {
+    "firing": OPEN_STATES,
+    "all": TOLD_STATES,
+    "resolved": ("resolved", "expired", "superseded"),
+    "withdrawn": ("withdrawn",),
+}
+# Which word stands for a group whose members differ: the first that one of them has.
+STATE_ORDER = ("firing", "recovering", "resolved", "superseded", "expired", "withdrawn")
+
+
+def is_prediction(name: str) -> bool:
+    """Whether a flat name holds what the model said, and no feature."""
+    return name in (PREDICTION, SCORE) or name.startswith(SCORES_PREFIX)
+
+
+def evidence_of(incident: Incident, which: str = "worst") -> Evidence | None:
+    """Return the window that shows an incident best ("opened": the one that told it).
+
+    None where nothing is stored.
+    """
+    stored = incident.evidence.get(which) if isinstance(incident.evidence, dict) else None
+    if not stored:
+        return None
+    part = stored.get("part")
+    return Evidence(
+        **{
+            **stored,
+            "part": Part(**part) if part else None,
+            "values": tuple(stored.get("values") or ()),
+        }
+    )
+
+
+def ratio_of(evidence: Evidence | None) -> float:
+    """Return evidence over its limit (1 = at the limit, 0 = none): what rows are ranked by.
+
+    For a rate that is the bound of its excess, because that is what is held against the limit.
+    """
+    if evidence is None or not evidence.limit:
+        return 0.0
+    held = evidence.value if evidence.statistic == "psi" else abs(evidence.excess or 0.0)
+    return held / evidence.limit
+
+
+@dataclass(frozen=True)
+class Group:
+    """Incidents of one version that are one problem, by number; `number` is the first of them."""
+
+    members: tuple[Incident, ...]
+
+    @property
+    def number(self) -> int:
+        """The number that the group goes by."""
+        return self.members[0].number
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.members[0].model
+
+    @property
+    def version(self) -> str:
+        """The version's name."""
+        return self.members[0].version
+
+    @property
+    def version_id(self) -> int:
+        """The version's id."""
+        return self.members[0].version_id
+
+    @cached_property
+    def told(self) -> tuple[Incident, ...]:
+        """The members that speak for themselves; a muted one is spoken for by another."""
+        return tuple(i for i in self.members if not i.muted) or self.members
+
+    @cached_property
+    def state(self) -> str:
+        """The state of the member that is worst off."""
+        states = {incident.state for incident in self.told}
+        return next((state for state in STATE_ORDER if state in states), self.told[0].state)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the problem stands."""
+        return self.state in OPEN_STATES
+
+    @cached_property
+    def severity(self) -> str:
+        """How bad it is now; once it is over, how bad it was."""
+        concerned = [i for i in self.told if i.is_open] or self.told
+        return "critical" if any(i.severity == "critical" for i in concerned) else "warning"
+
+    @cached_property
+    def opened_ms(self) -> int:
+        """When the first of them was told."""
+        return min(incident.opened_ms for incident in self.told)
+
+    @cached_property
+    def resolved_ms(self) -> int | None:
+        """When the last of them ended; None while one stands."""
+        if self.is_open:
+            return None
+        return max(i.resolved_ms if i.resolved_ms is not None else i.opened_ms for i in self.told)
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int | None], ...]:
+        """When it stood, as [opened, resolved or None), in order; what overlaps is one span."""
+        found = sorted(
+            (
+                (int(e[0]), None if e[3] is None else int(e[3]))
+                for i in self.told
+                for e in i.episodes or [[i.opened_ms, 0, 0, i.resolved_ms]]
+            ),
+            key=lambda span: span[0],
+        )
+        joined: list[tuple[int, int | None]] = []
+        for start, end in found:
+            if joined and (joined[-1][1] is None or start <= joined[-1][1]):
+                before = joined[-1]
+                latest = None if end is None or before[1] is None else max(end, before[1])
+                joined[-1] = (before[0], latest)
+            else:
+                joined.append((start, end))
+        return tuple(joined)
+
+    @cached_property
+    def ranked(self) -> tuple[Incident, ...]:
+        """The members worst first: those that stand, that are told, over all rows, critical."""
+        return tuple(
+            sorted(
+                self.members,
+                key=lambda i: (
+                    i.muted,
+                    i.is_open is not self.is_open,
+                    i.segment != ALL,
+                    i.severity != "critical",
+                    -ratio_of(evidence_of(i)),
+                    i.number,
+                ),
+            )
+        )
+
+    @property
+    def worst(self) -> Incident:
+        """The member that tells most."""
+        return self.ranked[0]
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The names that are concerned, worst first, each once."""
+        return tuple(dict.fromkeys(i.feature for i in self.ranked if i.feature))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of problem, the worst member's first."""
+        return tuple(dict.fromkeys(i.kind for i in self.ranked))
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """Where it shows, `all` first."""
+        found = {incident.segment for incident in self.members}
+        return tuple(sorted(found, key=lambda segment: (segment != ALL, segment)))
+
+
+def group(incidents: Iterable[Incident]) -> list[Group]:
+    """Return incidents as groups, the newest first.
+
+    Two rules, and neither makes chains: "joined to what overlaps with something that
+    overlaps with it" would make one incident of a whole year.
+
+    1. An incident of a segment belongs to the incident of the same version, feature and
+       kind over all rows that stood while it did: it is the same problem, seen closer. But
+       where the segment was told more than two days earlier it was a problem of its own.
+    2. Of the others, one belongs to the group of the first that opened within two days
+       before it (`TOGETHER_MS`), stood while it did, and whose first bad window lies within
+       a week of its own (`BEGAN_TOGETHER_MS`). Both count from that first one always,
+       however many have joined since.
+
+    Three weeks of drift and a new one that opens in their midst thus stay two things; what
+    one night did to five features, by the hour and then by the day, is one.
+    """
+    by_version: dict[int, list[Incident]] = {}
+    for incident in incidents:
+        by_version.setdefault(incident.version_id, []).append(incident)
+    found = [made for members in by_version.values() for made in _of_version(members)]
+    return sorted(found, key=lambda made: (-made.opened_ms, -made.number))
+
+
+def _of_version(incidents: Sequence[Incident]) -> list[Group]:
+    over_all: dict[tuple[str, str], list[Incident]] = {}
+    for incident in incidents:
+        if incident.segment == ALL:
+            over_all.setdefault((incident.feature, incident.kind), []).append(incident)
+    closer: dict[int, list[Incident]] = {}
+    roots: list[Incident] = []
+    for incident in incidents:
+        siblings = over_all.get((incident.feature, incident.kind), ())
+        whole = None
+        if incident.segment != ALL:
+            whole = max(
+                (
+                    i
+                    for i in siblings
+                    if i.opened_ms - incident.opened_ms <= TOGETHER_MS and _overlap(i, incident)
+                ),
+                key=lambda i: i.number,
+                default=None,
+            )
+        if whole is None:
+            roots.append(incident)
+        else:
+            closer.setdefault(whole.number, []).append(incident)
+    groups: list[list[Incident]] = []
+    for root in sorted(roots, key=lambda i: (i.opened_ms, i.segment != ALL, i.number)):
+        home = next(
+            (
+                members
+                for members in groups
+                if root.opened_ms - members[0].opened_ms <= TOGETHER_MS
+                and abs(root.first_window_ms - members[0].first_window_ms) <= BEGAN_TOGETHER_MS
+                and _overlap(members[0], root)
+            ),
+            None,
+        )
+        if home is None:
+            groups.append([root])
+        else:
+            home.append(root)
+    return [
+        Group(
+            tuple(
+                sorted(
+                    (i for root in roots for i in (root, *closer.get(root.number, ()))),
+                    key=lambda i: i.number,
+                )
+            )
+        )
+        for roots in groups
+    ]
+
+
+def _overlap(one: Incident, other: Incident) -> bool:
+    """Whether both stood at one time, from the start of their first bad window on."""
+
+    def end(incident: Incident) -> float:
+        if incident.is_open or incident.resolved_ms is None:
+            return float("inf")
+        return max(incident.resolved_ms, incident.opened_ms)
+
+    return one.first_window_ms < end(other) and other.first_window_ms < end(one)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list of groups.
+
+    Attributes
+    ----------
+    groups
+        What was asked for, newest first.
+    counts
+        How many groups there are by state, under the other wishes.
+    firing
+        How many stand, whatever was asked for.
+    models, kinds
+        What can be asked for.
+    features
+        How many features each version has (predictions not counted), by its id.
+    zones
+        The models' time zones, by name.
+    judged_to_ms
+        To when the versions are judged, by id.
+    first_ms, last_ms
+        When the first of all groups opened, and to when anything is judged.
+    """
+
+    groups: tuple[Group, ...]
+    counts: Mapping[str, int]
+    firing: int
+    models: tuple[str, ...]
+    kinds: tuple[str, ...]
+    features: Mapping[int, int]
+    zones: Mapping[str, str]
+    judged_to_ms: Mapping[int, int | None]
+    first_ms: int | None
+    last_ms: int | None
+
+
+def listed(
+    conn: Connection,
+    *,
+    state: str = "all",
+    model: str | None = None,
+    kind: str | None = None,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+) -> Listed:
+    """Return groups; `[from_ms, to_ms)` asks for those that stood in that time."""
+    models = reads.models(conn, include_archived=True)
+    groups = group(reads.incidents(conn))
+    asked = [
+        found
+        for found in groups
+        if (model is None or found.model == model)
+        and (kind is None or kind in found.kinds)
+        and (to_ms is None or found.opened_ms < to_ms)
+        and (from_ms is None or found.resolved_ms is None or found.resolved_ms > from_ms)
+    ]
+    versions = {version.id: version for m in models for version in m.versions}
+    marks = [v.watermark_ms for v in versions.values() if v.watermark_ms is not None]
+    return Listed(
+        groups=tuple(found for found in asked if found.state in STATES[state]),
+        counts={
+            name: sum(found.state in states for found in asked) for name, states in STATES.items()
+        },
+        firing=sum(found.is_open for found in groups),
+        models=tuple(sorted({found.model for found in groups})),
+        kinds=tuple(sorted({name for found in groups for name in found.kinds})),
+        features=feature_counts(conn, {found.version_id for found in groups}),
+        zones={m.name: m.timezone for m in models},
+        judged_to_ms={version.id: version.watermark_ms for version in versions.values()},
+        first_ms=min((found.opened_ms for found in groups), default=None),
+        last_ms=max(marks, default=None),
+    )
+
+
+def feature_counts(conn: Connection, version_ids: Iterable[int]) -> dict[int, int]:
+    """Return how many features of each version are judged, predictions not counted."""
+    ids = list(version_ids)
+    if not ids:
+        return {}
+    names = reads.feature_names(conn, ids, lengths=LENGTHS)
+    return {
+        version_id: sum(not is_prediction(name) for name in found)
+        for version_id, found in names.items()
+    }
+
+
+@dataclass(frozen=True)
+class Over:
+    """Of how many windows that an incident spans, how many were over the limit."""
+
+    length: str
+    over: int
+    windows: int
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One transition of one member."""
+
+    incident: Incident
+    event: IncidentEvent
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One group with all that is recorded of it.
+
+    `chosen` is the member whose number was asked for; `over` counts by number;
+    `happened` is in event time.
+    """
+
+    group: Group
+    chosen: Incident
+    over: Mapping[int, Over]
+    happened: tuple[Happened, ...]
+    features: int | None
+    timezone: str
+    judged_to_ms: int | None
+
+
+def opened(conn: Connection, number: int) -> Opened:
+    """Return the group that an incident belongs to.
+
+    Raises
+    ------
+    NoSuch
+        There is no such incident, or it was not told yet; with the nearest numbers.
+    """
+    asked = reads.incidents(conn, number=number) if 0 < number < 2**63 else []
+    if not asked:
+        near = tuple(str(n) for n in reads.nearest_numbers(conn, number))
+        raise NoSuch("incident", str(number), near)
+    (incident,) = asked
+    found = next(
+        made
+        for made in group(reads.incidents(conn, version_ids=[incident.version_id]))
+        if any(member.number == number for member in made.members)
+    )
+    numbers = [member.number for member in found.members]
+    histories = reads.histories(conn, numbers)
+    model = reads.models(conn, name=incident.model, include_archived=True)[0]
+    version = next(v for v in model.versions if v.id == incident.version_id)
+    return Opened(
+        group=found,
+        chosen=incident,
+        over=_over(conn, found.members),
+        happened=tuple(
+            sorted(
+                (
+                    Happened(member, event)
+                    for member in found.members
+                    for event in histories.get(member.number, ())
+                ),
+                key=lambda h: (h.event.at_ms, h.incident.number),
+            )
+        ),
+        features=feature_counts(conn, [incident.version_id]).get(incident.version_id),
+        timezone=model.timezone,
+        judged_to_ms=version.watermark_ms,
+    )
+
+
+def _over(conn: Connection, members: Sequence[Incident]) -> dict[int, Over]:
+    worst = {member.number: evidence_of(member) for member in members}
+    told = {number: evidence for number, evidence in worst.items() if evidence is not None}
+    if not told:
+        return {}
+    counts: dict[int, list[int]] = {number: [0, 0] for number in told}
+    lengths = {evidence.length for evidence in told.values()}
+    for number, length, exceeds, windows in reads.windows_over(conn, told, lengths=lengths):
+        if told[number].length == length:
+            counts[number][1] += windows
+            if told[number].statistic in exceeds.split(","):
+                counts[number][0] += windows
+    return {
+        number: Over(told[number].length, over, windows)
+        for number, (over, windows) in counts.items()
+        if windows
+    }
