@@ -359,7 +359,7 @@ def feature_counts(conn: Connection, version_ids: Iterable[int]) -> dict[int, in
     ids = list(version_ids)
     if not ids:
         return {}
-    names = reads.feature_names(conn, ids, lengths=LENGTHS)
+    names = reads.names_judged(conn, ids, lengths=LENGTHS)
     return {
         version_id: sum(not is_prediction(name) for name in found)
         for version_id, found in names.items()

@@ -33,10 +33,10 @@ from monitor.storage.reads.judged import (
 )
 from monitor.storage.reads.lately import (
     ever_judged,
-    feature_names,
     first_panes,
     latest_findings,
     monitors,
+    names_judged,
     recent_windows,
 )
 from monitor.storage.reads.looking import feature_names, has_models, version_mark, zone_of
@@ -99,6 +99,7 @@ __all__ = [
     "models",
     "monitored",
     "monitors",
+    "names_judged",
     "nearest_numbers",
     "outcomes",
     "pane_sum",

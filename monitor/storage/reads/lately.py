@@ -69,10 +69,10 @@ def latest_findings(
     return [dict(row._mapping) for row in conn.execute(query)]
 
 
-def feature_names(
+def names_judged(
     conn: Connection, version_ids: Iterable[int], *, lengths: Iterable[str]
 ) -> dict[int, set[str]]:
-    """Return the names that each version's newest windows judged."""
+    """Return the names that each version's newest windows judged, whatever their length."""
     f = t.finding.c
     query = _of_newest(sa.select(f.version_id, f.feature), list(version_ids), sorted(lengths))
     found: dict[int, set[str]] = {}
