@@ -292,7 +292,8 @@ class Latched(NamedTuple):
     closed_ms: int | None
 
 
-class UnseenValue(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class UnseenValue:
     """A category that the reference never saw, over all of a version's events."""
 
     value: str

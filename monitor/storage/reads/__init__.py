@@ -64,12 +64,13 @@ from monitor.storage.reads.streams import (
     tallies,
     topics,
 )
-from monitor.storage.reads.verdicts import verdicts
+from monitor.storage.reads.verdicts import collected, newest_starts, verdicts
 
 __all__ = [
     "DEAD",
     "PaneSum",
     "cells",
+    "collected",
     "data_version",
     "dead_letters",
     "dead_reasons",
@@ -101,6 +102,7 @@ __all__ = [
     "monitors",
     "names_judged",
     "nearest_numbers",
+    "newest_starts",
     "outcomes",
     "pane_sum",
     "positions",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.rows import Binding, Model, ReferenceRow, Version
+from monitor.storage.rows import Binding, Model, ReferenceRow, Use, Version
 
 
 def registry_revision(conn: Connection) -> int:
@@ -101,3 +103,44 @@ def references(conn: Connection, *, digest: str | None = None) -> list[Reference
         )
         for row in conn.execute(query)
     ]
+
+
+def uses(conn: Connection) -> list[Use]:
+    """Return every binding with its model, by model, version and time; archived models too."""
+    b, v, m = t.binding.c, t.model_version.c, t.model.c
+    query = (
+        sa.select(
+            m.id,
+            m.name,
+            m.archived_ms,
+            v.id,
+            v.name,
+            v.replaces,
+            v.created_ms,
+            b.reference_digest,
+            b.effective_from_ms,
+            b.created_ms,
+        )
+        .join_from(t.binding, t.model_version, v.id == b.version_id)
+        .join(t.model, m.id == v.model_id)
+        .order_by(m.name, v.created_ms, v.id, b.effective_from_ms)
+    )
+    return [Use(*tuple(row)) for row in conn.execute(query)]
+
+
+def documents(conn: Connection, digests: Sequence[str]) -> dict[str, bytes]:
+    """Return the documents of references by digest, unpacked; they never change."""
+    ref = t.reference.c
+    query = sa.select(ref.digest, ref.body).where(ref.digest.in_(digests))
+    return {digest: zlib.decompress(body) for digest, body in conn.execute(query) if body}
+
+
+def monitored(conn: Connection) -> set[tuple[str, str]]:
+    """Return (model, version) of every version that has a reference and is not archived."""
+    m, v = t.model.c, t.model_version.c
+    query = (
+        sa.select(m.name, v.name)
+        .join_from(t.model_version, t.model, m.id == v.model_id)
+        .where(m.archived_ms.is_(None), sa.exists().where(t.binding.c.version_id == v.id))
+    )
+    return {(row[0], row[1]) for row in conn.execute(query)}

@@ -1,0 +1,89 @@
+"""How the rule answered lately: verdicts counted, not shown one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import schema as t
+from monitor.storage.rows import VerdictCount
+
+
+def verdicts(
+    conn: Connection,
+    version_id: int,
+    spans: Mapping[str, tuple[int, int]],
+    *,
+    segment: str = "all",
+) -> list[VerdictCount]:
+    """Return how often each verdict fell, by length and feature.
+
+    Parameters
+    ----------
+    spans
+        {length: (from_ms, to_ms)}: windows that start in `[from_ms, to_ms)`.
+    """
+    c = t.finding.c
+    parts = [
+        sa.and_(c.length == length, c.start_ms >= from_ms, c.start_ms < to_ms)
+        for length, (from_ms, to_ms) in spans.items()
+    ]
+    if not parts:
+        return []
+    query = (
+        sa.select(c.length, c.feature, c.verdict, sa.func.count(), sa.func.avg(c.n))
+        .where(c.version_id == version_id, sa.or_(*parts), c.segment == segment)
+        .group_by(c.length, c.feature, c.verdict)
+    )
+    return [
+        VerdictCount(row[0], row[1], row[2], int(row[3]), float(row[4]))
+        for row in conn.execute(query)
+    ]
+
+
+def newest_starts(
+    conn: Connection, version_id: int, lengths: Iterable[str], *, segment: str = "all"
+) -> dict[str, int]:
+    """Return where the newest judged window of each length starts; a seek each, one statement."""
+    w = t.window.c
+    parts = []
+    for length in lengths:
+        here = sa.and_(w.version_id == version_id, w.length == length, w.segment == segment)
+        parts.append(sa.select(sa.literal(length), sa.func.max(w.start_ms)).where(here))
+    if not parts:
+        return {}
+    rows = conn.execute(sa.union_all(*parts))
+    return {length: int(start) for length, start in rows if start is not None}
+
+
+def collected(
+    conn: Connection,
+    version_id: int,
+    digest: str,
+    lengths: Iterable[str],
+    *,
+    at_most: int,
+    segment: str = "all",
+) -> dict[str, int]:
+    """Return how many complete windows of each length a reference judged, counted to `at_most`."""
+    w = t.window.c
+    parts = []
+    for length in lengths:
+        first = (
+            sa.select(w.start_ms)
+            .where(
+                w.version_id == version_id,
+                w.length == length,
+                w.segment == segment,
+                w.reference_digest == digest,
+                w.incomplete.is_(None),
+            )
+            .limit(at_most)
+            .subquery()
+        )
+        parts.append(sa.select(sa.literal(length), sa.func.count()).select_from(first))
+    if not parts:
+        return {}
+    return {length: int(count) for length, count in conn.execute(sa.union_all(*parts))}

@@ -1,0 +1,339 @@
+"""What a reference's own counts say, feature by feature: its shape, and what could be seen.
+
+The limits are the rule's (`driftline.stats.evidence`), asked for a window of the usual
+size instead of a window that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.calibration import (
+    MIN_ROWS_PSI,
+    MIN_SLICES,
+    Calibration,
+    from_reference,
+    observe,
+    observed_slices,
+    unknown,
+)
+from driftline.stats.distance import psi_limit
+from driftline.stats.evidence import ALPHA, DELTA
+from driftline.stats.grid import CategoricalGrid, NumericGrid
+from driftline.stats.gridset import FeatureGrid
+from driftline.stats.groups import largest_psi
+from driftline.stats.reference import Reference
+from monitor.storage.rows import VerdictCount
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Columns of a small picture of a distribution.
+COLUMNS: Final = 24
+# Categories shown as columns of their own; the rest is one more.
+CATEGORIES: Final = 12
+# Values beyond these shares are drawn at the edge, so that one outlier does not flatten all.
+TAIL: Final = 0.005
+
+
+class Sees(StrEnum):
+    """Whether a length can judge a feature's distribution, and if not, why."""
+
+    JUDGES = "judges"
+    BLIND = "blind"
+    TOO_FEW = "too_few"
+    WAITS = "waits"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Length:
+    """What a window length knows of the natural wobble.
+
+    Attributes
+    ----------
+    source
+        "reference", "live" (learnt from its first windows), "none" (judged without, warnings
+        only) or "waits" (shown and not judged).
+    windows
+        Slices or live windows that it learnt from, or has collected so far, of `needed`.
+    usual_rows
+        Rows of a usual window; None where nothing tells.
+    judged
+        Windows counted in `verdicts` of the features.
+    """
+
+    name: str
+    source: str
+    windows: int
+    needed: int
+    usual_rows: int | None
+    judged: int
+    calibration: Calibration | None = None
+    usual: Ints | None = None  # [F] values of each feature in a usual window
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one length sees of one feature; `warning` and `critical` are limits of PSI.
+
+    `verdicts` counts the newest judged windows by verdict.
+    """
+
+    length: str
+    sees: Sees
+    warning: float | None
+    critical: float | None
+    n: int | None
+    verdicts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class FeatureLine:
+    """One feature of a reference.
+
+    Attributes
+    ----------
+    columns
+        Heights of a small picture, the largest 1.
+    low, high
+        The reference's range (numeric).
+    levels
+        The categories that are known by name, most frequent first, with their shares.
+    n_categories
+        All that the reference knows.
+    missing
+        Share of rows without a value.
+    """
+
+    name: str
+    kind: str
+    is_prediction: bool
+    importance: float | None
+    n_groups: int
+    missing: float
+    columns: tuple[float, ...]
+    low: float | None
+    high: float | None
+    levels: tuple[tuple[str, float], ...]
+    n_categories: int
+    limits: tuple[Limit, ...]
+
+
+def lengths_of(
+    reference: Reference,
+    names: Sequence[str],
+    live: Mapping[tuple[str, str], tuple[int, Calibration]],
+    counts: Iterable[VerdictCount],
+    collected: Mapping[str, int],
+) -> tuple[Length, ...]:
+    """Return what each length knows, as the evaluator decides it."""
+    counts = list(counts)
+    taught = {name: from_reference(reference, "all", name) for name in names}
+    # Where no length knows any wobble, windows are judged without; else they wait.
+    is_known_elsewhere = any(found is not None for found in taught.values())
+    lengths = []
+    for name in names:
+        usual, usual_rows = _usual(reference, name, counts)
+        calibration = taught[name]
+        source, windows = "reference", 0
+        if calibration is not None:
+            windows = calibration.windows
+        elif ("all", name) in live:
+            calibration = live["all", name][1]
+            source, windows = "live", calibration.windows
+        else:
+            calibration = None if is_known_elsewhere else unknown(reference)
+            source, windows = "waits" if is_known_elsewhere else "none", collected.get(name, 0)
+        judged: dict[str, int] = {}
+        for count in counts:
+            if count.length == name:
+                judged[count.feature] = judged.get(count.feature, 0) + count.windows
+        lengths.append(
+            Length(
+                name,
+                source,
+                windows,
+                MIN_SLICES,
+                usual_rows,
+                max(judged.values(), default=0),
+                calibration,
+                usual,
+            )
+        )
+    return tuple(lengths)
+
+
+def features_of(
+    reference: Reference, lengths: Sequence[Length], counts: Iterable[VerdictCount]
+) -> tuple[FeatureLine, ...]:
+    """Return one line for each feature, the prediction's parts first."""
+    grids = reference.gridset
+    whole = reference.profiles["all"].counts
+    seen = observe(reference, whole[None, :])
+    verdicts: dict[tuple[str, str], dict[str, int]] = {}
+    for count in counts:
+        verdicts.setdefault((count.length, count.feature), {})[count.verdict] = count.windows
+    limits = {length.name: _limits(reference, length) for length in lengths}
+    lines = []
+    for f, feature in enumerate(grids.features):
+        mass = whole[grids.bins[f]]
+        grid = feature.grid
+        levels, n_categories = _levels(feature, mass)
+        lines.append(
+            FeatureLine(
+                name=feature.name,
+                kind=feature.kind,
+                is_prediction=feature.name in reference.prediction,
+                importance=reference.importance.get(feature.name),
+                n_groups=feature.n_groups,
+                missing=float(seen.missing[0, f]) / max(1, reference.rows),
+                columns=columns(feature, mass),
+                low=grid.low if isinstance(grid, NumericGrid) else None,
+                high=grid.high if isinstance(grid, NumericGrid) else None,
+                levels=levels,
+                n_categories=n_categories,
+                limits=tuple(
+                    Limit(
+                        length.name,
+                        *limits[length.name][f],
+                        verdicts.get((length.name, feature.name), {}),
+                    )
+                    for length in lengths
+                ),
+            )
+        )
+    return tuple(sorted(lines, key=lambda line: not line.is_prediction))
+
+
+def _usual(
+    reference: Reference, length: str, counts: Sequence[VerdictCount]
+) -> tuple[Ints | None, int | None]:
+    """Return the values of each feature [F], and the rows, in a window of the usual size."""
+    slices = reference.slices.get("all", {}).get(length)
+    if slices is not None and len(slices.rows):
+        observed = observed_slices(reference, slices)
+        usual = np.median(observed.values, axis=0).astype(np.int64)
+        return usual, int(np.median(observed.rows))
+    sums: dict[str, tuple[float, int]] = {}
+    for count in counts:
+        if count.length == length:
+            total, windows = sums.get(count.feature, (0.0, 0))
+            sums[count.feature] = total + count.n * count.windows, windows + count.windows
+    if not sums:
+        return None, None
+    means = {name: total / max(1, windows) for name, (total, windows) in sums.items()}
+    names = reference.gridset.names()
+    usual = np.array([round(means.get(name, 0.0)) for name in names], dtype=np.int64)
+    return usual, int(usual.max(initial=0))
+
+
+_Seen = tuple[Sees, float | None, float | None, int | None]
+
+
+def _limits(reference: Reference, length: Length) -> list[_Seen]:
+    """Return for each feature what a usual window of this length can see."""
+    grids = reference.gridset
+    n_features = len(grids.features)
+    own = observe(reference, reference.profiles["all"].counts[None, :])
+    calibration, usual = length.calibration, length.usual
+    found: list[_Seen] = []
+    if calibration is None or usual is None:
+        state = Sees.WAITS
+        return [
+            (Sees.NOTHING if grids.B[f] <= 1 else state, None, None, None)
+            for f in range(n_features)
+        ]
+    n = np.maximum(usual, 1)
+    most = largest_psi(grids, own.groups, n[None, :])[0]
+    v = 1 / n + 1 / np.maximum(own.values[0], 1) + calibration.tau2
+    df = np.maximum(grids.B - 1, 0).astype(np.float64)
+    guard = calibration.guard
+    warning = np.fmax(psi_limit(v, df, DELTA["warning"], ALPHA), guard)
+    critical = np.fmax(psi_limit(v, df, DELTA["critical"], ALPHA), guard)
+    for f in range(n_features):
+        if grids.B[f] <= 1:
+            found.append((Sees.NOTHING, None, None, int(usual[f])))
+        elif usual[f] < MIN_ROWS_PSI or np.isnan(calibration.tau2[f]):
+            found.append((Sees.TOO_FEW, None, None, int(usual[f])))
+        else:
+            sees = Sees.BLIND if warning[f] >= most[f] else Sees.JUDGES
+            second = None if calibration.source == "none" else float(critical[f])
+            found.append((sees, float(warning[f]), second, int(usual[f])))
+    return found
+
+
+def _levels(feature: FeatureGrid, mass: Ints) -> tuple[tuple[tuple[str, float], ...], int]:
+    grid = feature.grid
+    if not isinstance(grid, CategoricalGrid):
+        return (), 0
+    total = max(1, int(mass.sum()))
+    if grid.is_hashed:
+        return (), len(grid.hashes)
+    shares = [(level, int(mass[i]) / total) for i, level in enumerate(grid.levels)]
+    return tuple(shares), len(grid.levels) + len(grid.rare)
+
+
+def columns(feature: FeatureGrid, mass: Ints) -> tuple[float, ...]:
+    """Return the heights of a small picture of a distribution, the largest 1.
+
+    Numeric: columns of equal width over the reference's values, tails at the edges; the mass
+    of a bin lies evenly in it, that of an atom at its value. Categories: one each, the most
+    frequent first, all others together last.
+    """
+    grid = feature.grid
+    if isinstance(grid, NumericGrid):
+        heights = _histogram(grid, mass)
+    elif isinstance(grid, CategoricalGrid) and not grid.is_hashed:
+        known = mass[: len(grid.levels)].astype(np.float64)
+        rest = float(mass.sum()) - float(known[:CATEGORIES].sum())
+        heights = np.append(known[:CATEGORIES], rest) if rest else known[:CATEGORIES]
+    else:
+        return ()
+    top = heights.max(initial=0.0)
+    return tuple(float(h / top) for h in heights) if top > 0 else ()
+
+
+def _histogram(grid: NumericGrid, mass: Ints) -> Floats:
+    upper = grid.upper()[:-1]
+    # Underflow and overflow are empty in a reference; its own bins lie between.
+    highs, lows = upper[1:], upper[:-1]
+    inner = mass[1:-1].astype(np.float64)
+    is_atom = grid.is_atom[1:-1]
+    lows = np.where(is_atom, highs, np.maximum(lows, grid.low))
+    total = inner.sum()
+    if not total or not len(highs):
+        return np.zeros(0)
+    share = inner.cumsum() / total
+    first = float(highs[int(np.searchsorted(share, TAIL))])
+    last = float(highs[min(int(np.searchsorted(share, 1 - TAIL)), len(highs) - 1)])
+    if not first < last:
+        first, last = grid.low, grid.high
+    if not first < last or not np.isfinite(last - first):
+        return np.ones(1)
+    n_columns = COLUMNS
+    if is_atom.all() and len(np.unique(highs)) <= COLUMNS:
+        n_columns = max(2, len(np.unique(highs)))
+    edges = np.linspace(first, last, n_columns + 1)
+    heights = np.zeros(n_columns)
+    places = np.clip(np.searchsorted(edges, highs[is_atom], side="right") - 1, 0, n_columns - 1)
+    np.add.at(heights, places, inner[is_atom])
+    for low, high, weight in zip(lows[~is_atom], highs[~is_atom], inner[~is_atom], strict=True):
+        inside = np.clip(np.array([low, high]), first, last)
+        width = high - low
+        if width <= 0 or inside[0] == inside[1]:
+            place = np.clip(np.searchsorted(edges, high, side="right") - 1, 0, n_columns - 1)
+            heights[int(place)] += weight
+            continue
+        overlap = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+        part = np.maximum(overlap, 0.0) / width
+        heights += weight * part
+        heights[0] += weight * max(0.0, first - low) / width
+        heights[-1] += weight * max(0.0, high - last) / width
+    return heights
