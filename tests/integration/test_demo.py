@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import psutil
 import pytest
+from conftest import Demo
 
 from monitor.cli.demo.flights import ZONE
 
 pytestmark = pytest.mark.demo
 
-# Idle, it takes a minute; a busy machine may take some.
-TIMEOUT_S = 900
 INCIDENT_KEYS = {
     "id",
     "model",
@@ -42,26 +38,9 @@ Incident = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
-def year(folder: Path) -> Iterator[dict[str, Any]]:
+def year(demo: Demo) -> dict[str, Any]:
     """The object that the headless demo prints."""
-    before = {process.pid for process in psutil.process_iter()}
-    command = [sys.executable, "-m", "monitor.cli", "demo", "--headless", "--json"]
-    command += ["--port", "0", "--broker-port", "0"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    left = [
-        p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid not in before
-    ]
-    assert not [line for line in left if str(folder) in " ".join(line)]
-    found: dict[str, Any] = json.loads(done.stdout)
-    yield found
+    return demo.told
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +150,10 @@ def test_what_does_not_change_is_quiet_all_year(told: list[Incident]) -> None:
     assert not [i for i in told if i["feature"] in NO_DRIFT and i["kind"] == "distribution"]
 
 
-def test_status_reads_the_year_after_everything_has_ended(
-    year: dict[str, Any], folder: Path
-) -> None:
+def test_status_reads_the_year_after_everything_has_ended(demo: Demo) -> None:
     command = [sys.executable, "-m", "monitor.cli", "status", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=demo.folder, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert found["counters"]["prediction"] == year["predictions"]
+    assert found["counters"]["prediction"] == demo.told["predictions"]
     assert sum(p["position"] for p in found["partitions"]) == 309_772 + 300_948
     assert all(p["lag"] == 0 for p in found["partitions"])
