@@ -8,12 +8,10 @@ from __future__ import annotations
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import JSONResponse
 from sqlalchemy.engine import Engine
 
-import dashboard.app
-from monitor.api import problems, reading, registering
-from monitor.api.answers import Alive
+from monitor.api import openapi, problems, reading, registering
+from monitor.api.answers.common import Alive
 from monitor.api.guard import LOOPBACK, MAX_BODY_BYTES, MAX_REFERENCE_BYTES, Guard
 from monitor.clock import Clock, SystemClock
 from monitor.storage.engine import check_schema
@@ -53,7 +51,9 @@ def create_app(
         # The documentation page would load its scripts from another site.
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
+    openapi.describe(app)
     problems.install(app)
     app.include_router(registering.router(engine, clock))
     app.include_router(reading.router(engine))
@@ -71,6 +71,9 @@ def create_app(
 
     scripts: list[str] = []
     if with_dashboard:
+        # Dash takes a second to import: who asks for the API alone need not wait.
+        import dashboard.app
+
         page = dashboard.app.create(
             engine, checkpoint_interval_s=checkpoint_interval_s, clock=clock
         )
@@ -107,13 +110,15 @@ def content_policy(script_hashes: list[str]) -> str:
 
 
 def _health(app: FastAPI, engine: Engine) -> None:
-    @app.get("/healthz")
+    @app.get("/healthz", tags=["service"], summary="Is it alive?", responses=openapi.problems(421))
     def healthz() -> Alive:
         """Say that the process answers."""
         return Alive(status="alive")
 
-    @app.get("/readyz", responses={503: {"description": "The database cannot be used now"}})
-    def readyz() -> JSONResponse:
+    @app.get(
+        "/readyz", tags=["service"], summary="Is it ready?", responses=openapi.problems(421, 503)
+    )
+    def readyz() -> Alive:
         """Say whether the database is there, with this release's schema."""
         check_schema(engine)
-        return JSONResponse({"status": "ready"})
+        return Alive(status="ready")

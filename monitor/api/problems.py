@@ -21,9 +21,21 @@ from driftline.errors import (
     StorageError,
     StorageUnavailable,
 )
+from monitor.views.scope import NoSuch
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+MAX_SHOWN = 200
+# Where the names of a kind are listed.
+LISTS = {
+    "model": "GET /api/v1/models",
+    "version": "GET /api/v1/versions",
+    "feature": "GET /api/v1/features",
+    "segment": "GET /api/v1/segments",
+    "incident": "GET /api/v1/incidents",
+    "reference": "GET /api/v1/references",
+    "dead letter": "GET /api/v1/dead-letters",
+}
 
 
 class Problem(Exception):
@@ -57,6 +69,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     handlers: dict[type[Exception], Any] = {
         Problem: _problem,
+        NoSuch: _no_such,
         HTTPException: _http,
         RequestValidationError: _invalid_request,
         InvalidReference: _invalid_reference,
@@ -73,6 +86,16 @@ def install(app: FastAPI) -> None:
 
 async def _problem(_request: Request, error: Problem) -> JSONResponse:
     return response(error.status, error.title, error.detail, error.mend)
+
+
+async def _no_such(_request: Request, error: NoSuch) -> JSONResponse:
+    likely = f"did you mean {' or '.join(error.nearest)}? " if error.nearest else ""
+    return response(
+        404,
+        f"There is no such {error.kind}",
+        f"Nothing is called {error.name[:MAX_SHOWN]!r}.",
+        f"{likely}{LISTS.get(error.kind, LISTS['model'])} lists what there is",
+    )
 
 
 async def _http(_request: Request, error: HTTPException) -> JSONResponse:

@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.stats.frame import LAST_MS
 from driftline.stats.reference import Reference
-from monitor.api.answers import RegisteredAnswer
+from monitor.api import openapi
+from monitor.api.answers.registered import RegisteredAnswer
 from monitor.api.problems import Problem
 from monitor.clock import Clock
 from monitor.storage.engine import transaction
@@ -44,8 +45,18 @@ BODY_SCHEMA: dict[str, Any] = {
                     "required": ["model", "version", "reference"],
                     "additionalProperties": False,
                     "properties": {
-                        "model": {"type": "string", "minLength": 1, "maxLength": 200},
-                        "version": {"type": "string", "minLength": 1, "maxLength": 200},
+                        "model": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 200,
+                            "examples": ["flight-delay"],
+                        },
+                        "version": {
+                            "type": "string",
+                            "minLength": 1,
+                            "maxLength": 200,
+                            "examples": ["3"],
+                        },
                         "reference": {
                             "type": "object",
                             "description": "the document that driftline.Client builds",
@@ -71,12 +82,11 @@ def router(engine: Engine, clock: Clock) -> APIRouter:
         status_code=201,
         response_model=RegisteredAnswer,
         openapi_extra=BODY_SCHEMA,
+        tags=["registered"],
+        summary="Register a reference",
         responses={
             200: {"model": RegisteredAnswer, "description": "It was registered already"},
-            409: {"description": "Another reference is bound to this version"},
-            413: {"description": "The document is too large"},
-            415: {"description": "The body is not application/json"},
-            422: {"description": "The document is not a valid reference"},
+            **openapi.problems(403, 409, 413, 415, 421, 422, 503),
         },
     )
     async def register(request: Request, response: Response) -> RegisteredAnswer:

@@ -235,8 +235,7 @@ def test_findings_carry_each_rate_with_its_bound_and_its_limit(seeded: TestClien
                 "to": "2013-02-09T05:00:00Z"},
     ).json()["items"]  # fmt: skip
     assert [f["feature"] for f in found] == ["airport_delay"]
-    missing = found[0]["missing"]
-    assert missing["excess"] > missing["limit"] > 0
+    assert found[0]["missing_excess"] > found[0]["missing_limit"] > 0
     assert found[0]["exceeds"] == ["missing"]
 
 

@@ -1,0 +1,62 @@
+"""Incidents, their history and their groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.api.answers.common import Answer, Instant, said
+
+SUMMARY = "temp: PSI 0.88, limit 0.64, in 2 of the last 3 days."
+
+
+class EpisodeAnswer(Answer):
+    """One span in which the problem stood; an incident that reopens has several."""
+
+    opened: Instant = said("When it was sure", "2013-05-12T04:00:00Z")
+    first_window: Instant = said("Start of the first bad window", "2013-05-10T04:00:00Z")
+    last_window_end: Instant = said("End of the last one", "2013-05-16T04:00:00Z")
+    resolved: Instant | None = said("Null while it stands", None)
+
+
+class IncidentAnswer(Answer):
+    """An incident: one problem of one feature, from its first window on."""
+
+    id: int = said("Its number", 19, at="number")
+    model: str = said("The model", "flight-delay")
+    version: str = said("The version", "3")
+    segment: str = said("`all`, or rows with one value of a dimension", "all")
+    feature: str = said("What moved", "temp")
+    kind: str = said("distribution, missing, unseen, type_error ...", "distribution")
+    severity: str = said("warning or critical", "warning")
+    state: str = said(
+        "pending, firing, recovering, resolved, withdrawn, expired or superseded", "firing"
+    )
+    muted: bool = said("Whether nobody is told", False)
+    first_window: Instant = said(
+        "Start of its first bad window", "2013-05-10T04:00:00Z", at="first_window_ms"
+    )
+    opened_at: Instant = said(
+        "End of the window that made it sure", "2013-05-12T04:00:00Z", at="opened_ms"
+    )
+    resolved_at: Instant | None = said("Null while it stands", None, at="resolved_ms")
+    summary: str = said("What happened, in one sentence", SUMMARY)
+    episodes: list[EpisodeAnswer] = said("Each span in which it stood")
+    evidence: dict[str, Any] = said(
+        "What was measured when it opened and at its worst",
+        {"opened": {"feature": "temp", "statistic": "psi", "value": 0.88, "limit": 0.64}},
+    )
+
+
+class EventAnswer(Answer):
+    """A line of an incident's history."""
+
+    event: str = said("opened, escalated, resolved, reopened, withdrawn ...", "opened")
+    at: Instant = said("In event time", "2013-05-12T04:00:00Z", at="at_ms")
+    recorded: Instant = said("By the wall clock", "2025-06-02T08:00:04Z", at="recorded_ms")
+    detail: str = said("What was known then", SUMMARY)
+
+
+class IncidentDetail(IncidentAnswer):
+    """An incident with its history."""
+
+    history: list[EventAnswer] = said("What happened to it, the oldest first")

@@ -1,0 +1,87 @@
+"""Windows, findings, segments: what was judged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from monitor.api.answers.common import Answer, Instant, said
+
+
+def _names(value: object) -> object:
+    """The table keeps them comma-separated."""
+    if isinstance(value, str):
+        return [name for name in value.split(",") if name]
+    return value
+
+
+class WindowAnswer(Answer):
+    """A judged window."""
+
+    length: str = said("hour, day or week", "day")
+    segment: str = said("`all`, or rows with one value of a dimension", "all")
+    start: Instant = said("Inclusive", "2013-05-15T04:00:00Z", at="start_ms")
+    end: Instant = said("Exclusive", "2013-05-16T04:00:00Z", at="end_ms")
+    rows: int = said("Predictions counted in it", 973)
+    revision: int = said("1, and one more each time late events changed it", 1)
+    closed_by: str = said("watermark, idle or hold", "watermark")
+    incomplete: list[str] = said(
+        "What it lacks; empty when it lacks nothing",
+        ["5,539 records were lost by retention (driftline.events 2)"],
+    )
+    reference_digest: str = said("What it was compared with", "c0ffee" + "0" * 58)
+    judged: Instant = said("When, by the wall clock", "2025-06-02T08:00:04Z", at="judged_ms")
+
+
+class FindingAnswer(Answer):
+    """One feature of one window. What could not be computed or was not judged is null.
+
+    A rate (`missing`, `type_error`, `unseen`, `out_of_range`) has an `_excess`, the 99.9 %
+    bound of what it is above the reference, and the `_limit` that this is held against.
+    """
+
+    start: Instant = said("The window's start", "2013-05-15T04:00:00Z", at="start_ms")
+    segment: str = said("`all`, or rows with one value of a dimension", "all")
+    feature: str = said("`prediction` and `prediction.score` are the model's output", "temp")
+    verdict: str = said(
+        "ok, warning, critical, insufficient_data, blind, uncalibrated or collecting", "warning"
+    )
+    is_alarming: bool = said("Whether it stands in an alarm after this window", True)
+    rows: int = said("Rows of the window", 973)
+    n: int = said("Values that were counted in bins", 961)
+    evidence: str | None = said("The statistic that lies worst against its limit", "psi")
+    ratio: float | None = said("... and its evidence over its limit: 1 is at the limit", 1.375)
+    psi: float | None = said("Population stability index; exact", 0.88)
+    psi_limit: float | None = said("What PSI warns above", 0.64)
+    psi_critical: float | None = said("What PSI is critical above", 1.15)
+    psi_lower: float | None = said("99.9 % sure that the true PSI is above this", 0.13)
+    ks_low: float | None = said("Kolmogorov-Smirnov's distance is at least this", 0.212)
+    ks_high: float | None = said("... and at most this", 0.216)
+    missing: float | None = said("Share of rows without a value", 0.012)
+    missing_excess: float | None = said("At least so much above the reference", -0.004)
+    missing_limit: float | None = said("The tolerance", 0.031)
+    type_error: float | None = said("Share of rows with a value of another type", 0.0)
+    type_error_excess: float | None = said("At least so much above the reference", 0.0)
+    type_error_limit: float | None = said("The tolerance", 0.01)
+    unseen: float | None = said("Share of rows with a value the reference never saw", None)
+    unseen_excess: float | None = said("At least so much above the reference", None)
+    unseen_limit: float | None = said("The tolerance", None)
+    out_of_range: float | None = said("Share of rows outside the reference's range", 0.0)
+    out_of_range_excess: float | None = said("At least so much above the reference", 0.0)
+    out_of_range_limit: float | None = said("The tolerance", 0.01)
+    exceeds: Annotated[list[str], BeforeValidator(_names)] = said(
+        "The statistics above their limit", ["psi"]
+    )
+
+
+class SegmentAnswer(Answer):
+    """A segment of a version that has judged windows."""
+
+    segment: str = said("Its name", "origin=JFK")
+    dimension: str | None = said("The column; null for `all`", "origin")
+    value: str | None = said("The column's value", "JFK")
+    windows: int = said("How many were judged at this length", 104)
+    first: Instant = said("Start of the first", "2013-02-01T05:00:00Z", at="first_ms")
+    last: Instant = said("Start of the last", "2013-05-15T04:00:00Z", at="last_ms")
+    rows: int = said("Rows of all of them", 97_303)

@@ -1,0 +1,147 @@
+"""Windows, findings, segments: what was judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.engine import Connection
+
+from monitor.api import openapi
+from monitor.api.answering import Answering, Listing, whole
+from monitor.api.answers.common import Page
+from monitor.api.answers.judged import FindingAnswer, SegmentAnswer, WindowAnswer
+from monitor.api.cursors import Key
+from monitor.api.parameters import (
+    AnyFeature,
+    AVersion,
+    Cursor,
+    Format,
+    From,
+    Length,
+    Limit,
+    Model,
+    Segment,
+    To,
+    span,
+)
+from monitor.api.reading.finding import find_version
+from monitor.storage import reads
+from monitor.storage.reads.listing import SegmentSpan, segment_spans
+from monitor.storage.rows import Window
+
+TAG = "judged"
+
+
+def add(routes: APIRouter, answering: Answering) -> None:
+    """Add the routes."""
+
+    @routes.get(
+        "/windows", tags=[TAG],
+        **openapi.told(Page[WindowAnswer], "List judged windows", 404, csv=WindowAnswer),
+    )  # fmt: skip
+    def windows(
+        request: Request,
+        model: Model,
+        version: AVersion = None,
+        length: Length = "day",
+        segment: Segment = "all",
+        from_: From = None,
+        to: To = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+        format: Format = None,
+    ) -> Response:
+        """Of one version (the newest unless named) and one segment, by start."""
+        from_ms, to_ms = span(from_, to)
+
+        def read(conn: Connection, after: Key | None, most: int) -> list[Window]:
+            return reads.windows(
+                conn, find_version(conn, model, version).id, length=length, segment=segment,
+                from_ms=from_ms, to_ms=to_ms, after=after[0] if after else None, limit=most,
+            )  # fmt: skip
+
+        listing = Listing(
+            WindowAnswer, read, lambda w: (w.start_ms,), (int,), WindowAnswer.model_validate
+        )
+        return answering.page(
+            request, listing, limit=limit, cursor=cursor, default=1_000, format_=format,
+            filename=("windows", model, version, length, segment),
+        )  # fmt: skip
+
+    @routes.get(
+        "/findings", tags=[TAG],
+        **openapi.told(Page[FindingAnswer], "List what was found", 404, csv=FindingAnswer),
+    )  # fmt: skip
+    def findings(
+        request: Request,
+        model: Model,
+        version: AVersion = None,
+        length: Length = "day",
+        segment: Segment = "all",
+        feature: AnyFeature = None,
+        from_: From = None,
+        to: To = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+        format: Format = None,
+    ) -> Response:
+        """One item for each feature of each window, by start, segment and feature.
+
+        Segment `*` asks for all segments.
+        """
+        from_ms, to_ms = span(from_, to)
+
+        def read(conn: Connection, after: Key | None, most: int) -> list[dict[str, Any]]:
+            return reads.findings(
+                conn, find_version(conn, model, version).id, length=length,
+                segment=None if segment == "*" else segment, feature=feature,
+                from_ms=from_ms, to_ms=to_ms,
+                after=(after[0], after[1], after[2]) if after else None, limit=most,
+            )  # fmt: skip
+
+        listing = Listing(
+            FindingAnswer,
+            read,
+            lambda row: (row["start_ms"], row["segment"], row["feature"]),
+            (int, str, str),
+            FindingAnswer.model_validate,
+        )
+        return answering.page(
+            request, listing, limit=limit, cursor=cursor, default=1_000, format_=format,
+            filename=("findings", model, version, length, segment, feature),
+        )  # fmt: skip
+
+    @routes.get(
+        "/segments", tags=[TAG],
+        **openapi.told(Page[SegmentAnswer], "List the segments of a version", 404),
+    )  # fmt: skip
+    def segments(
+        request: Request,
+        model: Model,
+        version: AVersion = None,
+        length: Length = "day",
+        limit: Limit = None,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Those with judged windows of this length, `all` first, with what was counted in each."""
+
+        def read(conn: Connection) -> list[SegmentSpan]:
+            return segment_spans(conn, find_version(conn, model, version).id, length=length)
+
+        def key(row: SegmentSpan) -> tuple[Any, ...]:
+            return (int(row.segment != "all"), row.segment)
+
+        listing = Listing(SegmentAnswer, whole(read, key), key, (int, str), _segment)
+        return answering.page(request, listing, limit=limit, cursor=cursor)
+
+
+def _segment(row: SegmentSpan) -> SegmentAnswer:
+    dimension, equals, value = row.segment.partition("=")
+    return SegmentAnswer.model_validate(
+        {
+            **row._asdict(),
+            "dimension": dimension if equals else None,
+            "value": value if equals else None,
+        }
+    )

@@ -1,0 +1,36 @@
+"""One short query that tells whether an answer would still be the same."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import schema as t
+
+
+def mark(conn: Connection, *, has_streams: bool = False) -> tuple[int, ...]:
+    """Return numbers that change whenever what can be read does.
+
+    What was judged and registered, by default; `has_streams` adds what consumers
+    write, which changes with every checkpoint and heartbeat.
+    """
+    asked: list[sa.ColumnElement[int]] = [
+        sa.func.max(t.data_version.c.value),
+        sa.func.max(t.registry.c.revision),
+        # Another database at the same address.
+        sa.func.min(t.model.c.created_ms),
+    ]
+    if has_streams:
+        p = t.stream_position.c
+        asked += [
+            sa.func.count(t.stream.c.id),
+            sa.func.count(t.stream.c.ended_ms),
+            *(
+                sa.func.sum(column)
+                for column in (p.next_offset, p.checkpoints, p.fenced, p.claim_epoch, p.fetched_ms)
+            ),
+            sa.func.max(p.checkpointed_ms),
+            sa.func.max(t.data_gap.c.id),
+        ]
+    row = conn.execute(sa.select(*(sa.select(one).scalar_subquery() for one in asked))).one()
+    return tuple(-1 if value is None else int(value) for value in row)
