@@ -5,26 +5,18 @@ What takes seconds is made once a run; a test that writes to it takes a copy.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import demo_year
 import living_database
-import psutil
 import pytest
+from demo_year import Demo
 from hostile import hostile_names
 from sqlalchemy.engine import Engine
 
 from monitor.storage import engine as storage
-
-# Idle, the demo takes a minute; a busy machine may take some.
-DEMO_TIMEOUT_S = 900
 
 
 @pytest.fixture
@@ -82,40 +74,7 @@ def living(copy_of: Callable[[Path], Engine], living_file: Path) -> Engine:
     return copy_of(living_file)
 
 
-@dataclass(frozen=True)
-class Demo:
-    """The headless demo's run: its folder with the database, and the object it printed."""
-
-    folder: Path
-    told: dict[str, Any]
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "driftline-demo.db"
-
-
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """A year through the whole program, run once; never written to.
-
-    DRIFTLINE_DEMO_FOLDER keeps it for the next run of the tests: for work on a page.
-    """
-    kept = os.environ.get("DRIFTLINE_DEMO_FOLDER")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("demo")
-    printed = folder / "told.json"
-    if kept and printed.exists():
-        return Demo(folder, json.loads(printed.read_text()))
-    before = {process.pid for process in psutil.process_iter()}
-    command = [sys.executable, "-m", "monitor.cli", "demo", "--headless", "--json"]
-    command += ["--port", "0", "--broker-port", "0"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=DEMO_TIMEOUT_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    left = [
-        p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid not in before
-    ]
-    assert not [line for line in left if str(folder) in " ".join(line)]
-    if kept:
-        printed.write_text(done.stdout)
-    return Demo(folder, json.loads(done.stdout))
+    """A year through the whole program, run once; never written to."""
+    return demo_year.run(lambda: tmp_path_factory.mktemp("demo"))

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import Demo
+from demo_year import Demo
 
 from monitor.cli.demo.flights import ZONE
 

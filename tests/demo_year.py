@@ -1,0 +1,55 @@
+"""The headless demo's run: a minute, so it is made once for every test that reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Idle, it takes a minute; a busy machine may take some.
+TIMEOUT_S = 900
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The folder with the database, and the object that was printed."""
+
+    folder: Path
+    told: dict[str, Any]
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "driftline-demo.db"
+
+
+def run(make_folder: Callable[[], Path]) -> Demo:
+    """Run a year through the whole program; nothing of it may be left running.
+
+    DRIFTLINE_DEMO_FOLDER keeps the run for the next time: for work on a page.
+    """
+    kept = os.environ.get("DRIFTLINE_DEMO_FOLDER")
+    folder = Path(kept) if kept else make_folder()
+    printed = folder / "told.json"
+    if kept and printed.exists():
+        return Demo(folder, json.loads(printed.read_text()))
+    before = {process.pid for process in psutil.process_iter()}
+    command = [sys.executable, "-m", "monitor.cli", "demo", "--headless", "--json"]
+    command += ["--port", "0", "--broker-port", "0"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    left = [
+        p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid not in before
+    ]
+    assert not [line for line in left if str(folder) in " ".join(line)]
+    if kept:
+        printed.write_text(done.stdout)
+    return Demo(folder, json.loads(done.stdout))
