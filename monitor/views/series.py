@@ -1,0 +1,451 @@
+"""A feature through time: one statistic a window, against a limit that moves with its rows.
+
+Two steps: `history` reads everything that was judged of the feature in a scope, and
+`series_of` makes one statistic of it. A page asks for another statistic or another window
+without asking the database again. No panes are read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy.engine import Connection
+
+from driftline.stats.calibration import RATES, observe
+from driftline.stats.evidence import CRITICAL_BEYOND, LEAST_EXCESS
+from driftline.stats.gridset import FeatureGrid
+from driftline.stats.reference import Reference
+from monitor.storage import reads
+from monitor.storage.rows import OPEN_STATES, FeatureWindow, Incident, Latched
+from monitor.views.scope import NoSuch, Scope, nearest
+from monitor.windows.calendar import NOMINAL_MS
+
+# In the order in which they are offered.
+STATISTICS: Final = ("psi", "ks", *RATES)
+# More than a chart has pixels for.
+MAX_POINTS: Final = 1_500
+# A pause of so many windows breaks the line: nothing is known of it.
+_PAUSE: Final = 3
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that was judged of one feature in a scope.
+
+    Attributes
+    ----------
+    windows
+        Of all versions of the model, by start: those of the scope's version, and of the others
+        where it has none.
+    beside
+        Names of versions that were judged at the same time, too; their windows are left out.
+    references
+        By digest, those that judged the windows and the scope's own.
+    incidents
+        Of the feature, in the scope's version and segment, newest first.
+    ranking
+        The features with the worst evidence over its limit in the range, worst first.
+    """
+
+    scope: Scope
+    feature: str
+    windows: tuple[FeatureWindow, ...]
+    beside: tuple[str, ...]
+    version_names: Mapping[int, str]
+    references: Mapping[str, Reference]
+    latches: tuple[Latched, ...]
+    incidents: tuple[Incident, ...]
+    ranking: tuple[tuple[str, float | None], ...]
+
+    @property
+    def grid(self) -> FeatureGrid | None:
+        """The feature's grid in the scope's reference."""
+        scoped = self.scope.reference
+        reference = self.references.get(scoped.digest) if scoped else None
+        if reference is None:
+            return None
+        return reference.gridset.features[reference.gridset.names().index(self.feature)]
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """The statistics that the feature has."""
+        grid = self.grid
+        if grid is None or grid.kind == "presence":
+            return ("missing",)
+        offered = ["psi"] if grid.n_groups > 1 else []
+        if grid.kind == "numeric":
+            return (*offered, "ks", "missing", "type_error", "out_of_range")
+        return (*offered, "missing", "type_error", "unseen")
+
+    def window_at(self, start_ms: int) -> FeatureWindow | None:
+        """Return the window that starts at `start_ms`."""
+        return next((w for w in self.windows if w.start_ms == start_ms), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One statistic of one window.
+
+    `low` and `high` bound it: 99.9 % sure that it is above `low` (PSI and rates that rose;
+    `high` is then the value, and the other way round for a rate that fell), or the certified
+    interval (KS). `limit` is None where nothing was held against it. `is_alarming` says that
+    after this window the statistic had been over its limit twice in three.
+    """
+
+    start_ms: int
+    end_ms: int
+    rows: int
+    value: float | None
+    low: float | None
+    high: float | None
+    limit: float | None
+    critical: float | None
+    verdict: str | None
+    is_over: bool
+    is_alarming: bool
+    revision: int
+    closed_by: str
+    incomplete: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Windows that one reference judged in a row.
+
+    Attributes
+    ----------
+    usual
+        The same rate in the reference; None for PSI and KS.
+    pauses
+        Places of points before which nothing was judged for long.
+    """
+
+    version: str
+    reference_digest: str
+    usual: float | None
+    points: tuple[Point, ...]
+    pauses: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One statistic of a feature over a range.
+
+    Attributes
+    ----------
+    statistics
+        Those that can be asked for.
+    standing
+        The one that is shown when none is asked for: what fired, else the worst evidence.
+    is_thinned
+        Of each pixel's windows only the lowest, the highest and the alarming ones are there.
+    """
+
+    feature: str
+    statistic: str
+    statistics: tuple[str, ...]
+    standing: str
+    runs: tuple[Run, ...]
+    beside: tuple[str, ...]
+    n_windows: int
+    is_thinned: bool
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All points, by start."""
+        return tuple(point for run in self.runs for point in run.points)
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether windows had the rows for PSI, and none of them could have shown a drift."""
+        verdicts = {point.verdict for point in self.points if point.value is not None}
+        return self.statistic == "psi" and verdicts == {"blind"}
+
+
+def series(conn: Connection, scope: Scope, feature: str, stat: str | None = None) -> Series:
+    """Return a statistic of a feature over the scope's range (`history`, then `series_of`).
+
+    Raises
+    ------
+    NoSuch
+        The version's reference has no such feature.
+    """
+    return series_of(history(conn, scope, feature), stat)
+
+
+def history(conn: Connection, scope: Scope, feature: str) -> History:
+    """Read what was judged of a feature.
+
+    Four statements, and one for each reference that this process has not met before.
+
+    Raises
+    ------
+    NoSuch
+        The version's reference has no such feature.
+    """
+    names: tuple[str, ...] = ()
+    references: dict[str, Reference] = {}
+    if scope.reference is not None:
+        own = reads.reference_document(conn, scope.reference.digest)
+        if own is not None:
+            references[own.digest] = own
+            names = own.gridset.names()
+    if feature not in names:
+        raise NoSuch("feature", feature, nearest(feature, names))
+    version_names = {version.id: version.name for version in scope.model.versions}
+    found = reads.feature_windows(
+        conn, list(version_names), feature, length=scope.length, segment=scope.segment,
+        from_ms=scope.from_ms, to_ms=scope.to_ms,
+    )  # fmt: skip
+    windows, beside = _one_line(found, [scope.version.id, *version_names])
+    for digest in {window.reference_digest for window in windows} - set(references):
+        document = reads.reference_document(conn, digest)
+        if document is not None:
+            references[digest] = document
+    incidents = reads.incidents(conn, version_ids=[scope.version.id], segment=scope.segment)
+    ranking = reads.worst_by_feature(
+        conn, scope.version.id, length=scope.length, segment=scope.segment,
+        from_ms=scope.from_ms, to_ms=scope.to_ms,
+    )  # fmt: skip
+    latches = reads.latches(
+        conn, list(version_names), feature, length=scope.length, segment=scope.segment
+    )
+    return History(
+        scope=scope,
+        feature=feature,
+        windows=tuple(windows),
+        beside=tuple(version_names[each] for each in beside),
+        version_names=version_names,
+        references=references,
+        latches=tuple(latches),
+        incidents=tuple(i for i in incidents if i.feature == feature),
+        ranking=_ranked(ranking, names),
+    )
+
+
+def series_of(history: History, stat: str | None = None, *, at_most: int = MAX_POINTS) -> Series:
+    """Return one statistic of what was read; what the feature does not have is the standing one."""
+    standing = standing_statistic(history)
+    statistic = stat if stat in history.statistics else standing
+    usual = {
+        digest: _usual(reference, history.scope.segment, history.feature, statistic)
+        for digest, reference in history.references.items()
+    }
+    latches: dict[int, list[Latched]] = {}
+    for latch in history.latches:
+        if latch.statistic == statistic:
+            latches.setdefault(latch.version_id, []).append(latch)
+    whole: list[tuple[tuple[int, str], list[Point]]] = []
+    for window in history.windows:
+        key = window.version_id, window.reference_digest
+        if not whole or whole[-1][0] != key:
+            whole.append((key, []))
+        whole[-1][1].append(
+            _point(
+                window,
+                statistic,
+                usual.get(window.reference_digest),
+                latches.get(window.version_id, ()),
+            )
+        )
+    n = len(history.windows)
+    runs = []
+    for (version_id, digest), points in whole:
+        kept = thinned(points, max(2, at_most * len(points) // n)) if n > at_most else points
+        pause_ms = _PAUSE * NOMINAL_MS[history.scope.length] * ceil(len(points) / len(kept))
+        runs.append(
+            Run(
+                version=history.version_names[version_id],
+                reference_digest=digest,
+                usual=usual.get(digest),
+                points=tuple(kept),
+                pauses=tuple(
+                    place
+                    for place in range(1, len(kept))
+                    if kept[place].start_ms - kept[place - 1].end_ms > pause_ms
+                ),
+            )
+        )
+    return Series(
+        feature=history.feature,
+        statistic=statistic,
+        statistics=history.statistics,
+        standing=standing,
+        runs=tuple(runs),
+        beside=history.beside,
+        n_windows=n,
+        is_thinned=n > at_most,
+    )
+
+
+def standing_statistic(history: History) -> str:
+    """Return the statistic that says most: what fired, else the worst evidence, else PSI."""
+    offered = history.statistics
+    own = [w.found for w in history.windows if w.version_id == history.scope.version.id]
+    found = [each for each in own if each is not None]
+    firing = [i for i in history.incidents if i.state in OPEN_STATES]
+    for incident in sorted(firing, key=lambda i: i.severity != "critical"):
+        fired = ((incident.evidence or {}).get("worst") or {}).get("statistic")
+        # Another length may have told it: hours have no PSI.
+        if fired in offered and any(each[fired] is not None for each in found):
+            return str(fired)
+    over = [each for each in found if (each["ratio"] or 0.0) >= 1 and each["exceeds"]]
+    if over:
+        worst = str(max(over, key=lambda each: float(each["ratio"]))["evidence"])
+        return worst if worst in offered else offered[0]
+    with_psi = [each for each in found if each["psi"] is not None]
+    if "psi" in offered and any(each["verdict"] != "blind" for each in with_psi):
+        return "psi"
+    if with_psi:  # blind: its limit lies above what PSI can reach
+        return next((name for name in ("out_of_range", "unseen") if name in offered), offered[0])
+    judged = [str(each["evidence"]) for each in found if each["evidence"]]
+    return judged[-1] if judged and judged[-1] in offered else offered[0]
+
+
+def thinned(points: Sequence[Point], at_most: int) -> list[Point]:
+    """Return at most about `at_most` points: of each bucket the lowest and the highest.
+
+    Windows over the limit or alarming all stay while they are half of `at_most` or fewer; of
+    more, the first and the last of each stretch.
+    """
+    n = len(points)
+    if n <= at_most:
+        return list(points)
+    flagged = np.array([point.is_over or point.is_alarming for point in points])
+    kept = np.zeros(n, dtype=bool)
+    kept[[0, n - 1]] = True
+    if flagged.sum() > at_most // 2:
+        padded = np.concatenate([[False], flagged, [False]])
+        kept |= flagged & ~(padded[:-2] & padded[2:])
+    else:
+        kept |= flagged
+    values = np.array([np.nan if p.value is None else p.value for p in points], dtype=float)
+    buckets = max(1, (at_most - int(kept.sum())) // 2)
+    for part in np.array_split(np.arange(n), buckets):
+        known = part[~np.isnan(values[part])]
+        if not len(known):
+            kept[part[0]] = True
+            continue
+        kept[known[values[known].argmin()]] = True
+        kept[known[values[known].argmax()]] = True
+    return [points[place] for place in np.flatnonzero(kept).tolist()]
+
+
+def _one_line(
+    found: Sequence[FeatureWindow], order: Sequence[int]
+) -> tuple[list[FeatureWindow], list[int]]:
+    """Return windows that do not overlap, and the versions of those left out.
+
+    The first version of `order` has its whole span, each later one what is left.
+    """
+    by_version: dict[int, list[FeatureWindow]] = {}
+    for window in found:
+        by_version.setdefault(window.version_id, []).append(window)
+    spans: list[tuple[int, int]] = []
+    windows: list[FeatureWindow] = []
+    beside = []
+    for version_id in dict.fromkeys(order):
+        own = by_version.get(version_id, [])
+        free = [
+            window
+            for window in own
+            if all(window.end_ms <= low or window.start_ms >= high for low, high in spans)
+        ]
+        if len(free) < len(own):
+            beside.append(version_id)
+        if free:
+            spans.append((free[0].start_ms, max(window.end_ms for window in free)))
+            windows += free
+    return sorted(windows, key=lambda window: window.start_ms), beside
+
+
+def _point(
+    window: FeatureWindow, statistic: str, usual: float | None, latches: Sequence[Latched]
+) -> Point:
+    found = window.found
+    value = low = high = limit = critical = None
+    is_over = False
+    if found is not None:
+        value, low, high, limit, critical = _numbers(found, statistic, usual)
+        is_over = statistic in found["exceeds"].split(",")
+    return Point(
+        start_ms=window.start_ms,
+        end_ms=window.end_ms,
+        rows=window.rows,
+        value=value,
+        low=low,
+        high=high,
+        limit=limit,
+        critical=critical,
+        verdict=None if found is None else str(found["verdict"]),
+        is_over=is_over,
+        is_alarming=any(
+            latch.opened_ms <= window.end_ms
+            and (latch.closed_ms is None or window.end_ms < latch.closed_ms)
+            for latch in latches
+        ),
+        revision=window.revision,
+        closed_by=window.closed_by,
+        incomplete=window.incomplete,
+    )
+
+
+Number = float | None
+
+
+def _numbers(
+    found: Mapping[str, Any], statistic: str, usual: float | None
+) -> tuple[Number, Number, Number, Number, Number]:
+    """Return value, low, high, limit and critical limit, on the statistic's own scale."""
+    # What was not held against a limit has no mark, whatever limit is stored beside it.
+    is_judged = f" {statistic}=" in f" {found['marks']}"
+    if statistic == "psi":
+        limits = (found["psi_limit"], found["psi_critical"]) if is_judged else (None, None)
+        return found["psi"], found["psi_lower"], found["psi"], *limits
+    if statistic == "ks":
+        return found["ks_low"], found["ks_low"], found["ks_high"], None, None
+    value, excess = found[statistic], found[f"{statistic}_excess"]
+    tolerance = found[f"{statistic}_limit"]
+    if value is None or excess is None or usual is None:
+        return value, None, None, None, None
+    fell = excess < 0
+    bound = min(1.0, max(0.0, usual + excess))
+    low, high = (value, max(value, bound)) if fell else (min(value, bound), value)
+    if not is_judged or tolerance is None:
+        return value, low, high, None, None
+    sign = -1 if fell else 1
+    return (
+        value,
+        low,
+        high,
+        max(0.0, usual + sign * tolerance),
+        max(0.0, usual + sign * (tolerance + CRITICAL_BEYOND)),
+    )
+
+
+def _usual(reference: Reference, segment: str, feature: str, statistic: str) -> float | None:
+    """Return the reference's own rate; None for what is no rate, or without its own counts."""
+    profile = reference.profiles.get(segment)
+    if statistic not in LEAST_EXCESS or profile is None or feature not in reference.gridset.names():
+        return None
+    place = reference.gridset.names().index(feature)
+    hits, n = observe(reference, profile.counts[None, :]).of(statistic)
+    return float(hits[0, place] / max(int(n[0, place]), 1))
+
+
+def _ranked(
+    found: Sequence[tuple[str, float | None]], names: Sequence[str]
+) -> tuple[tuple[str, float | None], ...]:
+    """Return every feature of the reference, the worst first; those without evidence last."""
+    worst = dict(found)
+    order = {name: place for place, name in enumerate(names)}
+    return tuple(
+        sorted(
+            ((name, worst.get(name)) for name in names),
+            key=lambda each: (-(each[1] if each[1] is not None else -1.0), order[each[0]]),
+        )
+    )

@@ -1,0 +1,201 @@
+"""A feature through time, on windows that the evaluator judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from monitor.storage import engine as storage
+from monitor.storage import schema as t
+from monitor.storage.engine import reading
+from monitor.views import series as views
+from monitor.views.scope import NoSuch, Scope, resolve
+from monitor.windows.calendar import DAY_MS
+from tests.feature_world import START_MS, FeatureWorld, Statements, reference
+
+DRIFT_MS = START_MS + 10 * DAY_MS
+
+
+@pytest.fixture
+def world(engine: Engine) -> FeatureWorld:
+    made = FeatureWorld(engine)
+    made.write(START_MS, 24 * 10)
+    made.write(DRIFT_MS, 24 * 4, seed=8, shift=12.0, unseen=0.05, missing=0.1)
+    made.judge()
+    return made
+
+
+def scope_of(conn: sa.Connection, **asked: object) -> Scope:
+    scope, _ = resolve(conn, "m", **asked)  # type: ignore[arg-type]
+    return scope
+
+
+def shown(world: FeatureWorld, feature: str, stat: str | None = None, **asked: object):  # type: ignore[no-untyped-def]
+    with reading(world.engine) as conn:
+        return views.series(conn, scope_of(conn, **asked), feature, stat)
+
+
+def test_a_window_has_its_value_its_bound_and_the_limit_of_its_rows(world: FeatureWorld) -> None:
+    found = shown(world, "x", "psi")
+    (run,) = found.runs
+    assert len(run.points) == 14
+    calm, moved = run.points[3], run.points[11]
+    assert calm.value is not None and calm.limit is not None and calm.value < calm.limit
+    assert not calm.is_over and not calm.is_alarming
+    assert moved.is_over and moved.value > moved.critical > moved.limit  # type: ignore[operator]
+    assert 0 < moved.low < moved.value == moved.high  # type: ignore[operator]
+    assert run.usual is None
+
+
+def test_the_first_window_over_its_limit_is_no_alarm_and_the_second_is(world: FeatureWorld) -> None:
+    points = shown(world, "x", "psi").points
+    assert [(p.is_over, p.is_alarming) for p in points[9:12]] == [
+        (False, False), (True, False), (True, True),
+    ]  # fmt: skip
+
+
+def test_an_alarm_belongs_to_the_statistic_that_raised_it(world: FeatureWorld) -> None:
+    assert not any(point.is_alarming for point in shown(world, "c", "type_error").points)
+    assert any(point.is_alarming for point in shown(world, "c", "unseen").points)
+
+
+def test_alarms_by_statistic_add_up_to_what_the_finding_stores(world: FeatureWorld) -> None:
+    with reading(world.engine) as conn:
+        history = views.history(conn, scope_of(conn), "x")
+    by_window = {window.start_ms: False for window in history.windows}
+    for statistic in history.statistics:
+        for point in views.series_of(history, statistic).points:
+            by_window[point.start_ms] |= point.is_alarming
+    stored = {w.start_ms: bool(w.found["is_alarming"]) for w in history.windows if w.found}
+    assert by_window == stored
+
+
+def test_a_rate_is_drawn_on_its_own_scale_with_the_tolerance_on_the_reference(
+    world: FeatureWorld,
+) -> None:
+    found = shown(world, "zeros", "missing")
+    last = found.points[-1]
+    assert found.runs[0].usual == 0.0
+    assert last.value == pytest.approx(0.1, abs=0.01)
+    assert last.low < last.value and last.limit < last.low  # type: ignore[operator]
+
+
+def test_ks_is_an_interval_and_has_no_limit(world: FeatureWorld) -> None:
+    for point in shown(world, "x", "ks").points:
+        assert point.low == point.value <= point.high  # type: ignore[operator]
+        assert point.limit is None and not point.is_over
+
+
+def test_what_fired_is_shown_first(world: FeatureWorld) -> None:
+    assert shown(world, "x").standing == "psi"
+    assert shown(world, "c").standing == "unseen"
+    assert shown(world, "zeros").standing == "missing"
+    assert shown(world, "count").standing == "psi"
+
+
+def test_a_feature_offers_the_statistics_it_has(world: FeatureWorld) -> None:
+    assert shown(world, "x").statistics == ("psi", "ks", "missing", "type_error", "out_of_range")
+    assert shown(world, "c").statistics == ("psi", "missing", "type_error", "unseen")
+    assert shown(world, "x", "unseen").statistic == "psi"
+
+
+def test_hours_too_thin_for_psi_show_a_rate(world: FeatureWorld) -> None:
+    found = shown(world, "count", length="hour")
+    assert found.statistic == "missing"
+    assert all(p.value is None for p in shown(world, "count", "psi", length="hour").points)
+
+
+def test_a_name_that_is_no_feature_is_answered_with_the_nearest(world: FeatureWorld) -> None:
+    with pytest.raises(NoSuch) as raised:
+        shown(world, "cuont")
+    assert raised.value.kind == "feature"
+    assert raised.value.nearest[0] == "count"
+
+
+def test_another_version_breaks_the_line_and_has_its_own_reference(world: FeatureWorld) -> None:
+    second = reference(seed=3, shift=12.0)
+    world.register(second, "2")
+    world.write(DRIFT_MS + 4 * DAY_MS, 24 * 3, seed=9, shift=12.0, reference=second, version_id=2)
+    world.judge()
+    found = shown(world, "x", "psi", from_ms=START_MS, to_ms=START_MS + 30 * DAY_MS)
+    assert [(run.version, len(run.points)) for run in found.runs] == [("1", 14), ("2", 3)]
+    assert found.runs[0].reference_digest != found.runs[1].reference_digest
+    assert found.beside == ()
+    assert not any(point.is_over for point in found.runs[1].points)
+
+
+def test_windows_that_two_versions_share_are_the_chosen_versions(world: FeatureWorld) -> None:
+    second = reference(seed=3)
+    world.register(second, "2")
+    world.write(START_MS + 5 * DAY_MS, 24 * 3, reference=second, version_id=2)
+    world.judge()
+    asked = {"from_ms": START_MS, "to_ms": START_MS + 30 * DAY_MS}
+    old = shown(world, "x", "psi", version="1", **asked)
+    assert [(run.version, len(run.points)) for run in old.runs] == [("1", 14)]
+    assert old.beside == ("2",)
+    new = shown(world, "x", "psi", version="2", **asked)
+    assert [(run.version, len(run.points)) for run in new.runs] == [("1", 5), ("2", 3), ("1", 6)]
+
+
+def test_a_pause_breaks_the_line(world: FeatureWorld) -> None:
+    world.write(DRIFT_MS + 14 * DAY_MS, 24 * 2, seed=9)
+    world.judge()
+    (run,) = shown(world, "x", "psi").runs
+    assert run.pauses == (14,)
+
+
+def test_the_worst_features_come_first(world: FeatureWorld) -> None:
+    with reading(world.engine) as conn:
+        ranking = views.history(conn, scope_of(conn), "x").ranking
+    assert {name for name, _ in ranking[:3]} == {"x", "c", "zeros"}
+    assert {name for name, _ in ranking} == set(world.reference.gridset.names())
+
+
+def test_the_database_is_asked_a_fixed_number_of_times(world: FeatureWorld) -> None:
+    with reading(world.engine) as conn:
+        scope = scope_of(conn)
+        views.history(conn, scope, "x")
+        with Statements(world.engine) as short:
+            views.history(conn, replace(scope, from_ms=DRIFT_MS), "x")
+        with Statements(world.engine) as long:
+            views.history(conn, scope, "c")
+    assert len(short) == len(long) == 4
+
+
+def test_a_long_range_is_thinned_and_keeps_its_peaks_and_its_alarms(world: FeatureWorld) -> None:
+    whole = shown(world, "x", "psi").points
+    point = whole[0]
+    draw = np.random.default_rng(0)
+    many = [
+        replace(point, start_ms=i, value=float(v), is_over=False)
+        for i, v in enumerate(draw.random(9_000))
+    ]
+    many[4_321] = replace(many[4_321], value=9.0)
+    many[4_400] = replace(many[4_400], value=0.5, is_alarming=True)
+    kept = views.thinned(many, 1_500)
+    assert len(kept) <= 1_500
+    assert many[4_321] in kept and many[4_400] in kept
+    assert [p.start_ms for p in kept] == sorted(p.start_ms for p in kept)
+
+
+def test_of_more_alarms_than_pixels_every_stretch_keeps_its_ends(world: FeatureWorld) -> None:
+    point = shown(world, "x", "psi").points[0]
+    many = [replace(point, start_ms=i, is_alarming=100 <= i < 4_000) for i in range(9_000)]
+    kept = views.thinned(many, 1_500)
+    alarming = [p.start_ms for p in kept if p.is_alarming]
+    assert len(kept) <= 1_500 and (alarming[0], alarming[-1]) == (100, 3_999)
+
+
+def test_a_window_without_a_finding_is_there_with_its_rows(world: FeatureWorld) -> None:
+    with storage.transaction(world.engine) as conn:
+        conn.execute(
+            sa.delete(t.finding).where(
+                t.finding.c.length == "day", t.finding.c.start_ms == DRIFT_MS
+            )
+        )
+    point = shown(world, "x", "psi").points[10]
+    assert point.value is None and point.verdict is None and point.rows == 720
