@@ -1,0 +1,456 @@
+"""Groups of incidents in words: their titles, verdicts, evidence and history. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from dashboard.sentences import split_subject
+from dashboard.words import (
+    DASH,
+    EVIDENCE,
+    NBSP,
+    cut,
+    day_text,
+    duration,
+    incident_word,
+    moment,
+    plural,
+    two,
+    zone_name,
+)
+from driftline.stats.words import Evidence, percent
+from monitor.storage.rows import Incident
+from monitor.views.episodes import Group, Happened, Opened, Over, evidence_of, is_prediction
+
+ALL = "all"
+KINDS = {
+    "distribution": "Distribution",
+    "missing": "Missing",
+    "unseen": "Unseen",
+    "type_error": "Wrong type",
+    "volume": "Silent",
+    "schema": "Schema",
+}
+# What several features did, by kind and by whether they still do.
+TOGETHER = {
+    ("distribution", True): "drifted",
+    ("distribution", False): "drifted",
+    ("missing", True): "lack values",
+    ("missing", False): "lacked values",
+    ("unseen", True): "have new values",
+    ("unseen", False): "had new values",
+    ("type_error", True): "have values of a wrong type",
+    ("type_error", False): "had values of a wrong type",
+}
+ALONE = {
+    ("missing", True): "lacks values",
+    ("unseen", True): "has new values",
+    ("type_error", True): "has values of a wrong type",
+}
+WINDOWS = {"hour": "hour", "day": "day", "week": "week"}
+# Recorded later than this after it happened, an event says so.
+DAY_MS = 86_400_000
+MUCH_LATER_MS = DAY_MS
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Said:
+    """A verdict: icon, tone, headline and (subject in bold, sentence)."""
+
+    icon: str
+    tone: str
+    headline: str
+    notes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One member's evidence, ready to print; None where a member has none."""
+
+    incident: Incident
+    window: str
+    statistic: str
+    limit: str
+    sure: str
+    over: str
+    moved: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of what happened: (text, is bold) in order, and when it was recorded."""
+
+    at_ms: int
+    icon: str
+    tone: str
+    parts: tuple[tuple[str, bool], ...]
+    recorded_ms: int | None = None
+
+
+def version_tag(name: str) -> str:
+    """Return a version as a tag.
+
+    >>> version_tag("3"), version_tag("v3"), version_tag("champion")
+    ('v3', 'v3', 'champion')
+    """
+    return f"v{name}" if name[:1].isdigit() else name
+
+
+def kind_word(kind: str) -> str:
+    """Return a kind of problem as a word."""
+    return KINDS.get(kind, kind.replace("_", " ").capitalize())
+
+
+def kinds(group: Group) -> str:
+    """Return the worst kind, and how many others.
+
+    >>> kind_word("type_error")
+    'Wrong type'
+    """
+    more = f" +{len(group.kinds) - 1}" if len(group.kinds) > 1 else ""
+    return kind_word(group.kinds[0]) + more
+
+
+def title(group: Group, features: int | None) -> str:
+    """Return what happened, without the model's name: "2 of 15 features drifted, worst dest"."""
+    worst, is_open = group.worst, group.is_open
+    if not worst.feature:
+        return _whole_model(worst.kind, is_open)
+    names = [name for name in group.features if not is_prediction(name)]
+    if len(group.features) == 1:
+        return f"{cut(worst.feature)} {_alone(worst, is_open)}{_where(group)}"
+    verb = TOGETHER.get((worst.kind, is_open)) if len(group.kinds) == 1 else None
+    if verb is None:
+        verb = "are affected" if is_open else "were affected"
+    if not names:
+        return f"The prediction {verb.replace('have', 'has').replace('are', 'is')}{_where(group)}"
+    of = f" of {features}" if features and features >= len(names) else ""
+    noun = "feature" if len(names) == 1 and not of else "features"
+    more = " and the prediction" if len(names) < len(group.features) else ""
+    return f"{len(names)}{of} {noun}{more} {verb}, worst {cut(worst.feature)}{_where(group)}"
+
+
+def _whole_model(kind: str, is_open: bool) -> str:
+    if kind == "volume":
+        return "No predictions" if is_open else "There were no predictions"
+    return "The events lack what the reference has" if is_open else "The events lacked features"
+
+
+def _alone(incident: Incident, is_open: bool) -> str:
+    found = evidence_of(incident)
+    if found is not None and incident.kind == "missing":
+        return f"{percent(found.value)} missing"
+    past = TOGETHER.get((incident.kind, False), "was affected")
+    return ALONE.get((incident.kind, is_open), past)
+
+
+def _where(group: Group) -> str:
+    """Say where, when it is told by segments alone."""
+    if ALL in group.segments:
+        return ""
+    if len(group.segments) > 2:
+        return f" in {len(group.segments)} segments"
+    return " in " + " and ".join(cut(segment, 40) for segment in group.segments)
+
+
+def evidence_line(group: Group) -> str:
+    """Return the evidence of the worst features, a phrase each."""
+    said: list[str] = []
+    told: set[str] = set()
+    is_alone = len(group.features) == 1
+    for incident in group.ranked:
+        found = evidence_of(incident)
+        if found is None or incident.feature in told:
+            continue
+        told.add(incident.feature)
+        name = "" if is_alone else f"{cut(incident.feature, 30)} "
+        said.append(name + against_limit(found))
+    line = "; ".join(said[:NAMED])
+    if len(said) > NAMED:
+        line += f" and {len(said) - NAMED} more"
+    closer = [segment for segment in group.segments if segment != ALL]
+    if closer and ALL in group.segments:
+        line += f"; seen in {plural(len(closer), 'segment')} too"
+    return line or cut(split_subject(group.worst.feature, group.worst.summary)[1], 200)
+
+
+def against_limit(found: Evidence) -> str:
+    r"""Return a statistic and the limit it passed.
+
+    >>> against_limit(Evidence("temp", "psi", "day", 0, 1, 967, 0.88, 0.64))
+    'PSI 0.88, limit 0.64'
+    """
+    if found.statistic == "psi":
+        return f"PSI {two(found.value)}, limit {two(found.limit)}"
+    word = EVIDENCE.get(found.statistic, found.statistic)
+    said = f"{percent(found.value)} {word}"
+    if found.statistic in ("missing", "type_error"):
+        return f"{said}, {percent(found.reference or 0.0)} in the reference"
+    return f"{said} (at least {percent(abs(found.excess or 0.0))}, limit {percent(found.limit)})"
+
+
+def state_word(group: Group) -> tuple[str, str, str]:
+    """Return (icon, word, tone); short, for a list."""
+    icon, word, tone = incident_word(group.state, group.severity)
+    return icon, word.partition(",")[0], tone
+
+
+def lasted(group: Group, judged_to_ms: int | None) -> str:
+    """Return for how long it stood, by the data's own clock while it stands."""
+    end = group.resolved_ms if group.resolved_ms is not None else judged_to_ms
+    return duration(end - group.opened_ms) if end is not None and end > group.opened_ms else DASH
+
+
+def list_title(firing: int, every: int) -> str:
+    """Return the title of the list of incidents."""
+    if firing:
+        return f"{firing} {'incident is' if firing == 1 else 'incidents are'} firing"
+    return "Nothing is firing" if every else "There was no incident so far"
+
+
+def quality(groups: Sequence[Group], models: int, days: float, withdrawn: int) -> str:
+    """Return how many incidents a month there are, and how many late data took back."""
+    if not groups or days <= 0:
+        return ""
+    a_month = len(groups) * 30.4 / max(days, 30.4)
+    said = f"{two(a_month) if a_month < 10 else round(a_month)} incidents a month"
+    if models > 1:
+        said += f" over {models} models"
+    taken = f"{withdrawn} withdrawn by late data" if withdrawn else "none withdrawn by late data"
+    return f"{said}, {taken}"
+
+
+def verdict(opened: Opened, zone: ZoneInfo) -> Said:
+    """Return the answer to "what is this, and is it over?"."""
+    group = opened.group
+    icon, word, tone = incident_word(group.state, group.severity)
+    year = data_year(opened.judged_to_ms, zone)
+    since = f"{moment(group.opened_ms, zone, year=year)} {zone_name(zone)}"
+    for_long = lasted(group, opened.judged_to_ms)
+    head = {
+        "firing": f"{word}: {for_long}, since {since}.",
+        "recovering": f"Recovering: the last windows were calm, three in a row end it. "
+        f"It stands since {since}.",
+        "resolved": f"Resolved: three calm windows in a row ended it after {for_long}.",
+        "expired": f"Expired after {for_long}: nothing could be judged for too long to know more.",
+        "superseded": f"Superseded after {for_long}: another version answers now.",
+        "withdrawn": "Withdrawn: late events changed its windows, and what was told did not hold.",
+    }.get(group.state, f"{word} since {since}.")
+    notes: list[tuple[str, str]] = []
+    if group.state not in ("firing", "recovering"):
+        ended = group.resolved_ms
+        when = f"It opened {moment(group.opened_ms, zone, year=year)}"
+        if ended is not None and group.state != "withdrawn":
+            when += f" and ended {moment(ended, zone, year=year)}"
+        notes.append(("", f"{when} {zone_name(zone)}."))
+    subject, said = split_subject(group.worst.feature, group.worst.summary)
+    notes.append((subject, said))
+    alike = _alike(group)
+    if alike:
+        notes.append(("", f"The same for {alike}."))
+    elif len(group.features) > 1:
+        notes.append(("", f"With it {_names(group.features[1:])}."))
+    predictions = [name for name in group.features if is_prediction(name)]
+    if predictions and not is_prediction(group.worst.feature):
+        notes.append(("", "The prediction itself moved."))
+    return Said(icon, tone, head, tuple(notes))
+
+
+def _alike(group: Group) -> str:
+    """Name the features whose sentence is the worst one's but for the name."""
+    said = split_subject(group.worst.feature, group.worst.summary)[1]
+    others = [
+        i.feature
+        for i in group.told
+        if i.segment == group.worst.segment
+        and i.feature != group.worst.feature
+        and split_subject(i.feature, i.summary)[1] == said
+    ]
+    return _names(others) if len(others) == len(group.features) - 1 else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    told = [cut(name, 30) for name in names]
+    if len(told) > NAMED + 1:
+        return f"{', '.join(told[:NAMED])} and {len(told) - NAMED} more"
+    if len(told) < 2:
+        return "".join(told)
+    return f"{', '.join(told[:-1])} and {told[-1]}"
+
+
+def muted_note(opened: Opened) -> str:
+    """Say that the number asked for is spoken for by another, where it is."""
+    chosen = opened.chosen
+    if not chosen.muted:
+        return ""
+    speaker = next(
+        (
+            i
+            for i in opened.group.members
+            if i.segment == ALL and i.feature == chosen.feature and i.kind == chosen.kind
+        ),
+        None,
+    )
+    by = f" by #{speaker.number}, the same over all rows" if speaker else ""
+    return (
+        f"#{chosen.number} ({cut(chosen.feature)} in {cut(chosen.segment, 80)}) "
+        f"is muted: it is spoken for{by}."
+    )
+
+
+def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None) -> Row:
+    """Return a member's evidence in words; windows are named in the model's zone."""
+    found = evidence_of(incident)
+    if found is None:
+        return Row(incident, DASH, cut(incident.summary, 120), "", "", DASH, "")
+    counted = DASH
+    if over is not None:
+        counted = f"{over.over} of {plural(over.windows, WINDOWS.get(over.length, over.length))}"
+    if found.statistic == "psi":
+        value, limit = f"PSI {two(found.value)}", two(found.limit)
+        sure = two(found.lower) if found.is_honest and found.lower is not None else ""
+    else:
+        value = f"{percent(found.value)} {EVIDENCE.get(found.statistic, found.statistic)}"
+        limit = percent(found.limit)
+        sure = percent(abs(found.excess)) if found.excess is not None else ""
+    return Row(
+        incident=incident,
+        window=window_word(found.start_ms, found.length, zone, year),
+        statistic=value,
+        limit=limit,
+        sure=sure or DASH,
+        over=counted,
+        moved=_moved(found) or DASH,
+    )
+
+
+def _moved(found: Evidence) -> str:
+    if found.part is not None:
+        return f"{cut(found.part.where, 60)}, {percent(found.part.share)} of it"
+    if found.statistic == "unseen" and found.values:
+        return ", ".join(cut(value, 20) for value in found.values)
+    if found.reference is not None:
+        return f"{percent(found.reference)} in the reference"
+    return ""
+
+
+def window_word(start_ms: int, length: str, zone: ZoneInfo, year: int | None) -> str:
+    """Return a window by its date: "8 Feb", "8 Feb 17:00", "week of 4 Feb"."""
+    local = datetime.fromtimestamp(start_ms / 1000, zone)
+    day = day_text(local.date(), year=year)
+    if length == "hour":
+        return f"{day} {local:%H:%M}"
+    return f"week of{NBSP}{day}" if length == "week" else day
+
+
+EVENTS = {
+    "opened": ("triangle-alert", "warn"),
+    "reopened": ("rotate-cw", "warn"),
+    "escalated": ("octagon-alert", "crit"),
+    "resolved": ("circle-check", "ok"),
+    "expired": ("clock", "idle"),
+    "withdrawn": ("undo-2", "idle"),
+    "superseded": ("rocket", "ok"),
+}
+
+
+def event_mark(event: str, is_critical: bool) -> tuple[str, str]:
+    """Return (icon, tone) of an event."""
+    if event in ("opened", "reopened") and is_critical:
+        return "octagon-alert", "crit"
+    return EVENTS.get(event, ("circle-dashed", "idle"))
+
+
+def history(opened: Opened) -> list[Entry]:
+    """Return what happened, oldest first: one line for what happened at one time."""
+    group = opened.group
+    told = {i.number for i in group.told}
+    together: dict[tuple[int, str, bool], list[Happened]] = {}
+    for happened in opened.happened:
+        if happened.incident.number not in told and happened.event.event != "opened":
+            continue  # a muted one is spoken for, its end too
+        key = (happened.event.at_ms, happened.event.event, happened.incident.number in told)
+        together.setdefault(key, []).append(happened)
+    first_ms = min(i.first_window_ms for i in group.told)
+    began = [i for i in group.told if i.first_window_ms == first_ms]
+    bold = _bold([i.feature for i in began if i.feature])
+    entries = [
+        Entry(
+            first_ms,
+            "clock",
+            "idle",
+            (*bold, (" over the limit for the first time: pending, not told", False)),
+        )
+    ]
+    for (at_ms, event, is_told), found in sorted(together.items(), key=lambda item: item[0][0]):
+        members = [happened.incident for happened in found]
+        is_first = at_ms == group.opened_ms
+        icon, tone = event_mark(event, any(i.severity == "critical" for i in members))
+        recorded = max(happened.event.recorded_ms for happened in found)
+        entries.append(
+            Entry(
+                at_ms,
+                icon if is_told else "bell-off",
+                tone if is_told else "idle",
+                _happened(event, members, is_first=is_first, is_told=is_told),
+                recorded if recorded - at_ms > MUCH_LATER_MS else None,
+            )
+        )
+    return entries
+
+
+def _happened(
+    event: str, members: Sequence[Incident], *, is_first: bool, is_told: bool
+) -> tuple[tuple[str, bool], ...]:
+    numbers = sorted(i.number for i in members)
+    span = f"#{numbers[0]}"
+    if len(numbers) > 1:
+        is_run = numbers[-1] - numbers[0] == len(numbers) - 1
+        span += f"{DASH}#{numbers[-1]}" if is_run else f" and {len(numbers) - 1} more"
+    segments = sorted({i.segment for i in members if i.segment != ALL})
+    where = ""
+    if segments and len(segments) <= 2:
+        where = " in " + " and ".join(cut(segment, 40) for segment in segments)
+    elif segments:
+        where = f" in {len(segments)} segments"
+    done = {
+        "opened": "opened" if is_first else "joined",
+        "reopened": "came back within a fortnight",
+        "escalated": "became critical",
+        "resolved": "ended: three calm windows",
+        "expired": "expired: nothing could be judged",
+        "withdrawn": "withdrawn: late events changed the windows",
+        "superseded": "superseded by another version",
+    }.get(event, event.replace("_", " "))
+    if not is_told:
+        done += ", muted"
+    names = list(dict.fromkeys(i.feature for i in members if i.feature))
+    return (*_bold(names), (f"{where} {done} ({span})", False))
+
+
+def _bold(names: Sequence[str]) -> tuple[tuple[str, bool], ...]:
+    """Return up to three names in bold, with what stands between them."""
+    unique = list(dict.fromkeys(names))
+    shown_names = unique if len(unique) <= NAMED + 1 else unique[:NAMED]
+    left = len(unique) - len(shown_names)
+    parts: list[tuple[str, bool]] = []
+    for at, name in enumerate(shown_names):
+        if at:
+            is_last = at == len(shown_names) - 1 and not left
+            parts.append((" and " if is_last else ", ", False))
+        parts.append((cut(name, 40), True))
+    if left:
+        parts.append((f" and {left} more", False))
+    return tuple(parts) or (("The model", True),)
+
+
+def data_year(judged_to_ms: int | None, zone: ZoneInfo) -> int | None:
+    """Return the year of the newest data, which dates leave out."""
+    if judged_to_ms is None:
+        return None
+    # On the first of January yesterday's year is still the one that goes without saying.
+    return datetime.fromtimestamp((judged_to_ms - DAY_MS) / 1000, zone).year
