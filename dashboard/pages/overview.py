@@ -1,0 +1,401 @@
+"""Overview: is anything wrong, and where; what is open, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import html
+
+from dashboard import address, parts
+from dashboard import sentences_incidents as incidents
+from dashboard import sentences_overview as say
+from dashboard.grid import ALL_DRAWN, column, grid
+from dashboard.look import Look
+from dashboard.pages import Page
+from dashboard.words import cut, day_text, plural
+from monitor.views.episodes import Group
+from monitor.views.overview import ATTENTION, Line, Overview, overview
+
+SHOW = {"all": "All", "attention": "Needs attention"}
+SORT = {"worst": "worst first", "name": "name", "volume": "predictions"}
+OPEN_SHOWN = 8
+NEWS_SHOWN = 8
+# Cards are drawn whole; a phone that shows hundreds of them has a search box instead.
+CARDS_SHOWN = 50
+
+COLUMNS = (
+    column("model", "Model", draw="Two", flex=1.3, least_px=150),
+    column("status", "Status", draw="Status", flex=1.3, least_px=150),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.7, least_px=212),
+    column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=126),
+    column("worst", "Worst feature against its limit", draw="Limit", flex=1.6, least_px=190),
+    column("todo", "What to do", draw="Two", flex=1.3, least_px=140),
+)
+LABEL = "Models, the worst first; Enter opens one"
+SLOTS = {
+    "title": ("overview-title", "children"),
+    "lead": ("overview-lead", "children"),
+    "controls": ("overview-controls", "children"),
+    "rows": ("overview-models", "rowData"),
+    "rows_hidden": ("overview-short", "hidden"),
+    "long": ("overview-many", "rowData"),
+    "long_hidden": ("overview-long", "hidden"),
+    "cards": ("overview-cards", "children"),
+    "none": ("overview-none", "children"),
+    "open": ("overview-open", "children"),
+    "news_head": ("overview-news-head", "children"),
+    "news": ("overview-news", "children"),
+    "pipeline": ("overview-pipeline", "children"),
+}
+
+
+def skeleton() -> Any:
+    """Return the page before it is read."""
+    return [
+        html.Div(
+            [
+                html.H1(parts.skeleton(1), id="overview-title", role="status"),
+                html.Div(id="overview-controls", className="controls"),
+            ],
+            className="scope",
+        ),
+        html.P(id="overview-lead", className="overview-lead"),
+        html.Section(
+            [
+                html.Div(
+                    grid("overview-models", COLUMNS, label=LABEL, row_px=64, empty="No model."),
+                    id="overview-short",
+                ),
+                html.Div(
+                    grid(
+                        "overview-many", COLUMNS, label=LABEL, row_px=64, is_long=True,
+                        empty="No model.",
+                    ),
+                    id="overview-long",
+                    hidden=True,
+                ),
+                html.Div(id="overview-none"),
+            ],
+            className="card overview-list",
+        ),
+        html.Div(id="overview-cards", className="overview-cards"),
+        html.Div(
+            [
+                parts.card(
+                    "Open incidents",
+                    html.Div(parts.skeleton(3), id="overview-open"),
+                    head=[parts.link("All incidents", "/incidents")],
+                ),
+                html.Section(
+                    [
+                        html.Header(id="overview-news-head"),
+                        html.Div(parts.skeleton(3), id="overview-news"),
+                    ],
+                    className="card",
+                ),
+            ],
+            className="overview-pair",
+        ),
+        html.Div(id="overview-pipeline", className="overview-pipeline"),
+    ]  # fmt: skip
+
+
+def fill(look: Look) -> Mapping[str, Any]:
+    """Return what the slots hold."""
+    asked = look.asked
+    show = asked.choice("show", tuple(SHOW), "all")
+    sort = asked.choice("sort", tuple(SORT), "worst")
+    wanted = asked.text("q") or ""
+    visit_ms = look.last_visit_ms
+    view = look.cached(("overview", visit_ms), lambda: overview(look.conn, last_visit_ms=visit_ms))
+    lines = chosen(view.lines, show=show, sort=sort, wanted=wanted)
+    is_long = len(lines) > ALL_DRAWN
+    rows = [] if look.is_narrow else [row(line, look, view.judged_to_ms) for line in lines]
+    return {
+        "title": say.title(view.lines),
+        "lead": _said(say.lead(view.lines, look.zone, view.judged_to_ms)),
+        "controls": _controls(view, show, sort, wanted),
+        "rows": [] if is_long else rows,
+        "rows_hidden": is_long or not lines or look.is_narrow,
+        "long": rows if is_long else [],
+        "long_hidden": not is_long or look.is_narrow,
+        "cards": cards(lines, look, view.judged_to_ms) if look.is_narrow else [],
+        "none": None if lines else _none(show, wanted),
+        "open": open_incidents(view, look),
+        "news_head": _news_head(view, look),
+        "news": news(view, look),
+        "pipeline": pipeline(view, look),
+    }
+
+
+def chosen(lines: Sequence[Line], *, show: str, sort: str, wanted: str) -> list[Line]:
+    """Return the models that were asked for, in the order that was asked for."""
+    words = wanted.casefold().split()
+    found = [
+        line
+        for line in lines
+        if (show == "all" or line.health in ATTENTION)
+        and all(
+            word in f"{line.name} {line.description or ''} {line.owner or ''}".casefold()
+            for word in words
+        )
+    ]
+    if sort == "name":
+        return sorted(found, key=lambda line: line.name.casefold())
+    if sort == "volume":
+        return sorted(found, key=lambda line: -(line.volume[-1] if line.volume else 0))
+    return found
+
+
+def _controls(view: Overview, show: str, sort: str, wanted: str) -> list[Any]:
+    controls = [parts.switch("show", show, SHOW, "Models to show")]
+    if len(view.lines) > 1:
+        controls.append(parts.select("sort", sort, SORT, "Sort"))
+    if len(view.lines) > ALL_DRAWN or wanted:
+        controls.append(
+            dmc.TextInput(
+                id={"at": "control", "key": "q", "was": wanted, "default": ""},
+                value=wanted,
+                placeholder="Find a model",
+                debounce=400,
+                size="xs",
+                leftSection=parts.icon("search"),
+                className="find",
+                **{"aria-label": "Find a model"},
+            )
+        )
+    return controls
+
+
+def _none(show: str, wanted: str) -> Any:
+    if wanted:
+        return parts.nothing([f"No model matches {cut(wanted, 60)!r}. ",
+                              parts.link("Show all models", "/")])  # fmt: skip
+    if show == "attention":
+        return parts.nothing(["No model needs attention. ", parts.link("Show all models", "/")],
+                             "circle-check")  # fmt: skip
+    return parts.nothing("No model is registered.")
+
+
+def row(line: Line, look: Look, judged_to_ms: int | None) -> dict[str, Any]:
+    """Return a model as the grid draws it."""
+    href = _href(line)
+    worst = say.worst(line)
+    if line.version is not None and worst["ratio"] is not None and line.worst is not None:
+        worst["href"] = address.feature(line.name, str(line.worst["feature"]))
+    model = {"title": cut(line.name, 80), "href": href, "sub": cut(line.description or "", 120)}
+    if line.version is not None:
+        model["tag"] = cut(incidents.version_tag(line.version.name), 24)
+    return {
+        "id": line.name,
+        "href": href,
+        "model": model,
+        "status": say.status(line, look.zone, incidents.data_year(judged_to_ms, look.zone)),
+        "volume": say.volume(line, look.now_ms),
+        "drifted": say.drifted(line),
+        "worst": worst,
+        "todo": say.to_do(line),
+    }
+
+
+def _href(line: Line) -> str:
+    """Return where a model's row leads: records without a reference are told by the pipeline."""
+    return address.model(line.name) if line.version is not None else "/pipeline"
+
+
+def cards(lines: Sequence[Line], look: Look, judged_to_ms: int | None) -> list[Any]:
+    """Return the models as a phone shows them: one card each, a link as a whole."""
+    year = incidents.data_year(judged_to_ms, look.zone)
+    found: list[Any] = [_card(line, look, year) for line in lines[:CARDS_SHOWN]]
+    if len(lines) > CARDS_SHOWN:
+        left = len(lines) - CARDS_SHOWN
+        found.append(html.P(f"and {plural(left, 'model')} more: find them by name above"))
+    return found
+
+
+def _card(line: Line, look: Look, year: int | None) -> Any:
+    status = say.status(line, look.zone, year)
+    drifted = say.drifted(line)
+    worst = say.worst(line)
+    volume = say.volume(line, look.now_ms)
+    since = status["sub"][:1].upper() + status["sub"][1:]
+    return parts.link(
+        [
+            html.Div(
+                [
+                    html.Span(
+                        [
+                            parts.name(line.name, 80),
+                            parts.tag(incidents.version_tag(line.version.name), 24)
+                            if line.version is not None
+                            else None,
+                        ],
+                        className="who",
+                    ),
+                    html.Span(
+                        [parts.icon(status["icon"], 13), html.Span(status["word"])],
+                        className=f"pill {status['tone']}",
+                    ),
+                ],
+                className="top-line",
+            ),
+            html.Div(since, className="since"),
+            html.Div(
+                [
+                    html.Div(
+                        drifted["text"]
+                        if "text" in drifted
+                        else [
+                            html.Div([html.B(drifted["now"]), f" of {drifted['of']} drifted"]),
+                            html.Div([html.B(worst["name"]), f" {worst['said']}"], className="sub")
+                            if worst["ratio"] is not None
+                            else None,
+                        ]
+                    ),
+                    bars(volume["values"], volume["words"]),
+                ],
+                className="middle",
+            ),
+            html.Div(
+                [parts.icon("arrow-right"), html.B(say.to_do(line)["title"])], className="todo"
+            ),
+        ],
+        _href(line),
+        className="model-card",
+    )
+
+
+def bars(values: Sequence[int], words: str) -> Any:
+    """Return a row of numbers as small bars, the last in the colour of the window."""
+    most = max(values, default=0) or 1
+    return html.Span(
+        [html.I(style={"height": f"{max(4 if n else 0, 100 * n / most):.0f}%"}) for n in values],
+        className="mini-bars",
+        role="img",
+        **{"aria-label": words},
+    )
+
+
+def open_incidents(view: Overview, look: Look) -> Any:
+    """Return what stands, newest first; eight at most."""
+    if not view.groups:
+        return parts.nothing("Nothing is open. Quiet is good.", "circle-check")
+    year = incidents.data_year(view.judged_to_ms, look.zone)
+    judged_to = {line.version.id: line.judged_to_ms for line in view.lines if line.version}
+    rows = [
+        html.Tr(
+            [
+                html.Th(_incident(group, view), scope="row"),
+                html.Td(parts.status(*incidents.state_word(group))),
+                html.Td("critical" if group.severity == "critical" else "warning"),
+                html.Td(
+                    [
+                        html.Div(_day(group.opened_ms, look, year), className="num"),
+                        html.Div(
+                            incidents.lasted(group, judged_to.get(group.version_id)),
+                            className="sub num",
+                        ),
+                    ],
+                    className="num",
+                ),
+            ]
+        )
+        for group in view.groups[:OPEN_SHOWN]
+    ]
+    heads = ("Incident", "State", "Severity", f"Since ({look.zone_word})")
+    table = html.Table(
+        [
+            html.Thead(
+                html.Tr(
+                    [
+                        html.Th(head, scope="col", className="num" if at == 3 else "")
+                        for at, head in enumerate(heads)
+                    ]
+                )
+            ),
+            html.Tbody(rows),
+        ],
+        className="table open-incidents",
+    )
+    left = len(view.groups) - OPEN_SHOWN
+    if left <= 0:
+        return table
+    more = parts.link(f"{plural(left, 'more', 'more')} firing", "/incidents?state=firing")
+    return [table, html.P(more, className="more")]
+
+
+def _incident(group: Group, view: Overview) -> Any:
+    said = incidents.title(group, view.features.get(group.version_id))
+    who = f"{cut(group.model, 40)} {cut(incidents.version_tag(group.version), 24)}"
+    return html.Div(
+        [
+            parts.link(
+                [html.Span(f"#{group.number} ", className="num"), f"{who}: {said}"],
+                address.incident(group.number),
+                className="title",
+            ),
+            html.Div(incidents.evidence_line(group), className="sub"),
+        ],
+        className="two-lines",
+    )
+
+
+def _day(ms: int, look: Look, year: int | None) -> str:
+    return day_text(datetime.fromtimestamp(ms / 1000, look.zone).date(), year=year)
+
+
+def _said(said: Sequence[tuple[str, bool]]) -> list[Any]:
+    return [html.B(text) if is_bold else text for text, is_bold in said]
+
+
+def _news_head(view: Overview, look: Look) -> list[Any]:
+    head, since = say.since_title(view, look.now_ms, look.zone)
+    return [html.H3(head), html.Span(since, className="num") if since else None]
+
+
+def news(view: Overview, look: Look) -> Any:
+    """Return what is new, newest first; eight at most."""
+    told = say.news(view, look.zone)
+    if not told:
+        return parts.nothing("Nothing happened. Quiet is good.", "circle-check")
+    shown = told[:NEWS_SHOWN]
+    items = [
+        html.Li(
+            [
+                html.Span(
+                    say.event_time(item.at_ms, look.zone, view.judged_to_ms), className="num"
+                ),
+                parts.icon_in(item.icon, item.tone),
+                parts.link(_said(item.parts), address.incident(item.number))
+                if item.number is not None
+                else html.Span(_said(item.parts)),
+            ]
+        )
+        for item in shown
+    ]
+    left = len(told) - len(shown)
+    more = [html.P(parts.link(f"{plural(left, 'more', 'more')}", "/incidents"), className="more")]
+    return [html.Ol(items, className="timeline"), *(more if left > 0 else [])]
+
+
+def pipeline(view: Overview, look: Look) -> list[Any]:
+    """Return the pipeline in one line."""
+    facts = say.pipeline(view.pipe, look.now_ms)
+    return [
+        html.Span([parts.icon("activity"), html.B("Pipeline"), html.Span(facts[0])]),
+        *(html.Span(fact) for fact in facts[1:]),
+        parts.link("Pipeline health", "/pipeline"),
+    ]
+
+
+PAGE = Page(
+    name="overview",
+    pattern=(),
+    skeleton=skeleton,
+    slots=SLOTS,
+    fill=fill,
+    title=lambda _parts: "Overview",
+)
