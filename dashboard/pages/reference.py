@@ -1,0 +1,331 @@
+"""One reference: who it judges, what was said of it, and what it cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from dash import html
+
+from dashboard import address, parts
+from dashboard import sentences_reference as say
+from dashboard.figures.reference import outline
+from dashboard.look import Look
+from dashboard.pages import Page
+from dashboard.pages.refreshing import asking
+from dashboard.words import cut, percent, plural, shown, whole
+from monitor.views import reference as view
+from monitor.views.profiled import FeatureLine, Sees
+from monitor.views.reference import Binding, ReferenceView
+
+# Features on a page of the table: more than most models have.
+FEATURES = 60
+MAX_SEGMENTS = 60
+SORTS = {
+    "document": "as registered",
+    "name": "name",
+    "blind": "blind first",
+    "missing": "missing first",
+}
+
+SLOTS = {
+    "title": ("reference-title", "children"),
+    "tags": ("reference-tags", "children"),
+    "controls": ("reference-controls", "children"),
+    "verdict": ("reference-verdict", "children"),
+    "kpis": ("reference-kpis", "children"),
+    "lineage": ("reference-lineage", "children"),
+    "warnings": ("reference-warnings", "children"),
+    "lengths": ("reference-lengths", "children"),
+    "features_aside": ("reference-features-aside", "children"),
+    "sort": ("reference-sort", "children"),
+    "features": ("reference-features", "children"),
+    "segments": ("reference-segments", "children"),
+}
+
+
+def skeleton() -> Any:
+    """Return the page before it is read."""
+    return [
+        html.Div(
+            [
+                html.Div(
+                    [
+                        html.H1(parts.skeleton(1), id="reference-title"),
+                        html.Div(id="reference-tags", className="tags"),
+                    ],
+                    className="title",
+                ),
+                html.Div(id="reference-controls", className="controls"),
+            ],
+            className="scope",
+        ),
+        html.Div(parts.skeleton(2), id="reference-verdict", role="status"),
+        html.Div(parts.skeleton(2), id="reference-kpis", className="kpis"),
+        html.Div(
+            [
+                parts.card("Lineage", html.Div(parts.skeleton(2), id="reference-lineage")),
+                parts.card(
+                    "Said at registration", html.Div(parts.skeleton(2), id="reference-warnings")
+                ),
+            ],
+            className="pair",
+        ),
+        parts.card(
+            "What each length sees",
+            html.Div(parts.skeleton(3), id="reference-lengths"),
+            aside="how a window of the usual size is judged",
+        ),
+        parts.card(
+            "Features",
+            html.Div(parts.skeleton(6), id="reference-features"),
+            aside=html.Span(id="reference-features-aside"),
+            head=[
+                asking("q", "Search features", "reference-q"),
+                html.Div(id="reference-sort"),
+            ],
+        ),
+        parts.card("Segments", html.Div(parts.skeleton(1), id="reference-segments")),
+    ]
+
+
+def fill(look: Look) -> Mapping[str, Any]:
+    """Return what the slots hold."""
+    digest = look.path[1]
+    found: ReferenceView = look.cached(("reference", digest), lambda: view.read(look.conn, digest))
+    year = datetime.fromtimestamp(look.now_ms / 1000, look.zone).year
+    sort = look.asked.choice("sort", tuple(SORTS), "document")
+    text = look.asked.text("q") or ""
+    wanted = chosen(found, text, sort)
+    pages = max(1, -(-len(wanted) // FEATURES))
+    page = look.asked.number("page", 1, pages, 1)
+    models = sorted({b.use.model for b in found.bindings})
+    return {
+        "title": f"Reference {say.short(found.row.digest)}",
+        "tags": [
+            parts.link(parts.tag(f"{b.use.model} {b.use.version}", 60), address.model(b.use.model))
+            for b in found.bindings[:3]
+        ]
+        or parts.tag("not bound"),
+        "controls": [
+            parts.link_button("The model", address.model(models[0]), "activity")
+            if len(models) == 1 and found.judged is not None and found.judged.archived_ms is None
+            else None,
+        ],
+        "verdict": parts.verdict_card(say.verdict(found)),
+        "kpis": parts.kpi_strip(say.kpis(found, year)),
+        "lineage": lineage(found, year),
+        "warnings": warnings(found),
+        "lengths": lengths(found),
+        "features_aside": aside(found, wanted, text),
+        "sort": parts.select("sort", sort, SORTS, "Sort"),
+        "features": features(found, wanted, page, pages, text=text, sort=sort),
+        "segments": segments(found),
+    }
+
+
+def lineage(found: ReferenceView, year: int) -> Any:
+    """Return who is judged by it, since when, and what it took over from."""
+    digest = html.Li(
+        [
+            html.Span("digest", className="what"),
+            html.Code(found.row.digest, className="digest"),
+        ]
+    )
+    rows = [digest, *(_binding(b, year) for b in found.bindings)]
+    if not found.bindings:
+        rows.append(html.Li([html.Span("bound", className="what"), "to no version"]))
+    rows += [
+        html.Li(
+            [
+                html.Span("replaced", className="what"),
+                html.Span(
+                    [
+                        f"version {cut(use.replaces or '', 40)} by ",
+                        parts.link(
+                            f"version {cut(use.version, 40)}",
+                            address.reference(say.short(use.digest)),
+                        ),
+                        f" of {cut(use.model, 60)}",
+                    ]
+                ),
+            ]
+        )
+        for use in found.successors
+    ]
+    return html.Ul(rows, className="lineage")
+
+
+def _binding(binding: Binding, year: int) -> Any:
+    said: list[Any] = [
+        html.B(f"{cut(binding.use.model, 60)} {cut(binding.use.version, 40)}", className="isolate"),
+        f" {say.lineage_sentence(binding, year)}.",
+    ]
+    if binding.replaced is not None:
+        short = say.short(binding.replaced)
+        said += [" Before it: ", parts.link(html.Code(short), address.reference(short)), "."]
+    if binding.replaced_by is not None:
+        short = say.short(binding.replaced_by)
+        said += [" After it: ", parts.link(html.Code(short), address.reference(short)), "."]
+    word = "judges" if binding.is_current else "judged"
+    return html.Li([html.Span(word, className="what"), html.Span(said)])
+
+
+def warnings(found: ReferenceView) -> Any:
+    """Return what registering it said, a line each."""
+    if not found.row.warnings:
+        return parts.nothing("Nothing was odd about its data.", "circle-check")
+    return html.Ul(
+        [
+            html.Li([parts.icon("file-warning"), html.Span(shown(said))])
+            for said in found.row.warnings
+        ],
+        className="notes",
+    )
+
+
+def lengths(found: ReferenceView) -> Any:
+    """Return the table of lengths."""
+    if not found.lengths:
+        return parts.nothing("Its document cannot be read.", "file-warning")
+    head = ["Length", "Natural wobble", "Usual rows", "Blind", "Too few values", "Judged lately"]
+    return parts.table(head, say.length_rows(found), numeric=["Usual rows"])
+
+
+def chosen(found: ReferenceView, text: str, sort: str) -> list[FeatureLine]:
+    """Return the features that the search and the order ask for."""
+    needle = text.casefold()
+    rows = [f for f in found.features if needle in f.name.casefold()]
+    if sort == "name":
+        rows.sort(key=lambda f: f.name.casefold())
+    elif sort == "blind":
+        rows.sort(key=lambda f: -sum(limit.sees is Sees.BLIND for limit in f.limits))
+    elif sort == "missing":
+        rows.sort(key=lambda f: -f.missing)
+    return rows
+
+
+def aside(found: ReferenceView, wanted: list[FeatureLine], text: str) -> Any:
+    """Return how many features there are, and how many match."""
+    n = plural(len(found.features), "feature")
+    if not text:
+        return f"{n}; heights are square roots, limits are of PSI at the usual size"
+    return f"{whole(len(wanted))} of {n} match “{cut(text, 40)}”"
+
+
+def features(
+    found: ReferenceView,
+    wanted: list[FeatureLine],
+    page: int,
+    pages: int,
+    *,
+    text: str,
+    sort: str,
+) -> Any:
+    """Return one row a feature: its shape, what it is, and what each length sees of it."""
+    short = say.short(found.row.digest)
+    sorted_by = None if sort == "document" else sort
+    if not wanted:
+        clear = parts.link("Clear the search", address.to("references", short, sort=sorted_by))
+        return parts.nothing([f"No feature is called “{cut(text, 60)}”. ", clear], "search")
+    head = [
+        ("Feature", ""),
+        ("Distribution", ""),
+        ("Values", ""),
+        ("Groups", "num"),
+        ("Missing", "num"),
+        *((f"Limit, {say.LENGTHS[length.name][0]}", "num") for length in found.lengths),
+    ]
+    first = (page - 1) * FEATURES
+    rows = [_feature(found, line, head) for line in wanted[first : first + FEATURES]]
+    table = html.Table(
+        [
+            html.Thead(
+                html.Tr([html.Th(name, scope="col", className=kind) for name, kind in head])
+            ),
+            html.Tbody(rows),
+        ],
+        className="table features",
+    )
+    if pages == 1:
+        return table
+    links = [
+        parts.link(
+            str(n),
+            address.to("references", short, q=text or None, sort=sorted_by, page=n),
+            className="on" if n == page else "",
+        )
+        for n in range(1, pages + 1)
+    ]
+    return [table, html.Nav(links, className="pages", **{"aria-label": "Pages of features"})]
+
+
+def _feature(found: ReferenceView, line: FeatureLine, head: list[tuple[str, str]]) -> Any:
+    source = {length.name: length.source for length in found.lengths}
+    cells: list[Any] = [
+        html.Span(
+            html.I(className="shape", style=outline(line.columns)) if line.columns else None,
+            className="shape-box",
+            role="img",
+            **{"aria-label": say.shape_words(line)},
+        ),
+        html.Span(say.range_words(line), className="values", title=say.shape_words(line)),
+        whole(line.n_groups) if line.n_groups else "–",
+        percent(line.missing) if line.missing else "none",
+    ]
+    for limit in line.limits:
+        word, sentence = say.limit_words(limit, source[limit.length])
+        if limit.sees is Sees.BLIND:
+            cells.append(html.Span(parts.status("eye-off", word, "idle"), title=sentence))
+        else:
+            is_number = limit.sees is Sees.JUDGES
+            cells.append(html.Span(word, title=sentence, className="" if is_number else "calm"))
+    owner = found.judged
+    name = parts.name(line.name)
+    named = (
+        parts.link(name, address.feature(owner.model, line.name), className="quiet")
+        if owner is not None and owner.archived_ms is None
+        else name
+    )
+    kind = "prediction" if line.is_prediction else say.KINDS.get(line.kind, line.kind)
+    weight = f", weight {line.importance:.3g}" if line.importance is not None else ""
+    return html.Tr(
+        [
+            html.Th([named, html.Div(f"{kind}{weight}", className="sub")], scope="row"),
+            *(
+                html.Td(cell, className=css, **{"data-label": label})
+                for cell, (label, css) in zip(cells, head[1:], strict=True)
+            ),
+        ]
+    )
+
+
+def segments(found: ReferenceView) -> Any:
+    """Return the segments, and which have distributions of their own to be judged by."""
+    if not found.segments:
+        return parts.nothing("None declared: driftline reference register --segment COLUMN.")
+    rows = [
+        html.Li(
+            [
+                html.Span(cut(segment.name, 80), className="isolate"),
+                html.Span(plural(segment.rows, "row"), className="num")
+                if segment.rows is not None
+                else html.Span("under 1,000 rows: volume and rates only", className="calm"),
+            ]
+        )
+        for segment in found.segments[:MAX_SEGMENTS]
+    ]
+    if len(found.segments) > MAX_SEGMENTS:
+        rows.append(html.Li(f"and {plural(len(found.segments) - MAX_SEGMENTS, 'segment')} more"))
+    return html.Ul(rows, className="segment-list")
+
+
+PAGE = Page(
+    name="reference",
+    pattern=("references", None),
+    skeleton=skeleton,
+    slots=SLOTS,
+    fill=fill,
+    title=lambda parts_: f"Reference {cut(say.short(parts_[1]), 20)}",
+)

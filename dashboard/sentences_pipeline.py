@@ -1,0 +1,340 @@
+"""What the pipeline's page says: its title, its figures, and what mends each fault. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from dashboard.parts import Kpi
+from dashboard.words import NBSP, cut, duration, moment, percent, plural, reason_word, short, whole
+from driftline.events import REASONS
+from monitor.storage.rows import DeadLetter, Gap
+from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
+
+# Why -> what its producer changes; the reason itself is told in `driftline.events`.
+MENDS = {
+    "oversized": "Send fewer lines in one record, or raise ingest.max_record_bytes.",
+    "empty": "A record without a value says nothing: send events, or leave it out.",
+    "too_deep": "Flatten what is nested: features are values by name.",
+    "bad_json": "Send one JSON object, or one a line, as UTF-8; let a JSON encoder write it.",
+    "not_an_object": "Wrap the value: an event is a JSON object.",
+    "type_missing": 'Add "type": "prediction" or "label".',
+    "type_unknown": 'Set "type" to "prediction" or "label".',
+    "model_missing": 'Add "model", the name that its reference was registered under.',
+    "model_invalid": "Name the model with 1 to 200 printable characters.",
+    "version_missing": 'Add "version", the one that its reference was registered under.',
+    "version_invalid": "Name the version with text or an integer of 1 to 200 characters.",
+    "time_missing": 'Add "time": when it was predicted, as RFC 3339 or epoch milliseconds.',
+    "time_no_offset": 'Add the offset from UTC to "time", such as Z or +02:00.',
+    "time_invalid": 'Write "time" as 2025-02-08T10:15:00Z, or as integer milliseconds.',
+    "time_out_of_range": "Check the unit: an integer is milliseconds, not seconds.",
+    "time_in_future": "Set the producer's clock, or check the time zone it writes.",
+    "features_invalid": 'Send "features" as an object: values by name.',
+    "id_missing": 'Give a label the "id" of its prediction.',
+    "label_missing": 'Give a label its "label", the outcome.',
+    "internal_error": "Report it with the record's beginning; the record itself may be fine.",
+}
+SERVES = "driftline ingest"
+
+
+@dataclass(frozen=True)
+class Title:
+    """The page's answer; `tone` is its status, `note` one more sentence."""
+
+    words: str
+    tone: str
+    icon: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Told:
+    """How instants are told: in which zone, and what is this year."""
+
+    zone: tzinfo = UTC
+    word: str = "UTC"
+    year: int | None = None
+
+    def instant(self, ms: int) -> str:
+        """Return a day and a time, without the zone (a column's head says it)."""
+        return moment(ms, self.zone, year=self.year)
+
+    def span(self, first_ms: int, last_ms: int) -> str:
+        """Return two instants with their zone."""
+        return f"{self.instant(first_ms)} and {self.instant(last_ms)}{NBSP}{self.word}"
+
+
+def title(view: Pipeline) -> Title:
+    """Return whether everything is counted, in one sentence."""
+    n = len(view.partitions)
+    if not n:
+        waits = "no consumer has read a partition yet."
+        return Title(
+            f"Nothing is being counted: {waits}",
+            "idle",
+            "circle-dashed",
+            f"Start one: {SERVES}, or driftline up for everything.",
+        )
+    stalled = view.in_state(State.STALLED)
+    behind = view.in_state(State.BEHIND)
+    if len(stalled) == n:
+        seen = [p.seen_ago_ms for p in stalled if p.seen_ago_ms is not None]
+        since = f"no sign of life for {spoken(min(seen))}" if seen else "no consumer was seen yet"
+        return Title(
+            f"Nothing is being counted: {since}",
+            "crit",
+            "circle-slash",
+            f"Events wait in Kafka; nothing is lost while it keeps them. See that a consumer "
+            f"runs: {SERVES}.",
+        )
+    if stalled:
+        seen = [p.seen_ago_ms for p in stalled if p.seen_ago_ms is not None]
+        since = f" for {spoken(max(seen))}" if seen else ""
+        return Title(
+            f"{_of(stalled, n)} {'is' if len(stalled) == 1 else 'are'} stalled{since}",
+            "crit",
+            "circle-slash",
+            "Their windows wait for them, an hour at most; then they are judged incomplete.",
+        )
+    if behind:
+        known = [p.behind_ms for p in behind if p.behind_ms is not None]
+        by = f" {spoken(max(known))}" if known else ""
+        return Title(
+            f"Counting is{by} behind on {_of(behind, n)}",
+            "warn",
+            "triangle-alert",
+            f"{plural(view.lag, 'record')} to count. Another {SERVES} shares the partitions.",
+        )
+    if view.behind_ms >= 1_000:
+        return Title(
+            f"Everything is counted, {spoken(view.behind_ms)} behind", "ok", "circle-check"
+        )
+    if all(p.state is State.IDLE for p in view.partitions):
+        idle = min(p.position.caught_up_for_ms for p in view.partitions)
+        return Title(f"Everything is counted; nothing new for {spoken(idle)}", "ok", "circle-check")
+    return Title("Everything is counted", "ok", "circle-check")
+
+
+def spoken(ms: float) -> str:
+    r"""Return a length of time as a title says it, its unit in full.
+
+    >>> spoken(4_200), spoken(60_000), spoken(2_580_000), spoken(15_780_000)
+    ('4\xa0seconds', '60\xa0seconds', '43\xa0minutes', '4\xa0hours')
+    """
+    seconds = max(0, round(ms / 1000))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return plural(seconds // size, unit)
+    return plural(seconds, "second")
+
+
+def _of(some: Sequence[Partition], n: int) -> str:
+    if len(some) == n:
+        return f"all {plural(n, 'partition')}" if n > 1 else "its partition"
+    return f"{len(some)} of {plural(n, 'partition')}"
+
+
+def kpis(view: Pipeline) -> list[Kpi]:
+    """Return the figures under the title."""
+    n = len(view.partitions)
+    dead, records = view.dead, view.counted
+    late = view.outcomes.get("late", 0)
+    fenced = sum(p.position.fenced for p in view.partitions)
+    gaps, lost = view.lost
+    unmonitored = view.outcomes.get("unmonitored", 0)
+    parts = [
+        f"{short(view.outcomes.get('prediction', 0))} predictions",
+        f"{short(view.outcomes.get('label', 0))} labels",
+    ]
+    if unmonitored:
+        parts.append(f"{short(unmonitored)} unmonitored")
+    is_behind = bool(view.in_state(State.BEHIND))
+    unknown = any(p.behind_ms is None for p in view.partitions)
+    return [
+        Kpi("Events counted", short(records), note=", ".join(parts)),
+        Kpi(
+            "Lag",
+            short(view.lag),
+            "record" if view.lag == 1 else "records",
+            f"over {plural(n, 'partition')}",
+        ),
+        Kpi(
+            "Behind",
+            "unknown" if unknown and not view.behind_ms else duration(view.behind_ms),
+            note="the furthest partition" if view.behind_ms else "caught up",
+            tone="crit" if is_behind else "",
+        ),
+        Kpi("Dead letters", short(dead), note=f"{share(dead, records + dead)} of events"),
+        Kpi("Late events", short(late), note="counted in their windows"),
+        Kpi(
+            "Data gaps",
+            short(gaps),
+            note=f"{plural(lost, 'offset')} lost" if gaps else "nothing was lost",
+            tone="crit" if gaps else "",
+        ),
+        Kpi("Fenced writes", short(fenced), note="late writers refused"),
+    ]
+
+
+def share(part: int, whole_: int) -> str:
+    r"""Return a share, never rounded down to none.
+
+    >>> share(0, 10), share(1, 1_000_000), share(1, 8)
+    ('none', 'under 0.1\xa0%', '12.5\xa0%')
+    """
+    if not part:
+        return "none"
+    found = part / max(1, whole_)
+    return f"under 0.1{NBSP}%" if found < 0.001 else percent(found)
+
+
+STATES = {
+    State.READING: ("rotate-cw", "Reading", "ok"),
+    State.CAUGHT_UP: ("circle-check", "Caught up", "ok"),
+    State.IDLE: ("circle-dashed", "Idle", "idle"),
+    State.BEHIND: ("triangle-alert", "Behind", "warn"),
+    State.STALLED: ("circle-slash", "Stalled", "crit"),
+}
+
+
+def state_note(partition: Partition) -> str:
+    """Return what a partition's state means in numbers, or nothing where the word is enough."""
+    position = partition.position
+    if partition.state is State.STALLED:
+        if partition.seen_ago_ms is None:
+            return "never seen"
+        return f"for {duration(partition.seen_ago_ms)}"
+    if partition.state is State.IDLE:
+        return f"for {duration(position.caught_up_for_ms)}"
+    if partition.state is State.BEHIND and partition.behind_ms is None:
+        return "nothing counted yet"
+    if position.end_offset is None:
+        return "end unknown yet"
+    return ""
+
+
+def behind(partition: Partition) -> str:
+    """Return how far behind a partition is, in words.
+
+    A stalled one has not looked at the end of its log lately: what it is behind by is not known.
+    """
+    if partition.state is State.STALLED:
+        return "unknown"
+    if partition.behind_ms is None:
+        return "unknown"
+    return duration(partition.behind_ms) if partition.behind_ms else "–"
+
+
+def dead_summary(view: Pipeline) -> str:
+    """Return how many records could not be counted, and how many can be looked at."""
+    if not view.dead:
+        return "none: every record could be read"
+    kept = sum(reason.kept for reason in view.reasons)
+    said = f"{whole(view.dead)} in all; each moved the position"
+    if kept < view.dead:
+        return f"{said}, {whole(kept)} are kept to look at"
+    return f"{said} and is kept"
+
+
+def reason_note(reason: Reason) -> str:
+    """Return where dead letters of a reason came from."""
+    places = reason.partitions
+    topics = {topic for topic, _ in places}
+    if len(places) == 1:
+        topic, partition = places[0]
+        said = f"all from {cut(topic, 40)} {partition}"
+    elif len(topics) == 1:
+        said = f"from {plural(len(places), 'partition')}"
+    else:
+        said = f"from {plural(len(topics), 'topic')}"
+    if reason.kept < reason.count:
+        said += f"; {whole(reason.kept)} kept" if reason.kept else "; none kept"
+    return said
+
+
+def why(letter: DeadLetter) -> str:
+    """Return why a record was refused, in a sentence."""
+    known = REASONS.get(letter.reason)
+    word = reason_word(letter.reason)
+    if known is None or known.casefold() == word.casefold():
+        return f"{word}."
+    return f"{word}: {known}."
+
+
+def mend(reason: str) -> str:
+    """Return what mends it, or nothing for a reason of a later release."""
+    return MENDS.get(reason, "")
+
+
+def where(letter: DeadLetter) -> str:
+    """Return a dead letter's place as people say it."""
+    line = f", line {letter.line}" if letter.line else ""
+    return f"{cut(letter.topic, 60)} {letter.partition} @ {whole(letter.offset)}{line}"
+
+
+GAP_WORDS = {
+    "retention": ("Kafka deleted them before they were read", True),
+    "truncation": ("the log was cut after they were counted; their counts stay", False),
+    "recreated": ("the topic was deleted and made again before they were read", True),
+}
+
+
+def gap_title(gap: Gap) -> str:
+    """Return what was lost, and where."""
+    n = gap.to_offset - gap.from_offset
+    topic = f"{cut(gap.topic, 60)} {gap.partition}"
+    if n <= 0:
+        return f"{topic}, offset {whole(gap.from_offset)}"
+    last = f"{whole(gap.from_offset)}–{whole(gap.to_offset - 1)}"
+    return f"{plural(n, 'record')} of {topic}, offsets {last}"
+
+
+def gap_sentence(gap: Gap, told: Told) -> str:
+    """Return why a gap is there, and which windows it may have taken records from."""
+    cause, is_lost = GAP_WORDS.get(gap.kind, (cut(gap.kind.replace("_", " "), 60), True))
+    said = cause[:1].upper() + cause[1:] + "."
+    if gap.from_ms is not None and gap.to_ms is not None and is_lost:
+        said += f" Windows between {told.span(gap.from_ms, gap.to_ms)} are marked incomplete."
+    return said
+
+
+def gap_mend(gap: Gap) -> str:
+    """Return what keeps it from happening again."""
+    if gap.kind == "retention":
+        return "Keep the topic's records longer (retention.ms), or read faster with more consumers."
+    if gap.kind == "truncation":
+        return "Replicate the topic, and let producers wait for all replicas (acks=all)."
+    return "Let the consumers catch up before a topic is deleted."
+
+
+def deficit_sentence(missing: Missing, told: Told) -> str:
+    """Return how many records of which time were not counted, and what is true now."""
+    d = missing.deficit
+    said = plural(d.records, "record")
+    if d.first_ms is not None and d.last_ms is not None:
+        said += f" between {told.span(d.first_ms, d.last_ms)}"
+    if missing.is_registered:
+        return f"{said} came before its reference and are not counted; later ones are."
+    return f"{said} came and no reference is registered: they are counted as unmonitored."
+
+
+def register_command(model: str, version: str, file: str = "trained-on.parquet") -> str:
+    """Return the command that registers a reference for a model and version as they are named.
+
+    >>> print(register_command("churn", "3"))
+    driftline reference register trained-on.parquet \\
+        --model churn --version 3
+    >>> print(register_command("-x", "it's"))
+    driftline reference register trained-on.parquet \\
+        --model=-x --version 'it'"'"'s'
+    """
+    named = f"{_option('model', model)} {_option('version', version)}"
+    return f"driftline reference register {file} \\\n    {named}"
+
+
+def _option(name: str, value: str) -> str:
+    quoted = shlex.quote(value)
+    # What begins with a dash would be read as the next option.
+    return f"--{name}={quoted}" if value.startswith("-") else f"--{name} {quoted}"
