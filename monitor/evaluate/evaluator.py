@@ -36,7 +36,7 @@ from monitor.evaluate.judging import (
 )
 from monitor.evaluate.teacher import Learnt, SliceCalibrations, Teacher
 from monitor.storage import evaluation as sql
-from monitor.storage import latches
+from monitor.storage import latches, rollup
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
@@ -368,6 +368,8 @@ class Evaluator:
                 json.dumps(states_to_json(folded.states[place])),
                 folded.alarming(place),
             )
+        if length == rollup.LENGTH:
+            rollup.refresh(conn, bound.version_id, segment, bound.timezone, places)
         rows: list[latches.LatchRow] = [
             (key, latch, 0, latch.last_ms) for key, latch in folded.ended
         ]

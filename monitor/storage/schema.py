@@ -293,6 +293,8 @@ window = Table(
     Column("fold", Text, nullable=False),  # JSON: the verdicts' state after this window
     Column("judged_ms", BigInteger, nullable=False),
     Index("ix_window_version_length_end", "version_id", "length", "end_ms"),
+    # A segment's windows in order, without those of the other segments in between.
+    Index("ix_window_segment", "version_id", "segment", "length", "start_ms"),
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
@@ -339,6 +341,30 @@ finding = Table(
     Column("exceeds", String(80), nullable=False),  # statistics above their limit, comma-separated
     Column("is_alarming", Boolean, nullable=False),  # a latch is closed after this window
     Index("ix_finding_feature", "version_id", "feature", "length", "segment", "start_ms"),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
+)
+
+# The hour findings of one local day, added up: a year of hours is too many rows for a page.
+# Written by `monitor.storage.rollup` with the findings, and equal to a recount of them.
+finding_day = Table(
+    "finding_day",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True),  # local midnight of the model's zone
+    Column("feature", String(200), primary_key=True),
+    Column("windows", Integer, nullable=False),  # hours with a finding
+    # The worst hour: its evidence over its limit, and which statistic that is of.
+    Column("ratio", Float),
+    Column("evidence", String(16)),
+    # Each statistic's worst hour, over its limit.
+    Column("psi", Float),
+    Column("missing", Float),
+    Column("type_error", Float),
+    Column("unseen", Float),
+    Column("out_of_range", Float),
+    Column("verdict", String(20), nullable=False),  # the worst
+    Column("is_alarming", Boolean, nullable=False),  # in any hour
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
