@@ -1,0 +1,425 @@
+"""One incident: what it is, whether it is over, and the evidence. Any member's number opens it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dash import html
+
+from dashboard import address, parts
+from dashboard import sentences_incidents as say
+from dashboard.figures.factory import blank
+from dashboard.figures.series import HEIGHT, MAX_WINDOWS, axis_of
+from dashboard.figures.series import series as series_figure
+from dashboard.look import Look
+from dashboard.pages import Page
+from dashboard.sentences import split_subject
+from dashboard.words import DASH, EVIDENCE, cut, moment, plural
+from driftline.stats.words import Evidence
+from monitor.storage.rows import Incident
+from monitor.views import scope as scopes
+from monitor.views.episodes import Opened, evidence_of, opened
+from monitor.views.scope import NoSuch
+from monitor.views.series import Series, history, series_of
+from monitor.windows.calendar import NOMINAL_MS
+
+ALL = "all"
+# Windows before and after the episode: what calm looked like.
+BESIDE = 14
+# Hours of a long episode are too many to read: those around the worst are shown.
+MOST_HOURS = 7 * 24
+ROWS_SHOWN = 40
+ENTRIES_SHOWN = 60
+NUMBER = re.compile(r"\d{1,18}")
+
+SLOTS = {
+    "title": ("incident-title", "children"),
+    "tags": ("incident-tags", "children"),
+    "verdict": ("incident-verdict", "children"),
+    "note": ("incident-note", "children"),
+    "aside": ("incident-aside", "children"),
+    "evidence": ("incident-evidence", "children"),
+    "cards": ("incident-cards", "children"),
+    "figure": ("incident-chart", "figure"),
+    "chart_label": ("incident-chart-box", "aria-label"),
+    "chart_head": ("incident-chart-head", "children"),
+    "chart_hidden": ("incident-chart-part", "hidden"),
+    "happened": ("incident-happened", "children"),
+}
+
+
+def skeleton() -> Any:
+    """Return the page before it is read."""
+    return [
+        html.Div(
+            [
+                html.Div(
+                    [
+                        html.H1(parts.skeleton(1), id="incident-title"),
+                        html.Div(id="incident-tags", className="incident-tags"),
+                    ],
+                    className="title",
+                ),
+                html.Div(
+                    html.Button(
+                        [parts.icon("link"), html.Span("Copy link")],
+                        type="button",
+                        className="button",
+                        **{"data-copy-link": "view"},
+                    ),
+                    className="controls copy",
+                ),
+            ],
+            className="scope incident-scope",
+        ),
+        html.Div(parts.skeleton(2), id="incident-verdict", role="status"),
+        html.Div(id="incident-note"),
+        html.Div(
+            [
+                html.Section(
+                    [
+                        html.Header([html.H3("Evidence"), html.Span(id="incident-aside")]),
+                        html.Div(parts.skeleton(4), id="incident-evidence"),
+                        html.Div(id="incident-cards", className="evidence-cards"),
+                        html.Div(
+                            [
+                                html.H4(id="incident-chart-head"),
+                                parts.graph("incident-chart", HEIGHT, "The worst statistic"),
+                            ],
+                            id="incident-chart-part",
+                        ),
+                    ],
+                    className="card",
+                ),
+                parts.card("What happened", html.Div(parts.skeleton(4), id="incident-happened")),
+            ],
+            className="incident-pair",
+        ),
+    ]
+
+
+def fill(look: Look) -> Mapping[str, Any]:
+    """Return what the slots hold.
+
+    Raises
+    ------
+    NoSuch
+        No incident has the number.
+    """
+    asked = look.path[1]
+    if not NUMBER.fullmatch(asked):
+        raise NoSuch("incident", asked)
+    number = int(asked)
+    found = look.cached(("incident", number), lambda: opened(look.conn, number))
+    zone = ZoneInfo(found.timezone)
+    said = say.verdict(found, look.zone)
+    group = found.group
+    title = say.title(group, found.features)
+    who = f"{cut(group.model, 60)} {cut(say.version_tag(group.version), 24)}"
+    chosen = subject(found)
+    drawn = look.cached(("incident series", number), lambda: episode(look, found, chosen))
+    muted = say.muted_note(found)
+    return {
+        "title": f"#{group.number} {who}: {title}",
+        "tags": _tags(found, look),
+        "verdict": parts.verdict_card(
+            parts.Verdict(said.icon, said.tone, said.headline, said.notes),
+            [parts.link_button("Open in model", _model_link(found), "arrow-right")],
+        ),
+        "note": html.P([parts.icon("bell-off"), html.Span(muted)], className="aside")
+        if muted
+        else None,
+        "aside": _aside(found),
+        "evidence": None if look.is_narrow else evidence(found, zone, number),
+        "cards": cards(found, zone) if look.is_narrow else None,
+        **_chart(drawn, chosen, zone, look),
+        "happened": happened(found, drawn[1] if drawn else None, look),
+    }
+
+
+def subject(found: Opened) -> Incident:
+    """Return the member whose statistic is drawn: the one asked for, else the worst."""
+    if found.chosen.number != found.group.number:
+        return found.chosen
+    return found.group.worst
+
+
+def _tags(found: Opened, look: Look) -> list[Any]:
+    group = found.group
+    year = say.data_year(found.judged_to_ms, look.zone)
+    kinds = [parts.tag(say.kind_word(kind)) for kind in group.kinds]
+    since = f"since {moment(group.opened_ms, look.zone, year=year)} {look.zone_word}"
+    if not group.is_open:
+        since = f"opened {since.removeprefix('since ')}"
+    return [*kinds, html.Span(f"{since}, {say.lasted(group, found.judged_to_ms)}", className="num")]
+
+
+def _model_link(found: Opened) -> str:
+    """Return the model's page over the time of the incident."""
+    group = found.group
+    evidence = evidence_of(group.worst)
+    length = evidence.length if evidence is not None else "day"
+    from_ms, to_ms = _span(found, group.worst, evidence)
+    return address.model(
+        group.model,
+        version=group.version,
+        segment=None if ALL in group.segments else group.segments[0],
+        window=None if length == "day" else length,
+        from_=address.rfc3339(from_ms),
+        to=address.rfc3339(to_ms),
+    )
+
+
+def _span(found: Opened, incident: Incident, evidence: Evidence | None) -> tuple[int, int]:
+    """Return a member's episode with what came before and after; hours around the worst."""
+    length = evidence.length if evidence is not None else "day"
+    beside_ms = BESIDE * NOMINAL_MS[length]
+    ends = incident.resolved_ms if not incident.is_open else found.judged_to_ms
+    last_ms = max(ends or 0, evidence.end_ms if evidence is not None else incident.opened_ms)
+    from_ms, to_ms = incident.first_window_ms - beside_ms, last_ms + beside_ms
+    if found.judged_to_ms is not None:
+        to_ms = max(min(to_ms, found.judged_to_ms), last_ms)
+    if length == "hour" and evidence is not None:
+        half_ms = MOST_HOURS * NOMINAL_MS["hour"] // 2
+        if to_ms - from_ms > 2 * half_ms:
+            from_ms = max(from_ms, min(evidence.start_ms - half_ms, to_ms - 2 * half_ms))
+            to_ms = min(to_ms, from_ms + 2 * half_ms)
+    return from_ms, to_ms
+
+
+def window_link(found: Opened, incident: Incident) -> str:
+    """Return the feature's page at the worst window: absolute, so that it shows this for ever."""
+    evidence = evidence_of(incident)
+    from_ms, to_ms = _span(found, incident, evidence)
+    asked: dict[str, Any] = {
+        "version": incident.version,
+        "segment": None if incident.segment == ALL else incident.segment,
+        "from_": address.rfc3339(from_ms),
+        "to": address.rfc3339(to_ms),
+    }
+    if evidence is not None:
+        asked["window"] = None if evidence.length == "day" else evidence.length
+        asked["at"] = address.rfc3339(evidence.start_ms)
+        asked["stat"] = evidence.statistic
+    return address.feature(incident.model, incident.feature, **asked)
+
+
+def _aside(found: Opened) -> str:
+    told, every = len(found.group.told), len(found.group.members)
+    if told == every:
+        return ""
+    return f"{plural(every - told, 'muted row')}: spoken for by the same over all rows"
+
+
+def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
+    """Return one row a member, worst first, each a link to its worst window."""
+    year = say.data_year(found.judged_to_ms, zone)
+    heads = (
+        ("Incident", ""),
+        ("Feature", ""),
+        ("Worst window", ""),
+        ("Statistic", "num"),
+        ("Limit", "num"),
+        ("99.9\N{NO-BREAK SPACE}% sure above", "num"),
+        ("Windows over", "num"),
+        ("Where it moved", "num where"),
+    )
+    members = found.group.ranked
+    is_one = len(found.group.members) == 1
+    rows = []
+    for incident in members[:ROWS_SHOWN]:
+        said = say.row(incident, found.over.get(incident.number), zone, year)
+        is_chosen = incident.number == number and not is_one
+        mute = [html.Span("muted", className="tag")] if incident.muted else []
+        where = [parts.tag(incident.segment, 60)] if incident.segment != ALL else []
+        name = cut(incident.feature, 80) or say.kind_word(incident.kind)
+        named = parts.link(name, window_link(found, incident)) if incident.feature else name
+        rows.append(
+            html.Tr(
+                [
+                    html.Td(
+                        parts.link(f"#{incident.number}", address.incident(incident.number)),
+                        className="num number",
+                    ),
+                    html.Th([named, *where, *mute], scope="row"),
+                    html.Td(
+                        parts.link(said.window, window_link(found, incident))
+                        if incident.feature and evidence_of(incident) is not None
+                        else said.window
+                    ),
+                    html.Td(html.B(said.statistic), className="num"),
+                    html.Td(said.limit or DASH, className="num"),
+                    html.Td(said.sure or DASH, className="num"),
+                    html.Td(said.over, className="num"),
+                    html.Td(said.moved or DASH, className="num where", title=said.moved),
+                ],
+                className="on" if is_chosen else "",
+            )
+        )
+    table = html.Table(
+        [
+            html.Thead(
+                html.Tr([html.Th(head, scope="col", className=kind) for head, kind in heads])
+            ),
+            html.Tbody(rows),
+        ],
+        className="table evidence",
+    )
+    left = len(members) - ROWS_SHOWN
+    more = [html.P(f"and {plural(left, 'more', 'more')}", className="more")] if left > 0 else []
+    return html.Div([table, *more], className="twin")
+
+
+def cards(found: Opened, zone: ZoneInfo) -> list[Any]:
+    """Return the evidence as a phone shows it: what speaks for itself, one card each."""
+    year = say.data_year(found.judged_to_ms, zone)
+    shown: list[Any] = []
+    told = [incident for incident in found.group.ranked if not incident.muted]
+    for incident in (told or list(found.group.ranked))[:ROWS_SHOWN]:
+        said = say.row(incident, found.over.get(incident.number), zone, year)
+        where = [parts.tag(incident.segment, 40)] if incident.segment != ALL else []
+        name = cut(incident.feature, 80) or say.kind_word(incident.kind)
+        shown.append(
+            parts.link(
+                [
+                    html.Div(
+                        [
+                            html.Span([html.B(name), *where], className="who"),
+                            html.Span(f"{said.over}", className="num strong"),
+                        ],
+                        className="top-line",
+                    ),
+                    html.P(split_subject(incident.feature, incident.summary)[1]),
+                    html.Div(
+                        [
+                            html.B(said.statistic, className="num"),
+                            html.Span(
+                                f"limit {said.limit}, {said.window}" if said.limit else said.window,
+                                className="num",
+                            ),
+                        ],
+                        className="bottom-line",
+                    ),
+                ],
+                window_link(found, incident)
+                if incident.feature
+                else address.incident(incident.number),
+                className="evidence-card",
+            )
+        )
+    muted = len(found.group.members) - len(told)
+    if told and muted:
+        shown.append(html.P(f"{plural(muted, 'more', 'more')} in segments, muted."))
+    return shown
+
+
+Drawn = tuple[scopes.Scope, Series]
+
+
+def episode(look: Look, found: Opened, incident: Incident) -> Drawn | None:
+    """Read the statistic of a member through its episode; None where nothing can be drawn."""
+    evidence = evidence_of(incident)
+    if evidence is None or not incident.feature:
+        return None
+    from_ms, to_ms = _span(found, incident, evidence)
+    try:
+        scope, _ = scopes.resolve(
+            look.conn,
+            incident.model,
+            version=incident.version,
+            segment=incident.segment,
+            length=evidence.length,
+            from_ms=from_ms,
+            to_ms=to_ms,
+        )
+        read = history(look.conn, scope, incident.feature)
+    except NoSuch:
+        return None  # another reference is bound by now, without the feature
+    return scope, series_of(read, evidence.statistic, at_most=MAX_WINDOWS)
+
+
+def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) -> dict[str, Any]:
+    if drawn is None or not drawn[1].points:
+        return {
+            "figure": blank(HEIGHT),
+            "chart_hidden": True,
+            "chart_label": "No chart",
+            "chart_head": "",
+        }
+    scope, found = drawn
+    word = EVIDENCE.get(found.statistic, found.statistic)
+    each = {"hour": "an hour", "day": "a day", "week": "a week"}[scope.length]
+    where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
+    head = f"{cut(incident.feature, 60)}{where}, {word} {each}, limit dashed"
+    over = sum(point.is_over for point in found.points)
+    return {
+        "figure": series_figure(
+            found,
+            axis_of(scope.from_ms, scope.to_ms, zone),
+            zone,
+            look.scheme,
+            is_root=found.statistic == "psi",
+            is_narrow=look.is_narrow,
+        ),
+        "chart_hidden": False,
+        "chart_label": f"{head}: over it in {over} of {plural(len(found.points), 'window')}",
+        "chart_head": head,
+    }
+
+
+def happened(found: Opened, drawn: Series | None, look: Look) -> Any:
+    """Return every transition in the order of the events' own time."""
+    year = say.data_year(found.judged_to_ms, look.zone)
+    entries = say.history(found)
+    late = [entry.recorded_ms for entry in entries if entry.recorded_ms is not None]
+    # A log that was read years later is said once, not at every line.
+    is_replay = len(late) == len([entry for entry in entries if entry.icon != "clock"]) > 0
+    items = []
+    for entry in entries[-ENTRIES_SHOWN:]:
+        told = [html.B(text) if is_bold else text for text, is_bold in entry.parts]
+        recorded = None
+        if entry.recorded_ms is not None and not is_replay:
+            when = moment(entry.recorded_ms, look.zone, year=year)
+            recorded = html.Div(f"recorded {when}, after late events", className="sub num")
+        items.append(
+            html.Li(
+                [
+                    html.Span(
+                        moment(entry.at_ms, look.zone, year=year),
+                        className="num",
+                    ),
+                    parts.icon_in(entry.icon, entry.tone),
+                    html.Div([html.Span(told), recorded]),
+                ]
+            )
+        )
+    revised = [point for point in drawn.points if point.revision > 1] if drawn else []
+    if revised:
+        most = max(point.revision for point in revised)
+        said = f"{plural(len(revised), 'window')} judged again after late events, revision {most}"
+        items.append(
+            html.Li([html.Span(), parts.icon_in("history", "idle"), html.Div(html.Span(said))])
+        )
+    notes = []
+    if len(entries) > ENTRIES_SHOWN:
+        notes.append(f"{plural(len(entries) - ENTRIES_SHOWN, 'earlier line')} left out.")
+    if is_replay and late:
+        day = moment(max(late), look.zone)
+        notes.append(f"All of it was recorded on {day}, when the log was read.")
+    return [
+        html.Ol(items, className="timeline wide-times"),
+        html.P(" ".join(notes), className="more") if notes else None,
+    ]
+
+
+PAGE = Page(
+    name="incident",
+    pattern=("incidents", None),
+    skeleton=skeleton,
+    slots=SLOTS,
+    fill=fill,
+    title=lambda path: f"Incident #{path[1][:20]}",
+)
