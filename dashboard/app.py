@@ -1,30 +1,24 @@
-"""The Dash app: one page, read only, that follows the database by its data version.
+"""The Dash app: one shell, a router, a heartbeat, and one callback for each page. Read only.
 
-Two callbacks: a small one every two seconds (how fresh, and has anything
-changed?), and one that fills the page when the answer is yes. Neither writes
-anything. A hidden tab asks nothing (see `assets/live.js`).
+Nothing here writes anything. What the browser sends is checked; a hidden tab
+asks nothing (see `assets/live.js`).
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import OrderedDict
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs, quote
 
-from dash import Dash, Input, Output, State, no_update
+from dash import ALL, Dash, Input, Output, State, no_update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard import fill
-from dashboard.freshness import Sample, judge
-from dashboard.page import RANGES, layout
-from dashboard.parts import error_panel, freshness
-from dashboard.tokens import Scheme
-from dashboard.view import View, load
+from dashboard import address, finding, pulse, shell
+from dashboard.filling import Filler, frame
+from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
+from dashboard.words import shown, zone_name
 from driftline.errors import StorageError
 from monitor.clock import Clock, SystemClock
 from monitor.storage import reads
@@ -43,7 +37,7 @@ INDEX = f"""<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{{%title%}}</title>
-<link rel="icon" type="image/svg+xml" href="assets/mark.svg">
+<link rel="icon" type="image/svg+xml" href="/assets/mark.svg">
 <script>{BOOT}</script>
 {{%css%}}
 </head>
@@ -53,34 +47,6 @@ INDEX = f"""<!DOCTYPE html>
 <footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
 </body>
 </html>"""
-DEAD_LETTERS_SHOWN = 5
-VIEWS_KEPT = 16
-
-
-class Views:
-    """Pages read for one data version, so that ten open tabs cost one read."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._kept: OrderedDict[tuple[Any, ...], View | None] = OrderedDict()
-        self._lock = Lock()
-
-    def get(
-        self, version: str, model: str | None, model_version: str | None, days: int | None
-    ) -> View | None:
-        """Return the page's view, read at most once per data version."""
-        key = (version, model, model_version, days)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        with reading(self._engine) as conn:
-            view = load(conn, model=model, version=model_version, days=days)
-        with self._lock:
-            self._kept[key] = view
-            while len(self._kept) > VIEWS_KEPT:
-                self._kept.popitem(last=False)
-        return view
 
 
 def create(
@@ -100,31 +66,19 @@ def create(
         add_log_handler=False,
         enable_mcp=False,
         websocket_callbacks=False,
-        suppress_callback_exceptions=False,
+        suppress_callback_exceptions=True,
     )
-    app.layout = layout()
-    views = Views(engine)
     clock = clock or SystemClock()
-    _pulse(app, engine, checkpoint_interval_s, clock)
-    _page(app, views, clock)
-    app.clientside_callback(
-        "function () { return [window.driftline.screen(), window.driftline.range()]; }",
-        Output("screen", "data"),
-        Output("range", "value"),
-        Input("url", "pathname"),
-    )
-    app.clientside_callback(
-        "function (range) { return window.driftline.remember('range', range); }",
-        Output("range", "className"),
-        Input("range", "value"),
-        prevent_initial_call=True,
-    )
-    app.clientside_callback(
-        "function (look) { return [look !== 'heatmap', look !== 'table']; }",
-        Output("chart", "hidden"),
-        Output("twin", "hidden"),
-        Input("look", "value"),
-    )
+    app.layout = shell.layout()
+    filler = Filler(engine, clock, checkpoint_interval_s)
+    for page in (*PAGES, FIRST_STEPS, NOWHERE):
+        filler.install(app, page)
+        if page.register is not None:
+            page.register(app)
+    _route(app, engine)
+    pulse.install(app, engine, clock, checkpoint_interval_s)
+    finding.install(app, engine)
+    _in_the_browser(app)
     return app
 
 
@@ -134,107 +88,73 @@ def script_hashes(app: Dash) -> list[str]:
     return [*app.csp_hashes(), f"'sha256-{boot}'"]
 
 
-def link(model: str) -> str:
-    """Return the address of a model's page."""
-    return f"/?model={quote(model, safe='')}"
+def _route(app: Dash, engine: Engine) -> None:
+    """Choose the page of an address; a page that is there already stays, and fills itself anew."""
 
-
-def _query(search: str | None) -> dict[str, str]:
-    return {key: values[0] for key, values in parse_qs((search or "").lstrip("?")).items()}
-
-
-def _pulse(app: Dash, engine: Engine, checkpoint_interval_s: float, clock: Clock) -> None:
-    def beat(_tick: int | None, version: str | None, pulse: dict[str, Any] | None) -> Any:
-        now_ms = clock.now_ms()
+    def routed(pathname: object, _version: object, _retry: object, place: object) -> dict[str, Any]:
+        parts = address.path_parts(pathname)
+        page = next((page for page in PAGES if page.is_at(parts)), NOWHERE)
+        zone = None
         try:
             with reading(engine) as conn:
-                found = f"{reads.data_version(conn)}.{reads.registry_revision(conn)}"
-                seen = reads.watermark_ms(conn)
-                positions = reads.positions(conn)
-                mark = [found, *(p.next_offset for p in positions), *(p.seen_ms for p in positions)]
-                is_new = pulse is None or pulse.get("mark") != mark
-                counts = reads.outcomes(conn) if is_new else {}
-                gaps = reads.gaps(conn) if is_new else []
-                deficits = reads.deficits(conn) if is_new else []
-                newest = reads.dead_letters(conn, limit=DEAD_LETTERS_SHOWN) if is_new else []
-        except (SQLAlchemyError, StorageError) as error:
-            nothing = dict.fromkeys(("version", "pulse", "freshness", "pipeline", "dead", "checks"))
-            said = error_panel(fill.database_fault(error), now_ms)
-            return {**dict.fromkeys(nothing, no_update), "banner": said}
-        # The watermark moves with checkpoints, not with ticks: its speed is that between moves.
-        at_ms, before = now_ms, None
-        if pulse and pulse.get("watermark_ms") is not None:
-            if pulse["watermark_ms"] == seen:
-                at_ms = pulse["at_ms"]
-                before = Sample(*pulse["before"]) if pulse.get("before") else None
-            else:
-                before = Sample(pulse["at_ms"], pulse["watermark_ms"])
-        fresh = judge(
-            positions,
-            watermark_ms=seen,
-            now_ms=now_ms,
-            checkpoint_interval_s=checkpoint_interval_s,
-            before=before,
-        )
-        panels: dict[str, Any] = dict.fromkeys(("pipeline", "dead", "checks"), no_update)
-        if is_new:
-            panels = fill.pipeline_panels(engine, positions, counts, gaps, deficits, newest, now_ms)
-        return {
-            "version": no_update if found == version else found,
-            "pulse": {
-                "mark": mark,
-                "at_ms": at_ms,
-                "watermark_ms": seen,
-                "before": [before.at_ms, before.watermark_ms] if before else None,
-            },
-            "freshness": freshness(fresh),
-            "banner": fill.stale_banner(fresh),
-            **panels,
+                if not parts and not reads.has_models(conn):
+                    page = FIRST_STEPS
+                if parts[:1] == ("models",) and len(parts) > 1:
+                    zone = reads.zone_of(conn, parts[1])
+        except (SQLAlchemyError, StorageError):
+            pass  # the page itself says it, with a way to try again
+        title = f"{shown(page.title(parts))[:120]} · Driftline"
+        answer: dict[str, Any] = {
+            "page": no_update,
+            "place": no_update,
+            "crumb": shell.crumbs(parts),
+            "zones": [
+                {"value": "utc", "label": "UTC"},
+                {"value": "local", "label": zone_name(zone) if zone is not None else "Local"},
+            ],
         }
+        now = {"page": page.name, "title": title, "path": "/".join(parts)}
+        before = place if isinstance(place, dict) else {}
+        if before.get("page") != page.name:
+            answer["page"] = frame(page)
+        if before == now:
+            return dict.fromkeys(answer, no_update)
+        answer["place"] = now
+        return answer
 
     app.callback(
         output={
-            "version": Output("version", "data"),
-            "pulse": Output("pulse", "data"),
-            "freshness": Output("freshness", "children"),
-            "banner": Output("banner", "children"),
-            "pipeline": Output("pipeline", "children"),
-            "dead": Output("dead", "children"),
-            "checks": Output("checks", "children"),
+            "page": Output("page", "children"),
+            "place": Output("place", "data"),
+            "crumb": Output("crumb", "children"),
+            "zones": Output("zone", "data"),
         },
-        inputs={"_tick": Input("tick", "n_intervals")},
-        state={"version": State("version", "data"), "pulse": State("pulse", "data")},
-    )(beat)
-
-
-def _page(app: Dash, views: Views, clock: Clock) -> None:
-    def filled(
-        version: str | None,
-        screen: dict[str, Any] | None,
-        span: str | None,
-        search: str | None,
-        chosen: str | None,
-    ) -> Any:
-        if version is None or screen is None or span is None:
-            return dict.fromkeys(fill.TARGETS, no_update)
-        asked = _query(search)
-        try:
-            # A page that was opened with the worst model stays with it.
-            model = asked.get("model", chosen)
-            view = views.get(version, model, asked.get("version"), RANGES.get(span))
-        except (SQLAlchemyError, StorageError) as error:
-            said = error_panel(fill.database_fault(error), clock.now_ms())
-            return {**dict.fromkeys(fill.TARGETS, no_update), "page_error": said}
-        scheme: Scheme = "dark" if screen.get("scheme") == "dark" else "light"
-        return fill.page(view, scheme, asked, link, is_narrow=bool(screen.get("narrow")))
-
-    app.callback(
-        output={key: Output(*target) for key, target in fill.TARGETS.items()},
         inputs={
-            "version": Input("version", "data"),
-            "screen": Input("screen", "data"),
-            "span": Input("range", "value"),
-            "search": Input("url", "search"),
+            "pathname": Input("url", "pathname"),
+            "_version": Input("version", "data"),
+            "_retry": Input("retry", "data"),
         },
-        state={"chosen": State("chosen", "data")},
-    )(filled)
+        state={"place": State("place", "data")},
+    )(routed)
+
+
+def _in_the_browser(app: Dash) -> None:
+    """What the browser does alone: see `assets/live.js`."""
+    app.clientside_callback(
+        "function (_path, zone) { return window.driftline.screen(zone); }",
+        Output("screen", "data"),
+        Output("zone", "value"),
+        Input("url", "href"),
+        Input("zone", "value"),
+    )
+    app.clientside_callback(
+        "function (place) { return window.driftline.arrived(place); }",
+        Output("place", "storage_type"),
+        Input("place", "data"),
+    )
+    app.clientside_callback(
+        "function () { return window.driftline.control(arguments[0]); }",
+        Output("written", "data"),
+        Input({"at": "control", "key": ALL, "was": ALL, "default": ALL}, "value"),
+        prevent_initial_call=True,
+    )

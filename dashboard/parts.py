@@ -1,47 +1,45 @@
-"""The page's small components: plain HTML with the stylesheet's classes.
+"""The small components that pages share: plain HTML with the stylesheet's classes.
 
 Dash puts strings into the page as text, so a name is never markup here; what
-goes to Plotly is escaped in `figures`.
+goes to Plotly is escaped in `figures`. What a component needs from JavaScript
+is an attribute (`data-png`, `data-copy-link`) that `assets/live.js` reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from dashboard.figures.factory import CONFIG, blank
 from dashboard.freshness import Freshness
-from dashboard.sentences import Kpi, Verdict, evidence, gap_sentence, lasted, split_subject
-from dashboard.tokens import HEAT_WORDS
-from dashboard.view import ModelLine, View
-from dashboard.words import (
-    DASH,
-    HEALTH,
-    NBSP,
-    clock,
-    cut,
-    day_text,
-    duration,
-    incident_word,
-    moment,
-    percent,
-    plural,
-    reason_word,
-    shown,
-    whole,
-    zone_name,
-)
-from driftline.events import REASONS
-from monitor.storage.rows import DeadLetter, Deficit, Gap, Incident, Position
+from dashboard.words import clock, cut
 
 Part = Any  # Dash has no types
-# More reasons than fit are one row together, so that the bars add up.
-MAX_REASONS = 8
-SHOWN_REASONS = MAX_REASONS - 1
-MAX_SEGMENT_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A page's answer; `notes` are (subject in bold, sentence)."""
+
+    icon: str
+    tone: str  # ok | warn | crit | idle
+    headline: str
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """One figure of the strip."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    tone: str = ""  # crit: the figure is why somebody should look
 
 
 def icon(name: str, size: int = 14) -> Part:
@@ -60,23 +58,20 @@ def status(name: str, word: str, tone: str) -> Part:
     return html.Span([icon(name), html.Span(word)], className=f"status {tone}")
 
 
-def model_links(models: Sequence[ModelLine], chosen: str, href: Any) -> list[Part]:
-    """Return one link per model with its state; `href` makes the link's address."""
-    found = []
-    for line in models:
-        name, word, tone = HEALTH[line.health]
-        found.append(
-            dcc.Link(
-                [
-                    html.Span(shown(line.name), className="name", title=shown(line.name)),
-                    html.Span(word, className="sr"),
-                    html.Span(icon(name), className=f"status {tone}"),
-                ],
-                href=href(line.name),
-                className="nav-model on" if line.name == chosen else "nav-model",
-            )
-        )
-    return found
+def tag(text: str, limit: int = 60) -> Part:
+    """Return a short fact in a box."""
+    return html.Span(cut(text, limit), className="tag", title=cut(text, 300))
+
+
+def link(children: Any, href: str, **more: Any) -> Part:
+    """Return a link within the dashboard: a real address, followed without loading the page."""
+    return dcc.Link(children, href=href, **more)
+
+
+def link_button(words: str, href: str, name: str | None = None) -> Part:
+    """Return a link that looks like a button."""
+    inside = [icon(name), html.Span(words)] if name else words
+    return dcc.Link(inside, href=href, className="button")
 
 
 def freshness(fresh: Freshness) -> list[Part]:
@@ -91,8 +86,8 @@ def freshness(fresh: Freshness) -> list[Part]:
     return parts
 
 
-def verdict_card(verdict: Verdict) -> Part:
-    """Return the page's answer."""
+def verdict_card(verdict: Verdict, actions: Sequence[Part] = ()) -> Part:
+    """Return the page's answer; `actions` are links to the evidence."""
     notes: list[Part] = []
     for subject, sentence in verdict.notes:
         if subject:
@@ -102,6 +97,7 @@ def verdict_card(verdict: Verdict) -> Part:
         [
             icon(verdict.icon, 20),
             html.Div([html.H2(verdict.headline), html.P(notes) if notes else None]),
+            html.Div(list(actions), className="actions") if actions else None,
         ],
         className=f"verdict {verdict.tone}",
     )
@@ -114,7 +110,8 @@ def kpi_strip(kpis: Sequence[Kpi]) -> list[Part]:
             [
                 html.Div(kpi.label, className="label"),
                 html.Div(
-                    [html.Span(kpi.value, className="num"), html.Small(kpi.unit)], className="value"
+                    [html.Span(kpi.value, className="num"), html.Small(kpi.unit)],
+                    className=f"value {kpi.tone}",
                 ),
                 html.Div(kpi.note, className="note", title=kpi.note),
             ],
@@ -124,329 +121,218 @@ def kpi_strip(kpis: Sequence[Kpi]) -> list[Part]:
     ]
 
 
-def legend() -> list[Part]:
-    """Return the key of the heatmap."""
-    keys = [
-        html.Span([html.I(className=f"key heat{n}"), word]) for n, word in enumerate(HEAT_WORDS)
-    ]
-    return [
-        html.Span("Evidence ÷ limit", className="head"),
-        *keys,
-        html.Span([html.I(className="key outline"), "alarm: 2 of 3"]),
-        html.Span([html.I(className="key hatched"), "incomplete"]),
-    ]
-
-
-def row_labels(view: View) -> list[Part]:
-    """Return the names beside the heatmap's rows."""
-    return [
-        html.Div(
-            [
-                html.Span(
-                    [icon("triangle-alert", 13), html.Span("incident: ", className="sr")],
-                    className="warn-i",
-                )
-                if name in view.open_features
-                else None,
-                html.Span(shown(name), className="name", title=shown(name)),
-            ],
-            className="row",
-        )
-        for name in view.heat.features
-    ]
-
-
-def row_values(view: View) -> list[Part]:
-    """Return the last day's evidence, its limit and, from .95 up, their ratio."""
-    found = []
-    for name in view.heat.features:
-        row = view.latest.get(name)
-        if row is None:
-            found.append(html.Div(html.Span("no data", className="word"), className="row"))
-            continue
-        said = evidence(row)
-        near = said.ratio is not None and said.ratio >= 0.95
-        found.append(
-            html.Div(
-                [
-                    html.Span(said.word, className="word"),
-                    html.Span(said.value, className="num strong" if near else "num"),
-                    html.Span(f"/ {said.limit}" if said.limit else "", className="limit num"),
-                    html.Span(f"{said.ratio:.1f}×" if near else "", className="ratio num"),
-                ],
-                className="row",
-            )
-        )
-    return found
-
-
-def table(view: View) -> Part:
-    """Return the heatmap's twin for those who read rather than look."""
-    head = ["Feature", "State", "Evidence", "Value", "Limit", "Of limit", "Missing"]
-    body = []
-    for name in view.heat.features:
-        row = view.latest.get(name)
-        if row is None:
-            continue
-        said = evidence(row)
-        alarmed = name in view.open_features
-        state = (
-            status("triangle-alert", "Incident", "warn")
-            if alarmed
-            else status("eye-off", "Blind", "idle")
-            if row["verdict"] == "blind"
-            else status("circle-check", "Calm", "ok")
-            if row["verdict"] == "ok"
-            else status("circle-dashed", row["verdict"].replace("_", " ").capitalize(), "idle")
-        )
-        missing = percent(row["missing"]) if row["missing"] is not None else DASH
-        ratio = f"{said.ratio:.2f}×" if said.ratio is not None else DASH
-        body.append(
-            html.Tr(
-                [
-                    html.Th(
-                        html.Span(shown(name), className="name", title=shown(name)), scope="row"
-                    ),
-                    html.Td(state),
-                    html.Td(said.word),
-                    html.Td(said.value or DASH, className="num"),
-                    html.Td(said.limit or DASH, className="num"),
-                    html.Td(ratio, className="num"),
-                    html.Td(missing, className="num"),
-                ]
-            )
-        )
-    numeric = {"Value", "Limit", "Of limit", "Missing"}
-    cells = [html.Th(h, scope="col", className="num" if h in numeric else "") for h in head]
-    return html.Table([html.Thead(html.Tr(cells)), html.Tbody(body)], className="table")
-
-
-def version_lane(view: View) -> list[Part]:
-    """Return the bar that names the reference."""
-    reference = view.reference
-    said = f"version {cut(view.version.name, 24)} · reference"
-    if reference is not None:
-        if reference.first_ms is not None and reference.last_ms is not None:
-            first = datetime.fromtimestamp(reference.first_ms / 1000, view.zone).date()
-            last = datetime.fromtimestamp(reference.last_ms / 1000, view.zone).date()
-            year = view.days[-1].year if view.days else None
-            said += f" {day_text(first, year=year)} {DASH} {day_text(last, year=year)}"
-        said += f", {plural(reference.rows, 'row')}"
-    return [html.Div(html.Span(said), className="version-bar", title=said)]
-
-
-def incident_row(incident: Incident, view: View, data_to_ms: int | None) -> Part:
-    """Return one incident as a sentence with its state."""
-    subject, sentence = split_subject(incident.feature, incident.summary)
-    year = view.days[-1].year if view.days else None
-    opened = moment(incident.opened_ms, view.zone, year=year)
-    return html.Li(
-        [
-            html.Div(status(*incident_word(incident.state, incident.severity)), className="state"),
-            html.Div(
-                [
-                    html.Span(f"#{incident.number}", className="number num"),
-                    " ",
-                    html.B(subject) if subject else None,
-                    " " if subject else None,
-                    html.Span(sentence),
-                    *(
-                        [" ", html.Span(cut(incident.segment, 80), className="tag segment")]
-                        if incident.segment != "all"
-                        else []
-                    ),
-                ],
-                className="sentence",
-            ),
-            html.Div(incident.kind.replace("_", " "), className="kind"),
-            html.Div(opened, className="opened num"),
-            html.Div(
-                lasted(incident.opened_ms, incident.resolved_ms, data_to_ms),
-                className="lasted num",
-            ),
-        ],
-        className="incident",
-    )
-
-
-def incident_list(view: View, data_to_ms: int | None) -> Part:
-    """Return the incidents, open ones first, those of segments after those of all."""
-    if not view.incidents and not view.in_segments:
-        return html.Div(
-            [icon("inbox"), html.Span("Quiet is good: there was no incident so far.")],
-            className="nothing",
-        )
-    firing = list(view.firing)
-    past = [i for i in view.incidents if not i.is_open]
-    segments = view.in_segments[:MAX_SEGMENT_ROWS]
-    rows = [incident_row(i, view, data_to_ms) for i in (*firing, *segments)]
-    if len(view.in_segments) > len(segments):
-        left = len(view.in_segments) - len(segments)
-        rows.append(html.Li(f"and {whole(left)} more in segments", className="more"))
-    rows += [incident_row(i, view, data_to_ms) for i in past]
-    head = html.Li(
-        [
-            html.Div("State"),
-            html.Div("Incident"),
-            html.Div("Kind"),
-            html.Div(f"Opened ({zone_name(view.zone)})"),
-            html.Div("Lasted"),
-        ],
-        className="incident head",
-        **{"aria-hidden": "true"},
-    )
-    more = (
-        html.Li(f"and {plural(view.older_incidents, 'older incident')}", className="more")
-        if view.older_incidents
-        else None
-    )
-    return html.Ul([head, *rows, more], className="incidents")
-
-
-def dead_letters(reasons: dict[str, int], newest: Sequence[DeadLetter], records: int) -> Part:
-    """Return the dead letters by reason, as bars that add up, and the newest of them."""
-    total = sum(reasons.values())
-    if not total:
-        return html.Div(
-            [icon("circle-check"), html.Span("None: every record could be read.")],
-            className="nothing",
-        )
-    told = list(reasons.items())
-    kept, rest = (
-        (told, []) if len(told) <= MAX_REASONS else (told[:SHOWN_REASONS], told[SHOWN_REASONS:])
-    )
-    most = max(*reasons.values(), sum(count for _, count in rest))
-    rows = [_reason(reason_word(name), count, most, REASONS.get(name, "")) for name, count in kept]
-    if rest:
-        names = ", ".join(reason_word(name) for name, _ in rest)
-        rows.append(
-            _reason(
-                f"{plural(len(rest), 'more reason')}",
-                sum(count for _, count in rest),
-                most,
-                cut(names, 300),
-            )
-        )
-    share = total / max(1, records + total)
-    said = f"{plural(total, 'record')} of {whole(records + total)}"
-    if share < 0.0005:
-        said += f" (under 0.1{NBSP}%)"
-    else:
-        said += f" ({percent(share)})"
-    return html.Div(
-        [
-            html.P(f"{said}; each moved the position and is kept."),
-            html.Ul(rows, className="reasons"),
-            *_newest(newest),
-        ]
-    )
-
-
-def _reason(title: str, count: int, most: int, note: str) -> Part:
-    is_news = note.casefold() != title.casefold()
-    return html.Li(
-        [
-            html.Span(title, className="reason"),
-            html.Span(whole(count), className="num strong"),
-            html.Div(html.I(style={"width": f"{100 * count / most:.1f}%"}), className="meter"),
-            html.Span(note, className="note") if note and is_news else None,
-        ]
-    )
-
-
-def _newest(letters: Sequence[DeadLetter]) -> list[Part]:
-    if not letters:
-        return []
-    rows = [
-        html.Li(
-            [
-                html.Span(
-                    f"{letter.partition}:{whole(letter.offset)}",
-                    className="num place",
-                    title=f"partition {letter.partition}, offset {whole(letter.offset)}",
-                ),
-                html.Span(
-                    [html.B(reason_word(letter.reason)), " ", cut(letter.detail, 160)],
-                    className="why",
-                ),
-            ]
-        )
-        for letter in letters
-    ]
-    return [
-        html.H4(["The last ", html.Span("partition:offset", className="note")]),
-        html.Ul(rows, className="newest"),
-    ]
-
-
-def pipeline(
-    positions: Sequence[Position], gaps: Sequence[Gap], deficits: Sequence[Deficit], now_ms: int
+def card(
+    title: Any,
+    body: Any,
+    *,
+    head: Sequence[Part] = (),
+    aside: Any = None,
+    name: str | None = None,
+    className: str = "",
 ) -> Part:
-    """Return one line per partition, then what is missing and how it is mended."""
-    if not positions:
-        return html.Div(
-            [icon("circle-dashed"), html.Span("No partition was read yet.")], className="nothing"
-        )
-    rows = []
-    for p in positions:
-        age = duration(now_ms - p.seen_ms) + " ago" if p.seen_ms is not None else DASH
-        to = (
-            f"{moment(p.max_event_time_ms, UTC)}{NBSP}UTC"
-            if p.max_event_time_ms is not None
-            else DASH
-        )
-        if p.lag:
-            state: Part = html.Span(whole(p.lag), className="strong")
-        elif p.caught_up_for_ms:
-            state = html.Span("caught up", className="calm")
-        else:
-            state = html.Span("0")
-        rows.append(
-            html.Tr(
+    """Return a card: `aside` is said beside its title, `head` stands at the right of its head."""
+    more = {"id": name} if name else {}
+    return html.Section(
+        [
+            html.Header(
                 [
-                    html.Th([html.Span(cut(p.topic, 40)), " ", html.B(p.partition)], scope="row"),
-                    html.Td(whole(p.next_offset), className="num"),
-                    html.Td(state, className="num"),
-                    html.Td(to, className="num wide"),
-                    html.Td(age, className="num"),
+                    html.H3(title),
+                    html.Span(aside) if aside is not None else None,
+                    html.Div(list(head), className="head-end") if head else None,
                 ]
-            )
+            ),
+            *(body if isinstance(body, list) else [body]),
+        ],
+        className=f"card {className}".strip(),
+        **more,
+    )
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Any]], *, numeric: Sequence[str] = ()
+) -> Part:
+    """Return a plain table; the first cell of a row is its head, `numeric` columns stand right."""
+    right = [name in numeric for name in head]
+
+    def cell(at: int, value: Any) -> Part:
+        kind = "num" if right[at] else ""
+        return (
+            html.Th(value, scope="row", className=kind)
+            if at == 0
+            else html.Td(value, className=kind)
         )
-    cells = [
-        html.Th("Partition", scope="col"),
-        html.Th("Counted to", scope="col", className="num"),
-        html.Th("To count", scope="col", className="num"),
-        html.Th("Events to", scope="col", className="num wide"),
-        html.Th("Seen", scope="col", className="num"),
-    ]
-    notes = [
-        html.Li(
+
+    return html.Div(
+        html.Table(
             [
-                status("file-warning", "Gap", "warn"),
-                html.Span(gap_sentence(g.topic, g.partition, g.kind, g.from_offset, g.to_offset)),
-            ]
-        )
-        for g in gaps[:3]
-    ]
-    notes += [
-        html.Li(
-            [
-                status("file-warning", "Not monitored", "warn"),
-                html.Span(
-                    [
-                        f"{plural(d.records, 'record')} of {cut(d.model)} {cut(d.version, 24)} "
-                        "came before its reference."
-                    ]
+                html.Thead(
+                    html.Tr(
+                        [
+                            html.Th(name, scope="col", className="num" if right[at] else "")
+                            for at, name in enumerate(head)
+                        ]
+                    )
                 ),
-            ]
-        )
-        for d in deficits[:3]
-    ]
+                html.Tbody(
+                    [html.Tr([cell(at, value) for at, value in enumerate(row)]) for row in rows]
+                ),
+            ],
+            className="table",
+        ),
+        className="twin",
+    )
+
+
+def name(text: str, limit: int = 200) -> Part:
+    """Return a name that is cut by the stylesheet where there is no room, whole in its hint."""
+    return html.Span(cut(text, limit), className="name", title=cut(text, 300))
+
+
+def nothing(words: Any, icon_name: str = "inbox") -> Part:
+    """Return the line of a panel that has nothing to show, with the way out."""
+    return html.Div([icon(icon_name), html.Span(words)], className="nothing")
+
+
+def state(
+    icon_name: str, title: str, said: Any, tone: str = "idle", bar: float | None = None
+) -> Part:
+    """Return a panel's state in words: partial, blind, incomplete ...; `bar` is how full, 0 to 1."""
     return html.Div(
         [
-            html.Table([html.Thead(html.Tr(cells)), html.Tbody(rows)], className="table"),
-            html.Ul(notes, className="notes") if notes else None,
-        ]
+            html.Div(icon_in(icon_name, tone), className="state-icon"),
+            html.Div(
+                [
+                    html.B(title),
+                    html.P(said),
+                    html.Div(html.I(style={"width": f"{100 * bar:.0f}%"}), className="meter full")
+                    if bar is not None
+                    else None,
+                ]
+            ),
+        ],
+        className="panel-state",
+    )
+
+
+def notes(sentences: Sequence[str]) -> list[Part]:
+    """Return what a link asked for that is not there, a line each."""
+    return [html.P([icon("link-2-off"), html.Span(said)], className="aside") for said in sentences]
+
+
+def graph(name: str, height: int, label: str) -> Part:
+    """Return a graph in the wrapper (`<name>-box`) that gives it its words."""
+    return html.Div(
+        dcc.Graph(id=name, config=CONFIG, style={"height": f"{height}px"}, figure=blank(height)),
+        id=f"{name}-box",
+        className="graph",
+        role="img",
+        **{"aria-label": label},
+    )
+
+
+def skeleton(lines: int) -> Part:
+    """Return bars in the shape of what is coming; the stylesheet shows them after 300 ms."""
+    return html.Div([html.I() for _ in range(lines)], className="skeleton")
+
+
+def _control(key: str, value: str, default: str) -> dict[str, str]:
+    """Return the id of a control: what changes it writes `key` into the address."""
+    return {"at": "control", "key": key, "was": value, "default": default}
+
+
+def switch(
+    key: str, value: str, options: Mapping[str, str], label: str, default: str | None = None
+) -> Part:
+    """Return a switch between a few values of the query's `key`; the default is the first."""
+    first = next(iter(options)) if default is None else default
+    return html.Div(
+        dmc.SegmentedControl(
+            id=_control(key, value, first),
+            value=value,
+            data=[{"value": option, "label": word} for option, word in options.items()],
+            size="xs",
+            withItemsBorders=False,
+            transitionDuration=0,
+        ),
+        role="group",
+        className="switch",
+        **{"aria-label": label},
+    )
+
+
+def select(
+    key: str, value: str, options: Mapping[str, str], label: str, default: str | None = None
+) -> Part:
+    """Return a list of values of the query's `key`, with its label inside."""
+    first = next(iter(options), "") if default is None else default
+    return dmc.Select(
+        id=_control(key, value, first),
+        value=value,
+        data=[{"value": option, "label": cut(word, 80)} for option, word in options.items()],
+        size="xs",
+        allowDeselect=False,
+        searchable=len(options) > 8,
+        nothingFoundMessage="Nothing matches",
+        maxDropdownHeight=320,
+        leftSection=html.Span(label, className="select-label"),
+        leftSectionWidth=f"{len(label) * 7 + 16}px",
+        leftSectionPointerEvents="none",
+        className="select",
+        comboboxProps={"shadow": "md", "width": "max-content", "position": "bottom-end"},
+        **{"aria-label": label},
+    )
+
+
+def range_picker(first: str, last: str, label: str = "Range") -> Part:
+    """Return a picker of days, both included, as ISO dates; it writes `from` and `to`."""
+    return dmc.DatePickerInput(
+        id=_control("range", f"{first}/{last}", ""),
+        type="range",
+        value=[first, last],
+        valueFormat="D MMM YYYY",
+        size="xs",
+        allowSingleDateInRange=True,
+        leftSection=icon("calendar"),
+        className="range",
+        popoverProps={"shadow": "md", "position": "bottom-end"},
+        **{"aria-label": label},
+    )
+
+
+def csv_link(href: str) -> Part:
+    """Return the link to a table's cells; `href` is the API's answer as CSV."""
+    return html.A([icon("download"), html.Span("CSV")], href=href, className="ghost", download="")
+
+
+def card_menu(*, csv: str | None = None, png: str | None = None, file: str = "driftline") -> Part:
+    """Return a card's menu: CSV of its table, PNG of the graph `png`, a link to the view."""
+    items = []
+    if csv is not None:
+        items.append(html.A([icon("download"), "CSV of the table"], href=csv, download=""))
+    if png is not None:
+        items.append(
+            html.Button(
+                [icon("image"), "PNG of the chart"],
+                type="button",
+                **{"data-png": png, "data-file": file},
+            )
+        )
+    items.append(
+        html.Button([icon("link"), "Copy link"], type="button", **{"data-copy-link": "view"})
+    )
+    return html.Details(
+        [
+            html.Summary(icon("ellipsis"), **{"aria-label": "More of this card"}),
+            html.Div(items, className="menu-items"),
+        ],
+        className="menu",
+    )
+
+
+def copy_button(text: str, words: str = "Copy") -> Part:
+    """Return a button that copies `text`."""
+    return html.Button(
+        [icon("copy"), html.Span(words)], type="button", className="ghost", **{"data-copy": text}
     )
 
 
@@ -454,7 +340,7 @@ def command(lines: str, prompt: str = "$") -> Part:
     """Return a command with a button that copies it, without its prompt sign."""
     return html.Div(
         [
-            html.Code([html.Span(prompt, className="prompt"), html.Pre(lines)]),
+            html.Code([html.Span(prompt, className="prompt"), html.Pre(lines)], tabIndex=0),
             dmc.CopyButton(
                 value=lines,
                 children="Copy",
@@ -469,13 +355,35 @@ def command(lines: str, prompt: str = "$") -> Part:
     )
 
 
-def error_panel(sentence: str, at_ms: int) -> Part:
-    """Return what the page says when it cannot read the database."""
+def error_panel(title: str, sentence: str, at_ms: int, request: str) -> Part:
+    """Return what a page says when it could not be read; the id finds the line in the log."""
     return html.Div(
         [
             icon("circle-x", 16),
-            html.Span([html.B("The database could not be read. "), sentence]),
-            html.Span(clock(at_ms), className="num at"),
+            html.Span([html.B(f"{title} "), sentence]),
+            html.Span([html.Code(request), " · ", clock(at_ms)], className="num at"),
+            html.Button(
+                [icon("rotate-cw"), "Try again"],
+                type="button",
+                className="button",
+                **{"data-retry": "now"},
+            ),
         ],
         className="banner",
+        role="alert",
+    )
+
+
+def stale_banner(fresh: Freshness, href: str) -> Part | None:
+    """Return the banner of data that stopped, with the way to the pipeline; or nothing."""
+    if fresh.alarm is None:
+        return None
+    return html.Div(
+        [
+            icon("clock", 16),
+            html.Span([html.B("Counting has stopped. "), fresh.alarm]),
+            link_button("Pipeline health", href, "activity"),
+        ],
+        className="banner",
+        **{"data-as-of": fresh.detail},
     )

@@ -1,54 +1,433 @@
-/* A hidden tab asks nothing; a shown one asks at once. What the switches say is kept in the link. */
+/* What the browser does by itself: follow new data, write the address, keys, copies, pictures. */
 "use strict";
 (function () {
   var HIDDEN_MS = 2147483000;
   var SHOWN_MS = 2000;
+  var TRIES_MS = 250;
+  var paused = false;
 
+  function set(id, props) {
+    if (window.dash_clientside && window.dash_clientside.set_props) {
+      window.dash_clientside.set_props(id, props);
+    }
+  }
+  function kept(key, value) {
+    try {
+      if (value === undefined) {
+        return window.localStorage.getItem(key);
+      }
+      window.localStorage.setItem(key, value);
+    } catch (error) {
+      /* Storage is forbidden: nothing is remembered. */
+    }
+    return null;
+  }
+  function say(words) {
+    var said = document.getElementById("said");
+    if (said) {
+      said.textContent = words;
+    }
+  }
+
+  /* ---- New data: a hidden tab, a paused page and an open dialog ask nothing. */
+  function isDialogOpen() {
+    return !!document.querySelector('.mantine-Modal-content, .mantine-Popover-dropdown[data-position]');
+  }
+  function beat() {
+    set("tick", { n_intervals: Date.now() % 1000000007 });
+  }
+  function follow() {
+    if (document.hidden || paused) {
+      set("tick", { disabled: true, interval: HIDDEN_MS });
+    } else {
+      set("tick", { disabled: false, interval: SHOWN_MS });
+      beat();
+    }
+  }
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) {
+      kept("driftline-visit", String(Date.now()));
+    }
+    follow();
+  });
+  window.addEventListener("pagehide", function () {
+    kept("driftline-visit", String(Date.now()));
+  });
   function pause() {
-    if (!window.dash_clientside || !window.dash_clientside.set_props) {
+    paused = !paused;
+    document.body.classList.toggle("is-paused", paused);
+    var button = document.getElementById("pause");
+    button.setAttribute("aria-pressed", String(paused));
+    button.setAttribute("aria-label", paused ? "Follow new data" : "Pause following new data");
+    button.firstElementChild.className = "i i-" + (paused ? "play" : "pause");
+    say(paused ? "Paused: the page stays as it is." : "Following new data.");
+    follow();
+  }
+
+  /* ---- A server that does not answer: the page stays, and says since when. */
+  var fetched = window.fetch, lostAt = null;
+  function lost(isLost) {
+    var gone = document.getElementById("gone");
+    if (!gone || isLost === (lostAt !== null)) {
       return;
     }
-    if (document.hidden) {
-      window.dash_clientside.set_props("tick", { disabled: true, interval: HIDDEN_MS });
+    lostAt = isLost ? new Date() : null;
+    gone.hidden = !isLost;
+    gone.replaceChildren();
+    document.body.classList.toggle("is-gone", isLost);
+    if (isLost) {
+      var box = document.createElement("div"), words = document.createElement("span");
+      box.className = "banner";
+      var strong = document.createElement("b");
+      strong.textContent = "Driftline does not answer. ";
+      words.append(strong, "What is shown is the last good answer, of " +
+        lostAt.toISOString().slice(11, 16) + " UTC. The page asks again by itself.");
+      box.append(words);
+      gone.append(box);
     } else {
-      window.dash_clientside.set_props("tick", { disabled: false, interval: SHOWN_MS });
-      window.dash_clientside.set_props("tick", { n_intervals: Date.now() % 1000000007 });
+      set("retry", { data: Date.now() });
     }
   }
-  document.addEventListener("visibilitychange", pause);
+  window.fetch = function (resource) {
+    var url = String(resource && resource.url ? resource.url : resource);
+    var isOurs = url.indexOf("_dash-update-component") >= 0;
+    return fetched.apply(this, arguments).then(
+      function (answer) {
+        if (isOurs) {
+          lost(answer.status === 502 || answer.status === 503 || answer.status === 504);
+        }
+        return answer;
+      },
+      function (error) {
+        if (isOurs && !document.hidden) {
+          lost(true);
+        }
+        throw error;
+      }
+    );
+  };
 
-  /* Figures are drawn by the server for one scheme and one width of screen. */
+  /* ---- The screen: figures are drawn by the server for one scheme and one width. */
   var narrow = window.matchMedia("(max-width: 767px)");
-
-  function screen() {
+  var visit = Number(kept("driftline-visit")) || null;
+  function screen(zone) {
     var root = document.documentElement;
-    return { scheme: root.getAttribute("data-mantine-color-scheme"), narrow: narrow.matches };
+    var isFirst = !document.body.dataset.zone;
+    var chosen = isFirst ? kept("driftline-zone") || "utc" : zone === "local" ? "local" : "utc";
+    document.body.dataset.zone = chosen;
+    kept("driftline-zone", chosen);
+    var none = window.dash_clientside.no_update;
+    return [
+      {
+        scheme: root.getAttribute("data-mantine-color-scheme"), narrow: narrow.matches,
+        zone: chosen, tz: Intl.DateTimeFormat().resolvedOptions().timeZone, visit: visit,
+      },
+      chosen === zone ? none : chosen,
+    ];
   }
   function tell() {
-    if (window.dash_clientside && window.dash_clientside.set_props) {
-      window.dash_clientside.set_props("screen", { data: screen() });
-    }
+    set("screen", { data: screen(document.body.dataset.zone || "utc")[0] });
   }
   new MutationObserver(tell).observe(document.documentElement, {
     attributeFilter: ["data-mantine-color-scheme"],
   });
   narrow.addEventListener("change", tell);
 
-  window.driftline = {
-    screen: screen,
-    /* The days shown: what the link says, else few on a narrow screen. */
-    range: function () {
-      var asked = new URLSearchParams(window.location.search).get("range");
-      if (["28", "90", "all"].indexOf(asked) >= 0) {
-        return asked;
+  /* ---- Addresses. */
+  function go(href) {
+    document.body.classList.remove("nav-open");
+    window.history.pushState({}, "", href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    window.dispatchEvent(new CustomEvent("_dashprivate_historychange"));
+  }
+  function write(changes) {
+    var url = new URL(window.location.href);
+    Object.keys(changes).forEach(function (key) {
+      if (changes[key] === null || changes[key] === undefined) {
+        url.searchParams.delete(key);
+      } else {
+        url.searchParams.set(key, changes[key]);
       }
-      return narrow.matches ? "28" : "90";
-    },
-    remember: function (key, value) {
-      var url = new URL(window.location.href);
-      url.searchParams.set(key, value);
-      window.history.replaceState(window.history.state, "", url);
-      return window.dash_clientside.no_update;
-    },
+    });
+    if (url.href !== window.location.href) {
+      go(url.pathname + url.search);
+    }
+  }
+  /* A control that changed says so; one that was only drawn anew has the value it was drawn with. */
+  function control(values) {
+    var context = window.dash_clientside.callback_context;
+    (context.triggered_id ? context.inputs_list[0] : []).forEach(function (input) {
+      var id = input.id, value = input.value;
+      if (id.key === "range") {
+        if (Array.isArray(value) && value[0] && value[1] && value.join("/") !== id.was) {
+          write({ from: value[0], to: value[1], at: null });
+        }
+      } else if (value !== null && value !== undefined && String(value) !== id.was) {
+        var change = {};
+        change[id.key] = String(value) === id["default"] ? null : value;
+        if (["version", "segment", "window"].indexOf(id.key) >= 0) {
+          change.at = null;
+          change.page = null;
+        }
+        write(change);
+      }
+    });
+    return window.dash_clientside.no_update;
+  }
+  function mark() {
+    var here = window.location.pathname;
+    document.querySelectorAll(".nav a").forEach(function (link) {
+      var path = link.getAttribute("href") || "";
+      var isHere = path === here || (path.length > 1 && here.indexOf(path + "/") === 0);
+      if (isHere && !link.classList.contains("logo")) {
+        link.setAttribute("aria-current", "page");
+      } else {
+        link.removeAttribute("aria-current");
+      }
+    });
+  }
+  function arrived(place) {
+    if (place && place.title) {
+      document.title = place.title;
+      if (window.driftline.was !== undefined && window.driftline.was !== place.path) {
+        window.scrollTo(0, 0);
+      }
+      window.driftline.was = place.path;
+    }
+    close();
+    mark();
+    return window.dash_clientside.no_update;
+  }
+
+  /* ---- What has the focus keeps it when its part of the page is drawn anew. */
+  var last = null;
+  function name(element) {
+    var label = element.getAttribute("aria-label") || "";
+    var href = element.getAttribute("href") || "";
+    return element.tagName + "|" + label + "|" + (label ? "" : href + "|" + (element.textContent || "").slice(0, 80));
+  }
+  document.addEventListener("focusin", function (event) {
+    last = { element: event.target, name: name(event.target), at: Date.now() };
+  });
+  function refocus() {
+    if (!last || document.contains(last.element) || document.activeElement !== document.body ||
+        Date.now() - last.at > 30000) {
+      return;
+    }
+    var wanted = last.name;
+    var found = Array.prototype.find.call(
+      document.querySelectorAll("main a, main button, main input, main [tabindex]"),
+      function (element) { return name(element) === wanted; });
+    if (found) {
+      found.focus({ preventScroll: true });
+    }
+  }
+
+  /* ---- Dialogs, the drawer, menus. */
+  function open(which) {
+    set(which + "-dialog", { opened: true });
+    if (which === "search") {
+      var tries = 0, wait = window.setInterval(function () {
+        var field = document.getElementById("search-text");
+        tries += 1;
+        if (field) {
+          field.focus();
+        }
+        if (field || tries > 20) {
+          window.clearInterval(wait);
+        }
+      }, 30);
+    }
+  }
+  function close() {
+    document.body.classList.remove("nav-open");
+    var burger = document.getElementById("burger");
+    if (burger) {
+      burger.setAttribute("aria-expanded", "false");
+    }
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) { menu.open = false; });
+    if (document.querySelector(".mantine-Modal-content")) {
+      set("search-dialog", { opened: false });
+      set("keys-dialog", { opened: false });
+    }
+  }
+  function copy(text, button) {
+    var done = function (words) {
+      say(words);
+      var shown = button && button.querySelector("span:not(.i)");
+      var target = shown || button;
+      if (target && !target.dataset.was) {
+        target.dataset.was = target.lastChild.textContent;
+        target.lastChild.textContent = words;
+        window.setTimeout(function () {
+          target.lastChild.textContent = target.dataset.was;
+          delete target.dataset.was;
+        }, 1500);
+      }
+    };
+    navigator.clipboard.writeText(text).then(
+      function () { done("Copied"); },
+      function () { done("The browser forbids copying"); });
+  }
+  /* The whole state: what the page says it shows, with absolute times, else the address. */
+  function view() {
+    var full = document.querySelector("main [data-view]");
+    return full ? new URL(full.dataset.view, window.location.href).href : window.location.href;
+  }
+  function picture(id, file) {
+    var box = document.getElementById(id);
+    var plot = box && (box.classList.contains("js-plotly-plot") ? box : box.querySelector(".js-plotly-plot"));
+    if (!plot || !window.Plotly) {
+      return;
+    }
+    var paper = getComputedStyle(document.documentElement).getPropertyValue("--surface").trim();
+    var layout = Object.assign({}, plot.layout, { paper_bgcolor: paper, plot_bgcolor: paper });
+    window.Plotly.downloadImage(
+      { data: plot.data, layout: layout, config: { showSendToCloud: false } },
+      { format: "png", scale: 2, width: plot.clientWidth, height: plot.clientHeight,
+        filename: String(file).replace(/[^\w.-]+/g, "-").slice(0, 80) || "driftline" });
+  }
+  document.addEventListener("click", function (event) {
+    var target = event.target;
+    if (!(target instanceof Element)) {
+      return;
+    }
+    var menu = target.closest("details.menu");
+    document.querySelectorAll("details.menu[open]").forEach(function (other) {
+      if (other !== menu) {
+        other.open = false;
+      }
+    });
+    var opener = target.closest("[data-open]");
+    if (opener) {
+      open(opener.dataset.open);
+    }
+    if (target.closest("#burger")) {
+      var isOpen = document.body.classList.toggle("nav-open");
+      document.getElementById("burger").setAttribute("aria-expanded", String(isOpen));
+      if (isOpen) {
+        document.querySelector(".nav a").focus();
+      }
+    } else if (!target.closest(".nav")) {
+      document.body.classList.remove("nav-open");
+    }
+    if (target.closest("#pause")) {
+      pause();
+    }
+    if (target.closest("[data-retry]")) {
+      set("retry", { data: Date.now() });
+    }
+    var link = target.closest("[data-copy-link]");
+    if (link) {
+      copy(view(), link);
+    }
+    var text = target.closest("[data-copy]");
+    if (text) {
+      copy(text.dataset.copy, text);
+    }
+    var image = target.closest("[data-png]");
+    if (image) {
+      picture(image.dataset.png, image.dataset.file);
+      menu.open = false;
+    }
+    var step = target.closest("[data-write]");
+    if (step) {
+      event.preventDefault();
+      write(JSON.parse(step.dataset.write));
+    }
+  });
+
+  /* ---- Keys. */
+  var gAt = 0;
+  var PLACES = { o: "/", i: "/incidents", p: "/pipeline", r: "/references" };
+  function isTyping(element) {
+    return element && (/^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable);
+  }
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape") {
+      var menu = document.querySelector("details.menu[open]");
+      if (menu) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+      if (document.body.classList.contains("nav-open")) {
+        close();
+        document.getElementById("burger").focus();
+      }
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) {
+      if (event.target && event.target.id === "search-text") {
+        walk(event);
+      }
+      return;
+    }
+    if (document.querySelector(".mantine-Modal-content")) {
+      walk(event);
+      return;
+    }
+    if (Date.now() - gAt < 1500 && PLACES[event.key]) {
+      gAt = 0;
+      event.preventDefault();
+      go(PLACES[event.key]);
+      return;
+    }
+    gAt = event.key === "g" ? Date.now() : 0;
+    if (event.key === "/") {
+      event.preventDefault();
+      open("search");
+    } else if (event.key === "?") {
+      open("keys");
+    } else if (event.key === "p") {
+      pause();
+    } else if (event.key === "c") {
+      copy(view(), null);
+    } else if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && !event.target.closest("[role=grid], .ag-root, [role=radiogroup], .mantine-SegmentedControl-root, [data-keys]")) {
+      var step = document.querySelector('[data-step="' + (event.key === "ArrowLeft" ? "back" : "on") + '"]');
+      if (step && !step.hasAttribute("disabled")) {
+        event.preventDefault();
+        step.click();
+      }
+    }
+  });
+  /* Up and down through what a search found. */
+  function walk(event) {
+    var links = Array.prototype.slice.call(document.querySelectorAll(".search-results a"));
+    if (!links.length) {
+      return;
+    }
+    var at = links.indexOf(document.activeElement);
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      var next = event.key === "ArrowDown" ? Math.min(links.length - 1, at + 1) : at - 1;
+      (next < 0 ? document.getElementById("search-text") : links[next]).focus();
+    } else if (event.key === "Enter" && at < 0) {
+      event.preventDefault();
+      links[0].click();
+    }
+  }
+
+  /* ---- What the stylesheet needs to know of a page whose data stopped. */
+  function stale() {
+    var banner = document.querySelector("#banner [data-as-of]");
+    document.body.classList.toggle("is-stale", !!banner);
+  }
+  var waiting = window.setInterval(function () {
+    var main = document.getElementById("main");
+    if (!main) {
+      return;
+    }
+    window.clearInterval(waiting);
+    new MutationObserver(function () {
+      stale();
+      refocus();
+    }).observe(main, { childList: true, subtree: true });
+    var models = document.getElementById("models");
+    new MutationObserver(mark).observe(models, { childList: true });
+    mark();
+  }, TRIES_MS);
+
+  window.driftline = {
+    arrived: arrived, control: control, copy: copy, go: go, screen: screen, say: say, write: write,
   };
 })();

@@ -39,7 +39,7 @@ from monitor.storage.reads.lately import (
     names_judged,
     recent_windows,
 )
-from monitor.storage.reads.looking import feature_names, has_models, version_mark, zone_of
+from monitor.storage.reads.looking import has_models, known_features, version_mark, zone_of
 from monitor.storage.reads.panes import PaneSum, pane_sum, reference_document, unseen_values
 from monitor.storage.reads.registered import (
     documents,
@@ -93,6 +93,7 @@ __all__ = [
     "judged",
     "judged_span",
     "kept_letters",
+    "known_features",
     "latches",
     "latest_events",
     "latest_findings",

@@ -13,25 +13,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard.figures.factory import DAY_MS, template
 from dashboard.tokens import HEAT, HEAT_LIMITS, TOKENS, Scheme
 from dashboard.view import SOURCES, Heat, View
 from dashboard.words import EVIDENCE, day_text, escaped
 
-# `showSendToCloud` would offer to upload the user's numbers.
-CONFIG = {
-    "displayModeBar": False,
-    "displaylogo": False,
-    "showSendToCloud": False,
-    "showTips": False,
-    "scrollZoom": False,
-    "doubleClick": False,
-    "responsive": True,
-}
-FONT = "Inter, system-ui, sans-serif"
 ROW_PX = 20
 TICKS_PX = 22
 BARS_PX = 112
-DAY_MS = 86_400_000
 # What the plot is wide, about, on a usual screen and on a phone: gaps and labels depend on it.
 WIDE_PX, NARROW_PX = 800, 240
 # Narrower days have no gap between them: it would be all that one sees.
@@ -39,26 +28,6 @@ MIN_DAY_PX_WITH_GAP = 5
 TICK_LABEL_PX, TICK_LABEL_WITH_YEAR_PX = 46, 70
 # Room for a number over a bar.
 NUMBER_PX = 24
-
-
-def template(scheme: Scheme) -> dict[str, Any]:
-    """Return the layout that every figure starts from."""
-    c = TOKENS[scheme]
-    return {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 11, "color": c["text2"]},
-        "showlegend": False,
-        "dragmode": False,
-        "bargap": 0.22,
-        "transition": {"duration": 0},
-        "hoverlabel": {
-            "bgcolor": c["surface"],
-            "bordercolor": c["line"],
-            "align": "left",
-            "font": {"family": FONT, "size": 12, "color": c["text"]},
-        },
-    }
 
 
 def ticks(days: tuple[date, ...], width_px: int) -> list[date]:
@@ -129,27 +98,6 @@ def _y_axis(low: float, high: float, domain: tuple[float, float]) -> dict[str, A
         "showticklabels": False,
         "ticks": "",
         "automargin": False,
-    }
-
-
-def blank(height: int) -> dict[str, Any]:
-    """Return what a graph shows before its first answer: nothing, in the shape of what comes.
-
-    Plotly cannot add a second y axis to a figure that began without traces.
-    """
-    return {
-        "data": [
-            {"type": "bar", "x": [], "y": []},
-            {"type": "bar", "x": [], "y": [], "yaxis": "y2"},
-        ],
-        "layout": {
-            "height": height,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "showlegend": False,
-            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-            **{axis: {"visible": False} for axis in ("xaxis", "yaxis", "yaxis2")},
-        },
     }
 
 

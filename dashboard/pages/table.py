@@ -1,0 +1,25 @@
+"""Every page, in the order in which addresses are tried."""
+
+from __future__ import annotations
+
+from dashboard.pages import (
+    Page,
+    first_steps,
+    incidents,
+    nowhere,
+    overview,
+    pipeline,
+    reference,
+    references,
+)
+
+PAGES: tuple[Page, ...] = (
+    overview.PAGE,
+    incidents.PAGE,
+    pipeline.PAGE,
+    references.PAGE,
+    reference.PAGE,
+)
+# Shown at "/" while no model is registered.
+FIRST_STEPS: Page = first_steps.PAGE
+NOWHERE: Page = nowhere.PAGE

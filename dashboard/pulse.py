@@ -1,0 +1,107 @@
+"""The heartbeat: every two seconds one small question, and whether anything is new.
+
+It fills what stands around the page: freshness, banner, models, the number of
+firing incidents. The page asks again only when the data version grew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from dash import Dash, Input, Output, State, no_update
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard import parts, shell
+from dashboard.filling import checked, digest, first_line
+from dashboard.freshness import Sample, judge
+from driftline.errors import StorageError
+from monitor.clock import Clock
+from monitor.storage import reads
+from monitor.storage.engine import reading
+from monitor.views.models import models
+
+OUTPUTS = {
+    "version": ("version", "data"),
+    "pulse": ("pulse", "data"),
+    "freshness": ("freshness", "children"),
+    "banner": ("banner", "children"),
+    "models": ("models", "children"),
+    "firing": ("firing", "children"),
+}
+
+
+def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: float) -> None:
+    """Register the heartbeat."""
+
+    def beat(_tick: object, _retry: object, pulse: object) -> dict[str, Any]:
+        now_ms = clock.now_ms()
+        answer: dict[str, Any] = dict.fromkeys(OUTPUTS, no_update)
+        before = checked(pulse)
+        try:
+            with reading(engine) as conn:
+                version = reads.version_mark(conn)
+                seen = reads.watermark_ms(conn)
+                positions = reads.positions(conn)
+                listed = models(conn) if before.get("version") != version else None
+        except (SQLAlchemyError, StorageError) as error:
+            answer["banner"] = parts.error_panel(
+                "The database could not be read.",
+                f"{first_line(error)}. What is shown is the last good answer.",
+                now_ms,
+                uuid4().hex[:8],
+            )
+            answer["pulse"] = {**before, "banner": None}
+            return answer
+        sample = _sample(before)
+        at_ms, earlier = now_ms, None
+        # The watermark moves with checkpoints, not with ticks: its speed is that between moves.
+        if sample is not None:
+            if sample.watermark_ms == seen:
+                at_ms, earlier = sample.at_ms, _sample(checked(before.get("earlier")))
+            else:
+                earlier = sample
+        fresh = judge(
+            positions,
+            watermark_ms=seen,
+            now_ms=now_ms,
+            checkpoint_interval_s=checkpoint_interval_s,
+            before=earlier,
+        )
+        said = {
+            "version": version,
+            "freshness": parts.freshness(fresh),
+            "banner": parts.stale_banner(fresh, "/pipeline"),
+        }
+        if listed is not None:
+            said |= {
+                "models": shell.model_links(listed.lines),
+                "firing": str(listed.firing or ""),
+            }
+        marks = checked(before.get("marks"))
+        found = {key: digest(value) for key, value in said.items()}
+        answer |= {key: value for key, value in said.items() if marks.get(key) != found[key]}
+        answer["pulse"] = {
+            "version": version,
+            "at_ms": at_ms,
+            "watermark_ms": seen,
+            "earlier": {"at_ms": earlier.at_ms, "watermark_ms": earlier.watermark_ms}
+            if earlier
+            else None,
+            "marks": {**marks, **found},
+        }
+        return answer
+
+    app.callback(
+        output={key: Output(*slot) for key, slot in OUTPUTS.items()},
+        inputs={"_tick": Input("tick", "n_intervals"), "_retry": Input("retry", "data")},
+        state={"pulse": State("pulse", "data")},
+    )(beat)
+
+
+def _sample(said: Any) -> Sample | None:
+    at_ms, watermark_ms = said.get("at_ms"), said.get("watermark_ms")
+    if isinstance(at_ms, int) and isinstance(watermark_ms, int):
+        return Sample(at_ms, watermark_ms)
+    return None

@@ -1,0 +1,57 @@
+"""The list of models, the worst first: beside every page, and under the API's list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from monitor.storage import reads
+from monitor.storage.rows import OPEN_STATES, Incident, Model
+
+HEALTH_ORDER = ("silent", "schema_broken", "critical", "drifting", "collecting", "healthy")
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """A model's newest version and its state in one word."""
+
+    name: str
+    version: str
+    health: str
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models, worst first, and how many incidents are firing over all of them."""
+
+    lines: tuple[ModelLine, ...]
+    firing: int
+
+
+def models(conn: Connection) -> Models:
+    """Read the list; incidents in segments and muted ones are not counted as firing."""
+    listed = reads.models(conn)
+    open_ones = reads.incidents(conn, states=OPEN_STATES)
+    told = [i for i in open_ones if not i.muted and i.segment == "all"]
+    return Models(tuple(lines(listed, open_ones, reads.judged(conn))), len(told))
+
+
+def lines(
+    listed: Sequence[Model], open_ones: Sequence[Incident], judged: set[int]
+) -> list[ModelLine]:
+    """Return the models' newest versions with their health, the worst first."""
+    found = [
+        ModelLine(
+            model.name,
+            model.versions[0].name,
+            reads.health(
+                [i for i in open_ones if i.version_id == model.versions[0].id],
+                is_judged=model.versions[0].id in judged,
+            ),
+        )
+        for model in listed
+        if model.versions
+    ]
+    return sorted(found, key=lambda line: (HEALTH_ORDER.index(line.health), line.name))
