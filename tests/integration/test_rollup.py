@@ -119,9 +119,7 @@ def test_late_events_that_end_an_alarm_change_the_days_after_them(world: World) 
     assert after != before
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 80), st.integers(1, 12), st.sampled_from([0.0, 0.1, 0.6])),
