@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 from dashboard.words import day_text
 from monitor.views.episodes import Group
 
-# A model of which more stood at one time shows so many lanes, and counts the rest.
-MAX_LANES = 5
+# So many lanes for all models together; a model that needs more than its share of them, or
+# than are read at a glance, counts the rest.
+ALL_LANES = 24
+MOST_LANES, LEAST_LANES = 12, 2
 MAX_MODELS = 20
 # A bar of a few hours in a year must stay a bar.
 MIN_PX = 6
@@ -81,6 +83,8 @@ def chart(groups: Sequence[Group], from_ms: int, to_ms: int, zone: ZoneInfo, plo
         ),
     )
     least = 100 * MIN_PX / plot_px
+    share = ALL_LANES // max(1, min(len(order), MAX_MODELS))
+    max_lanes = max(LEAST_LANES, min(MOST_LANES, share))
     rows = []
     for name in order[:MAX_MODELS]:
         spans = {
@@ -94,7 +98,7 @@ def chart(groups: Sequence[Group], from_ms: int, to_ms: int, zone: ZoneInfo, plo
         shown = [group for group in by_model[name] if spans[group.number]]
         # What stands is placed first, so that it is never what is left out.
         shown.sort(key=lambda g: (not g.is_open, g.opened_ms, g.number))
-        rows.append(_row(name, shown, spans, plot_px))
+        rows.append(_row(name, shown, spans, plot_px, max_lanes))
     return Chart(tuple(rows), ticks(from_ms, to_ms, zone, plot_px), len(order) - len(rows))
 
 
@@ -108,6 +112,7 @@ def _row(
     groups: Sequence[Group],
     spans: dict[int, tuple[tuple[float, float], ...]],
     plot_px: int,
+    max_lanes: int,
 ) -> Row:
     lanes: list[list[tuple[float, float]]] = []
     bars: list[Bar] = []
@@ -130,7 +135,7 @@ def _row(
             ),
             len(lanes),
         )
-        if lane == MAX_LANES:
+        if lane == max_lanes:
             left_out += 1
             continue
         if lane == len(lanes):

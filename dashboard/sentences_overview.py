@@ -30,6 +30,7 @@ from dashboard.words import (
 from monitor.storage.rows import Incident
 from monitor.views.overview import (
     ATTENTION,
+    DAYS,
     UNREFERENCED,
     URGENT,
     Judged,
@@ -199,7 +200,10 @@ def _since(line: Line, zone: ZoneInfo, year: int | None) -> str:
         return f"{line.in_segments} open in segments"
     if line.quiet_since_ms is None or line.judged_to_ms is None:
         return "no incident so far"
-    return f"no incident for {duration(line.judged_to_ms - line.quiet_since_ms)}"
+    quiet_ms = line.judged_to_ms - line.quiet_since_ms
+    if quiet_ms < 60_000:
+        return "the last incident just ended"
+    return f"no incident for {duration(quiet_ms)}"
 
 
 def volume(line: Line, now_ms: int) -> dict[str, Any]:
@@ -207,7 +211,7 @@ def volume(line: Line, now_ms: int) -> dict[str, Any]:
     if not line.volume:
         if line.first is not None:
             rows = short(line.first.rows)
-            return {"values": [line.first.rows], "number": rows, "sub": "so far",
+            return {"values": _padded([line.first.rows]), "number": rows, "sub": "so far",
                     "words": f"{rows} predictions so far"}  # fmt: skip
         records = sum(deficit.records for deficit in line.deficits)
         if records:
@@ -218,13 +222,18 @@ def volume(line: Line, now_ms: int) -> dict[str, Any]:
     day = day_name(line.days[-1], line.zone, now_ms, line.days[-1].year)
     change = _change(last, line.usual)
     return {
-        "values": list(line.volume),
+        "values": _padded(line.volume),
         "number": short(last),
         "sub": f"{day}, {change}" if change else day,
         "words": f"{short(last)} predictions on {day_text(line.days[-1])}; "
         f"{plural(len(line.volume), 'day')} from {whole(min(line.volume))} to "
         f"{whole(max(line.volume))}",
     }
+
+
+def _padded(values: Sequence[int]) -> list[int]:
+    """Return 28 values: a young model's days stand at the right of an empty month."""
+    return [0] * (DAYS - len(values)) + list(values)
 
 
 def day_name(day: date, zone: ZoneInfo, now_ms: int, year: int | None) -> str:
@@ -252,14 +261,14 @@ def drifted(line: Line) -> dict[str, Any]:
         if line.first is not None:
             full = f"{100 * line.first.full:.0f}{NBSP}%"
             return {"text": f"First {line.first.length} {full} full"}
-        return {"text": "Nothing to compare with" if line.health == UNREFERENCED else DASH}
+        return {"text": "Not judged" if line.health == UNREFERENCED else DASH}
     if line.health == "silent" or not line.features:
         return {"text": "No windows to judge"}
     most = max(line.drifted, default=0)
     return {
         "now": line.moved,
         "of": line.features,
-        "values": list(line.drifted),
+        "values": _padded(line.drifted),
         "words": f"{line.moved} of {line.features} features have an incident; at most {most} "
         f"in the last {plural(len(line.drifted), 'day')}",
     }
@@ -348,7 +357,7 @@ def _event(item: News) -> Told:
         "opened": (f" {_verb(item.members)}; {number} {'opened' if is_first else 'stays open'}"),
         "reopened": f" is back; {number} stands again",
         "escalated": f" became critical; {number}",
-        "resolved": (f" ended; {number} {'stays open' if item.group.is_open else 'is over'}"),
+        "resolved": f" ended; {number} {_afterwards(item)}",
         "expired": f" could not be judged for too long; {number} expired",
         "withdrawn": f" is withdrawn, late events changed its windows; {number}",
         "superseded": f" is superseded by another version; {number}",
@@ -357,10 +366,16 @@ def _event(item: News) -> Told:
     return Told(item.at_ms, icon, tone, tuple(parts), item.group.number)
 
 
+def _afterwards(item: News) -> str:
+    """Say whether the group ended with it."""
+    ended = item.group.resolved_ms
+    return "is over" if ended is not None and item.at_ms >= ended else "stays open"
+
+
 def _verb(members: Sequence[Incident]) -> str:
     kinds = {i.kind for i in members}
     if len(kinds) > 1:
-        return "are affected"
+        return "are affected" if len({i.feature for i in members}) > 1 else "is affected"
     verb = TOGETHER.get((next(iter(kinds)), True), "passed its limit")
     if len({i.feature for i in members}) > 1:
         return verb

@@ -17,7 +17,7 @@ from dashboard.figures.series import series as series_figure
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences import split_subject
-from dashboard.words import DASH, EVIDENCE, cut, moment, plural
+from dashboard.words import DASH, EVIDENCE, NBSP, cut, moment, plural, zone_name
 from driftline.stats.words import Evidence
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
@@ -123,7 +123,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     drawn = look.cached(("incident series", number), lambda: episode(look, found, chosen))
     muted = say.muted_note(found)
     return {
-        "title": f"#{group.number} {who}: {title}",
+        "title": [html.Span(f"#{group.number} ", className="at-title"), f"{who}: {title}"],
         "tags": _tags(found, look),
         "verdict": parts.verdict_card(
             parts.Verdict(said.icon, said.tone, said.headline, said.notes),
@@ -148,13 +148,16 @@ def subject(found: Opened) -> Incident:
 
 
 def _tags(found: Opened, look: Look) -> list[Any]:
+    """Return what a phone says below the title."""
     group = found.group
     year = say.data_year(found.judged_to_ms, look.zone)
-    kinds = [parts.tag(say.kind_word(kind)) for kind in group.kinds]
-    since = f"since {moment(group.opened_ms, look.zone, year=year)} {look.zone_word}"
-    if not group.is_open:
-        since = f"opened {since.removeprefix('since ')}"
-    return [*kinds, html.Span(f"{since}, {say.lasted(group, found.judged_to_ms)}", className="num")]
+    since = f"{moment(group.opened_ms, look.zone, year=year)} {look.zone_word}"
+    word = "since" if group.is_open else "opened"
+    lasted = say.lasted(group, found.judged_to_ms)
+    return [
+        parts.tag(f"#{group.number}"),
+        html.Span(f"{word} {since}, {lasted}", className="num"),
+    ]
 
 
 def _model_link(found: Opened) -> str:
@@ -218,33 +221,23 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
     """Return one row a member, worst first, each a link to its worst window."""
     year = say.data_year(found.judged_to_ms, zone)
     heads = (
-        ("Incident", ""),
         ("Feature", ""),
-        ("Worst window", ""),
+        (f"Worst window ({zone_name(zone)})", ""),
         ("Statistic", "num"),
         ("Limit", "num"),
-        ("99.9\N{NO-BREAK SPACE}% sure above", "num"),
+        (f"99.9{NBSP}% sure above", "num"),
         ("Windows over", "num"),
         ("Where it moved", "num where"),
     )
     members = found.group.ranked
-    is_one = len(found.group.members) == 1
+    is_one = len(members) == 1
     rows = []
     for incident in members[:ROWS_SHOWN]:
         said = say.row(incident, found.over.get(incident.number), zone, year)
-        is_chosen = incident.number == number and not is_one
-        mute = [html.Span("muted", className="tag")] if incident.muted else []
-        where = [parts.tag(incident.segment, 60)] if incident.segment != ALL else []
-        name = cut(incident.feature, 80) or say.kind_word(incident.kind)
-        named = parts.link(name, window_link(found, incident)) if incident.feature else name
         rows.append(
             html.Tr(
                 [
-                    html.Td(
-                        parts.link(f"#{incident.number}", address.incident(incident.number)),
-                        className="num number",
-                    ),
-                    html.Th([named, *where, *mute], scope="row"),
+                    html.Th(_member(found, incident, is_one=is_one), scope="row"),
                     html.Td(
                         parts.link(said.window, window_link(found, incident))
                         if incident.feature and evidence_of(incident) is not None
@@ -254,9 +247,9 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
                     html.Td(said.limit or DASH, className="num"),
                     html.Td(said.sure or DASH, className="num"),
                     html.Td(said.over, className="num"),
-                    html.Td(said.moved or DASH, className="num where", title=said.moved),
+                    html.Td(said.moved or DASH, className="num where"),
                 ],
-                className="on" if is_chosen else "",
+                className="on" if incident.number == number and not is_one else "",
             )
         )
     table = html.Table(
@@ -271,6 +264,22 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
     left = len(members) - ROWS_SHOWN
     more = [html.P(f"and {plural(left, 'more', 'more')}", className="more")] if left > 0 else []
     return html.Div([table, *more], className="twin")
+
+
+def _member(found: Opened, incident: Incident, *, is_one: bool) -> list[Any]:
+    """Return the feature, and below it which of the incidents this is."""
+    name = cut(incident.feature, 80) or say.kind_word(incident.kind)
+    named = (
+        parts.link(name, window_link(found, incident), className="name", title=name)
+        if incident.feature
+        else name
+    )
+    if is_one and incident.segment == ALL:
+        return [named]
+    where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
+    muted = ", muted" if incident.muted else ""
+    number = parts.link(f"#{incident.number}", address.incident(incident.number), className="num")
+    return [named, html.Div([number, where, muted], className="sub")]
 
 
 def cards(found: Opened, zone: ZoneInfo) -> list[Any]:
@@ -407,7 +416,7 @@ def happened(found: Opened, drawn: Series | None, look: Look) -> Any:
     if len(entries) > ENTRIES_SHOWN:
         notes.append(f"{plural(len(entries) - ENTRIES_SHOWN, 'earlier line')} left out.")
     if is_replay and late:
-        day = moment(max(late), look.zone)
+        day = moment(max(late), look.zone, year=year)
         notes.append(f"All of it was recorded on {day}, when the log was read.")
     return [
         html.Ol(items, className="timeline wide-times"),

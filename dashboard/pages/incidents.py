@@ -52,7 +52,7 @@ def columns(zone_word: str = "UTC") -> list[dict[str, Any]]:
     return [
         {**column("state", "State", draw="Status", flex=0.9, least_px=118), "sortable": False},
         column("incident", "Incident", draw="Two", flex=3, least_px=280),
-        {**column("model", "Model", flex=1.1, least_px=110), "sortable": False},
+        {**column("model", "Model", flex=1.3, least_px=120), "sortable": False},
         {**column("kind", "Kind", flex=0.9, least_px=96), "sortable": False},
         {**column("opened", f"Opened ({zone_word})", flex=0.9, least_px=112), "sortable": False},
         {**column("lasted", "Lasted", flex=0.6, least_px=74), "sortable": False},
@@ -315,7 +315,7 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
             "href": address.incident(group.number),
             "sub": say.evidence_line(group),
         },
-        "model": f"{cut(group.model, 60)} {cut(say.version_tag(group.version), 24)}",
+        "model": f"{cut(group.model, 22)} {cut(say.version_tag(group.version), 16)}",
         "kind": say.kinds(group),
         "opened": moment(group.opened_ms, look.zone, year=year),
         "lasted": say.lasted(group, view.judged_to_ms.get(group.version_id)),

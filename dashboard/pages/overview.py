@@ -27,11 +27,11 @@ NEWS_SHOWN = 8
 CARDS_SHOWN = 50
 
 COLUMNS = (
-    column("model", "Model", draw="Two", flex=1.3, least_px=150),
-    column("status", "Status", draw="Status", flex=1.3, least_px=150),
-    column("volume", "Predictions, 28 days", draw="Spark", flex=1.7, least_px=212),
-    column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=126),
-    column("worst", "Worst feature against its limit", draw="Limit", flex=1.6, least_px=190),
+    column("model", "Model", draw="Two", flex=1.3, least_px=136),
+    column("status", "Status", draw="Status", flex=1.3, least_px=130),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.7, least_px=196),
+    column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=118),
+    column("worst", "Worst feature against its limit", draw="Limit", flex=1.6, least_px=178),
     column("todo", "What to do", draw="Two", flex=1.3, least_px=140),
 )
 LABEL = "Models, the worst first; Enter opens one"
@@ -280,7 +280,7 @@ def bars(values: Sequence[int], words: str) -> Any:
 
 
 def open_incidents(view: Overview, look: Look) -> Any:
-    """Return what stands, newest first; eight at most."""
+    """Return what stands, the critical ones first, newest first; eight at most."""
     if not view.groups:
         return parts.nothing("Nothing is open. Quiet is good.", "circle-check")
     year = incidents.data_year(view.judged_to_ms, look.zone)
@@ -303,7 +303,7 @@ def open_incidents(view: Overview, look: Look) -> Any:
                 ),
             ]
         )
-        for group in view.groups[:OPEN_SHOWN]
+        for group in sorted(view.groups, key=lambda g: g.severity != "critical")[:OPEN_SHOWN]
     ]
     heads = ("Incident", "State", "Severity", f"Since ({look.zone_word})")
     table = html.Table(
