@@ -56,7 +56,7 @@ def create_app(
     openapi.describe(app)
     problems.install(app)
     app.include_router(registering.router(engine, clock))
-    app.include_router(reading.router(engine))
+    app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
 
     @app.api_route(

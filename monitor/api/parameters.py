@@ -1,7 +1,8 @@
 """What may be asked: the types of parameters, each with its words and an example.
 
-A text that no database could hold (NUL, half a character) is refused here, so
-that no query below ever sees one.
+A text that no database could hold (half a character) is refused here, so that
+no query below ever sees one. A NUL passes: SQLite keeps one, and PostgreSQL,
+which does not, is asked and says so.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ State = Literal[
 
 
 def is_storable(text: str) -> bool:
-    """Return whether both databases take the text in a query.
+    """Return whether the text has no half of a character in it.
 
-    >>> is_storable("New York"), is_storable("a\\x00b"), is_storable("\\ud800")
-    (True, False, False)
+    >>> is_storable("New York"), is_storable("\\ud800")
+    (True, False)
     """
-    return not any("\ud800" <= c <= "\udfff" or c == "\x00" for c in text)
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _storable(text: str) -> str:
     if not is_storable(text):
-        raise ValueError("no name holds a NUL or half a character")
+        raise ValueError("no name holds half a character")
     return text
 
 
@@ -134,6 +135,16 @@ VsFrom = Annotated[
 VsTo = Annotated[
     _Moment | None,
     Query(description="... and its end, exclusive", examples=["2013-02-01T05:00:00Z"]),
+]
+Since = Annotated[
+    _Moment | None,
+    Query(
+        description="RFC 3339 with an offset, by the wall clock",
+        examples=["2025-06-01T17:00:00Z"],
+    ),
+]
+VsVersion = Annotated[
+    _Text | None, _name("Compare with the reference of this version instead", "2")
 ]
 Limit = Annotated[
     int | None,

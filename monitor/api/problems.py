@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline.errors import (
@@ -34,6 +34,7 @@ LISTS = {
     "segment": "GET /api/v1/segments",
     "incident": "GET /api/v1/incidents",
     "reference": "GET /api/v1/references",
+    "statistic": "GET /api/v1/series, in `statistics`,",
     "dead letter": "GET /api/v1/dead-letters",
 }
 
@@ -77,6 +78,7 @@ def install(app: FastAPI) -> None:
         SchemaVersionError: _schema_version,
         StorageUnavailable: _unavailable,
         StorageError: _unavailable,
+        DataError: _unstorable,
         SQLAlchemyError: _unavailable,
         Exception: _unexpected,
     }
@@ -134,6 +136,15 @@ async def _unavailable(_request: Request, _error: Exception) -> JSONResponse:
         "The database cannot be used now",
         "It did not answer, or refused; nothing was changed.",
         "try again in a moment; `driftline status` says whether it answers",
+    )
+
+
+async def _unstorable(_request: Request, _error: Exception) -> JSONResponse:
+    return response(
+        422,
+        "A value that this database cannot hold",
+        "It keeps no text with a NUL in it, and no number beyond 64 bits.",
+        "ask for something that can be there",
     )
 
 

@@ -60,3 +60,53 @@ class IncidentDetail(IncidentAnswer):
     """An incident with its history."""
 
     history: list[EventAnswer] = said("What happened to it, the oldest first")
+
+
+class SpanAnswer(Answer):
+    """A span of time."""
+
+    start: Instant = said("Inclusive", "2013-05-12T04:00:00Z")
+    end: Instant | None = said("Null while it lasts", None)
+
+
+class GroupAnswer(Answer):
+    """Incidents of one version that are one problem; it goes by the first one's number."""
+
+    id: int = said("The number of the first of them", 19)
+    model: str = said("The model", "flight-delay")
+    version: str = said("The version", "3")
+    state: str = said("Of the member that is worst off", "firing")
+    severity: str = said("warning or critical", "warning")
+    opened_at: Instant = said("When the first of them was told", "2013-05-12T04:00:00Z")
+    resolved_at: Instant | None = said("Null while one stands", None)
+    spans: list[SpanAnswer] = said("When it stood")
+    features: list[str] = said("What is concerned, the worst first", ["temp", "dest"])
+    kinds: list[str] = said("The kinds of problem", ["distribution", "unseen"])
+    segments: list[str] = said("Where it shows, `all` first", ["all"])
+    incidents: list[int] = said("The members, the worst first", [19, 20])
+    summary: str = said("The worst one's sentence", SUMMARY)
+
+
+class MemberAnswer(IncidentAnswer):
+    """A member of a group."""
+
+    length: str | None = said("The window length that shows it best", "day")
+    over: int | None = said("Windows over the limit ...", 5)
+    windows: int | None = said("... of so many that it spans", 6)
+
+
+class HappenedAnswer(EventAnswer):
+    """What happened to one member."""
+
+    incident: int = said("The member's number", 19)
+
+
+class GroupDetail(GroupAnswer):
+    """A group with all that is recorded of it."""
+
+    chosen: int = said("The number that was asked for", 19)
+    members: list[MemberAnswer] = said("The worst first")
+    history: list[HappenedAnswer] = said("What happened, the oldest first")
+    n_features: int | None = said("How many features the version has", 18)
+    timezone: str = said("The model's", "America/New_York")
+    judged_to: Instant | None = said("To when the version is judged", "2013-05-16T04:00:00Z")

@@ -110,10 +110,75 @@ class FeatureAnswer(Answer):
     reference_digest: str = said("The reference that it is of", DIGEST)
 
 
-class SearchAnswer(Answer):
-    """Something that is called like what was searched."""
+class UseAnswer(BoundAnswer):
+    """A version that a reference judges or judged, and what came before and after it."""
 
-    kind: str = said("model, version, feature, segment, reference or incident", "feature")
-    name: str = said("What it is called; an incident's is its number", "airport_delay")
-    model: str | None = said("Its model; null for a reference", MODEL)
-    detail: str | None = said("What it is, in words", None)
+    until: Instant | None = said("When another one took over; null to this day", None)
+    replaced: str | None = said("The reference before it, for the same version", None)
+    replaced_by: str | None = said("The one after it", None)
+
+
+class LengthAnswer(Answer):
+    """What a window length knows of a reference's natural wobble."""
+
+    length: str = said("hour, day or week", "day", at="name")
+    source: str = said(
+        "reference, live, none (warnings only) or waits (nothing judged)", "reference"
+    )
+    windows: int = said("Windows it learnt from, or has collected so far", 31)
+    needed: int = said("... of so many", 8)
+    usual_rows: int | None = said("Rows of a usual window", 871)
+    judged: int = said("How many of its newest windows the verdicts below count", 60)
+
+
+class SeenAnswer(Answer):
+    """What one length sees of one feature."""
+
+    length: str = said("hour, day or week", "day")
+    sees: str = said("judges, blind, too_few, waits or nothing", "judges")
+    warning: float | None = said("The limit of PSI in a usual window", 0.64)
+    critical: float | None = said("... and the critical one", 1.15)
+    n: int | None = said("Values of a usual window", 859)
+    verdicts: dict[str, int] = said("The newest windows by verdict", {"ok": 57, "warning": 3})
+
+
+class ShareAnswer(Answer):
+    """A category and its share."""
+
+    name: str = said("The category", "UA")
+    share: float = said("Of the values", 0.174)
+
+
+class ProfiledAnswer(Answer):
+    """A feature of a reference."""
+
+    feature: str = said("Its name", "temp", at="name")
+    kind: str = said("numeric, categorical or presence", "numeric")
+    is_prediction: bool = said("Whether it is the model's output", False)
+    importance: float | None = said("How much the model hangs on it", 0.12)
+    missing: float = said("Share of rows without a value", 0.001)
+    low: float | None = said("The smallest value", 10.9)
+    high: float | None = said("The largest", 57.9)
+    n_categories: int = said("How many categories there are", 0)
+    levels: list[ShareAnswer] = said("The most frequent of them")
+    limits: list[SeenAnswer] = said("What each window length sees of it")
+
+
+class ReferenceSegmentAnswer(Answer):
+    """A segment of a reference."""
+
+    segment: str = said("Its name", "origin=JFK", at="name")
+    rows: int | None = said("Null where it has no counts of its own: rates only", 9_161)
+
+
+class ReferenceDetail(ReferenceAnswer):
+    """A reference with all that is known of it."""
+
+    timezone: str = said("IANA zone of its hours, days and weeks", "America/New_York")
+    uses: list[UseAnswer] = said("Who is or was judged by it")
+    replaced_by_versions: list[BoundAnswer] = said(
+        "Versions that say they take over from one of its versions"
+    )
+    lengths: list[LengthAnswer] = said("What each window length knows")
+    features: list[ProfiledAnswer] = said("Its features, the model's output first")
+    segments: list[ReferenceSegmentAnswer] = said("Its segments without `all`")

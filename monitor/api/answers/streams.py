@@ -126,3 +126,34 @@ class StatusAnswer(Answer):
     partitions: list[PositionAnswer] = said("How far each is counted")
     gaps: list[GapAnswer] = said("What was lost before it could be read")
     deficits: list[DeficitAnswer] = said("What came before its reference")
+
+
+class DoingAnswer(PositionAnswer):
+    """A partition and what it is doing."""
+
+    state: str = said("reading, caught_up, idle, behind or stalled", "caught_up")
+    behind_ms: int | None = said("Kafka time that is not counted yet; null = unknown", 0)
+
+
+class ReasonAnswer(Answer):
+    """Dead letters of one reason."""
+
+    reason: str = said("One word", "bad_json", at="name")
+    count: int = said("How many there were", 24)
+    kept: int = said("How many can be looked at", 24)
+
+
+class PipelineAnswer(Answer):
+    """Is everything counted, and how late."""
+
+    topics: list[str] = said("All that are or were read", [TOPIC])
+    partitions: list[DoingAnswer] = said("What each is doing")
+    counted: int = said("Events that were read and are accounted for", 192_726)
+    dead: int = said("Dead letters", 64)
+    lag: int = said("Records that wait, at the last look", 0)
+    behind_ms: int = said("How far the furthest behind of the living partitions is", 0)
+    outcomes: dict[str, int] = said("Events by how they ended", {"prediction": 97_926, "late": 72})
+    reasons: list[ReasonAnswer] = said("Dead letters by reason, the most frequent first")
+    gaps: int = said("How often records were lost", 1)
+    lost_offsets: int = said("How many offsets that covers", 5_539)
+    deficits: int = said("Versions with records that came before their reference", 1)

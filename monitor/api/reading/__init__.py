@@ -10,13 +10,15 @@ from sqlalchemy.engine import Engine
 
 from monitor.api.answering import Answering
 from monitor.api.asking import only_known
-from monitor.api.reading import incidents, judged, registered, streams
+from monitor.api.reading import compared, groups, incidents, judged, overview, registered, streams
+from monitor.clock import Clock
 
 
-def router(engine: Engine) -> APIRouter:
+def router(engine: Engine, clock: Clock, checkpoint_interval_s: float) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1", dependencies=[Depends(only_known)])
     answering = Answering(engine)
-    for noun in (registered, judged, incidents, streams):
+    for noun in (overview, registered, judged, compared, incidents, groups):
         noun.add(routes, answering)
+    streams.add(routes, answering, clock, checkpoint_interval_s)
     return routes

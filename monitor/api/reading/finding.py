@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from sqlalchemy.engine import Connection
 
+from monitor.api.answers.common import instant_text
+from monitor.api.problems import Problem
 from monitor.storage import reads
 from monitor.storage.rows import Model, Version
-from monitor.views.scope import NoSuch, nearest
+from monitor.views.scope import NoSuch, Scope, nearest, resolve
 
 
 def find_model(conn: Connection, name: str) -> Model:
@@ -49,3 +53,48 @@ def version_ids(conn: Connection, model: str | None, version: str | None) -> lis
         return None
     every = reads.models(conn, include_archived=True)
     return [found.id for owner in every for found in owner.versions if found.name == version]
+
+
+def strict_scope(
+    conn: Connection,
+    model: str,
+    version: str | None,
+    segment: str,
+    length: str,
+    from_ms: int | None,
+    to_ms: int | None,
+) -> Scope:
+    """Return what is looked at, or say what of it there is not: a program is not shown else.
+
+    Raises
+    ------
+    NoSuch
+        There is no such model, version or segment.
+    Problem
+        The monitor has no such windows, or none was judged in the range.
+    """
+    found = find_version(conn, model, version)
+    scope, _ = resolve(
+        conn, model, version=found.name, segment=segment, length=length,
+        from_ms=from_ms, to_ms=to_ms,
+    )  # fmt: skip
+    if scope.segment != segment:
+        raise NoSuch("segment", segment, nearest(segment, scope.segments))
+    if scope.length != length:
+        raise Problem(
+            404, "There are no such windows", f"The monitor of {model} has no {length} windows.",
+            mend=f"ask for length={' or '.join(scope.lengths)}",
+        )  # fmt: skip
+    if scope.is_default_range and (from_ms, to_ms) != (None, None):
+        where = "nothing was judged yet"
+        if scope.first_ms is not None and scope.last_ms is not None:
+            where = f"judged windows are from {_said(scope.first_ms)} to {_said(scope.last_ms)}"
+        raise Problem(
+            404, "Nothing was judged there", f"No {length} of {model} starts in the range.",
+            mend=where,
+        )  # fmt: skip
+    return scope
+
+
+def _said(at_ms: int) -> str:
+    return instant_text(datetime.fromtimestamp(at_ms / 1000, UTC))

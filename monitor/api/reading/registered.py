@@ -19,6 +19,8 @@ from monitor.api.answers.registered import (
     ModelAnswer,
     MonitorAnswer,
     ReferenceAnswer,
+    ReferenceDetail,
+    UseAnswer,
 )
 from monitor.api.parameters import (
     AnyModel,
@@ -35,9 +37,14 @@ from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
 from monitor.storage.reads.listing import MonitorRevision, monitor_revisions
 from monitor.storage.rows import OPEN_STATES, ReferenceRow
-from monitor.views.scope import NoSuch
+from monitor.views import reference as references_view
+from monitor.views.profiled import FeatureLine
 
 TAG = "registered"
+PROFILED = (
+    "name", "kind", "is_prediction", "importance", "missing", "low", "high", "n_categories",
+    "limits",
+)  # fmt: skip
 
 
 def add(routes: APIRouter, answering: Answering) -> None:
@@ -125,11 +132,14 @@ def add(routes: APIRouter, answering: Answering) -> None:
 
     @routes.get(
         "/references/{digest}", tags=[TAG],
-        **openapi.told(ReferenceAnswer, "Get one reference", 404),
+        **openapi.told(ReferenceDetail, "Get one reference", 404),
     )  # fmt: skip
     def reference(request: Request, digest: Digest) -> Response:
-        """By its digest, or by the beginning of it that no other has."""
-        return answering.one(request, lambda conn: reference_answer(find_reference(conn, digest)))
+        """By its digest, or by six or more of its first characters, with all that is known of it.
+
+        Its lineage, what each window length can judge with it, and its features.
+        """
+        return answering.one(request, lambda conn: _detail(references_view.read(conn, digest)))
 
     @routes.get(
         "/monitors", tags=[TAG],
@@ -229,16 +239,50 @@ def reference_answer(row: ReferenceRow) -> ReferenceAnswer:
     )
 
 
-def find_reference(conn: Connection, digest: str) -> ReferenceRow:
-    """Return a reference by its digest or the beginning of one.
+def _detail(found: references_view.ReferenceView) -> ReferenceDetail:
+    uses = [
+        UseAnswer.model_validate(
+            {
+                "model": bound.use.model,
+                "version": bound.use.version,
+                "effective_from": bound.use.effective_from_ms,
+                "until": bound.until_ms,
+                "replaced": bound.replaced,
+                "replaced_by": bound.replaced_by,
+            }
+        )
+        for bound in found.bindings
+    ]
+    heirs = [
+        {"model": use.model, "version": use.version, "effective_from": use.effective_from_ms}
+        for use in found.successors
+    ]
+    return ReferenceDetail.model_validate(
+        {
+            **dict(reference_answer(found.row)),
+            "timezone": found.outline.timezone,
+            "uses": uses,
+            "replaced_by_versions": heirs,
+            "lengths": list(found.lengths),
+            "features": [_profiled(line) for line in found.features],
+            "segments": list(found.segments),
+        }
+    )
 
-    Raises
-    ------
-    NoSuch
-        There is none, or more than one begins so.
-    """
-    every = reads.references(conn)
-    found = [row for row in every if row.digest.startswith(digest)]
-    if len(found) != 1:
-        raise NoSuch("reference", digest, (row.digest[:12] for row in found[:3]))
-    return found[0]
+
+def _profiled(line: FeatureLine) -> dict[str, Any]:
+    same = [
+        "name",
+        "kind",
+        "is_prediction",
+        "importance",
+        "missing",
+        "low",
+        "high",
+        "n_categories",
+        "limits",
+    ]
+    return {
+        **{name: getattr(line, name) for name in same},
+        "levels": [{"name": name, "share": share} for name, share in line.levels],
+    }

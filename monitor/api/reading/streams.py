@@ -16,15 +16,19 @@ from monitor.api.answers.streams import (
     DeadLetterAnswer,
     DeadLetterDetail,
     DeficitAnswer,
+    DoingAnswer,
     GapAnswer,
     HealthAnswer,
+    PipelineAnswer,
     PositionAnswer,
     StatusAnswer,
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Format, Limit, Reason, Topic
+from monitor.clock import Clock
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, DeadLetter, Deficit, Gap, Position
+from monitor.views import pipeline as views
 from monitor.views.scope import NoSuch
 
 TAG = "records"
@@ -41,7 +45,9 @@ LetterId = Annotated[
 ]
 
 
-def add(routes: APIRouter, answering: Answering) -> None:
+def add(
+    routes: APIRouter, answering: Answering, clock: Clock, checkpoint_interval_s: float
+) -> None:
     """Add the routes."""
 
     @routes.get(
@@ -66,6 +72,22 @@ def add(routes: APIRouter, answering: Answering) -> None:
         return answering.page(
             request, listing, limit=limit, cursor=cursor, default=1_000, has_streams=True
         )
+
+    @routes.get(
+        "/pipeline", tags=[TAG],
+        **openapi.told(PipelineAnswer, "See whether everything is counted, and how late"),
+    )  # fmt: skip
+    def pipeline(request: Request, topic: Topic = None) -> Response:
+        """What each partition is doing by the wall clock, and what could not be counted."""
+
+        def read(conn: Connection) -> PipelineAnswer:
+            found = views.read(
+                conn, now_ms=clock.now_ms(), checkpoint_interval_s=checkpoint_interval_s,
+                topic=topic, n_letters=1,
+            )  # fmt: skip
+            return _pipeline(found)
+
+        return answering.one(request, read, by_content=True)
 
     @routes.get("/gaps", tags=[TAG], **openapi.told(Page[GapAnswer], "List lost records"))
     def gaps(
@@ -171,6 +193,35 @@ def _letter(kind: type[DeadLetterAnswer]) -> Any:
         return kind.model_validate({**values, "id": name})
 
     return answer
+
+
+def _pipeline(found: views.Pipeline) -> PipelineAnswer:
+    return PipelineAnswer.model_validate(
+        {
+            "topics": list(found.topics),
+            "partitions": [
+                DoingAnswer.model_construct(
+                    **dict(PositionAnswer.model_validate(each.position)),
+                    state=str(each.state),
+                    behind_ms=each.behind_ms,
+                )
+                for each in found.partitions
+            ],
+            "counted": found.counted,
+            "dead": found.dead,
+            "lag": found.lag,
+            "behind_ms": found.behind_ms,
+            "outcomes": {
+                name: count
+                for name, count in found.outcomes.items()
+                if not name.startswith(reads.DEAD)
+            },
+            "reasons": list(found.reasons),
+            "gaps": found.lost[0],
+            "lost_offsets": found.lost[1],
+            "deficits": found.n_deficits,
+        }
+    )
 
 
 def _status(conn: Connection) -> StatusAnswer:

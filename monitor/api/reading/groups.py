@@ -1,0 +1,129 @@
+"""Incidents as people speak of them: groups, alone and in a list."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.engine import Connection
+
+from monitor.api import openapi
+from monitor.api.answering import Answering, Listing, whole
+from monitor.api.answers.common import Page
+from monitor.api.answers.incidents import GroupAnswer, GroupDetail, HappenedAnswer, MemberAnswer
+from monitor.api.parameters import AnyModel, Cursor, From, Limit, Number, To, span
+from monitor.api.reading.finding import find_model
+from monitor.api.reading.incidents import incident_answer
+from monitor.views.episodes import Group, Opened, evidence_of, listed, opened
+
+TAG = "incidents"
+
+GroupState = Annotated[
+    Literal["firing", "all", "resolved", "withdrawn"],
+    Query(description="`firing` ones stand", examples=["firing"]),
+]
+Kind = Annotated[
+    Literal["distribution", "missing", "type_error", "unseen", "out_of_range"] | None,
+    Query(description="Only those with this kind of problem", examples=["missing"]),
+]
+
+
+def add(routes: APIRouter, answering: Answering) -> None:
+    """Add the routes."""
+
+    @routes.get(
+        "/incident-groups", tags=[TAG],
+        **openapi.told(Page[GroupAnswer], "List groups of incidents", 404),
+    )  # fmt: skip
+    def incident_groups(
+        request: Request,
+        state: GroupState = "all",
+        model: AnyModel = None,
+        kind: Kind = None,
+        from_: From = None,
+        to: To = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The newest first; incidents of one version that are one problem are one group."""
+        from_ms, to_ms = span(from_, to)
+
+        def read(conn: Connection) -> tuple[Group, ...]:
+            if model is not None:
+                find_model(conn, model)
+            return listed(
+                conn, state=state, model=model, kind=kind, from_ms=from_ms, to_ms=to_ms
+            ).groups
+
+        def key(group: Group) -> tuple[Any, ...]:
+            return (-group.opened_ms, -group.number)
+
+        listing = Listing(GroupAnswer, whole(read, key), key, (int, int), group_answer)
+        return answering.page(request, listing, limit=limit, cursor=cursor)
+
+    @routes.get(
+        "/incident-groups/{number}", tags=[TAG],
+        **openapi.told(GroupDetail, "Get one group of incidents", 404),
+    )  # fmt: skip
+    def incident_group(request: Request, number: Number) -> Response:
+        """By the number of any of its members, with all that is recorded of it."""
+        return answering.one(request, lambda conn: _detail(opened(conn, number)))
+
+
+def group_values(group: Group) -> dict[str, Any]:
+    """Return what is told of a group."""
+    return {
+        "id": group.number,
+        "model": group.model,
+        "version": group.version,
+        "state": group.state,
+        "severity": group.severity,
+        "opened_at": group.opened_ms,
+        "resolved_at": group.resolved_ms,
+        "spans": [{"start": start, "end": end} for start, end in group.spans],
+        "features": list(group.features),
+        "kinds": list(group.kinds),
+        "segments": list(group.segments),
+        "incidents": [member.number for member in group.ranked],
+        "summary": group.worst.summary,
+    }
+
+
+def group_answer(group: Group) -> GroupAnswer:
+    """Return a group as it is told."""
+    return GroupAnswer.model_validate(group_values(group))
+
+
+def _detail(found: Opened) -> GroupDetail:
+    members = []
+    for member in found.group.ranked:
+        over = found.over.get(member.number)
+        evidence = evidence_of(member)
+        members.append(
+            MemberAnswer.model_construct(
+                **dict(incident_answer(member)),
+                length=over.length if over else evidence.length if evidence else None,
+                over=over.over if over else None,
+                windows=over.windows if over else None,
+            )
+        )
+    history = [
+        HappenedAnswer.model_validate(
+            {
+                **{name: getattr(happened.event, name) for name in happened.event.__slots__},
+                "incident": happened.incident.number,
+            }
+        )
+        for happened in found.happened
+    ]
+    return GroupDetail.model_validate(
+        {
+            **group_values(found.group),
+            "chosen": found.chosen.number,
+            "members": members,
+            "history": history,
+            "n_features": found.features,
+            "timezone": found.timezone,
+            "judged_to": found.judged_to_ms,
+        }
+    )
