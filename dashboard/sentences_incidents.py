@@ -408,7 +408,9 @@ def _happened(
 ) -> tuple[tuple[str, bool], ...]:
     numbers = sorted(i.number for i in members)
     span = f"#{numbers[0]}"
-    if len(numbers) > 1:
+    if len(numbers) == 2:
+        span += f" and #{numbers[1]}"
+    elif len(numbers) > 2:
         is_run = numbers[-1] - numbers[0] == len(numbers) - 1
         span += f"{DASH}#{numbers[-1]}" if is_run else f" and {len(numbers) - 1} more"
     segments = sorted({i.segment for i in members if i.segment != ALL})
@@ -417,6 +419,7 @@ def _happened(
         where = " in " + " and ".join(cut(segment, 40) for segment in segments)
     elif segments:
         where = f" in {len(segments)} segments"
+    is_too = bool(where) and any(i.segment == ALL for i in members)
     done = {
         "opened": "opened" if is_first else "joined",
         "reopened": "came back within a fortnight",
@@ -429,7 +432,8 @@ def _happened(
     if not is_told:
         done += ", muted"
     names = list(dict.fromkeys(i.feature for i in members if i.feature))
-    return (*_bold(names), (f"{where} {done} ({span})", False))
+    said = f" {done},{where} too ({span})" if is_too else f"{where} {done} ({span})"
+    return (*_bold(names), (said, False))
 
 
 def _bold(names: Sequence[str]) -> tuple[tuple[str, bool], ...]:

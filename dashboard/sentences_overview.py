@@ -183,7 +183,7 @@ def _since(line: Line, zone: ZoneInfo, year: int | None) -> str:
     if line.health == UNREFERENCED:
         names = [cut(version_tag(d.version), 20) for d in line.deficits]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return f"{names[0]}{more} not judged" if names else "not judged"
+        return f"not judged: {names[0]}{more}" if names else "not judged"
     if line.since_ms is not None:
         local = datetime.fromtimestamp(line.since_ms / 1000, zone)
         since = day_text(local.date(), year=year)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +23,7 @@ from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.episodes import Opened, evidence_of, opened
 from monitor.views.scope import NoSuch
-from monitor.views.series import Series, history, series_of
+from monitor.views.series import Point, Series, history, series_of
 from monitor.windows.calendar import NOMINAL_MS
 
 ALL = "all"
@@ -136,7 +136,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "evidence": None if look.is_narrow else evidence(found, zone, number),
         "cards": cards(found, zone) if look.is_narrow else None,
         **_chart(drawn, chosen, zone, look),
-        "happened": happened(found, drawn[1] if drawn else None, look),
+        "happened": happened(found, revised(drawn, chosen), look),
     }
 
 
@@ -249,7 +249,7 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
                     html.Td(said.over, className="num"),
                     html.Td(said.moved or DASH, className="num where"),
                 ],
-                className="on" if incident.number == number and not is_one else "",
+                className="on" if incident.number == number != found.group.number else "",
             )
         )
     table = html.Table(
@@ -367,7 +367,8 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
     return {
         "figure": series_figure(
             found,
-            axis_of(scope.from_ms, scope.to_ms, zone),
+            # From the first window to the last: a range may reach beyond the data.
+            axis_of(found.points[0].start_ms, found.points[-1].end_ms, zone),
             zone,
             look.scheme,
             is_root=found.statistic == "psi",
@@ -379,7 +380,23 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
     }
 
 
-def happened(found: Opened, drawn: Series | None, look: Look) -> Any:
+def revised(drawn: Drawn | None, incident: Incident) -> list[Point]:
+    """Return the windows of a member's episode that late events had judged again."""
+    if drawn is None:
+        return []
+    end_ms = incident.resolved_ms if not incident.is_open else None
+    return [
+        point
+        for run in drawn[1].runs
+        if run.version == incident.version
+        for point in run.points
+        if point.revision > 1
+        and point.start_ms >= incident.first_window_ms
+        and (end_ms is None or point.start_ms < max(end_ms, incident.opened_ms))
+    ]
+
+
+def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
     """Return every transition in the order of the events' own time."""
     year = say.data_year(found.judged_to_ms, look.zone)
     entries = say.history(found)
@@ -405,10 +422,9 @@ def happened(found: Opened, drawn: Series | None, look: Look) -> Any:
                 ]
             )
         )
-    revised = [point for point in drawn.points if point.revision > 1] if drawn else []
-    if revised:
-        most = max(point.revision for point in revised)
-        said = f"{plural(len(revised), 'window')} judged again after late events, revision {most}"
+    if again:
+        most = max(point.revision for point in again)
+        said = f"{plural(len(again), 'window')} judged again after late events, revision {most}"
         items.append(
             html.Li([html.Span(), parts.icon_in("history", "idle"), html.Div(html.Span(said))])
         )

@@ -28,11 +28,11 @@ CARDS_SHOWN = 50
 
 COLUMNS = (
     column("model", "Model", draw="Two", flex=1.3, least_px=136),
-    column("status", "Status", draw="Status", flex=1.3, least_px=130),
-    column("volume", "Predictions, 28 days", draw="Spark", flex=1.7, least_px=196),
+    column("status", "Status", draw="Status", flex=1.3, least_px=142),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.5, least_px=196),
     column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=118),
-    column("worst", "Worst feature against its limit", draw="Limit", flex=1.6, least_px=178),
-    column("todo", "What to do", draw="Two", flex=1.3, least_px=140),
+    column("worst", "Worst feature against its limit", draw="Limit", flex=1.8, least_px=178),
+    column("todo", "What to do", draw="Two", flex=1.3, least_px=130),
 )
 LABEL = "Models, the worst first; Enter opens one"
 SLOTS = {
