@@ -122,7 +122,8 @@ class FeatureWorld:
                 conn.execute(
                     sa.insert(t.unseen_value).values(
                         version_id=version_id, gridset=grids.digest, feature="c", stream_id=1,
-                        partition=(start_ms - START_MS) // HOUR_MS, value="new", count=int((names == "new").sum()),
+                        partition=(start_ms - START_MS) // HOUR_MS, value="new",
+                        count=int((names == "new").sum()),
                         first_seen_ms=start_ms, last_seen_ms=start_ms + hours * HOUR_MS - 1,
                     )
                 )  # fmt: skip

@@ -1,0 +1,454 @@
+"""The cards of a feature's page: HTML from views. No database, no sentence of its own making."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dash import html
+
+from dashboard import address, parts
+from dashboard import sentences_feature as say
+from dashboard.figures.series import Axis, local_ms
+from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, two, whole
+from driftline.stats.words import number
+from monitor.storage.rows import FeatureWindow, UnseenValue
+from monitor.views.compared import Distribution, Group, Level
+from monitor.views.series import Series
+
+Part = Any
+# Rows of a long list that are drawn until all of them are asked for.
+LEVELS_SHOWN = 14
+TWIN_ROWS = 60
+# From this share of the PSI a bar is full and its number is told.
+LIT = 0.10
+MAX_MARKS = 20
+ORDER = {"share": "By share", "size": "By size", "name": "By name"}
+# Many values together would make every other bar a dot.
+BARRED = ("level", "unseen")
+
+
+def write_button(
+    label: str, icon_name: str, changes: dict[str, str | None] | None, step: str | None = None
+) -> Part:
+    """Return a button that writes into the address; one that has nowhere to go is disabled."""
+    more: dict[str, Any] = {"aria-label": label, "title": label}
+    if step is not None:
+        more["data-step"] = step
+    if changes is None:
+        more["disabled"] = True
+    else:
+        more["data-write"] = json.dumps(changes)
+    return html.Button(parts.icon(icon_name, 15), type="button", className="step", **more)
+
+
+def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -> list[Part]:
+    """Return where the feature stands among all, by worst, and its neighbours as links."""
+
+    def to(at: int, word: str, icon_name: str) -> Part:
+        if not 0 <= at < len(names):
+            return html.Span(parts.icon(icon_name, 15), className="step off")
+        return parts.link(
+            [parts.icon(icon_name, 15), html.Span(f"{word}: {cut(names[at], 60)}", className="sr")],
+            address.feature(model, names[at], **query),
+            className="step",
+            title=cut(names[at], 120),
+        )
+
+    return [
+        to(place - 1, "Worse", "chevron-left"),
+        html.Span(f"{place + 1} of {len(names)} by worst", className="num"),
+        to(place + 1, "Less bad", "chevron-right"),
+    ]
+
+
+def legend(series: Series) -> list[Part]:
+    """Return the keys of the series' chart."""
+    word = say.STATISTIC[series.statistic]
+    keys = [html.Span([html.I(className="key line"), word])]
+    if series.is_blind:
+        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"])]
+    band = "certified interval" if series.statistic == "ks" else f"99.9{NBSP}% sure: at least"
+    keys.append(html.Span([html.I(className="key band"), band]))
+    points = series.points
+    if any(point.limit is not None for point in points):
+        keys.append(html.Span([html.I(className="key dashed"), "limit for this many rows"]))
+    if any(point.is_over and point.is_alarming for point in points):
+        keys.append(html.Span([html.B("▲", className="cur"), "alarm"]))
+    if any(point.is_over and not point.is_alarming for point in points):
+        keys.append(html.Span([html.B("△", className="cur"), "over the limit once"]))
+    if any(point.incomplete for point in points):
+        keys.append(html.Span([html.I(className="key hatched"), "incomplete"]))
+    return keys
+
+
+def frame_style(at: Axis, window: FeatureWindow | None, zone: Any) -> dict[str, str]:
+    """Return where the frame of the chosen window lies over the plot."""
+    if window is None:
+        return {"display": "none"}
+    left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
+    # A window that would be thinner than an eye sees is widened around its middle.
+    return {"left": f"{100 * left:.3f}%", "width": f"max({100 * width:.3f}%, 5px)"}
+
+
+def marks(at: Axis, windows: Sequence[FeatureWindow], zone: Any) -> list[Part]:
+    """Return an icon over each window that was judged again."""
+    found = []
+    for window in [w for w in windows if w.revision > 1][-MAX_MARKS:]:
+        left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
+        found.append(
+            html.Span(
+                parts.icon("history", 11),
+                style={"left": f"{100 * (left + width / 2):.3f}%"},
+                title=f"judged again, revision {window.revision}",
+            )
+        )
+    return found
+
+
+def series_twin(series: Series, length: str, zone: Any) -> Part:
+    """Return the chart's numbers as a table, the newest first."""
+    rows = []
+    word = say.STATISTIC[series.statistic]
+    rate = series.statistic not in ("psi", "ks")
+
+    def text(value: float | None) -> str:
+        return DASH if value is None else percent(value) if rate else f"{value:.3f}"
+
+    pairs = [(run.version, point) for run in series.runs for point in run.points]
+    for version, point in reversed(pairs[-TWIN_ROWS:]):
+        state = "alarm" if point.is_over and point.is_alarming else "over" if point.is_over else ""
+        if point.value is None:
+            state = "no value"
+        elif point.limit is None and series.statistic == "psi":
+            state = point.verdict or ""
+        rows.append(
+            [
+                say.window_words(point.start_ms, length, zone, 0),
+                f"v{cut(version.removeprefix('v'), 20)}",
+                text(point.value),
+                text(point.high if series.statistic == "ks" else point.low),
+                text(point.limit),
+                whole(point.rows),
+                state,
+            ]
+        )
+    bound = "At most" if series.statistic == "ks" else "At least"
+    head = ["Window", "Version", word, bound, "Limit", "Rows", "State"]
+    table = parts.table(head, rows, numeric=head[2:6])
+    left = len(pairs) - TWIN_ROWS
+    if left <= 0:
+        return table
+    return [table, html.P(f"{plural(left, 'window')} more: take the CSV.", className="note")]
+
+
+def stepper(windows: Sequence[FeatureWindow], place: int, length: str, zone: Any) -> list[Part]:
+    """Return the chosen window between the one before and the one after it."""
+
+    def to(at: int) -> dict[str, str | None] | None:
+        if not 0 <= at < len(windows):
+            return None
+        last = at == len(windows) - 1
+        return {"at": None if last else address.rfc3339(windows[at].start_ms)}
+
+    return [
+        write_button("The window before", "chevron-left", to(place - 1), "back"),
+        html.Span(
+            [
+                html.I(className="key line"),
+                html.B(say.window_words(windows[place].start_ms, length, zone, 0)),
+            ],
+            className="chosen",
+        ),
+        write_button("The window after", "chevron-right", to(place + 1), "on"),
+    ]
+
+
+def groups_chart(made: Distribution) -> Part:
+    """Return the share of the PSI of each group: bars of one width, because mass is equal."""
+    top = max((group.psi_share for group in made.groups), default=0.0) or 1.0
+    columns = []
+    for group in made.groups:
+        arrow = "▲" if group.is_more else "▼"
+        is_lit = group.psi_share >= LIT
+        label = f"{arrow}{NBSP}{100 * group.psi_share:.0f}{NBSP}%"
+        columns.append(
+            html.Div(
+                [
+                    html.Span(label if is_lit else "", className="share num"),
+                    html.I(
+                        className="lit" if is_lit else "soft",
+                        style={"height": f"{max(1.5, 64 * group.psi_share / top):.1f}px"},
+                    ),
+                ],
+                className="group tinted" if group.psi_share >= say.TOLD else "group",
+                title=_group_title(group),
+            )
+        )
+    n = len(made.groups)
+    edges = [
+        html.Span(
+            number(group.high, 4), style={"left": f"{100 * (at + 1) / n:.2f}%"}, className="num"
+        )
+        for at, group in enumerate(made.groups[:-1])
+        if group.high is not None
+    ]
+    return html.Div(
+        [
+            html.P(
+                "Share of the PSI by group of values, each about as large in the reference: "
+                "▲ more rows than there, ▼ fewer",
+                className="note",
+            ),
+            html.Div(columns, className="group-bars"),
+            html.Div(edges, className="group-edges"),
+        ],
+        className="groups",
+        role="img",
+        **{"aria-label": say.part_words(made)},
+    )
+
+
+def _group_title(group: Group) -> str:
+    return (
+        f"{cut(group.words, 80)}: {percent(group.reference_share)} of rows in the reference, "
+        f"{percent(group.current_share)} now"
+    )
+
+
+def groups_table(made: Distribution, head: str) -> Part:
+    """Return the groups in numbers: the twin of the histogram."""
+    rows = [
+        [
+            cut(group.words, 60),
+            percent(group.reference_share),
+            percent(group.current_share),
+            say.signed(100 * (group.current_share - group.reference_share)),
+            say.percent0(group.psi_share),
+        ]
+        for group in made.groups
+    ]
+    columns = ["Values", "Reference", head, "Points", "Of the PSI"]
+    return parts.table(columns, rows, numeric=columns[1:])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the categories' table."""
+
+    name: str
+    kind: str
+    reference: float
+    current: float
+    psi_share: float | None
+
+
+def level_rows(made: Distribution, sort: str) -> list[Row]:
+    """Return the categories as rows, those that share a group together in one more row."""
+    if made.is_hashed:
+        rows = [
+            Row(f"{cut(g.words, 60)} ({at + 1})" if g.words.startswith("some") else g.words,
+                "unseen" if "never saw" in g.words else "level",
+                g.reference_share, g.current_share, g.psi_share)
+            for at, g in enumerate(made.groups)
+        ]  # fmt: skip
+    else:
+        rows = [_level(level) for level in made.levels]
+        together = [level for level in made.levels if level.psi_share is None]
+        if made.groups and len(together) > 1:
+            known = sum(level.psi_share or 0.0 for level in made.levels)
+            rows.append(
+                Row(
+                    f"{plural(len(together), 'rarer one')}, together",
+                    "group",
+                    sum(level.reference_share for level in together),
+                    sum(level.current_share for level in together),
+                    max(0.0, 1 - known),
+                )
+            )
+    if sort == "name":
+        return sorted(
+            rows, key=lambda r: (r.kind != "unseen", r.kind != "level", r.name.casefold())
+        )
+    if sort == "size":
+        return sorted(rows, key=lambda r: (r.kind == "group", -r.current))
+    return sorted(
+        rows,
+        key=lambda r: (
+            r.psi_share is None, -(r.psi_share or 0.0), -abs(r.current - r.reference),
+        ),
+    )  # fmt: skip
+
+
+def _level(level: Level) -> Row:
+    names = {"unseen": "Unseen values", "other": "Other known values"}
+    return Row(
+        names.get(level.kind, level.name), level.kind, level.reference_share,
+        level.current_share, level.psi_share,
+    )  # fmt: skip
+
+
+def levels(made: Distribution, sort: str, head: str, *, is_all: bool) -> Part:
+    """Return the categories with two bars each."""
+    rows = level_rows(made, sort)
+    most = max((max(row.reference, row.current) for row in rows if row.kind in BARRED), default=1)
+    most = most or 1.0
+    drawn = rows if is_all else rows[:LEVELS_SHOWN]
+    body = [
+        html.Tr(
+            [
+                html.Th(
+                    html.Span(shown(row.name)[:200], className="name", title=cut(row.name, 200)),
+                    scope="row",
+                ),
+                html.Td(
+                    html.Div(
+                        [
+                            html.I(className="ref", style={"width": _width(row.reference, most)}),
+                            html.I(className="cur", style={"width": _width(row.current, most)}),
+                        ]
+                        if row.kind in BARRED
+                        else [],
+                        className="two-bars",
+                        **{"aria-hidden": "true"},
+                    ),
+                    className="bars",
+                ),
+                html.Td(percent(row.reference), className="num ref"),
+                html.Td(percent(row.current), className="num now"),
+                html.Td(say.signed(100 * (row.current - row.reference)), className="num"),
+                html.Td(
+                    DASH if row.psi_share is None else say.percent0(row.psi_share),
+                    className="num of",
+                ),
+            ],
+            className=f"level kind-{row.kind}" + (" lit" if (row.psi_share or 0) >= LIT else ""),
+        )
+        for row in drawn
+    ]
+    keys = [
+        html.Span([html.I(className="key ref"), "reference"]),
+        html.Span([html.I(className="key cur"), head]),
+    ]
+    found: list[Part] = [
+        html.Table(
+            [
+                html.Thead(
+                    html.Tr(
+                        [
+                            html.Th("Value", scope="col"),
+                            html.Th(html.Span(keys, className="legend"), scope="col"),
+                            html.Th("Reference", scope="col", className="num ref"),
+                            html.Th(head, scope="col", className="num"),
+                            html.Th("Points", scope="col", className="num"),
+                            html.Th("of the PSI", scope="col", className="num"),
+                        ]
+                    )
+                ),
+                html.Tbody(body),
+            ],
+            className="table levels",
+        )
+    ]
+    left = len(rows) - len(drawn)
+    if left:
+        found.append(
+            html.Button(
+                f"Show all {len(rows)}",
+                type="button",
+                className="ghost",
+                **{"data-write": json.dumps({"rows": "all"})},
+            )
+        )
+    if made.vanished:
+        names = ", ".join(cut(name, 30) for name in made.vanished[:8])
+        more = f" and {len(made.vanished) - 8} more" if len(made.vanished) > 8 else ""
+        found.append(html.P(f"Vanished in this window: {names}{more}.", className="note"))
+    return found
+
+
+def _width(share: float, most: float) -> str:
+    return f"{100 * min(share / most, 1):.1f}%" if share else "0"
+
+
+def new_values(values: Sequence[UnseenValue], zone: Any, year: int | None) -> Part:
+    """Return the values that the reference never saw."""
+    if not values:
+        return parts.nothing("None so far: every value was in the reference.", "circle-check")
+
+    def day(ms: int) -> str:
+        from datetime import UTC, datetime
+
+        local = datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone)
+        return day_text(local.date(), year=year)
+
+    rows = [
+        [
+            html.Span(shown(v.value)[:200], className="name mono", title=cut(v.value, 200)),
+            whole(v.count),
+            day(v.first_ms),
+            day(v.last_ms),
+        ]
+        for v in values
+    ]
+    head = ["Value", "Rows", "First seen", "Last seen"]
+    return [
+        parts.table(head, rows, numeric=head[1:]),
+        html.P(
+            "Rows since the version's first event, in all segments. Values and counts only; a "
+            "category is cut at 200 characters.",
+            className="note",
+        ),
+    ]
+
+
+def numbers(
+    made: Distribution | None,
+    window: FeatureWindow,
+    *,
+    against: str,
+    head: str,
+    is_reference: bool,
+) -> list[Part]:
+    """Return the card "in numbers": distances with their limits, then both sides."""
+    found = window.found or {}
+    top: list[list[Any]] = []
+    if made is not None and made.psi is not None:
+        limits = ""
+        if is_reference and found.get("psi_limit") is not None:
+            limits = f"limit {two(found['psi_limit'])}"
+            if found.get("psi_critical") is not None:
+                limits += f", critical {two(found['psi_critical'])}"
+        if is_reference and found.get("verdict") == "blind":
+            limits = "blind at this length"
+        top.append(["PSI", html.B(two(made.psi)), limits])
+    if made is not None and made.ks_low is not None and made.ks_high is not None:
+        low, high = f"{made.ks_low:.3f}", f"{made.ks_high:.3f}"
+        both = low if low == high else f"{low} – {high}"
+        top.append(["KS", html.B(both), "certified interval" if low != high else "exact"])
+    if made is not None and made.chi_square is not None:
+        top.append(
+            ["Chi-square", html.B(number(made.chi_square, 3)), f"{made.chi_square_df} degrees"]
+        )
+    if made is not None and made.differs is not None:
+        top.append(["Differs from its constant", html.B(percent(made.differs)), ""])
+    cells = [
+        html.Tr(
+            [html.Th(name, scope="row"), html.Td(value, className="num"),
+             html.Td(limits, className="note-cell")]
+        )
+        for name, value, limits in top
+    ]  # fmt: skip
+    parts_: list[Part] = []
+    if cells:
+        parts_.append(html.Table(html.Tbody(cells), className="table distances"))
+    if made is not None:
+        rows = [
+            [name, before, html.B(now), delta]
+            for name, before, now, delta in say.number_rows(made.current, made.reference)
+        ]
+        columns = ["Measure", against, head, "Change"]
+        parts_.append(parts.table(columns, rows, numeric=columns[1:]))
+    return parts_

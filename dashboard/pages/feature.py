@@ -1,0 +1,727 @@
+"""A feature: which part of it moved, when, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from dash import html
+
+from dashboard import address, parts
+from dashboard import cards_feature as cards
+from dashboard import sentences_feature as say
+from dashboard.figures import distribution as part_figures
+from dashboard.figures import series as series_figures
+from dashboard.look import Look
+from dashboard.pages import Page
+from dashboard.words import cut, shown, zone_name
+from monitor.storage import reads
+from monitor.storage.rows import FeatureWindow
+from monitor.views.compared import Distribution, Incomparable
+from monitor.views.distribution import distribution
+from monitor.views.scope import NoSuch, Scope, resolve
+from monitor.views.series import History, Series, history, series_of
+from monitor.windows.calendar import window_of
+
+VIEWS = {"histogram": "Histogram", "ecdf": "ECDF", "table": "Table"}
+SCALES = {"root": "Root", "linear": "Linear"}
+LOOKS = ("chart", "table")
+LENGTHS = {"hour": "1 hour", "day": "1 day", "week": "1 week"}
+SLOTS = {
+    "title": ("feature-title", "children"),
+    "tags": ("feature-tags", "children"),
+    "order": ("feature-order", "children"),
+    "controls": ("feature-controls", "children"),
+    "verdict": ("feature-verdict", "children"),
+    "series_title": ("feature-series-title", "children"),
+    "series_legend": ("feature-series-legend", "children"),
+    "series_head": ("feature-series-head", "children"),
+    "series": ("feature-series", "figure"),
+    "series_words": ("feature-series-box", "aria-label"),
+    "series_hidden": ("feature-plot", "hidden"),
+    "series_twin": ("feature-series-twin", "children"),
+    "frame": ("feature-frame", "style"),
+    "marks": ("feature-marks", "children"),
+    "states": ("feature-states", "children"),
+    "part_title": ("feature-part-title", "children"),
+    "part_step": ("feature-part-step", "children"),
+    "part_head": ("feature-part-head", "children"),
+    "part": ("feature-part", "figure"),
+    "part_words": ("feature-part-box", "aria-label"),
+    "part_hidden": ("feature-part-box", "hidden"),
+    "part_body": ("feature-part-body", "children"),
+    "numbers_title": ("feature-numbers-title", "children"),
+    "numbers_aside": ("feature-numbers-aside", "children"),
+    "numbers": ("feature-numbers", "children"),
+    "small": ("feature-small", "figure"),
+    "new": ("feature-new", "children"),
+    "new_hidden": ("feature-new-card", "hidden"),
+    "view": ("feature-view", "data-view"),
+}
+
+
+def skeleton() -> Any:
+    """Return the page before it is read."""
+    return [
+        html.Div(id="feature-view", **{"data-view": ""}),
+        html.Div(
+            [
+                html.Div(
+                    [html.H1(id="feature-title"), html.Div(id="feature-tags", className="tags")],
+                    className="title",
+                ),
+                html.Nav(
+                    id="feature-order", className="order", **{"aria-label": "Features by worst"}
+                ),
+                html.Div(id="feature-controls", className="controls"),
+            ],
+            className="scope",
+        ),
+        html.Div(parts.skeleton(2), id="feature-verdict", role="status"),
+        html.Section(
+            [
+                html.Header(
+                    [
+                        html.H2("PSI", id="feature-series-title", className="h3"),
+                        html.Div(id="feature-series-legend", className="legend"),
+                        html.Div(id="feature-series-head", className="head-end"),
+                    ]
+                ),
+                html.Div(
+                    [
+                        parts.graph("feature-series", series_figures.HEIGHT, "Loading"),
+                        html.Div(
+                            [
+                                html.Div(id="feature-frame", style={"display": "none"}),
+                                html.Div(id="feature-marks"),
+                            ],
+                            className="over-plot",
+                            **{"aria-hidden": "true"},
+                        ),
+                    ],
+                    id="feature-plot",
+                    className="series-plot",
+                ),
+                html.Div(id="feature-series-twin"),
+                html.Ul(id="feature-states", className="states"),
+            ],
+            className="card feature-series",
+        ),
+        html.Div(
+            [
+                html.Section(
+                    [
+                        html.Header(
+                            [
+                                html.H2(
+                                    "Which part moved", id="feature-part-title", className="h3"
+                                ),
+                                html.Div(id="feature-part-step", className="stepper"),
+                                html.Div(id="feature-part-head", className="head-end"),
+                            ]
+                        ),
+                        parts.graph("feature-part", part_figures.HEIGHT, "Loading"),
+                        html.Div(parts.skeleton(4), id="feature-part-body"),
+                    ],
+                    className="card feature-part",
+                ),
+                html.Div(
+                    [
+                        html.Section(
+                            [
+                                html.Header(
+                                    [
+                                        html.H2("New values", className="h3"),
+                                        html.Span("the 20 most frequent are kept"),
+                                    ]
+                                ),
+                                html.Div(id="feature-new"),
+                            ],
+                            id="feature-new-card",
+                            className="card",
+                            hidden=True,
+                        ),
+                        html.Section(
+                            [
+                                html.Header(
+                                    [
+                                        html.H2(
+                                            "In numbers",
+                                            id="feature-numbers-title",
+                                            className="h3",
+                                        ),
+                                        html.Span(id="feature-numbers-aside", className="end"),
+                                    ]
+                                ),
+                                html.Div(parts.skeleton(6), id="feature-numbers"),
+                                html.Div(
+                                    [html.Span("Missing"), html.Span("Rows")],
+                                    className="small-heads",
+                                ),
+                                parts.graph(
+                                    "feature-small",
+                                    series_figures.SMALL_HEIGHT,
+                                    "Missing rate and rows over the range; the table of the "
+                                    "chart above has the numbers",
+                                ),
+                            ],
+                            className="card feature-numbers",
+                        ),
+                    ],
+                    className="feature-side",
+                ),
+            ],
+            className="feature-pair",
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What one look chose of the feature."""
+
+    scope: Scope
+    history: History
+    series: Series
+    place: int | None
+    made: Distribution | Incomparable | None
+    against: str
+    subject: say.Subject
+    vs: str
+
+    @property
+    def window(self) -> FeatureWindow | None:
+        return None if self.place is None else self.history.windows[self.place]
+
+    @property
+    def is_reference(self) -> bool:
+        return self.vs == "reference"
+
+
+def fill(look: Look) -> Mapping[str, Any]:
+    """Return what the slots hold."""
+    chosen = choose(look)
+    scope, found, made = chosen.scope, chosen.history, chosen.made
+    zone = scope.zone
+    at = _axis(chosen)
+    grid = found.grid
+    kind = grid.kind if grid is not None else "presence"
+    look_series = look.asked.choice("look", LOOKS, "chart")
+    scale = look.asked.choice("scale", tuple(SCALES), "root")
+    is_table = look_series == "table"
+    values: dict[str, Any] = {
+        "title": shown(found.feature)[:200],
+        "tags": _tags(chosen),
+        "order": _order(look, chosen),
+        "controls": _controls(scope),
+        "verdict": parts.verdict_card(say.verdict(chosen.subject), _actions(chosen)),
+        "series_title": say.chart_title(
+            chosen.series,
+            scope.length,
+            one_version=len({run.version for run in chosen.series.runs}) < 2,
+        ),
+        "series_legend": [] if is_table else cards.legend(chosen.series),
+        "series_head": _series_head(chosen, look_series, scale),
+        "series": series_figures.series(
+            chosen.series, at, zone, look.scheme, is_root=scale == "root",
+            is_narrow=look.is_narrow,
+        ),
+        "series_words": say.chart_words(chosen.subject),
+        "series_hidden": is_table,
+        "series_twin": cards.series_twin(chosen.series, scope.length, zone) if is_table else [],
+        "frame": cards.frame_style(at, chosen.window, zone),
+        "marks": cards.marks(at, found.windows, zone),
+        "states": _states(look, chosen),
+        "small": series_figures.small(_small_rows(found, zone), at, look.scheme),
+        "view": _full_link(look, chosen),
+    }  # fmt: skip
+    values |= _part(look, chosen, kind)
+    values |= _numbers(chosen)
+    new = made.new_values if isinstance(made, Distribution) else ()
+    values["new_hidden"] = kind != "categorical"
+    values["new"] = cards.new_values(new, zone, _year(chosen)) if kind == "categorical" else []
+    return values
+
+
+def choose(look: Look) -> Chosen:
+    """Read what the address asks for; what is not there is said, and replaced."""
+    model, feature = look.path[1], look.path[3]
+    asked, conn = look.asked, look.conn
+    zone = look.model_zone or ZoneInfo("UTC")
+    data_ms = reads.watermark_ms(conn) or look.now_ms
+    wish = {
+        "version": asked.text("version"),
+        "segment": asked.text("segment"),
+        "length": asked.text("window"),
+        "from_ms": asked.instant("from", zone, now_ms=data_ms),
+        "to_ms": asked.instant("to", zone, now_ms=data_ms, is_end=True),
+    }
+    scope, notes = look.cached(
+        ("scope", model, *wish.values()),
+        lambda: resolve(conn, model, **wish),  # type: ignore[arg-type]
+    )
+    asked.notes.extend(notes)
+    key = (
+        model,
+        feature,
+        scope.version.id,
+        scope.segment,
+        scope.length,
+        scope.from_ms,
+        scope.to_ms,
+    )
+    try:
+        found = look.cached(("feature", *key), lambda: history(conn, scope, feature))
+    except NoSuch as missing:
+        missing.owner = model  # type: ignore[attr-defined]
+        raise
+    stat = asked.choice("stat", found.statistics, "") if "stat" in asked else ""
+    series = look.cached(
+        ("series", *key, stat),
+        lambda: series_of(found, stat or None, at_most=series_figures.MAX_WINDOWS),
+    )
+    place = _place(look, found, zone)
+    window = None if place is None else found.windows[place]
+    own = _compared(look, scope, found, window, "reference")
+    vs = asked.text("vs") or "reference"
+    made, against = own, "Reference"
+    if vs != "reference" and window is not None:
+        made, against, vs = _against(look, scope, found, window, vs, own)
+    latest = place is not None and place == len(found.windows) - 1
+    subject = say.Subject(
+        history=found,
+        series=series,
+        window=window,
+        distribution=own if isinstance(own, Distribution) else None,
+        is_latest=latest,
+        zone=scope.zone,
+        year=None if window is None else _local(window.start_ms, scope.zone).year,
+    )
+    return Chosen(scope, found, series, place, made, against, subject, vs)
+
+
+def _place(look: Look, found: History, zone: ZoneInfo) -> int | None:
+    """Return the place of the chosen window: the newest one, or the one that is asked for."""
+    if not found.windows:
+        return None
+    last = len(found.windows) - 1
+    at_ms = look.asked.instant("at", zone)
+    if at_ms is None:
+        return last
+    starts = [window.start_ms for window in found.windows]
+    place = series_figures.nearest_start(starts, at_ms)
+    for near in (place - 1, place):
+        if near >= 0 and found.windows[near].start_ms <= at_ms < found.windows[near].end_ms:
+            return near
+    length = found.scope.length
+    look.asked.notes.append(
+        f"The link asks for the {length} of {say.window_words(at_ms, length, zone, 0)}, which was "
+        f"not judged here; the nearest is {say.window_words(starts[place], length, zone, 0)}."
+    )
+    return place
+
+
+def _compared(
+    look: Look, scope: Scope, found: History, window: FeatureWindow | None, vs: Any
+) -> Distribution | Incomparable | None:
+    """Return the window beside what it is compared with."""
+    version = scope.version
+    if window is not None and window.version_id != version.id:
+        version = next(v for v in scope.model.versions if v.id == window.version_id)
+    span = (window.start_ms, window.end_ms) if window is not None else (0, 1)
+    digest = window.reference_digest if window is not None else None
+    try:
+        return look.cached(
+            ("distribution", version.id, found.feature, scope.segment, span, vs),
+            lambda: distribution(
+                look.conn, version, found.feature, scope.segment, span,
+                None if vs == "reference" else vs, others=scope.model.versions,
+                length=scope.length, reference_digest=digest,
+            ),
+        )  # fmt: skip
+    except NoSuch:
+        # The older version's reference may not have it; a link may name a version that is gone.
+        return None
+
+
+def _against(
+    look: Look,
+    scope: Scope,
+    found: History,
+    window: FeatureWindow,
+    vs: str,
+    own: Distribution | Incomparable | None,
+) -> tuple[Distribution | Incomparable | None, str, str]:
+    """Return the window beside another window or another version's reference."""
+    names = [version.name for version in scope.model.versions]
+    name = vs if vs in names else vs.removeprefix("v")
+    if name in names:
+        return _compared(look, scope, found, window, name), f"Reference of v{cut(name, 20)}", vs
+    zone = scope.zone
+    at_ms = look.asked.instant("vs", zone)
+    if at_ms is None:
+        return own, "Reference", "reference"
+    other = window_of(at_ms, scope.length, zone.key)
+    made = _compared(look, scope, found, window, (other.start_ms, other.end_ms))
+    words = say.window_words(other.start_ms, scope.length, zone)
+    if isinstance(made, Distribution) and not made.reference.rows:
+        look.asked.notes.append(f"Nothing was counted in the {scope.length} of {words}.")
+    return made, words, address.rfc3339(other.start_ms)
+
+
+def _local(ms: int, zone: ZoneInfo) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone)
+
+
+def _year(chosen: Chosen) -> int | None:
+    return chosen.subject.year
+
+
+def _axis(chosen: Chosen) -> series_figures.Axis:
+    scope, windows = chosen.scope, chosen.history.windows
+    first = windows[0].start_ms if windows else scope.from_ms
+    last = max((w.end_ms for w in windows), default=scope.to_ms)
+    return series_figures.axis_of(
+        min(scope.from_ms, first) or first, max(scope.to_ms, last), scope.zone
+    )
+
+
+def _tags(chosen: Chosen) -> list[Any]:
+    found = chosen.history
+    tags = [parts.tag(say.kind_words(found.grid))]
+    reference = (
+        found.references.get(chosen.scope.reference.digest) if chosen.scope.reference else None
+    )
+    if reference is not None:
+        total = sum(reference.importance.values())
+        weight = reference.importance.get(found.feature)
+        if weight is not None and total > 0:
+            tags.append(parts.tag(f"importance {say.percent0(weight / total)}"))
+        if found.feature in reference.prediction:
+            tags.append(parts.tag("output"))
+    return tags
+
+
+def _query(look: Look, *keys: str) -> dict[str, Any]:
+    """Return what of the address goes on to another page."""
+    kept = {key: look.asked.text(key) for key in keys}
+    if "from" in kept:
+        kept["from_"] = kept.pop("from")
+    return kept
+
+
+def _order(look: Look, chosen: Chosen) -> list[Any]:
+    names = [name for name, _ in chosen.history.ranking]
+    query = _query(look, "version", "segment", "window", "from", "to", "at")
+    return cards.order(names.index(chosen.history.feature), names, chosen.scope.model.name, query)
+
+
+def _controls(scope: Scope) -> list[Any]:
+    versions = {v.name: f"v{v.name.removeprefix('v')}" for v in scope.model.versions}
+    segments = {s: "all rows" if s == "all" else s for s in scope.segments}
+    first = _local(scope.from_ms, scope.zone).date().isoformat()
+    last = _local(max(scope.from_ms, scope.to_ms - 1), scope.zone).date().isoformat()
+    default = "day" if "day" in scope.lengths else scope.lengths[0]
+    return [
+        parts.select("version", scope.version.name, versions, "Version"),
+        parts.select("segment", scope.segment, segments, "Segment", "all"),
+        parts.select(
+            "window", scope.length, {n: LENGTHS[n] for n in scope.lengths}, "Window", default
+        ),
+        parts.range_picker(first, last),
+    ]
+
+
+def _actions(chosen: Chosen) -> list[Any]:
+    actions = []
+    told = chosen.subject.firing
+    if told is not None:
+        actions.append(
+            parts.link_button(f"Incident #{told.number}", address.incident(told.number), "siren")
+        )
+    found = chosen.subject.found
+    if found is not None and found["verdict"] == "blind":
+        longer = say.longer(chosen.history)
+        if longer is not None:
+            scope = chosen.scope
+            actions.append(
+                parts.link_button(
+                    f"Judged by {longer}s",
+                    address.feature(
+                        scope.model.name, chosen.history.feature, window=longer,
+                        segment=None if scope.segment == "all" else scope.segment,
+                        version=None
+                        if scope.version is scope.model.versions[0]
+                        else scope.version.name,
+                    ),
+                    "calendar",
+                )
+            )  # fmt: skip
+    return actions
+
+
+def _series_head(chosen: Chosen, look_series: str, scale: str) -> list[Any]:
+    series, scope = chosen.series, chosen.scope
+    head = [
+        parts.switch(
+            "stat", series.statistic, {s: say.STATISTIC[s] for s in series.statistics},
+            "Statistic", series.standing,
+        )
+    ]  # fmt: skip
+    if series.statistic == "psi":
+        head.append(parts.switch("scale", scale, SCALES, "Scale of PSI"))
+    is_table = look_series == "table"
+    head.append(
+        html.Button(
+            [parts.icon("grid-3x3"), html.Span("Chart" if is_table else "Table")],
+            type="button",
+            className="ghost",
+            **{"data-write": json.dumps({"look": None if is_table else "table"})},
+        )
+    )
+    head.append(
+        parts.card_menu(
+            csv=address.api(
+                "series", model=scope.model.name, feature=chosen.history.feature,
+                version=scope.version.name, segment=scope.segment, length=scope.length,
+                statistic=series.statistic, from_=address.rfc3339(scope.from_ms),
+                to=address.rfc3339(scope.to_ms), format="csv",
+            ),
+            png="feature-series",
+            file=f"{chosen.history.feature}-{series.statistic}",
+        )
+    )  # fmt: skip
+    return head
+
+
+def _states(look: Look, chosen: Chosen) -> list[Any]:
+    said = say.states(chosen.subject)
+    if not look.is_narrow and not chosen.series.points:
+        said.append(("inbox", "Nothing was judged in this range."))
+    items = [html.Li([parts.icon(icon), html.Span(words)]) for icon, words in said]
+    scope = chosen.scope
+    watermark_ms = scope.version.watermark_ms
+    last_ms = scope.last_ms
+    if (
+        watermark_ms is not None
+        and last_ms is not None
+        and watermark_ms > last_ms
+        and scope.to_ms >= last_ms
+    ):
+        now = window_of(last_ms, scope.length, scope.zone.key)
+        if now.start_ms <= watermark_ms < now.end_ms:
+            words, share = say.partial_words(
+                now.start_ms, now.end_ms, now.end_ms + scope.lateness_ms, watermark_ms,
+                scope.length, scope.zone, _year(chosen),
+            )  # fmt: skip
+            bar = html.Span(
+                html.I(style={"width": f"{100 * share:.0f}%"}), className="meter partial"
+            )
+            items.append(html.Li([parts.icon("hourglass"), html.Span(words), bar]))
+    return items
+
+
+def _part(look: Look, chosen: Chosen, kind: str) -> dict[str, Any]:
+    """Return the slots of the card of which part moved."""
+    made, window = chosen.made, chosen.window
+    view = look.asked.choice("view", tuple(VIEWS), "histogram")
+    sort = look.asked.choice("order", tuple(cards.ORDER), "share")
+    is_numeric = kind == "numeric"
+    nothing: dict[str, Any] = {"data": [], "layout": {}}
+    values: dict[str, Any] = {
+        "part_title": "Which part moved" if is_numeric else "Which values moved",
+        "part_step": _stepper(chosen),
+        "part_head": _part_head(look, chosen, view, sort, is_numeric),
+        "part": nothing,
+        "part_words": "",
+        "part_hidden": True,
+    }
+    head = _head(chosen)
+    if isinstance(made, Incomparable):
+        body: Any = parts.state("file-warning", "These two cannot be compared", made.reason)
+    elif made is None or window is None:
+        body = parts.nothing(
+            "Nothing was counted yet."
+            if window is None
+            else "The reference of this version does not have the feature."
+        )
+    elif kind == "presence":
+        body = parts.nothing("Only the presence of its values is counted: see Missing.")
+    elif made.is_empty:
+        body = parts.state(
+            "circle-dashed", "No value in this window",
+            f"{made.current.rows:,} rows, all of them without a value of it.",
+        )  # fmt: skip
+    elif made.constant is not None and is_numeric:
+        body = parts.state(
+            "circle-dashed" if not made.differs else "triangle-alert",
+            f"All of the reference is {cut(made.constant, 60)}",
+            f"{say.percent0(made.differs or 0.0)} of the values of this window differ. "
+            "There is no histogram of one value.",
+            "idle" if not made.differs else "warn",
+        )
+    elif not is_numeric:
+        is_all = look.asked.text("rows") == "all"
+        body = cards.levels(made, sort, head, is_all=is_all)
+    elif view == "table":
+        body = cards.groups_table(made, head)
+    else:
+        draw = part_figures.histogram if view == "histogram" else part_figures.cumulated
+        values |= {
+            "part": draw(made, look.scheme),
+            "part_words": say.part_words(made),
+            "part_hidden": False,
+        }
+        body = cards.groups_chart(made) if made.groups else []
+    notes = [html.P(note, className="note") for note in _notes(made)]
+    values["part_body"] = [*(body if isinstance(body, list) else [body]), *notes]
+    return values
+
+
+def _notes(made: Distribution | Incomparable | None) -> list[str]:
+    if not isinstance(made, Distribution):
+        return []
+    notes = list(made.notes)
+    if made.season is not None:
+        notes.append(f"PSI is of the reference's {made.season}s; bars are of all of its days.")
+    return notes
+
+
+def _head(chosen: Chosen) -> str:
+    window, scope = chosen.window, chosen.scope
+    if window is None:
+        return "Window"
+    return say.window_words(window.start_ms, scope.length, scope.zone, _year(chosen))
+
+
+def _stepper(chosen: Chosen) -> list[Any]:
+    if chosen.place is None:
+        return []
+    return cards.stepper(
+        chosen.history.windows, chosen.place, chosen.scope.length, chosen.scope.zone,
+    )  # fmt: skip
+
+
+def _part_head(look: Look, chosen: Chosen, view: str, sort: str, is_numeric: bool) -> list[Any]:
+    window, scope = chosen.window, chosen.scope
+    head: list[Any] = []
+    if window is not None:
+        against = parts.select("vs", chosen.vs, _vs_options(chosen), "Against", "reference")
+        # The list is the key of what is grey, too.
+        against.leftSection = html.I(className="key ref")
+        against.leftSectionWidth = "28px"
+        head.append(against)
+    if is_numeric:
+        head.append(parts.switch("view", view, VIEWS, "How it is shown"))
+    else:
+        head.append(parts.switch("order", sort, cards.ORDER, "Order of the values"))
+    if window is None:
+        return head
+    vs: dict[str, Any] = {}
+    if not chosen.is_reference:
+        names = [v.name for v in scope.model.versions]
+        name = chosen.vs if chosen.vs in names else chosen.vs.removeprefix("v")
+        if name in names:
+            vs = {"vs_version": name}
+        else:
+            other = window_of(_ms(chosen.vs), scope.length, scope.zone.key)
+            vs = {
+                "vs_from": address.rfc3339(other.start_ms),
+                "vs_to": address.rfc3339(other.end_ms),
+            }
+    csv = address.api(
+        "distributions", model=scope.model.name, feature=chosen.history.feature,
+        version=chosen.history.version_names[window.version_id], segment=scope.segment,
+        length=scope.length, from_=address.rfc3339(window.start_ms),
+        to=address.rfc3339(window.end_ms), **vs, format="csv",
+    )  # fmt: skip
+    is_drawn = is_numeric and view != "table"
+    head.append(
+        parts.card_menu(
+            csv=csv, png="feature-part" if is_drawn else None, file=f"{chosen.history.feature}-part"
+        )
+    )
+    return head
+
+
+def _ms(instant: str) -> int:
+    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+
+
+def _vs_options(chosen: Chosen) -> dict[str, str]:
+    """Return what a window can be compared with: references, and windows before it."""
+    scope, window = chosen.scope, chosen.window
+    assert window is not None
+    own = chosen.history.version_names[window.version_id]
+    options = {"reference": f"reference of v{own.removeprefix('v')}"}
+    before = [("the one before", 1)]
+    if scope.length == "day":
+        before.append(("a week before", 7))
+    place = chosen.place or 0
+    for words, back in before:
+        if place >= back:
+            start = chosen.history.windows[place - back].start_ms
+            when = say.window_words(start, scope.length, scope.zone, _year(chosen))
+            options[address.rfc3339(start)] = f"{words}, {when}"
+    for version in scope.model.versions:
+        if version.name != own:
+            name = version.name if version.name.startswith("v") else f"v{version.name}"
+            options[name] = f"reference of {name}"
+    if chosen.vs not in options:
+        options[chosen.vs] = chosen.against
+    return options
+
+
+def _numbers(chosen: Chosen) -> dict[str, Any]:
+    window, made = chosen.window, chosen.made
+    if window is None:
+        return {"numbers_title": "In numbers", "numbers_aside": "", "numbers": []}
+    head = _head(chosen)
+    return {
+        "numbers_title": f"{head[:1].upper()}{head[1:]} in numbers",
+        "numbers_aside": f"{zone_name(chosen.scope.zone)}, {say.closed_words(window)}",
+        "numbers": cards.numbers(
+            made if isinstance(made, Distribution) else None, window, against=chosen.against,
+            head=head, is_reference=chosen.is_reference,
+        ),
+    }  # fmt: skip
+
+
+def _small_rows(found: History, zone: ZoneInfo) -> Any:
+    rows = [
+        (
+            series_figures.local_ms((w.start_ms + w.end_ms) / 2, zone),
+            np.nan if w.found is None or w.found["missing"] is None else w.found["missing"],
+            float(w.rows),
+        )
+        for w in found.windows
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def _full_link(look: Look, chosen: Chosen) -> str:
+    """Return the address of exactly this view: in three weeks it shows the same."""
+    scope, window = chosen.scope, chosen.window
+    kept = {key: look.asked.text(key) for key in ("scale", "view", "order", "look", "rows")}
+    return address.feature(
+        scope.model.name, chosen.history.feature, version=scope.version.name,
+        segment=scope.segment, window=scope.length, from_=address.rfc3339(scope.from_ms),
+        to=address.rfc3339(scope.to_ms),
+        at=address.rfc3339(window.start_ms) if window is not None else None,
+        stat=chosen.series.statistic, vs=None if chosen.is_reference else chosen.vs, **kept,
+    )  # fmt: skip
+
+
+PAGE = Page(
+    name="feature",
+    pattern=("models", None, "features", None),
+    skeleton=skeleton,
+    slots=SLOTS,
+    fill=fill,
+    title=lambda path: f"{path[3]} · {path[1]}",
+)
