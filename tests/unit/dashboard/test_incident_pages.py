@@ -1,0 +1,382 @@
+"""Incidents in words, as bars over time, in the list and on a page of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from living_database import NOW_MS
+from plotly.io.json import to_json_plotly
+from sqlalchemy.engine import Engine
+
+from dashboard import gantt
+from dashboard import sentences_incidents as say
+from dashboard.address import Asked
+from dashboard.look import Look, Screen
+from dashboard.pages import Page, incident, incidents
+from dashboard.words import NBSP
+from monitor.storage.engine import reading
+from monitor.storage.rows import Incident
+from monitor.views.episodes import Group, group, listed, opened
+from monitor.views.scope import NoSuch
+
+UTC = ZoneInfo("UTC")
+HOUR, DAY = 3_600_000, 86_400_000
+START = 1_360_000_000_000
+
+
+def one(number: int, opened_day: float, last_day: float | None = None, **more: Any) -> Incident:
+    opened_ms = START + int(opened_day * DAY)
+    ended = None if last_day is None else START + int(last_day * DAY)
+    given: dict[str, Any] = {
+        "model": "m", "version": "1", "version_id": 1, "segment": "all", "feature": "temp",
+        "kind": "distribution", "severity": "warning",
+        "state": "firing" if last_day is None else "resolved", "muted": False,
+        "first_window_ms": opened_ms - DAY, "told_ms": opened_ms,
+        "summary": "temp: PSI 0.88, limit 0.64.", "evidence": {},
+        "episodes": [[opened_ms, opened_ms - DAY, opened_ms, ended]], **more,
+    }  # fmt: skip
+    return Incident(number=number, opened_ms=opened_ms, resolved_ms=ended, **given)
+
+
+def evidence(feature: str, statistic: str = "psi", value: float = 0.88, **more: Any) -> Any:
+    body = {
+        "feature": feature, "statistic": statistic, "length": "day", "start_ms": START,
+        "end_ms": START + DAY, "rows": 900, "value": value, "limit": 0.64, "part": None,
+        "values": [], **more,
+    }  # fmt: skip
+    return {"opened": body, "worst": body}
+
+
+def made(*members: Incident) -> Group:
+    (found,) = group(members)
+    return found
+
+
+def filled(
+    page: Page, engine: Engine, search: str = "", path: tuple[str, ...] = (), **screen: Any
+) -> dict[str, Any]:
+    """The page's slots, as they are sent."""
+    with reading(engine) as conn:
+        look = Look(
+            conn=conn, engine=engine, path=("incidents", *path), asked=Asked(search),
+            screen=Screen(**screen), now_ms=NOW_MS, checkpoint_interval_s=30.0,
+        )  # fmt: skip
+        values = page.fill(look)
+    assert set(values) <= set(page.slots)
+    found: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
+    found["notes"] = look.asked.notes
+    return found
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list):
+        return "".join(text(each) for each in value)
+    if isinstance(value, Mapping):
+        return text(value.get("props", {}).get("children", ""))
+    return ""
+
+
+def links(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [href for each in value for href in links(each)]
+    if isinstance(value, Mapping):
+        props = value.get("props", {})
+        own = [props["href"]] if "href" in props else []
+        return own + links(props.get("children"))
+    return []
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([one(1, 0)], "temp drifted"),
+        ([one(1, 0, feature="a"), one(2, 0, feature="b")], "2 of 15 features drifted, worst a"),
+        (
+            [one(1, 0, feature="a", kind="missing"), one(2, 0, feature="b", kind="missing")],
+            "2 of 15 features lack values, worst a",
+        ),
+        (
+            [one(1, 0, 3, feature="a", kind="missing"), one(2, 0, 3, feature="b", kind="unseen")],
+            "2 of 15 features were affected, worst a",
+        ),
+        ([one(1, 0, kind="unseen", feature="dest")], "dest has new values"),
+        ([one(1, 0, 2, kind="unseen", feature="dest")], "dest had new values"),
+        ([one(1, 0, segment="origin=JFK")], "temp drifted in origin=JFK"),
+        ([one(1, 0, feature="prediction.score")], "prediction.score drifted"),
+        (
+            [one(1, 0, feature="prediction"), one(2, 0, feature="prediction.score")],
+            "The prediction drifted",
+        ),
+        (
+            [one(1, 0, feature="a", severity="critical"), one(2, 0, feature="prediction.score")],
+            "1 of 15 features and the prediction drifted, worst a",
+        ),
+        ([one(1, 0, feature="", kind="volume")], "No predictions"),
+        (
+            [one(1, 0, kind="missing", evidence=evidence("temp", "missing", 0.61))],
+            f"temp 61{NBSP}% missing",
+        ),
+    ],
+)
+def test_a_group_is_titled_by_what_happened(members: list[Incident], said: str) -> None:
+    assert say.title(made(*members), 15) == said
+
+
+def test_the_evidence_line_tells_each_feature_once_and_counts_segments() -> None:
+    found = made(
+        one(1, 0, feature="a", evidence=evidence("a", value=0.9)),
+        one(2, 0, feature="a", segment="s=1", evidence=evidence("a", value=2.0), muted=True),
+        one(3, 0, feature="b", evidence=evidence("b", value=0.7)),
+    )
+    assert say.evidence_line(found) == (
+        f"a PSI 0.90, limit 0.64; b PSI 0.70, limit 0.64; seen in 1{NBSP}segment too"
+    )
+
+
+def test_99_9_percent_sure_is_said_only_where_the_bound_is_honest() -> None:
+    honest = evidence("a", lower=0.31, is_honest=True)
+    doubtful = evidence("a", lower=0.31, is_honest=False)
+    assert say.row(one(1, 0, evidence=honest), None, UTC, 2013).sure == "0.31"
+    assert say.row(one(1, 0, evidence=doubtful), None, UTC, 2013).sure == "–"
+
+
+def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:
+    found = say.row(one(1, 0), None, UTC, 2013)
+    assert found.statistic == "temp: PSI 0.88, limit 0.64."
+    assert say.evidence_line(made(one(1, 0))) == "PSI 0.88, limit 0.64."
+
+
+@pytest.mark.parametrize(
+    ("firing", "every", "said"),
+    [(3, 9, "3 incidents are firing"), (1, 1, "1 incident is firing"),
+     (0, 4, "Nothing is firing"), (0, 0, "There was no incident so far")],
+)  # fmt: skip
+def test_the_list_is_titled_by_what_fires(firing: int, every: int, said: str) -> None:
+    assert say.list_title(firing, every) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "tone", "said"),
+    [
+        ("firing", "warn", "Firing: 5"),
+        ("recovering", "warn", "Recovering: the last windows were calm"),
+        ("resolved", "ok", "Resolved: three calm windows in a row ended it"),
+        ("expired", "idle", "Expired after"),
+        ("superseded", "ok", "Superseded after"),
+        ("withdrawn", "idle", "Withdrawn: late events changed its windows"),
+    ],
+)
+def test_the_verdict_says_what_ended_it(living: Engine, state: str, tone: str, said: str) -> None:
+    with reading(living) as conn:
+        page = opened(conn, 1)
+    last = None if state in ("firing", "recovering") else 5.0
+    member = one(1, 0, last, state=state)
+    told = say.verdict(
+        replace(page, group=Group((member,)), chosen=member, judged_to_ms=START + 5 * DAY), UTC
+    )
+    assert told.headline.startswith(said)
+    assert told.tone == tone
+
+
+# --- bars over time -------------------------------------------------------------------------
+
+
+def bars(groups: list[Group], days: int = 100, px: int = 1000) -> gantt.Chart:
+    return gantt.chart(groups, START, START + days * DAY, UTC, px)
+
+
+def test_a_bar_lies_where_its_incident_stood_and_an_open_one_reaches_the_end() -> None:
+    drawn = bars([made(one(1, 20, 30)), made(one(2, 80))])
+    (row,) = drawn.rows
+    past = next(bar for bar in row.bars if not bar.is_open)
+    stands = next(bar for bar in row.bars if bar.is_open)
+    assert past.spans == ((pytest.approx(20), pytest.approx(10)),)
+    assert stands.right == pytest.approx(100)
+
+
+def test_bars_and_their_numbers_never_lie_on_each_other() -> None:
+    groups = [made(one(n, (n * 7) % 90, (n * 7) % 90 + 9)) for n in range(1, 40)]
+    (row,) = bars(groups).rows
+    assert row.left_out + len(row.bars) == 39
+    assert row.lanes <= gantt.MOST_LANES
+    for lane in range(row.lanes):
+        inside = sorted((b for b in row.bars if b.lane == lane), key=lambda b: b.left)
+        for before, after in pairwise(inside):
+            room = 100 * (len(f"#{after.group.number}") * gantt.CHARACTER_PX) / 1000
+            is_left = after.number == "left"
+            assert before.right + (room if is_left else 0) <= after.left
+
+
+def test_what_stands_is_never_left_out_for_want_of_lanes() -> None:
+    past = [made(one(n, 10, 90)) for n in range(1, 60)]
+    drawn = bars([*past, made(one(99, 11))])
+    (row,) = drawn.rows
+    assert 99 in [bar.group.number for bar in row.bars]
+    assert row.left_out == 60 - len(row.bars) > 0
+
+
+def test_an_hour_in_a_year_is_still_a_bar() -> None:
+    (row,) = bars([made(one(1, 50, 50.04))], days=365).rows
+    assert row.bars[0].spans[0][1] == pytest.approx(100 * gantt.MIN_PX / 1000)
+
+
+@pytest.mark.parametrize("days", [3, 14, 30, 100, 365, 2000])
+def test_the_axis_has_room_for_its_labels(days: int) -> None:
+    marks = gantt.ticks(START, START + days * DAY, UTC, 1000)
+    assert 1 <= len(marks) <= 1000 // gantt.TICK_PX
+    places = [left for left, _ in marks]
+    assert places == sorted(places)
+    assert all(0 < left < 100 for left in places)
+
+
+# --- pages ----------------------------------------------------------------------------------
+
+
+def test_the_list_shows_groups_and_counts_them_by_state(living: Engine) -> None:
+    values = filled(incidents.PAGE, living)
+    assert values["title"] == "2 incidents are firing"
+    assert [row["href"] for row in values["rows"]] == [
+        "/incidents/8", "/incidents/6", "/incidents/1",
+    ]  # fmt: skip
+    assert values["rows"][0]["kind"] == "Unseen +1"
+    assert values["rows"][2]["incident"]["title"] == f"temperature 32{NBSP}% missing"
+    controls = json.dumps(values["controls"])
+    for word in ("Firing 2", "All 3", "Resolved 1", "Withdrawn 0"):
+        assert word in controls
+    # Every bar is a link with its words; its shape alone says nothing.
+    bars_said = text(values["chart"])
+    assert "#8 Firing: 2 of 11 features are affected, worst carrier" in bars_said
+    assert {"/incidents/8", "/incidents/6", "/incidents/1"} <= set(links(values["chart"]))
+
+
+def test_filters_are_in_the_address_and_wrong_ones_are_said(living: Engine) -> None:
+    def told(search: str) -> list[str]:
+        return [row["id"] for row in filled(incidents.PAGE, living, search)["rows"]]
+
+    assert told("?state=firing") == ["8", "6"]
+    assert told("?model=taxi-out") == ["6"]
+    assert told("?kind=missing") == ["1"]
+    assert told("?to=2026-05-11") == ["1"]
+    assert told("?from=2026-05-12") == ["8", "6"]
+    assert told("?state=resolved&model=taxi-out") == []
+    wrong = filled(incidents.PAGE, living, "?state=mine&model=nobody&from=yesterday")
+    assert len(wrong["notes"]) == 3
+    nothing = filled(incidents.PAGE, living, "?state=withdrawn")
+    assert links(nothing["none"]) == ["/incidents"]
+    assert nothing["rows_hidden"] is True
+
+
+def test_a_link_to_csv_carries_the_filters(living: Engine) -> None:
+    values = filled(incidents.PAGE, living, "?state=firing&model=taxi-out")
+    (href,) = links([values["tools"]])
+    assert urlsplit(href).path == "/api/v1/incidents"
+    assert parse_qs(urlsplit(href).query) == {
+        "state": ["open"], "model": ["taxi-out"], "format": ["csv"],
+    }  # fmt: skip
+
+
+def test_an_empty_database_says_that_quiet_is_good(engine: Engine) -> None:
+    values = filled(incidents.PAGE, engine)
+    assert values["title"] == "There was no incident so far"
+    assert values["chart_hidden"] is True
+    assert "Quiet is good" in text(values["none"])
+
+
+def test_a_phone_lists_the_same_incidents_as_cards(living: Engine) -> None:
+    wide = filled(incidents.PAGE, living)
+    narrow = filled(incidents.PAGE, living, is_narrow=True)
+    assert narrow["rows"] == []
+    assert links(narrow["cards"]) == [row["href"] for row in wide["rows"]]
+
+
+def test_an_incidents_page_has_a_row_for_every_member(living: Engine) -> None:
+    values = filled(incident.PAGE, living, path=("8",))
+    said = text(values["evidence"])
+    with reading(living) as conn:
+        members = opened(conn, 8).group.members
+    for member in members:
+        assert f"#{member.number}" in said
+    assert "parcel-delay v2: 2 of 11 features are affected" in text(values["title"])
+    assert values["chart_hidden"] is False
+    assert values["chart_label"].startswith("carrier, unseen a day")
+
+
+def test_a_members_number_chooses_what_is_drawn(living: Engine) -> None:
+    with reading(living) as conn:
+        weight = next(i for i in opened(conn, 8).group.told if i.feature == "weight")
+    values = filled(incident.PAGE, living, path=(str(weight.number),))
+    assert "#8" in text(values["title"])
+    assert values["chart_head"].startswith("weight, PSI a day")
+    assert '"on"' in json.dumps(values["evidence"])
+    assert '"on"' not in json.dumps(filled(incident.PAGE, living, path=("8",))["evidence"])
+
+
+def test_the_worst_window_is_linked_so_that_it_shows_the_same_for_ever(living: Engine) -> None:
+    hrefs = [
+        href
+        for href in links(filled(incident.PAGE, living, path=("8",))["evidence"])
+        if "/features/" in href
+    ]
+    assert hrefs
+    for href in hrefs:
+        asked = parse_qs(urlsplit(href).query)
+        assert asked["version"] == ["2"]
+        assert asked["stat"]
+        assert asked["from"][0] <= asked["at"][0] < asked["to"][0]
+        assert all(asked[key][0].endswith("Z") for key in ("from", "at", "to"))
+
+
+def test_a_muted_incident_is_said_to_be_spoken_for(living: Engine) -> None:
+    with reading(living) as conn:
+        muted = next(i for i in opened(conn, 8).group.members if i.muted)
+    said = text(filled(incident.PAGE, living, path=(str(muted.number),))["note"])
+    assert said.startswith(f"#{muted.number} ({muted.feature} in {muted.segment}) is muted")
+    assert "spoken for by #" in said
+    assert filled(incident.PAGE, living, path=("8",))["note"] is None
+
+
+def test_what_happened_is_told_in_order_and_begins_with_the_first_bad_window(
+    living: Engine,
+) -> None:
+    said = text(filled(incident.PAGE, living, path=("1",))["happened"])
+    places = [said.index(word) for word in ("pending, not told", "opened", "ended: three calm")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("number", ["777", "0", "x", "1e3", "-1", "9" * 30])
+def test_an_unknown_number_is_not_here(living: Engine, number: str) -> None:
+    with pytest.raises(NoSuch) as caught:
+        filled(incident.PAGE, living, path=(number,))
+    assert caught.value.kind == "incident"
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+def test_hostile_names_are_text_in_every_slot(
+    copy_of: Callable[[Path], Engine], hostile_file: Path, is_narrow: bool
+) -> None:
+    engine = copy_of(hostile_file)
+    with reading(engine) as conn:
+        numbers = [str(found.number) for found in listed(conn).groups]
+    assert numbers
+    pages = [filled(incidents.PAGE, engine, is_narrow=is_narrow)]
+    pages += [filled(incident.PAGE, engine, path=(n,), is_narrow=is_narrow) for n in numbers]
+    for values in pages:
+        for slot, value in values.items():
+            if slot == "figure":
+                continue
+            assert "dangerously" not in json.dumps(value)
+            for href in links(value):
+                assert href.startswith("/")
+                assert not set(href) & set("<>\"' \u202e")
+        # Plotly makes links and bold of what looks like HTML.
+        assert "<a" not in json.dumps(values.get("figure", {}))
