@@ -144,16 +144,15 @@ def kpis(view: Pipeline) -> list[Kpi]:
     fenced = sum(p.position.fenced for p in view.partitions)
     gaps, lost = view.lost
     unmonitored = view.outcomes.get("unmonitored", 0)
-    parts = [
-        f"{short(view.outcomes.get('prediction', 0))} predictions",
-        f"{short(view.outcomes.get('label', 0))} labels",
-    ]
-    if unmonitored:
-        parts.append(f"{short(unmonitored)} unmonitored")
+    labels = f"{short(view.outcomes.get('label', 0))} labels among them"
     is_behind = bool(view.in_state(State.BEHIND))
     unknown = any(p.behind_ms is None for p in view.partitions)
     return [
-        Kpi("Events counted", short(records), note=", ".join(parts)),
+        Kpi(
+            "Events counted",
+            short(records),
+            note=f"{short(unmonitored)} unmonitored" if unmonitored else labels,
+        ),
         Kpi(
             "Lag",
             short(view.lag),
@@ -167,7 +166,7 @@ def kpis(view: Pipeline) -> list[Kpi]:
             tone="crit" if is_behind else "",
         ),
         Kpi("Dead letters", short(dead), note=f"{share(dead, records + dead)} of events"),
-        Kpi("Late events", short(late), note="counted in their windows"),
+        Kpi("Late events", short(late), note="in their windows"),
         Kpi(
             "Data gaps",
             short(gaps),

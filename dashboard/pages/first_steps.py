@@ -246,7 +246,8 @@ event = {{
     "features": {{"age": 41, "plan": "pro", "tenure": None}},
     "prediction": {{"class": "stays", "score": 0.73}},
 }}
-producer.send({topic}, json.dumps(event).encode()).get(timeout=10)"""
+sent = producer.send({topic}, json.dumps(event).encode())
+sent.get(timeout=10)"""
 
 
 def sent(found: Pipeline, here: Installation) -> list[Any]:

@@ -26,6 +26,8 @@ from monitor.views.pipeline import LetterKey, Partition, Pipeline, Place, Reason
 ALL = ""
 # Rows of the table; beyond, those that need somebody come first.
 MAX_PARTITIONS = 64
+# Reasons whose bars are seen at once; the others are one bar, which opens.
+MAX_REASONS = 8
 # How often the page asks again although no window was judged.
 REFRESH_S = 6
 KEY = re.compile(r"(\d{1,18}):(\d{1,9}):(\d{1,18}):(\d{1,9})")
@@ -259,7 +261,10 @@ def reasons(found: Pipeline) -> Any:
     """Return dead letters by reason, as bars that add up; each is a link to its list."""
     if not found.dead:
         return parts.nothing("None: every record could be read.", "circle-check")
-    most = max(reason.count for reason in found.reasons)
+    most = max(
+        *(reason.count for reason in found.reasons),
+        sum(reason.count for reason in found.reasons[MAX_REASONS - 1 :]),
+    )
     everything = html.Li(
         _here(
             [
@@ -271,10 +276,33 @@ def reasons(found: Pipeline) -> Any:
             reason=None,
         )
     )
-    return html.Ul(
-        [everything, *(_reason(found, reason, most) for reason in found.reasons)],
-        className="reason-list",
-    )
+    told = list(found.reasons)
+    head = told if len(told) <= MAX_REASONS else told[: MAX_REASONS - 1]
+    rest = told[len(head) :]
+    rows = [everything, *(_reason(found, reason, most) for reason in head)]
+    if rest:
+        n = sum(reason.count for reason in rest)
+        rows.append(
+            html.Li(
+                html.Details(
+                    [
+                        html.Summary(
+                            [
+                                html.Span(plural(len(rest), "more reason"), className="reason"),
+                                html.Span(whole(n), className="num strong"),
+                                html.Span(
+                                    html.I(style={"width": f"{min(100, 100 * n / most):.1f}%"}),
+                                    className="meter",
+                                ),
+                            ]
+                        ),
+                        html.Ul([_reason(found, reason, most) for reason in rest]),
+                    ],
+                    open=any(reason.name == found.reason for reason in rest),
+                )
+            )
+        )
+    return html.Ul(rows, className="reason-list")
 
 
 def _reason(found: Pipeline, reason: Reason, most: int) -> Any:
@@ -391,6 +419,8 @@ def letter(opened: DeadLetter | None, told: say.Told, *, is_asked: bool) -> Any:
             return parts.nothing("This dead letter is not here: it may be of another database.")
         return None
     detail = cut(opened.detail, 300)
+    if detail.casefold() in REASONS.get(opened.reason, "").casefold():
+        detail = ""
     facts = [
         ("topic", cut(opened.topic, 120)),
         ("partition", str(opened.partition)),

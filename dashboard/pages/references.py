@@ -151,7 +151,7 @@ def _model(line: Line, href: str, year: int) -> dict[str, Any]:
     return {
         "title": cut(use.model, 80),
         "href": href,
-        "tag": f"version {cut(use.version, 24)}",
+        "rest": f"version {cut(use.version, 24)}",
         "sub": state,
     }
 
@@ -168,7 +168,7 @@ def cards(lines: Sequence[Line], year: int) -> list[Any]:
                     html.Div(
                         [
                             html.B(cells["model"]["title"], className="isolate"),
-                            parts.tag(cells["model"]["tag"]) if "tag" in cells["model"] else None,
+                            parts.tag(cells["model"]["rest"]) if "rest" in cells["model"] else None,
                             html.Code(cells["digest"]["title"]),
                         ],
                         className="line",

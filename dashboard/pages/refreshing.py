@@ -19,16 +19,11 @@ def refreshing(seconds: int) -> Any:
 
 def asking(key: str, label: str, name: str) -> Any:
     """Return a text field whose text stands in the address as `key`."""
-    return html.Div(
-        dcc.Input(
-            id=name,
-            type="search",
-            placeholder=label,
-            debounce=False,
-            autoComplete="off",
-            maxLength=200,
-            **{"aria-label": label},
-        ),
+    return html.Label(
+        [
+            html.Span(label, className="sr"),
+            dcc.Input(id=name, type="search", placeholder=label, autoComplete="off", maxLength=200),
+        ],
         className="ask",
         **{"data-ask": key},
     )
