@@ -33,6 +33,7 @@ from driftline.errors import (
 )
 
 if TYPE_CHECKING:
+    from driftline import answers
     from driftline.client import Client, Reference
 
 __version__ = "0.1.0"
@@ -64,10 +65,13 @@ __all__ = [
     "StreamError",
     "TooFewRows",
     "__version__",
+    "answers",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "answers":
+        return import_module("driftline.answers")
     if name in _LAZY:
         found = getattr(import_module(_LAZY[name]), name)
         globals()[name] = found

@@ -18,6 +18,7 @@ import httpx2
 import msgspec
 
 from driftline.errors import ApiConflict, ApiError, InvalidReference, ServerUnavailable
+from driftline.reading import Reading
 
 # Waits between tries; a server that restarts is back within them.
 RETRY_WAITS_S = (0.2, 0.6, 1.5)
@@ -57,7 +58,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client:
+class Client(Reading):
     """A connection to one Driftline server.
 
     Parameters
@@ -82,6 +83,13 @@ class Client:
     --------
     >>> client = Client("http://127.0.0.1:8050")
     >>> client.close()
+
+    What was found is a table away::
+
+        import pandas
+
+        pandas.DataFrame(client.findings("flight-delay", feature="temp"))
+        pandas.DataFrame(client.incidents(state="open"))
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
@@ -187,22 +195,6 @@ class Client:
             first=_moment(reference.first_ms),
             last=_moment(reference.last_ms),
         )
-
-    def models(self) -> list[dict[str, Any]]:
-        """Return the models with their versions and health."""
-        return list(self._call("GET", "/api/v1/models")["items"])
-
-    def incidents(
-        self, model: str | None = None, *, state: str | None = None, limit: int = 200
-    ) -> list[dict[str, Any]]:
-        """Return incidents, newest first; `state="open"` asks for those that stand."""
-        asked = {"model": model, "state": state, "limit": limit}
-        params = {key: value for key, value in asked.items() if value is not None}
-        return list(self._call("GET", "/api/v1/incidents", params=params)["items"])
-
-    def status(self) -> dict[str, Any]:
-        """Return in one look what is counted, what is not, and what is wrong."""
-        return dict(self._call("GET", "/api/v1/status"))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -5,48 +5,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import uvicorn
 from sqlalchemy.engine import Engine
 
 import driftline
 from driftline import ApiError, Client, Conflict, InvalidReference, ServerUnavailable
-from monitor.api.app import create_app
-from monitor.storage import engine as storage
-
-
-@contextmanager
-def served(engine: Engine) -> Iterator[str]:
-    config = uvicorn.Config(
-        create_app(engine, with_dashboard=False), host="127.0.0.1", port=0, log_level="warning"
-    )
-    server = uvicorn.Server(config)
-    sock = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        sock.close()
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    engine = storage.create(f"sqlite:///{tmp_path / 'client.db'}")
-    storage.upgrade(engine)
-    with served(engine) as address:
+def url(engine: Engine, serve: Callable[[Engine], AbstractContextManager[str]]) -> Iterator[str]:
+    with serve(engine) as address:
         yield address
-    engine.dispose()
 
 
 def frame(shift: float = 0.0) -> pd.DataFrame:
@@ -63,9 +39,9 @@ def test_a_reference_registered_twice_is_one_reference(url: str) -> None:
         assert first.created
         assert not again.created
         assert first.digest == again.digest
-        assert client.models()[0]["versions"][0]["bindings"][0]["reference_digest"] == first.digest
-        assert client.incidents() == []
-        assert client.status()["models"][0]["health"] == "collecting"
+        assert client.models()[0].versions[0].bindings[0].reference_digest == first.digest
+        assert list(client.incidents()) == []
+        assert client.status().models[0].health == "collecting"
 
 
 def test_a_conflict_names_the_way_out(url: str) -> None:
@@ -85,7 +61,7 @@ def test_a_version_may_be_a_number_and_the_answer_says_what_was_taken(url: str) 
     with Client(url) as client:
         data = frame().assign(at=pd.date_range("2025-01-01", periods=1_500, freq="h", tz="UTC"))
         found = client.register_reference("m", 3, data, score="s", timestamp="at")
-        assert client.models()[0]["versions"][0]["version"] == "3"
+        assert client.models()[0].versions[0].version == "3"
         assert (found.features, found.rows) == (("x",), 1_500)
         assert found.first == datetime(2025, 1, 1, tzinfo=UTC)
         for wrong in (True, None, 3.0):
@@ -119,7 +95,7 @@ def test_an_absent_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_server_that_is_restarting_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0, 0.0))
-    answers = [(503, b"{}"), (200, b'{"items": []}')]
+    answers = [(503, b"{}"), (200, b'{"items": [], "next": null}')]
 
     class Flaky(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

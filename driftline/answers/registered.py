@@ -1,0 +1,178 @@
+"""Models, versions, references, monitors, features: what was registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """From when on a reference judges a version; 1970 stands for "always"."""
+
+    reference_digest: str
+    effective_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A version of a model, how far it is judged, and its health in one word."""
+
+    version: str
+    created: datetime
+    replaces: str | None
+    bindings: tuple[Binding, ...]
+    judged_to: datetime | None
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model with its versions, newest first."""
+
+    model: str
+    timezone: str
+    owner: str | None
+    description: str | None
+    created: datetime
+    versions: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTo:
+    """A version that a reference judges."""
+
+    model: str
+    version: str
+    effective_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSummary:
+    """What is known of a reference without opening it."""
+
+    digest: str
+    gridset: str
+    rows: int
+    first: datetime | None
+    last: datetime | None
+    warnings: tuple[str, ...]
+    created: datetime
+    bound_to: tuple[BoundTo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceUse(BoundTo):
+    """A version that a reference judges or judged, and the references before and after it."""
+
+    until: datetime | None
+    replaced: str | None
+    replaced_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LengthKnown:
+    """What a window length knows of a reference's natural wobble.
+
+    `source` is reference, live (learnt), none (warnings only) or waits (nothing judged yet).
+    """
+
+    length: str
+    source: str
+    windows: int
+    needed: int
+    usual_rows: int | None
+    judged: int
+
+
+@dataclass(frozen=True, slots=True)
+class LengthSees:
+    """What one length sees of one feature: the limits of PSI in a usual window."""
+
+    length: str
+    sees: str
+    warning: float | None
+    critical: float | None
+    n: int | None
+    verdicts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A category and its share of the values."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledFeature:
+    """A feature of a reference: its range or categories, and what can be seen of it."""
+
+    feature: str
+    kind: str
+    is_prediction: bool
+    importance: float | None
+    missing: float
+    low: float | None
+    high: float | None
+    n_categories: int
+    levels: tuple[Share, ...]
+    limits: tuple[LengthSees, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSegment:
+    """A segment of a reference; `rows` is None where it has no counts of its own."""
+
+    segment: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceDetail(ReferenceSummary):
+    """A reference with all that is known of it."""
+
+    timezone: str
+    uses: tuple[ReferenceUse, ...]
+    replaced_by_versions: tuple[BoundTo, ...]
+    lengths: tuple[LengthKnown, ...]
+    features: tuple[ProfiledFeature, ...]
+    segments: tuple[ReferenceSegment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """How a model is judged; the largest revision is in force."""
+
+    model: str
+    revision: int
+    created: datetime
+    lengths: tuple[str, ...]
+    lateness_ms: int
+    horizon_ms: int
+    max_hold_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature of a version."""
+
+    place: int
+    feature: str
+    kind: str
+    is_prediction: bool
+    importance: float | None
+    reference_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that is called like what was searched."""
+
+    kind: str
+    model: str
+    feature: str | None
+    number: int | None
+    detail: str
