@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dashboard.pages import (
     Page,
+    feature,
     first_steps,
+    incident,
     incidents,
     nowhere,
     overview,
@@ -15,7 +17,9 @@ from dashboard.pages import (
 
 PAGES: tuple[Page, ...] = (
     overview.PAGE,
+    feature.PAGE,
     incidents.PAGE,
+    incident.PAGE,
     pipeline.PAGE,
     references.PAGE,
     reference.PAGE,
