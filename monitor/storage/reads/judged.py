@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
 from monitor.storage.rows import Cell, Window
+
+# How many values go into one IN (...): SQLite's limit is 32,766.
+IN_AT_MOST = 10_000
+# Quarter hours, and the one that is repeated where the clock is turned back.
+WEEK_OF_PANES = 7 * 24 * 4 + 4
+
+
+class Volume(NamedTuple):
+    """How much a judged window held."""
+
+    start_ms: int
+    end_ms: int
+    rows: int
+    revision: int
+    incomplete: tuple[str, ...]
+
+
+class Square(NamedTuple):
+    """A square of a heatmap; `ratio` is evidence over its limit."""
+
+    start_ms: int
+    feature: str
+    ratio: float | None
+    evidence: str | None
+    verdict: str
+    is_alarming: bool
 
 
 def data_version(conn: Connection) -> int:
@@ -148,6 +175,147 @@ def cells(
         *between(c.start_ms, from_ms, to_ms),
     )
     return [Cell(*row) for row in conn.execute(query)]
+
+
+def volumes(
+    conn: Connection, version_id: int, *, length: str, segment: str, from_ms: int, to_ms: int
+) -> list[Volume]:
+    """Return how much each judged window held that starts in `[from_ms, to_ms)`, by start."""
+    c = t.window.c
+    query = (
+        sa.select(c.start_ms, c.end_ms, c.rows, c.revision, c.incomplete)
+        .where(c.version_id == version_id, c.length == length, c.segment == segment)
+        .where(*between(c.start_ms, from_ms, to_ms))
+        .order_by(c.start_ms)
+    )
+    return [
+        Volume(start, end, rows, revision, _causes(causes))
+        for start, end, rows, revision, causes in conn.execute(query)
+    ]
+
+
+def squares(
+    conn: Connection,
+    version_id: int,
+    *,
+    length: str,
+    segment: str,
+    starts: Sequence[int],
+    statistic: str | None = None,
+) -> list[Square]:
+    """Return the findings of the windows at `starts`, by what heatmaps show of them.
+
+    `statistic` asks for its evidence over its limit instead of the worst. The key holds the
+    segment behind the start: each start is one step into it, past the other segments.
+    """
+    c = t.finding.c
+    columns: tuple[sa.ColumnElement[Any], ...]
+    if statistic is None:
+        columns = (c.ratio, c.evidence)
+    else:
+        evidence = c.psi if statistic == "psi" else sa.func.abs(c[f"{statistic}_excess"])
+        # `op`: Core's own division would put a cast to decimal around the limit.
+        over = evidence.op("/")(sa.func.nullif(c[f"{statistic}_limit"], 0.0))
+        columns = (over, sa.null())
+    found: list[Square] = []
+    for place in range(0, len(starts), IN_AT_MOST):
+        query = sa.select(c.start_ms, c.feature, *columns, c.verdict, c.is_alarming).where(
+            c.version_id == version_id,
+            c.length == length,
+            c.start_ms.in_(starts[place : place + IN_AT_MOST]),
+            c.segment == segment,
+        )
+        found += [Square._make(row) for row in conn.execute(query)]
+    return found
+
+
+def day_squares(
+    conn: Connection,
+    version_id: int,
+    *,
+    segment: str,
+    from_ms: int,
+    to_ms: int,
+    statistic: str | None = None,
+) -> list[Square]:
+    """Return the same of local days that begin in `[from_ms, to_ms)`: the worst of their hours."""
+    c = t.finding_day.c
+    columns: tuple[sa.ColumnElement[Any], ...] = (
+        (c.ratio, c.evidence) if statistic is None else (c[statistic], sa.null())
+    )
+    query = (
+        sa.select(c.day_ms, c.feature, *columns, c.verdict, c.is_alarming)
+        .where(c.version_id == version_id, c.segment == segment)
+        .where(*between(c.day_ms, from_ms, to_ms))
+    )
+    return [Square._make(row) for row in conn.execute(query)]
+
+
+def last_finding_ms(
+    conn: Connection, version_id: int, *, length: str, segment: str, starts: Sequence[int]
+) -> int | None:
+    """Return the last of `starts` whose window has findings; without one it had too few rows."""
+    c = t.finding.c
+    query = (
+        sa.select(c.start_ms)
+        .where(
+            c.version_id == version_id,
+            c.length == length,
+            c.start_ms.in_(starts),
+            c.segment == segment,
+        )
+        .order_by(c.start_ms.desc())
+        .limit(1)
+    )
+    return conn.execute(query).scalar_one_or_none()
+
+
+def version_spans(
+    conn: Connection, version_ids: Sequence[int], *, length: str, segment: str
+) -> dict[int, tuple[int, int]]:
+    """Return the start of each version's first judged window and the end of its last."""
+    w = t.window.c
+    query = (
+        sa.select(w.version_id, sa.func.min(w.start_ms), sa.func.max(w.start_ms))
+        .where(w.version_id.in_(version_ids), w.segment == segment, w.length == length)
+        .group_by(w.version_id)
+        .subquery()
+    )
+    version_id, first, last = query.c
+    ends = sa.select(version_id, first, w.end_ms).join(
+        t.window,
+        sa.and_(
+            w.version_id == version_id,
+            w.length == length,
+            w.start_ms == last,
+            w.segment == segment,
+        ),
+    )
+    return {row[0]: (row[1], row[2]) for row in conn.execute(ends)}
+
+
+def pane_rows(
+    conn: Connection, version_id: int, digest: str, *, segment: str, from_ms: int
+) -> list[tuple[int, int]]:
+    """Return (start, rows) of the panes from `from_ms` on that count into the reference `digest`.
+
+    No more than a week has of them.
+    """
+    p = t.pane.c
+    gridset = sa.select(t.reference.c.gridset).where(t.reference.c.digest == digest)
+    query = (
+        sa.select(p.start_ms, sa.func.sum(p.rows))
+        .where(
+            p.version_id == version_id,
+            p.gridset == gridset.scalar_subquery(),
+            p.start_ms >= from_ms,
+            p.segment == segment,
+        )
+        .group_by(p.start_ms)
+        .order_by(p.start_ms)
+        .limit(WEEK_OF_PANES)
+    )
+    return [(start, int(rows)) for start, rows in conn.execute(query)]
 
 
 def _causes(text: str | None) -> tuple[str, ...]:
