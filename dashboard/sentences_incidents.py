@@ -189,7 +189,7 @@ def against_limit(found: Evidence) -> str:
     word = EVIDENCE.get(found.statistic, found.statistic)
     said = f"{percent(found.value)} {word}"
     if found.statistic in ("missing", "type_error"):
-        return f"{said}, {percent(found.reference or 0.0)} in the reference"
+        return f"{said}, was {percent(found.reference or 0.0)}"
     return f"{said} (at least {percent(abs(found.excess or 0.0))}, limit {percent(found.limit)})"
 
 
@@ -334,7 +334,7 @@ def _moved(found: Evidence) -> str:
     if found.statistic == "unseen" and found.values:
         return ", ".join(cut(value, 20) for value in found.values)
     if found.reference is not None:
-        return f"{percent(found.reference)} in the reference"
+        return f"was {percent(found.reference)}"
     return ""
 
 

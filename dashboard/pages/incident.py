@@ -86,7 +86,7 @@ def skeleton() -> Any:
                         html.Div(id="incident-cards", className="evidence-cards"),
                         html.Div(
                             [
-                                html.H4(id="incident-chart-head"),
+                                html.P(id="incident-chart-head"),
                                 parts.graph("incident-chart", HEIGHT, "The worst statistic"),
                             ],
                             id="incident-chart-part",
@@ -221,6 +221,7 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
     """Return one row a member, worst first, each a link to its worst window."""
     year = say.data_year(found.judged_to_ms, zone)
     heads = (
+        ("Incident", ""),
         ("Feature", ""),
         (f"Worst window ({zone_name(zone)})", ""),
         ("Statistic", "num"),
@@ -230,14 +231,17 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
         ("Where it moved", "num where"),
     )
     members = found.group.ranked
-    is_one = len(members) == 1
     rows = []
     for incident in members[:ROWS_SHOWN]:
         said = say.row(incident, found.over.get(incident.number), zone, year)
         rows.append(
             html.Tr(
                 [
-                    html.Th(_member(found, incident, is_one=is_one), scope="row"),
+                    html.Td(
+                        parts.link(f"#{incident.number}", address.incident(incident.number)),
+                        className="number",
+                    ),
+                    html.Th(_member(found, incident), scope="row"),
                     html.Td(
                         parts.link(said.window, window_link(found, incident))
                         if incident.feature and evidence_of(incident) is not None
@@ -266,20 +270,18 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
     return html.Div([table, *more], className="twin")
 
 
-def _member(found: Opened, incident: Incident, *, is_one: bool) -> list[Any]:
-    """Return the feature, and below it which of the incidents this is."""
+def _member(found: Opened, incident: Incident) -> list[Any]:
+    """Return the feature, and below it where, unless that is everywhere."""
     name = cut(incident.feature, 80) or say.kind_word(incident.kind)
     named = (
         parts.link(name, window_link(found, incident), className="name", title=name)
         if incident.feature
         else name
     )
-    if is_one and incident.segment == ALL:
+    if incident.segment == ALL:
         return [named]
-    where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
     muted = ", muted" if incident.muted else ""
-    number = parts.link(f"#{incident.number}", address.incident(incident.number), className="num")
-    return [named, html.Div([number, where, muted], className="sub")]
+    return [named, html.Div(f"in {cut(incident.segment, 60)}{muted}", className="sub")]
 
 
 def cards(found: Opened, zone: ZoneInfo) -> list[Any]:

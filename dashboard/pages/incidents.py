@@ -20,6 +20,8 @@ from monitor.views.episodes import STATES, Group, Listed, listed
 ANY = ""
 # What the plot is wide, about, on a usual screen and on a phone.
 WIDE_PX, NARROW_PX = 1020, 260
+# From lane to lane: a finger needs more room.
+WIDE_LANE_PX, NARROW_LANE_PX = 22, 26
 MIN_SPAN_MS = 14 * 86_400_000
 # A longer history than this is a blur of bars; the list below has all of it.
 MAX_SPAN_MS = 400 * 86_400_000
@@ -66,11 +68,16 @@ def skeleton() -> Any:
     return [
         html.Div(
             [
-                html.H1(parts.skeleton(1), id="incidents-title", role="status"),
+                html.Div(
+                    html.H1(parts.skeleton(1), id="incidents-title"),
+                    className="title",
+                    role="status",
+                ),
                 html.Div(id="incidents-controls", className="controls"),
             ],
             className="scope",
         ),
+        html.H2("Incidents over time, and their list", className="sr"),
         html.Section(
             [
                 html.Header([html.H3("When"), html.Span(id="incidents-quality")]),
@@ -220,10 +227,11 @@ def _quality(view: Listed) -> str:
 def chart(view: Listed, span: tuple[int, int], look: Look) -> Any:
     """Return the bars of each model, every one a link, over one axis."""
     px = NARROW_PX if look.is_narrow else WIDE_PX
+    lane_px = NARROW_LANE_PX if look.is_narrow else WIDE_LANE_PX
     drawn = gantt.chart(view.groups, *span, look.zone, px)
     rows = []
     for line in drawn.rows:
-        bars = [part for bar in line.bars for part in _bar(bar, view, look)]
+        bars = [part for bar in line.bars for part in _bar(bar, view, lane_px)]
         name = html.Div(
             parts.link(shown(line.model), address.model(line.model), title=shown(line.model)),
             className="gantt-name",
@@ -236,7 +244,9 @@ def chart(view: Listed, span: tuple[int, int], look: Look) -> Any:
                     html.Div(
                         [*bars, more if line.left_out else None],
                         className="gantt-plot",
-                        style={"height": f"{line.lanes * 22 + 4 + (16 if line.left_out else 0)}px"},
+                        style={
+                            "height": f"{line.lanes * lane_px + (20 if line.left_out else 4)}px"
+                        },
                     ),
                 ],
                 className="gantt-row",
@@ -258,11 +268,11 @@ def chart(view: Listed, span: tuple[int, int], look: Look) -> Any:
     return html.Div(rows, className="gantt")
 
 
-def _bar(bar: gantt.Bar, view: Listed, look: Look) -> list[Any]:
+def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> list[Any]:
     group = bar.group
     tone = "crit" if group.severity == "critical" else "warn"
     kind = f"gantt-bar {tone}{' open' if bar.is_open else ''}"
-    top = f"{bar.lane * 22 + 3}px"
+    top = f"{bar.lane * lane_px + 3}px"
     said = (
         f"#{group.number} {say.state_word(group)[1]}: "
         f"{say.title(group, view.features.get(group.version_id))}"

@@ -27,12 +27,12 @@ NEWS_SHOWN = 8
 CARDS_SHOWN = 50
 
 COLUMNS = (
-    column("model", "Model", draw="Two", flex=1.3, least_px=136),
+    column("model", "Model", draw="Two", flex=1.3, least_px=128),
     column("status", "Status", draw="Status", flex=1.3, least_px=142),
-    column("volume", "Predictions, 28 days", draw="Spark", flex=1.5, least_px=196),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.6, least_px=206),
     column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=118),
-    column("worst", "Worst feature against its limit", draw="Limit", flex=1.8, least_px=178),
-    column("todo", "What to do", draw="Two", flex=1.3, least_px=130),
+    column("worst", "Worst feature against its limit", draw="Limit", flex=1.7, least_px=178),
+    column("todo", "What to do", draw="Two", flex=1.25, least_px=126),
 )
 LABEL = "Models, the worst first; Enter opens one"
 SLOTS = {
@@ -57,12 +57,17 @@ def skeleton() -> Any:
     return [
         html.Div(
             [
-                html.H1(parts.skeleton(1), id="overview-title", role="status"),
+                html.Div(
+                    html.H1(parts.skeleton(1), id="overview-title"),
+                    className="title",
+                    role="status",
+                ),
                 html.Div(id="overview-controls", className="controls"),
             ],
             className="scope",
         ),
         html.P(id="overview-lead", className="overview-lead"),
+        html.H2("Models, incidents and news", className="sr"),
         html.Section(
             [
                 html.Div(
