@@ -61,9 +61,12 @@ class Told:
         """Return a day and a time, without the zone (a column's head says it)."""
         return moment(ms, self.zone, year=self.year)
 
-    def span(self, first_ms: int, last_ms: int) -> str:
-        """Return two instants with their zone."""
-        return f"{self.instant(first_ms)} and {self.instant(last_ms)}{NBSP}{self.word}"
+    def when(self, first_ms: int, last_ms: int) -> str:
+        """Return a stretch of time with its zone; one instant where both are told the same."""
+        first, last = self.instant(first_ms), self.instant(last_ms)
+        if first == last:
+            return f"at {first}{NBSP}{self.word}"
+        return f"between {first} and {last}{NBSP}{self.word}"
 
 
 def title(view: Pipeline) -> Title:
@@ -163,7 +166,7 @@ def kpis(view: Pipeline) -> list[Kpi]:
             "Behind",
             "unknown" if unknown and not view.behind_ms else duration(view.behind_ms),
             note="the furthest partition" if view.behind_ms else "caught up",
-            tone="crit" if is_behind else "",
+            tone="warn" if is_behind else "",
         ),
         Kpi("Dead letters", short(dead), note=f"{share(dead, records + dead)} of events"),
         Kpi("Late events", short(late), note="in their windows"),
@@ -171,7 +174,6 @@ def kpis(view: Pipeline) -> list[Kpi]:
             "Data gaps",
             short(gaps),
             note=f"{plural(lost, 'offset')} lost" if gaps else "nothing was lost",
-            tone="crit" if gaps else "",
         ),
         Kpi("Fenced writes", short(fenced), note="late writers refused"),
     ]
@@ -295,7 +297,7 @@ def gap_sentence(gap: Gap, told: Told) -> str:
     cause, is_lost = GAP_WORDS.get(gap.kind, (cut(gap.kind.replace("_", " "), 60), True))
     said = cause[:1].upper() + cause[1:] + "."
     if gap.from_ms is not None and gap.to_ms is not None and is_lost:
-        said += f" Windows between {told.span(gap.from_ms, gap.to_ms)} are marked incomplete."
+        said += f" Windows {told.when(gap.from_ms, gap.to_ms)} are marked incomplete."
     return said
 
 
@@ -313,7 +315,7 @@ def deficit_sentence(missing: Missing, told: Told) -> str:
     d = missing.deficit
     said = plural(d.records, "record")
     if d.first_ms is not None and d.last_ms is not None:
-        said += f" between {told.span(d.first_ms, d.last_ms)}"
+        said += f" {told.when(d.first_ms, d.last_ms)}"
     if missing.is_registered:
         return f"{said} came before its reference and are not counted; later ones are."
     return f"{said} came and no reference is registered: they are counted as unmonitored."

@@ -16,7 +16,7 @@ from typing import Any
 from dash import html
 from flask import has_request_context, request
 
-from dashboard import parts
+from dashboard import address, parts
 from dashboard import sentences_pipeline as say
 from dashboard.look import Look
 from dashboard.pages import Page
@@ -166,7 +166,7 @@ def title(found: Pipeline, waiting: Sequence[Missing]) -> str:
     if waiting:
         return "Events arrive, but no reference is registered"
     if found.dead and not found.counted:
-        return "Events arrive, but none of them can be read"
+        return "Events arrive, but none of them is counted"
     return "Nothing is monitored yet"
 
 
@@ -182,8 +182,8 @@ def lead(found: Pipeline, waiting: Sequence[Missing]) -> str:
         )
     if found.dead and not found.counted:
         return (
-            f"{plural(found.dead, 'record')} came and {'was' if found.dead == 1 else 'were'} "
-            "refused; the page Pipeline says why."
+            f"{plural(found.dead, 'event')} came and {'was' if found.dead == 1 else 'were'} "
+            "refused: see which, and what mends it, under Dead letters at the right."
         )
     return (
         "A model needs a reference (what it was trained on) and a log of its predictions. "
@@ -261,16 +261,18 @@ def sent(found: Pipeline, here: Installation) -> list[Any]:
 
 def checks(found: Pipeline, dialect: str) -> Any:
     """Return what is there and what is not, in words."""
-    rows: list[tuple[str, str, str, str]] = [
+    rows: list[tuple[str, str, str, Any]] = [
         ("circle-check", "ok", "Database", DIALECTS.get(dialect, dialect)),
         _consumer(found),
     ]
     if found.counted:
-        rows.append(("circle-check", "ok", "Events", f"{whole(found.counted)} counted"))
+        rows.append(
+            ("circle-check", "ok", "Events", f"{whole(found.counted)} came, none is judged")
+        )
     else:
         rows.append(("circle-dashed", "idle", "Events", "none yet, waiting"))
     if found.dead:
-        refused = f"{whole(found.dead)} refused, see Pipeline"
+        refused = parts.link(f"{whole(found.dead)} refused, and why", address.to("pipeline"))
         rows.append(("triangle-alert", "warn", "Dead letters", refused))
     return html.Ul(
         [

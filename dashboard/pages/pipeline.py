@@ -128,10 +128,17 @@ def fill(look: Look) -> Mapping[str, Any]:
         "dead_summary": say.dead_summary(found),
         "reasons": reasons(found),
         "letters": letters(found, told, None if before is None else asked.text("before")),
-        "letter": letter(found.letter, told, is_asked=key is not None) if found.dead else None,
-        "dead_class": "dead-letters" if found.dead else "dead-letters none",
+        "letter": letter(found, told, is_asked=key is not None) if found.dead else None,
+        "dead_class": _dead_class(found, is_asked=key is not None),
         "missing": missing(found, told),
     }
+
+
+def _dead_class(found: Pipeline, *, is_asked: bool) -> str:
+    """Return how the card is laid out: on a phone a letter that was opened stands alone."""
+    if not found.dead:
+        return "dead-letters none"
+    return "dead-letters opened" if is_asked and found.letter is not None else "dead-letters"
 
 
 def _topic(look: Look) -> str | None:
@@ -412,8 +419,9 @@ def letters(found: Pipeline, told: say.Told, before: str | None = None) -> Any:
     ]
 
 
-def letter(opened: DeadLetter | None, told: say.Told, *, is_asked: bool) -> Any:
+def letter(found: Pipeline, told: say.Told, *, is_asked: bool) -> Any:
     """Return the inspector: where it lies, why it was refused, what it begins with."""
+    opened = found.letter
     if opened is None:
         if is_asked:
             return parts.nothing("This dead letter is not here: it may be of another database.")
@@ -441,6 +449,7 @@ def letter(opened: DeadLetter | None, told: say.Told, *, is_asked: bool) -> Any:
         else payload.show(opened.payload, opened.size_bytes, opened.reason, opened.detail)
     )
     return [
+        html.Div(_here("All dead letters", found), className="back"),
         html.Div(
             [
                 html.H4(say.where(opened)),

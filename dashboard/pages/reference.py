@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +70,7 @@ def skeleton() -> Any:
                     "Said at registration", html.Div(parts.skeleton(2), id="reference-warnings")
                 ),
             ],
-            className="pair",
+            className="reference-pair",
         ),
         parts.card(
             "What each length sees",
@@ -181,7 +181,7 @@ def warnings(found: ReferenceView) -> Any:
             html.Li([parts.icon("file-warning"), html.Span(shown(said))])
             for said in found.row.warnings
         ],
-        className="notes",
+        className="said",
     )
 
 
@@ -189,8 +189,16 @@ def lengths(found: ReferenceView) -> Any:
     """Return the table of lengths."""
     if not found.lengths:
         return parts.nothing("Its document cannot be read.", "file-warning")
-    head = ["Length", "Natural wobble", "Usual rows", "Blind", "Too few values", "Judged lately"]
-    return parts.table(head, say.length_rows(found), numeric=["Usual rows"])
+    names = ("Length", "Natural wobble", "Usual rows", "Blind", "Too few values", "Judged lately")
+    head = [(name, "num" if name == "Usual rows" else "") for name in names]
+    rows = []
+    for first, *rest in say.length_rows(found):
+        cells = [
+            html.Td(words, className=css, **{"data-label": label})
+            for words, (label, css) in zip(rest, head[1:], strict=True)
+        ]
+        rows.append(html.Tr([html.Th(first, scope="row"), *cells]))
+    return _table(head, rows, "table lengths")
 
 
 def chosen(found: ReferenceView, text: str, sort: str) -> list[FeatureLine]:
@@ -239,15 +247,7 @@ def features(
     ]
     first = (page - 1) * FEATURES
     rows = [_feature(found, line, head) for line in wanted[first : first + FEATURES]]
-    table = html.Table(
-        [
-            html.Thead(
-                html.Tr([html.Th(name, scope="col", className=kind) for name, kind in head])
-            ),
-            html.Tbody(rows),
-        ],
-        className="table features",
-    )
+    table = _table(head, rows, "table features")
     if pages == 1:
         return table
     links = [
@@ -259,6 +259,12 @@ def features(
         for n in range(1, pages + 1)
     ]
     return [table, html.Nav(links, className="pages", **{"aria-label": "Pages of features"})]
+
+
+def _table(head: Sequence[tuple[str, str]], rows: list[Any], css: str) -> Any:
+    """Return a table whose cells carry their column's name, for the cards of a phone."""
+    cells = [html.Th(name, scope="col", className=kind) for name, kind in head]
+    return html.Table([html.Thead(html.Tr(cells)), html.Tbody(rows)], className=css)
 
 
 def _feature(found: ReferenceView, line: FeatureLine, head: list[tuple[str, str]]) -> Any:

@@ -29,10 +29,10 @@ SLOTS = {
     "cards": ("references-cards", "children"),
 }
 COLUMNS = (
-    grids.column("model", "Model", draw="Two", flex=1.5, least_px=170, sorts_by="title"),
+    grids.column("model", "Model", draw="Two", flex=1.8, least_px=190, sorts_by="title"),
     grids.column("digest", "Reference", draw="Two", flex=1.1, least_px=130, sorts_by="title"),
     grids.column("rows", "Rows", draw="Two", flex=0.8, least_px=90, sorts_by="n"),
-    grids.column("slices", "Slices", draw="Two", flex=1.3, least_px=150, sorts_by="n"),
+    grids.column("slices", "Slices", draw="Two", flex=1.5, least_px=190, sorts_by="n"),
     grids.column("data", "Data", draw="Two", flex=1.4, least_px=160, sorts_by="n"),
     grids.column("since", "Judges since", draw="Two", flex=1.1, least_px=130, sorts_by="n"),
     grids.column(
@@ -148,11 +148,14 @@ def _model(line: Line, href: str, year: int) -> dict[str, Any]:
         state = f"replaced by {say.short(binding.replaced_by or '')}"
     else:
         state = "judges it now"
+        if use.replaces is not None:
+            state += f", replaces {cut(use.replaces, 24)}"
     return {
         "title": cut(use.model, 80),
         "href": href,
-        "rest": f"version {cut(use.version, 24)}",
-        "sub": state,
+        "state": state,
+        "version": f"version {cut(use.version, 24)}",
+        "sub": f"version {cut(use.version, 24)} · {state}",
     }
 
 
@@ -168,12 +171,14 @@ def cards(lines: Sequence[Line], year: int) -> list[Any]:
                     html.Div(
                         [
                             html.B(cells["model"]["title"], className="isolate"),
-                            parts.tag(cells["model"]["rest"]) if "rest" in cells["model"] else None,
+                            parts.tag(cells["model"]["version"])
+                            if "version" in cells["model"]
+                            else None,
                             html.Code(cells["digest"]["title"]),
                         ],
                         className="line",
                     ),
-                    html.Div(cells["model"]["sub"], className="sub"),
+                    html.Div(cells["model"].get("state", cells["model"]["sub"]), className="sub"),
                     html.Div(" · ".join(facts), className="num"),
                     html.Div(cells["warnings"]["sub"], className="sub warnings")
                     if cells["warnings"]["sub"]
