@@ -51,7 +51,11 @@ def typed(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def template(scheme: Scheme) -> Figure:
-    """Return the layout that every figure starts from."""
+    """Return the layout that every figure starts from.
+
+    Without a `transition`, even one that lasts 0 ms: Plotly then moves axes that the figure before
+    had and the next one has not, which raises.
+    """
     c = TOKENS[scheme]
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -60,7 +64,6 @@ def template(scheme: Scheme) -> Figure:
         "showlegend": False,
         "dragmode": False,
         "bargap": 0.22,
-        "transition": {"duration": 0},
         "hoverlabel": {
             "bgcolor": c["surface"],
             "bordercolor": c["line"],
