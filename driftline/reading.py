@@ -170,12 +170,36 @@ class Reading:
             "version": _name(version), "segment": segment, "length": length,
             **_range(start, end),
         }  # fmt: skip
-        whole = self._get("series", **asked)
-        page = whole
-        while page["next"] is not None:
-            page = self._get("series", cursor=page["next"], **asked)
-            whole["items"] += page["items"]
-        return _typed(whole, answers.Series)
+        return self._whole(answers.Series, "series", **asked)
+
+    def timeline(
+        self,
+        model: str,
+        *,
+        version: str | int | None = None,
+        segment: str = "all",
+        length: str = "day",
+        start: When = None,
+        end: When = None,
+        evidence: str = "worst",
+        sort: str = "worst",
+    ) -> answers.Timeline:
+        """Return what moved in a version of a model, and when: features by time.
+
+        Examples
+        --------
+        ::
+
+            found = client.timeline("flight-delay")
+            pandas.DataFrame(
+                {row.feature: row.ratio for row in found.items},
+                index=[column.start for column in found.columns],
+            )
+        """
+        return self._whole(
+            answers.Timeline, "timeline", model=model, version=_name(version), segment=segment,
+            length=length, evidence=evidence, sort=sort, **_range(start, end),
+        )  # fmt: skip
 
     def distribution(
         self,
@@ -304,6 +328,14 @@ class Reading:
 
     def _one(self, kind: type[T], path: str, /, **asked: Any) -> T:
         return _typed(self._get(path, **asked), kind)
+
+    def _whole(self, kind: type[T], path: str, /, **asked: Any) -> T:
+        """Return an answer that comes in pages as one."""
+        whole = page = self._get(path, **asked)
+        while page["next"] is not None:
+            page = self._get(path, cursor=page["next"], **asked)
+            whole["items"] += page["items"]
+        return _typed(whole, kind)
 
     def _pages(
         self, item: type[T], path: str, limit: int | None = None, /, **asked: Any

@@ -68,11 +68,13 @@ from driftline.answers.streams import (
     Pipeline,
     Status,
 )
+from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
 
 __all__ = [
     "Binding",
     "Bins",
     "BoundTo",
+    "Column",
     "DeadLetter",
     "DeadLetterDetail",
     "DeadReason",
@@ -86,6 +88,7 @@ __all__ = [
     "GroupEvent",
     "GroupMember",
     "Health",
+    "Heat",
     "Hit",
     "Incident",
     "IncidentDetail",
@@ -95,6 +98,7 @@ __all__ = [
     "LengthKnown",
     "LengthSees",
     "Level",
+    "Lived",
     "Model",
     "ModelVersion",
     "Monitor",
@@ -102,6 +106,7 @@ __all__ = [
     "News",
     "Overview",
     "OverviewLine",
+    "Partial",
     "Partition",
     "PartitionDoing",
     "Pipe",
@@ -120,6 +125,7 @@ __all__ = [
     "Side",
     "Span",
     "Status",
+    "Timeline",
     "Window",
     "Worst",
 ]

@@ -6,9 +6,12 @@ A misspelt filter that is silently left out answers another question than was as
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any
+from typing import Annotated, get_args, get_origin
 
 from fastapi import Header, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.routing import APIRoute
 
 from monitor.api.problems import MAX_SHOWN, Problem
 
@@ -30,11 +33,11 @@ async def only_known(
     Problem
         With the nearest name.
     """
-    known = _parameters(request)
+    known = _parameters(request.scope["route"])
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
-            near = difflib.get_close_matches(name[:MAX_SHOWN], known, n=2, cutoff=0.5)
+            near = difflib.get_close_matches(name[:MAX_SHOWN], known, n=2, cutoff=0.6)
             raise Problem(
                 400, "There is no such parameter",
                 f"This address knows no parameter {name[:MAX_SHOWN]!r}.",
@@ -49,16 +52,14 @@ async def only_known(
         seen.add(name)
 
 
-def _parameters(request: Request) -> dict[str, bool]:
-    """Return the query parameters of the route, and whether each may come more than once."""
-    described = request.app.openapi()["paths"].get(request.scope["route"].path_format, {})
-    operation = described.get(request.method.lower(), {})
+def _parameters(route: APIRoute) -> dict[str, bool]:
+    """Return the query parameters of a route, and whether each may come more than once."""
     return {
-        parameter["name"]: _is_list(parameter["schema"])
-        for parameter in operation.get("parameters", ())
-        if parameter["in"] == "query"
+        field.alias: _is_list(field.field_info.annotation)
+        for field in get_flat_params(route.dependant)
+        if isinstance(field.field_info, Query)
     }
 
 
-def _is_list(schema: dict[str, Any]) -> bool:
-    return any(one.get("type") == "array" for one in (schema, *schema.get("anyOf", ())))
+def _is_list(annotation: object) -> bool:
+    return any(get_origin(one) is list for one in (annotation, *get_args(annotation)))

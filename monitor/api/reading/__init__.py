@@ -10,7 +10,16 @@ from sqlalchemy.engine import Engine
 
 from monitor.api.answering import Answering
 from monitor.api.asking import only_known
-from monitor.api.reading import compared, groups, incidents, judged, overview, registered, streams
+from monitor.api.reading import (
+    compared,
+    groups,
+    incidents,
+    judged,
+    overview,
+    registered,
+    streams,
+    timeline,
+)
 from monitor.clock import Clock
 
 
@@ -18,7 +27,7 @@ def router(engine: Engine, clock: Clock, checkpoint_interval_s: float) -> APIRou
     """Return the routes."""
     routes = APIRouter(prefix="/api/v1", dependencies=[Depends(only_known)])
     answering = Answering(engine)
-    for noun in (overview, registered, judged, compared, incidents, groups):
+    for noun in (overview, registered, judged, timeline, compared, incidents, groups):
         noun.add(routes, answering)
     streams.add(routes, answering, clock, checkpoint_interval_s)
     return routes

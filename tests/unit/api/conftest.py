@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ from sqlalchemy.engine import Engine
 from driftline import Client
 from monitor.api.app import create_app
 from monitor.clock import HeldClock
+from monitor.storage import engine as storage
 
 LOCAL = "http://127.0.0.1:8050"
 
@@ -37,24 +39,48 @@ def served(engine: Engine) -> Iterator[str]:
         sock.close()
 
 
+@contextmanager
+def asking(engine: Engine) -> Iterator[TestClient]:
+    """The API over a database, without a socket."""
+    app = create_app(engine, with_dashboard=False, clock=HeldClock(living_database.NOW_MS))
+    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
+        yield client
+
+
 @pytest.fixture
 def serve() -> Callable[[Engine], AbstractContextManager[str]]:
     """A function that serves a database."""
     return served
 
 
-@pytest.fixture
-def world(living: Engine) -> Iterator[TestClient]:
-    """The API over a living database of the test's own."""
-    app = create_app(living, with_dashboard=False, clock=HeldClock(living_database.NOW_MS))
-    with TestClient(app, base_url=LOCAL, raise_server_exceptions=False) as client:
+@pytest.fixture(scope="session")
+def still(tmp_path_factory: pytest.TempPathFactory, living_file: Path) -> Iterator[Engine]:
+    """A living database for all tests that only read."""
+    target = tmp_path_factory.mktemp("still") / "living.db"
+    shutil.copyfile(living_file, target)
+    engine = storage.create(f"sqlite:///{target}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def world(still: Engine) -> Iterator[TestClient]:
+    """The API over it."""
+    with asking(still) as client:
         yield client
 
 
 @pytest.fixture
-def sdk(living: Engine) -> Iterator[Client]:
-    """A client of a server over a living database."""
-    with served(living) as url, Client(url) as client:
+def changing(living: Engine) -> Iterator[TestClient]:
+    """The API over a living database of the test's own."""
+    with asking(living) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def sdk(still: Engine) -> Iterator[Client]:
+    """A client of a server over a living database that nobody writes to."""
+    with served(still) as url, Client(url) as client:
         yield client
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.views import episodes, overview
 from monitor.views.distribution import distribution
+from monitor.views.scope import resolve
+from monitor.views.timeline import timeline
 
 MODEL = "parcel-delay"
 
@@ -55,6 +58,7 @@ def everything(client: Client, model: str, feature: str) -> dict[str, Any]:
         "windows": list(client.windows(model, limit=50)),
         "findings": list(client.findings(model, limit=50)),
         "series": client.series(model, feature),
+        "timeline": client.timeline(model),
         "distribution": client.distribution(model, feature),
         "incidents": list(client.incidents()),
         "incident": client.incident(number),
@@ -155,7 +159,7 @@ def test_a_list_is_a_table_with_a_column_for_each_number(sdk: Client) -> None:
     assert levels["current_share"].sum() == pytest.approx(1)
 
 
-def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, living: Engine) -> None:
+def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, still: Engine) -> None:
     one = (datetime(2026, 5, 1, 22, tzinfo=UTC), datetime(2026, 5, 4, 22, tzinfo=UTC))
     two = (datetime(2026, 5, 4, 22, tzinfo=UTC), datetime(2026, 5, 6, 22, tzinfo=UTC))
     found = sdk.distribution(MODEL, "temperature", version=1, start=two[0], end=two[1], vs=one)
@@ -163,7 +167,7 @@ def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, living: Eng
     def ms(span: tuple[datetime, datetime]) -> tuple[int, int]:
         return int(span[0].timestamp() * 1_000), int(span[1].timestamp() * 1_000)
 
-    with reading(living) as conn:
+    with reading(still) as conn:
         version = reads.find_version(conn, MODEL, "1")
         assert version is not None
         view: Any = distribution(conn, version, "temperature", "all", ms(two), ms(one))
@@ -176,10 +180,30 @@ def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, living: Eng
     assert found.bins.upper == (*view.bins.upper[:-1], None)
 
 
+def test_the_timeline_has_the_squares_of_the_page(sdk: Client, still: Engine) -> None:
+    found = sdk.timeline(MODEL, version=1, sort="name")
+    with reading(still) as conn:
+        scope, notes = resolve(conn, MODEL, version="1")
+        page = timeline(conn, scope)
+    assert not notes
+    assert found.health == page.health
+    assert [column.rows for column in found.columns] == page.columns.rows.tolist()
+    assert [column.drifted for column in found.columns] == page.drifted.tolist()
+    assert {row.feature for row in found.items} == set(page.squares.features)
+    for row in found.items:
+        squares = page.squares.ratio[page.squares.features.index(row.feature)]
+        assert [-1.0 if ratio is None else ratio for ratio in row.ratio] == pytest.approx(
+            np.nan_to_num(squares, nan=-1.0).tolist(), rel=1e-5
+        )
+    assert [i.id for i in found.incidents] == [i.number for i in page.incidents]
+    worst = max(f.ratio or 0.0 for f in found.latest)
+    assert worst == max(float(row["ratio"] or 0.0) for row in page.latest.values())
+
+
 def test_the_overview_and_the_groups_have_the_numbers_of_the_pages(
-    sdk: Client, living: Engine
+    sdk: Client, still: Engine
 ) -> None:
-    with reading(living) as conn:
+    with reading(still) as conn:
         page, groups = overview.overview(conn), episodes.listed(conn).groups
     found = sdk.overview()
     assert [line.health for line in found.models] == [line.health for line in page.lines]
