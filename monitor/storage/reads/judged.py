@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -28,15 +28,8 @@ class Volume(NamedTuple):
     incomplete: tuple[str, ...]
 
 
-class Square(NamedTuple):
-    """A square of a heatmap; `ratio` is evidence over its limit."""
-
-    start_ms: int
-    feature: str
-    ratio: float | None
-    evidence: str | None
-    verdict: str
-    is_alarming: bool
+# start_ms, feature, evidence over its limit, which evidence, verdict, is_alarming
+Square: TypeAlias = sa.Row[tuple[int, str, float | None, str | None, str, bool]]
 
 
 def data_version(conn: Connection) -> int:
@@ -180,16 +173,30 @@ def cells(
 def volumes(
     conn: Connection, version_id: int, *, length: str, segment: str, from_ms: int, to_ms: int
 ) -> list[Volume]:
-    """Return how much each judged window held that starts in `[from_ms, to_ms)`, by start."""
-    c = t.window.c
+    """Return how much each judged window held that starts in `[from_ms, to_ms)`, by start.
+
+    The index says where the segment's windows are: those of the other segments, which lie
+    between them in the table, are stepped over.
+    """
+    c, other = t.window.c, t.window.alias("other").c
+    starts = sa.select(other.start_ms).where(
+        other.version_id == version_id,
+        other.segment == segment,
+        other.length == length,
+        *between(other.start_ms, from_ms, to_ms),
+    )
     query = (
         sa.select(c.start_ms, c.end_ms, c.rows, c.revision, c.incomplete)
-        .where(c.version_id == version_id, c.length == length, c.segment == segment)
-        .where(*between(c.start_ms, from_ms, to_ms))
+        .where(
+            c.version_id == version_id,
+            c.length == length,
+            c.start_ms.in_(starts),
+            c.segment == segment,
+        )
         .order_by(c.start_ms)
     )
     return [
-        Volume(start, end, rows, revision, _causes(causes))
+        Volume(start, end, rows, revision, _causes(causes) if causes else ())
         for start, end, rows, revision, causes in conn.execute(query)
     ]
 
@@ -217,7 +224,7 @@ def squares(
         # `op`: Core's own division would put a cast to decimal around the limit.
         over = evidence.op("/")(sa.func.nullif(c[f"{statistic}_limit"], 0.0))
         columns = (over, sa.null())
-    found: list[Square] = []
+    found: list[Any] = []
     for place in range(0, len(starts), IN_AT_MOST):
         query = sa.select(c.start_ms, c.feature, *columns, c.verdict, c.is_alarming).where(
             c.version_id == version_id,
@@ -225,7 +232,7 @@ def squares(
             c.start_ms.in_(starts[place : place + IN_AT_MOST]),
             c.segment == segment,
         )
-        found += [Square._make(row) for row in conn.execute(query)]
+        found += conn.execute(query).all()
     return found
 
 
@@ -248,7 +255,8 @@ def day_squares(
         .where(c.version_id == version_id, c.segment == segment)
         .where(*between(c.day_ms, from_ms, to_ms))
     )
-    return [Square._make(row) for row in conn.execute(query)]
+    found: list[Any] = list(conn.execute(query).all())
+    return found
 
 
 def last_finding_ms(
