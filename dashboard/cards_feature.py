@@ -10,7 +10,7 @@ from typing import Any
 from dash import html
 
 from dashboard import address, parts
-from dashboard import sentences_feature as say
+from dashboard import sentences_series as say
 from dashboard.figures.series import Axis, local_ms
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, two, whole
 from driftline.stats.words import number
@@ -64,24 +64,28 @@ def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -
     ]
 
 
-def legend(series: Series) -> list[Part]:
-    """Return the keys of the series' chart."""
+def legend(series: Series, length: str, zone_word: str) -> list[Part]:
+    """Return the keys of the series' chart, and whose days its windows are."""
     word = say.STATISTIC[series.statistic]
     keys = [html.Span([html.I(className="key line"), word])]
+    whose = html.Span(
+        f"{zone_word} time" if length == "hour" else f"{length}s of {zone_word}", className="head"
+    )
     if series.is_blind:
-        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"])]
+        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"]), whose]
     band = "certified interval" if series.statistic == "ks" else f"99.9{NBSP}% sure: at least"
-    keys.append(html.Span([html.I(className="key band"), band]))
     points = series.points
+    if any(point.low is not None for point in points):
+        keys.append(html.Span([html.I(className="key band"), band]))
     if any(point.limit is not None for point in points):
-        keys.append(html.Span([html.I(className="key dashed"), "limit for this many rows"]))
+        keys.append(html.Span([html.I(className="key dashed"), "limit"]))
     if any(point.is_over and point.is_alarming for point in points):
         keys.append(html.Span([html.B("▲", className="cur"), "alarm"]))
     if any(point.is_over and not point.is_alarming for point in points):
-        keys.append(html.Span([html.B("△", className="cur"), "over the limit once"]))
+        keys.append(html.Span([html.B("△", className="cur"), "over once"]))
     if any(point.incomplete for point in points):
         keys.append(html.Span([html.I(className="key hatched"), "incomplete"]))
-    return keys
+    return [*keys, whose]
 
 
 def frame_style(at: Axis, window: FeatureWindow | None, zone: Any) -> dict[str, str]:
@@ -144,7 +148,9 @@ def series_twin(series: Series, length: str, zone: Any) -> Part:
     return [table, html.P(f"{plural(left, 'window')} more: take the CSV.", className="note")]
 
 
-def stepper(windows: Sequence[FeatureWindow], place: int, length: str, zone: Any) -> list[Part]:
+def stepper(
+    windows: Sequence[FeatureWindow], place: int, length: str, zone: Any, year: int | None
+) -> list[Part]:
     """Return the chosen window between the one before and the one after it."""
 
     def to(at: int) -> dict[str, str | None] | None:
@@ -158,7 +164,7 @@ def stepper(windows: Sequence[FeatureWindow], place: int, length: str, zone: Any
         html.Span(
             [
                 html.I(className="key line"),
-                html.B(say.window_words(windows[place].start_ms, length, zone, 0)),
+                html.B(say.window_words(windows[place].start_ms, length, zone, year)),
             ],
             className="chosen",
         ),

@@ -1,4 +1,4 @@
-/* A feature's chart: a click chooses the window; its frame moves at once, the numbers follow. */
+/* A click on the chart of a feature chooses the window; the address says which. */
 "use strict";
 (function () {
   var known = null;

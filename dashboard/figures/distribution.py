@@ -115,7 +115,8 @@ def cumulated(found: Distribution, scheme: Scheme) -> Figure:
                 unifiedhovertitle={"text": "values up to <b>%{x:.4~g}</b>"},
             ),
             "yaxis": axis(
-                scheme, range=[0, 101], tickvals=[0, 25, 50, 75, 100], showgrid=True,
+                scheme, range=[0, 101], tick0=0,
+                dtick=25, showgrid=True,
                 ticksuffix=_PERCENT,
             ),
             "shapes": _tints(found, span, c["accent-tint"]),
@@ -154,8 +155,10 @@ def _tints(found: Distribution, edges: Sequence[float], color: str) -> list[Figu
     for group in found.groups:
         if group.psi_share < TINTED or (group.low is None and group.high is None):
             continue
-        low = edges[0] if group.low is None else max(group.low, edges[0])
-        high = edges[-1] if group.high is None else min(group.high, edges[-1])
+        # An integer's bar reaches half a step to each side.
+        half = 0.5 if found.bins is not None and found.bins.is_integer else 0.0
+        low = edges[0] if group.low is None else max(group.low + half, edges[0])
+        high = edges[-1] if group.high is None else min(group.high + half, edges[-1])
         if group.is_atom and group.high is not None:
             # One value: as wide as the bar that it stands in.
             bar = next((pair for pair in pairwise(edges) if pair[0] <= group.high <= pair[1]), None)

@@ -92,7 +92,7 @@ def series(
     x, value, low, high, limit = (rows[:, i] for i in range(5))
     finite = rows[:, 2:5][np.isfinite(rows[:, 2:5])]
     top = float(max(finite.max(initial=0.0), np.nanmax(value, initial=0.0)))
-    top = max(top * 1.08, 0.02 if rate else 0.1)
+    top = max(top * 1.12, 0.02 if rate else 0.1)
     custom = np.column_stack([value * scale, rows[:, 5], rows[:, 6]])
     line = c["line"] if found.is_blind else c["cur"]
     word, suffix = _word(found.statistic), "\N{NO-BREAK SPACE}%" if rate else ""

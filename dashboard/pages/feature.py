@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,193 +13,24 @@ from dash import html
 
 from dashboard import address, parts
 from dashboard import cards_feature as cards
-from dashboard import sentences_feature as say
+from dashboard import sentences_series as say
 from dashboard.figures import distribution as part_figures
 from dashboard.figures import series as series_figures
 from dashboard.look import Look
 from dashboard.pages import Page
+from dashboard.pages.feature_choice import Chosen, choose, local
+from dashboard.pages.feature_skeleton import SLOTS, skeleton
+from dashboard.sentences_feature import verdict
 from dashboard.words import cut, shown, zone_name
-from monitor.storage import reads
-from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
-from monitor.views.distribution import distribution
-from monitor.views.scope import NoSuch, Scope, resolve
-from monitor.views.series import History, Series, history, series_of
+from monitor.views.scope import Scope
+from monitor.views.series import History
 from monitor.windows.calendar import window_of
 
 VIEWS = {"histogram": "Histogram", "ecdf": "ECDF", "table": "Table"}
 SCALES = {"root": "Root", "linear": "Linear"}
 LOOKS = ("chart", "table")
 LENGTHS = {"hour": "1 hour", "day": "1 day", "week": "1 week"}
-SLOTS = {
-    "title": ("feature-title", "children"),
-    "tags": ("feature-tags", "children"),
-    "order": ("feature-order", "children"),
-    "controls": ("feature-controls", "children"),
-    "verdict": ("feature-verdict", "children"),
-    "series_title": ("feature-series-title", "children"),
-    "series_legend": ("feature-series-legend", "children"),
-    "series_head": ("feature-series-head", "children"),
-    "series": ("feature-series", "figure"),
-    "series_words": ("feature-series-box", "aria-label"),
-    "series_hidden": ("feature-plot", "hidden"),
-    "series_twin": ("feature-series-twin", "children"),
-    "frame": ("feature-frame", "style"),
-    "marks": ("feature-marks", "children"),
-    "states": ("feature-states", "children"),
-    "part_title": ("feature-part-title", "children"),
-    "part_step": ("feature-part-step", "children"),
-    "part_head": ("feature-part-head", "children"),
-    "part": ("feature-part", "figure"),
-    "part_words": ("feature-part-box", "aria-label"),
-    "part_hidden": ("feature-part-box", "hidden"),
-    "part_body": ("feature-part-body", "children"),
-    "numbers_title": ("feature-numbers-title", "children"),
-    "numbers_aside": ("feature-numbers-aside", "children"),
-    "numbers": ("feature-numbers", "children"),
-    "small": ("feature-small", "figure"),
-    "new": ("feature-new", "children"),
-    "new_hidden": ("feature-new-card", "hidden"),
-    "view": ("feature-view", "data-view"),
-}
-
-
-def skeleton() -> Any:
-    """Return the page before it is read."""
-    return [
-        html.Div(id="feature-view", **{"data-view": ""}),
-        html.Div(
-            [
-                html.Div(
-                    [html.H1(id="feature-title"), html.Div(id="feature-tags", className="tags")],
-                    className="title",
-                ),
-                html.Nav(
-                    id="feature-order", className="order", **{"aria-label": "Features by worst"}
-                ),
-                html.Div(id="feature-controls", className="controls"),
-            ],
-            className="scope",
-        ),
-        html.Div(parts.skeleton(2), id="feature-verdict", role="status"),
-        html.Section(
-            [
-                html.Header(
-                    [
-                        html.H2("PSI", id="feature-series-title", className="h3"),
-                        html.Div(id="feature-series-legend", className="legend"),
-                        html.Div(id="feature-series-head", className="head-end"),
-                    ]
-                ),
-                html.Div(
-                    [
-                        parts.graph("feature-series", series_figures.HEIGHT, "Loading"),
-                        html.Div(
-                            [
-                                html.Div(id="feature-frame", style={"display": "none"}),
-                                html.Div(id="feature-marks"),
-                            ],
-                            className="over-plot",
-                            **{"aria-hidden": "true"},
-                        ),
-                    ],
-                    id="feature-plot",
-                    className="series-plot",
-                ),
-                html.Div(id="feature-series-twin"),
-                html.Ul(id="feature-states", className="states"),
-            ],
-            className="card feature-series",
-        ),
-        html.Div(
-            [
-                html.Section(
-                    [
-                        html.Header(
-                            [
-                                html.H2(
-                                    "Which part moved", id="feature-part-title", className="h3"
-                                ),
-                                html.Div(id="feature-part-step", className="stepper"),
-                                html.Div(id="feature-part-head", className="head-end"),
-                            ]
-                        ),
-                        parts.graph("feature-part", part_figures.HEIGHT, "Loading"),
-                        html.Div(parts.skeleton(4), id="feature-part-body"),
-                    ],
-                    className="card feature-part",
-                ),
-                html.Div(
-                    [
-                        html.Section(
-                            [
-                                html.Header(
-                                    [
-                                        html.H2("New values", className="h3"),
-                                        html.Span("the 20 most frequent are kept"),
-                                    ]
-                                ),
-                                html.Div(id="feature-new"),
-                            ],
-                            id="feature-new-card",
-                            className="card",
-                            hidden=True,
-                        ),
-                        html.Section(
-                            [
-                                html.Header(
-                                    [
-                                        html.H2(
-                                            "In numbers",
-                                            id="feature-numbers-title",
-                                            className="h3",
-                                        ),
-                                        html.Span(id="feature-numbers-aside", className="end"),
-                                    ]
-                                ),
-                                html.Div(parts.skeleton(6), id="feature-numbers"),
-                                html.Div(
-                                    [html.Span("Missing"), html.Span("Rows")],
-                                    className="small-heads",
-                                ),
-                                parts.graph(
-                                    "feature-small",
-                                    series_figures.SMALL_HEIGHT,
-                                    "Missing rate and rows over the range; the table of the "
-                                    "chart above has the numbers",
-                                ),
-                            ],
-                            className="card feature-numbers",
-                        ),
-                    ],
-                    className="feature-side",
-                ),
-            ],
-            className="feature-pair",
-        ),
-    ]
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What one look chose of the feature."""
-
-    scope: Scope
-    history: History
-    series: Series
-    place: int | None
-    made: Distribution | Incomparable | None
-    against: str
-    subject: say.Subject
-    vs: str
-
-    @property
-    def window(self) -> FeatureWindow | None:
-        return None if self.place is None else self.history.windows[self.place]
-
-    @property
-    def is_reference(self) -> bool:
-        return self.vs == "reference"
 
 
 def fill(look: Look) -> Mapping[str, Any]:
@@ -219,13 +49,15 @@ def fill(look: Look) -> Mapping[str, Any]:
         "tags": _tags(chosen),
         "order": _order(look, chosen),
         "controls": _controls(scope),
-        "verdict": parts.verdict_card(say.verdict(chosen.subject), _actions(chosen)),
+        "verdict": parts.verdict_card(verdict(chosen.subject), _actions(chosen)),
         "series_title": say.chart_title(
             chosen.series,
             scope.length,
             one_version=len({run.version for run in chosen.series.runs}) < 2,
         ),
-        "series_legend": [] if is_table else cards.legend(chosen.series),
+        "series_legend": []
+        if is_table
+        else cards.legend(chosen.series, scope.length, zone_name(zone)),
         "series_head": _series_head(chosen, look_series, scale),
         "series": series_figures.series(
             chosen.series, at, zone, look.scheme, is_root=scale == "root",
@@ -246,136 +78,6 @@ def fill(look: Look) -> Mapping[str, Any]:
     values["new_hidden"] = kind != "categorical"
     values["new"] = cards.new_values(new, zone, _year(chosen)) if kind == "categorical" else []
     return values
-
-
-def choose(look: Look) -> Chosen:
-    """Read what the address asks for; what is not there is said, and replaced."""
-    model, feature = look.path[1], look.path[3]
-    asked, conn = look.asked, look.conn
-    zone = look.model_zone or ZoneInfo("UTC")
-    data_ms = reads.watermark_ms(conn) or look.now_ms
-    wish = {
-        "version": asked.text("version"),
-        "segment": asked.text("segment"),
-        "length": asked.text("window"),
-        "from_ms": asked.instant("from", zone, now_ms=data_ms),
-        "to_ms": asked.instant("to", zone, now_ms=data_ms, is_end=True),
-    }
-    scope, notes = look.cached(
-        ("scope", model, *wish.values()),
-        lambda: resolve(conn, model, **wish),  # type: ignore[arg-type]
-    )
-    asked.notes.extend(notes)
-    key = (
-        model,
-        feature,
-        scope.version.id,
-        scope.segment,
-        scope.length,
-        scope.from_ms,
-        scope.to_ms,
-    )
-    try:
-        found = look.cached(("feature", *key), lambda: history(conn, scope, feature))
-    except NoSuch as missing:
-        missing.owner = model  # type: ignore[attr-defined]
-        raise
-    stat = asked.choice("stat", found.statistics, "") if "stat" in asked else ""
-    series = look.cached(
-        ("series", *key, stat),
-        lambda: series_of(found, stat or None, at_most=series_figures.MAX_WINDOWS),
-    )
-    place = _place(look, found, zone)
-    window = None if place is None else found.windows[place]
-    own = _compared(look, scope, found, window, "reference")
-    vs = asked.text("vs") or "reference"
-    made, against = own, "Reference"
-    if vs != "reference" and window is not None:
-        made, against, vs = _against(look, scope, found, window, vs, own)
-    latest = place is not None and place == len(found.windows) - 1
-    subject = say.Subject(
-        history=found,
-        series=series,
-        window=window,
-        distribution=own if isinstance(own, Distribution) else None,
-        is_latest=latest,
-        zone=scope.zone,
-        year=None if window is None else _local(window.start_ms, scope.zone).year,
-    )
-    return Chosen(scope, found, series, place, made, against, subject, vs)
-
-
-def _place(look: Look, found: History, zone: ZoneInfo) -> int | None:
-    """Return the place of the chosen window: the newest one, or the one that is asked for."""
-    if not found.windows:
-        return None
-    last = len(found.windows) - 1
-    at_ms = look.asked.instant("at", zone)
-    if at_ms is None:
-        return last
-    starts = [window.start_ms for window in found.windows]
-    place = series_figures.nearest_start(starts, at_ms)
-    for near in (place - 1, place):
-        if near >= 0 and found.windows[near].start_ms <= at_ms < found.windows[near].end_ms:
-            return near
-    length = found.scope.length
-    look.asked.notes.append(
-        f"The link asks for the {length} of {say.window_words(at_ms, length, zone, 0)}, which was "
-        f"not judged here; the nearest is {say.window_words(starts[place], length, zone, 0)}."
-    )
-    return place
-
-
-def _compared(
-    look: Look, scope: Scope, found: History, window: FeatureWindow | None, vs: Any
-) -> Distribution | Incomparable | None:
-    """Return the window beside what it is compared with."""
-    version = scope.version
-    if window is not None and window.version_id != version.id:
-        version = next(v for v in scope.model.versions if v.id == window.version_id)
-    span = (window.start_ms, window.end_ms) if window is not None else (0, 1)
-    digest = window.reference_digest if window is not None else None
-    try:
-        return look.cached(
-            ("distribution", version.id, found.feature, scope.segment, span, vs),
-            lambda: distribution(
-                look.conn, version, found.feature, scope.segment, span,
-                None if vs == "reference" else vs, others=scope.model.versions,
-                length=scope.length, reference_digest=digest,
-            ),
-        )  # fmt: skip
-    except NoSuch:
-        # The older version's reference may not have it; a link may name a version that is gone.
-        return None
-
-
-def _against(
-    look: Look,
-    scope: Scope,
-    found: History,
-    window: FeatureWindow,
-    vs: str,
-    own: Distribution | Incomparable | None,
-) -> tuple[Distribution | Incomparable | None, str, str]:
-    """Return the window beside another window or another version's reference."""
-    names = [version.name for version in scope.model.versions]
-    name = vs if vs in names else vs.removeprefix("v")
-    if name in names:
-        return _compared(look, scope, found, window, name), f"Reference of v{cut(name, 20)}", vs
-    zone = scope.zone
-    at_ms = look.asked.instant("vs", zone)
-    if at_ms is None:
-        return own, "Reference", "reference"
-    other = window_of(at_ms, scope.length, zone.key)
-    made = _compared(look, scope, found, window, (other.start_ms, other.end_ms))
-    words = say.window_words(other.start_ms, scope.length, zone)
-    if isinstance(made, Distribution) and not made.reference.rows:
-        look.asked.notes.append(f"Nothing was counted in the {scope.length} of {words}.")
-    return made, words, address.rfc3339(other.start_ms)
-
-
-def _local(ms: int, zone: ZoneInfo) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone)
 
 
 def _year(chosen: Chosen) -> int | None:
@@ -424,8 +126,8 @@ def _order(look: Look, chosen: Chosen) -> list[Any]:
 def _controls(scope: Scope) -> list[Any]:
     versions = {v.name: f"v{v.name.removeprefix('v')}" for v in scope.model.versions}
     segments = {s: "all rows" if s == "all" else s for s in scope.segments}
-    first = _local(scope.from_ms, scope.zone).date().isoformat()
-    last = _local(max(scope.from_ms, scope.to_ms - 1), scope.zone).date().isoformat()
+    first = local(scope.from_ms, scope.zone).date().isoformat()
+    last = local(max(scope.from_ms, scope.to_ms - 1), scope.zone).date().isoformat()
     default = "day" if "day" in scope.lengths else scope.lengths[0]
     return [
         parts.select("version", scope.version.name, versions, "Version"),
@@ -532,12 +234,10 @@ def _part(look: Look, chosen: Chosen, kind: str) -> dict[str, Any]:
     view = look.asked.choice("view", tuple(VIEWS), "histogram")
     sort = look.asked.choice("order", tuple(cards.ORDER), "share")
     is_numeric = kind == "numeric"
-    nothing: dict[str, Any] = {"data": [], "layout": {}}
     values: dict[str, Any] = {
         "part_title": "Which part moved" if is_numeric else "Which values moved",
         "part_step": _stepper(chosen),
         "part_head": _part_head(look, chosen, view, sort, is_numeric),
-        "part": nothing,
         "part_words": "",
         "part_hidden": True,
     }
@@ -602,9 +302,11 @@ def _head(chosen: Chosen) -> str:
 def _stepper(chosen: Chosen) -> list[Any]:
     if chosen.place is None:
         return []
+    # Weeks have no room for a year that is the data's own.
+    year = _year(chosen) if chosen.scope.length == "week" else 0
     return cards.stepper(
-        chosen.history.windows, chosen.place, chosen.scope.length, chosen.scope.zone,
-    )  # fmt: skip
+        chosen.history.windows, chosen.place, chosen.scope.length, chosen.scope.zone, year
+    )
 
 
 def _part_head(look: Look, chosen: Chosen, view: str, sort: str, is_numeric: bool) -> list[Any]:
@@ -684,7 +386,7 @@ def _numbers(chosen: Chosen) -> dict[str, Any]:
     head = _head(chosen)
     return {
         "numbers_title": f"{head[:1].upper()}{head[1:]} in numbers",
-        "numbers_aside": f"{zone_name(chosen.scope.zone)}, {say.closed_words(window)}",
+        "numbers_aside": say.closed_words(window),
         "numbers": cards.numbers(
             made if isinstance(made, Distribution) else None, window, against=chosen.against,
             head=head, is_reference=chosen.is_reference,

@@ -20,6 +20,8 @@ from monitor.views.compared import Bins, Distribution
 MAX_BARS: Final = 40
 # The bars' range leaves this share of each side at each end out.
 _TAIL: Final = 0.005
+# An atom as large as a group is one value, and one bar.
+_LARGE_ATOM: Final = 0.1
 Floats = NDArray[np.float64]
 
 
@@ -119,7 +121,12 @@ def _extents(bins: Bins) -> tuple[Floats, Floats]:
         above = np.concatenate([middles, [values[-1]]])
         # Bins between two atoms hold what is between them: an atom keeps clear of those.
         filled = np.asarray(bins.reference[1:-1]) + np.asarray(bins.current[1:-1]) > 0
+        masses = [np.asarray(side[1:-1], dtype=float) for side in (bins.reference, bins.current)]
+        largest = np.max([mass / max(mass.sum(), 1.0) for mass in masses], axis=0)
         for number, place in enumerate(places.tolist()):
+            if largest[place] >= _LARGE_ATOM:
+                left[place] = right[place] = values[number]
+                continue
             before_is_filled = place > 0 and filled[place - 1] and not atom[place - 1]
             after_is_filled = place + 1 < len(filled) and filled[place + 1] and not atom[place + 1]
             left[place] = values[number] if before_is_filled else below[number]

@@ -162,8 +162,12 @@ class Series:
     @property
     def is_blind(self) -> bool:
         """Whether windows had the rows for PSI, and none of them could have shown a drift."""
-        verdicts = {point.verdict for point in self.points if point.value is not None}
-        return self.statistic == "psi" and verdicts == {"blind"}
+        known = [point for point in self.points if point.value is not None]
+        return (
+            self.statistic == "psi"
+            and any(point.verdict == "blind" for point in known)
+            and all(point.limit is None for point in known)
+        )
 
 
 def series(conn: Connection, scope: Scope, feature: str, stat: str | None = None) -> Series:
@@ -404,7 +408,9 @@ def _numbers(
     # What was not held against a limit has no mark, whatever limit is stored beside it.
     is_judged = f" {statistic}=" in f" {found['marks']}"
     if statistic == "psi":
-        limits = (found["psi_limit"], found["psi_critical"]) if is_judged else (None, None)
+        if not is_judged:
+            return found["psi"], None, None, None, None
+        limits = found["psi_limit"], found["psi_critical"]
         return found["psi"], found["psi_lower"], found["psi"], *limits
     if statistic == "ks":
         return found["ks_low"], found["ks_low"], found["ks_high"], None, None
