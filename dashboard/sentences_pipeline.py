@@ -117,7 +117,8 @@ def title(view: Pipeline) -> Title:
     if all(p.state is State.IDLE for p in view.partitions):
         idle = min(p.position.caught_up_for_ms for p in view.partitions)
         return Title(f"Everything is counted; nothing new for {spoken(idle)}", "ok", "circle-check")
-    return Title("Everything is counted", "ok", "circle-check")
+    of = f" of {cut(view.topic, 60)}" if view.topic is not None else ""
+    return Title(f"Everything{of} is counted", "ok", "circle-check")
 
 
 def spoken(ms: float) -> str:

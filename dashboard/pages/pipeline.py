@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import dash_mantine_components as dmc
 from dash import html
 
 from dashboard import address, parts, payload
@@ -59,7 +58,7 @@ def skeleton() -> Any:
                 html.Div(
                     [
                         html.Span(id="pipeline-icon", className="title-icon"),
-                        html.H1(parts.skeleton(1), id="pipeline-title"),
+                        html.H1("Pipeline", id="pipeline-title"),
                     ],
                     className="title",
                     role="status",
@@ -69,6 +68,7 @@ def skeleton() -> Any:
             className="scope",
         ),
         html.P(id="pipeline-note", className="lead-note"),
+        html.H2("Where counting stands", className="sr"),
         html.Div(parts.skeleton(2), id="pipeline-kpis", className="kpis seven"),
         parts.card(
             "Positions",
@@ -453,7 +453,7 @@ def letter(found: Pipeline, told: say.Told, *, is_asked: bool) -> Any:
         html.Div(
             [
                 html.H4(say.where(opened)),
-                _copy(shown.copied) if shown is not None else None,
+                parts.copy_button(shown.copied) if shown is not None else None,
             ],
             className="letter-head",
         ),
@@ -542,18 +542,6 @@ def _gap(gap: Gap, told: say.Told) -> Any:
                 ]
             ),
         ]
-    )
-
-
-def _copy(text: str) -> Any:
-    return dmc.CopyButton(
-        value=text,
-        children="Copy",
-        copiedChildren="Copied",
-        size="compact-xs",
-        variant="default",
-        color="gray",
-        copiedColor="gray",
     )
 
 

@@ -52,7 +52,7 @@ def skeleton() -> Any:
             [
                 html.Div(
                     [
-                        html.H1(parts.skeleton(1), id="reference-title"),
+                        html.H1("Reference", id="reference-title"),
                         html.Div(id="reference-tags", className="tags"),
                     ],
                     className="title",

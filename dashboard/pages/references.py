@@ -46,7 +46,7 @@ def skeleton() -> Any:
     return [
         html.Div(
             html.Div(
-                html.H1(parts.skeleton(1), id="references-title"), className="title", role="status"
+                html.H1("References", id="references-title"), className="title", role="status"
             ),
             className="scope",
         ),
