@@ -24,12 +24,11 @@ TICK_PX = 76
 
 @dataclass(frozen=True)
 class Bar:
-    """One group: spans in percent of the plot, its lane, and where its number stands."""
+    """One group: its lane and its spans in percent of the plot; its number stands before them."""
 
     group: Group
     lane: int
     spans: tuple[tuple[float, float], ...]  # (left, width)
-    number: str  # left | right | none
     is_open: bool
 
     @property
@@ -122,11 +121,8 @@ def _row(
         own = spans[group.number]
         left, right = own[0][0], own[-1][0] + own[-1][1]
         number = 100 * (len(f"#{group.number}") * CHARACTER_PX + GAP_PX) / plot_px
-        side = "left" if left >= number else "right" if right + number <= 100 else "none"
-        taken = (
-            left - (number if side == "left" else 0.0),
-            right + (number if side == "right" else 0.0),
-        )
+        # At the left edge the number stands in the gutter before the plot.
+        taken = left - number, right
         lane = next(
             (
                 at
@@ -141,7 +137,7 @@ def _row(
         if lane == len(lanes):
             lanes.append([])
         lanes[lane].append(taken)
-        bars.append(Bar(group, lane, own, side, group.is_open))
+        bars.append(Bar(group, lane, own, group.is_open))
     return Row(name, tuple(bars), max(1, len(lanes)), left_out)
 
 

@@ -20,8 +20,8 @@ from monitor.views.episodes import STATES, Group, Listed, listed
 ANY = ""
 # What the plot is wide, about, on a usual screen and on a phone.
 WIDE_PX, NARROW_PX = 1020, 260
-# From lane to lane: a finger needs more room.
-WIDE_LANE_PX, NARROW_LANE_PX = 22, 26
+# From lane to lane: as far as two targets must be apart, and more for a finger.
+WIDE_LANE_PX, NARROW_LANE_PX = 24, 26
 MIN_SPAN_MS = 14 * 86_400_000
 # A longer history than this is a blur of bars; the list below has all of it.
 MAX_SPAN_MS = 400 * 86_400_000
@@ -142,7 +142,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     return {
         "title": say.list_title(view.firing, len(view.models)),
         "controls": _controls(view, state, model, kind, span, look),
-        "quality": _quality(view),
+        "quality": _quality(view, span),
         "chart": chart(view, span, look) if span else None,
         "chart_hidden": span is None or not view.groups,
         "count": plural(len(view.groups), "incident"),
@@ -180,7 +180,6 @@ def _span(view: Listed, from_ms: int | None, to_ms: int | None) -> tuple[int, in
     begin_ms = from_ms
     if begin_ms is None:
         begin_ms = max(min(view.first_ms, end_ms - MIN_SPAN_MS), end_ms - MAX_SPAN_MS)
-        begin_ms -= (end_ms - begin_ms) // 20  # room for the number of the first bar
     return (begin_ms, end_ms) if begin_ms < end_ms else None
 
 
@@ -214,11 +213,11 @@ def _known(wish: str | None, options: Mapping[str, str]) -> str:
     return wish if wish is not None and wish in options else ANY
 
 
-def _quality(view: Listed) -> str:
+def _quality(view: Listed, span: tuple[int, int] | None) -> str:
     """Return what the bars mean, and how many there are."""
-    if view.first_ms is None or view.last_ms is None:
+    if span is None:
         return ""
-    days = (view.last_ms - view.first_ms) / 86_400_000
+    days = (span[1] - span[0]) / 86_400_000
     models = len({group.model for group in view.groups})
     told = say.quality(view.groups, models, days, view.counts["withdrawn"])
     return f"filled: firing now; {told}" if told else ""
@@ -272,7 +271,7 @@ def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> list[Any]:
     group = bar.group
     tone = "crit" if group.severity == "critical" else "warn"
     kind = f"gantt-bar {tone}{' open' if bar.is_open else ''}"
-    top = f"{bar.lane * lane_px + 3}px"
+    top = f"{bar.lane * lane_px}px"
     said = (
         f"#{group.number} {say.state_word(group)[1]}: "
         f"{say.title(group, view.features.get(group.version_id))}"
@@ -296,18 +295,14 @@ def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> list[Any]:
         )
         for left, width in others
     ]
-    place = {"top": top, "right": f"{100 - bar.left:.3f}%"}
-    if bar.number == "right":
-        place = {"top": top, "left": f"{bar.right:.3f}%"}
-    if bar.number != "none":
-        found.append(
-            html.Span(
-                f"#{group.number}",
-                className="gantt-number num on" if bar.is_open else "gantt-number num",
-                style=place,
-                **{"aria-hidden": "true"},
-            )
+    found.append(
+        html.Span(
+            f"#{group.number}",
+            className="gantt-number num on" if bar.is_open else "gantt-number num",
+            style={"top": top, "right": f"{100 - bar.left:.3f}%"},
+            **{"aria-hidden": "true"},
         )
+    )
     return found
 
 

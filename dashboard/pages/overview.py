@@ -27,12 +27,12 @@ NEWS_SHOWN = 8
 CARDS_SHOWN = 50
 
 COLUMNS = (
-    column("model", "Model", draw="Two", flex=1.3, least_px=128),
+    column("model", "Model", draw="Two", flex=1.3, least_px=124),
     column("status", "Status", draw="Status", flex=1.3, least_px=142),
-    column("volume", "Predictions, 28 days", draw="Spark", flex=1.6, least_px=206),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.6, least_px=222),
     column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=118),
     column("worst", "Worst feature against its limit", draw="Limit", flex=1.7, least_px=178),
-    column("todo", "What to do", draw="Two", flex=1.25, least_px=126),
+    column("todo", "What to do", draw="Two", flex=1.25, least_px=116),
 )
 LABEL = "Models, the worst first; Enter opens one"
 SLOTS = {

@@ -213,8 +213,7 @@ def test_bars_and_their_numbers_never_lie_on_each_other() -> None:
         inside = sorted((b for b in row.bars if b.lane == lane), key=lambda b: b.left)
         for before, after in pairwise(inside):
             room = 100 * (len(f"#{after.group.number}") * gantt.CHARACTER_PX) / 1000
-            is_left = after.number == "left"
-            assert before.right + (room if is_left else 0) <= after.left
+            assert before.right + room <= after.left
 
 
 def test_what_stands_is_never_left_out_for_want_of_lanes() -> None:
