@@ -5,8 +5,10 @@ Pages and views that open panes are tested with it; `seed_database` has rows onl
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from monitor.windows.panes import HOUR_MS
 START_MS = 1_704_067_200_000
 ROWS_AN_HOUR = 30
 DAYS_OF_REFERENCE = 28
+DRIFT_MS = START_MS + 10 * DAY_MS
 
 
 def frame(start_ms: int, hours: int, seed: int) -> pd.DataFrame:
@@ -68,8 +71,11 @@ class FeatureWorld:
     reference: Reference = field(default_factory=reference)
     version: str = "1"
     now_ms: int = START_MS + 400 * DAY_MS
+    is_new: bool = True
 
     def __post_init__(self) -> None:
+        if not self.is_new:
+            return
         self.register(self.reference, self.version)
         with storage.transaction(self.engine) as conn:
             conn.execute(
@@ -164,6 +170,35 @@ class FeatureWorld:
             row = find_version(conn, "m", version)
         assert row is not None
         return row
+
+
+@cache
+def _drifted(folder: Path, is_judged: bool) -> Path:
+    path = folder / f"drifted-{is_judged}.db"
+    engine = storage.create(f"sqlite:///{path}")
+    storage.upgrade(engine)
+    made = FeatureWorld(engine)
+    made.write(START_MS, 24 * 10)
+    made.write(DRIFT_MS, 24 * 4, seed=8, shift=12.0, unseen=0.05, missing=0.1)
+    if is_judged:
+        made.judge()
+    engine.dispose()
+    return path
+
+
+def drifted(folder: Path, target: Path, *, is_judged: bool = True) -> FeatureWorld:
+    """Return ten calm days and four on which x, c and zeros moved: made once, copied for each.
+
+    Parameters
+    ----------
+    folder
+        Where the one that is copied lies.
+    target
+        A folder of the test's own.
+    """
+    path = target / "world.db"
+    shutil.copy(_drifted(folder, is_judged), path)
+    return FeatureWorld(storage.create(f"sqlite:///{path}"), is_new=False)
 
 
 class Statements:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
 
 from monitor.storage import reads
 from monitor.storage import schema as t
@@ -17,19 +18,17 @@ from monitor.views import distribution as views
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.scope import NoSuch
 from monitor.windows.calendar import DAY_MS
-from tests.feature_world import START_MS, FeatureWorld, Statements, reference
+from tests.feature_world import DRIFT_MS, START_MS, FeatureWorld, Statements, drifted, reference
 
-DRIFT_MS = START_MS + 10 * DAY_MS
 LAST = (DRIFT_MS + 3 * DAY_MS, DRIFT_MS + 4 * DAY_MS)
 CALM = (START_MS + 2 * DAY_MS, START_MS + 3 * DAY_MS)
 
 
 @pytest.fixture
-def world(engine: Engine) -> FeatureWorld:
-    made = FeatureWorld(engine)
-    made.write(START_MS, 24 * 10)
-    made.write(DRIFT_MS, 24 * 4, seed=8, shift=12.0, unseen=0.05, missing=0.1)
-    return made
+def world(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureWorld]:
+    made = drifted(tmp_path_factory.getbasetemp(), tmp_path, is_judged=False)
+    yield made
+    made.engine.dispose()
 
 
 def shown(

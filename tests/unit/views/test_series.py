@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
 
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
@@ -15,18 +16,14 @@ from monitor.storage.engine import reading
 from monitor.views import series as views
 from monitor.views.scope import NoSuch, Scope, resolve
 from monitor.windows.calendar import DAY_MS
-from tests.feature_world import START_MS, FeatureWorld, Statements, reference
-
-DRIFT_MS = START_MS + 10 * DAY_MS
+from tests.feature_world import DRIFT_MS, START_MS, FeatureWorld, Statements, drifted, reference
 
 
 @pytest.fixture
-def world(engine: Engine) -> FeatureWorld:
-    made = FeatureWorld(engine)
-    made.write(START_MS, 24 * 10)
-    made.write(DRIFT_MS, 24 * 4, seed=8, shift=12.0, unseen=0.05, missing=0.1)
-    made.judge()
-    return made
+def world(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FeatureWorld]:
+    made = drifted(tmp_path_factory.getbasetemp(), tmp_path)
+    yield made
+    made.engine.dispose()
 
 
 def scope_of(conn: sa.Connection, **asked: object) -> Scope:
