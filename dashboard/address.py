@@ -66,7 +66,12 @@ def path_parts(pathname: object) -> tuple[str, ...]:
     """
     if not isinstance(pathname, str) or len(pathname) > MAX_CHARACTERS:
         return ()
-    return tuple(unquote(part, errors="replace") for part in pathname.split("/") if part)
+    return tuple(unquote(part, errors="replace") for part in _whole(pathname).split("/") if part)
+
+
+def _whole(text: str) -> str:
+    """Return text without halves of characters, which nothing can send on."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def rfc3339(ms: int) -> str:
@@ -87,7 +92,7 @@ class Asked:
         self.notes: list[str] = []
         self._values: dict[str, str] = {}
         if isinstance(search, str) and len(search) <= MAX_CHARACTERS:
-            for key, value in parse_qsl(search.lstrip("?"), errors="replace"):
+            for key, value in parse_qsl(_whole(search).lstrip("?"), errors="replace"):
                 self._values.setdefault(key[:40], value[:MAX_VALUE])
 
     def __contains__(self, key: str) -> bool:

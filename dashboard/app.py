@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, no_update
+from dash.exceptions import PreventUpdate
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -118,7 +119,7 @@ def _route(app: Dash, engine: Engine) -> None:
         if before.get("page") != page.name:
             answer["page"] = frame(page)
         if before == now:
-            return dict.fromkeys(answer, no_update)
+            raise PreventUpdate
         answer["place"] = now
         return answer
 

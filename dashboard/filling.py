@@ -7,13 +7,15 @@ says so with an id that stands in the log; what it showed before stays.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash.exceptions import PreventUpdate
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +30,8 @@ from monitor.storage import reads
 from monitor.storage.engine import reading
 from monitor.views import scope
 
+DIGEST_BYTES = 9
+DIGEST = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 log = structlog.get_logger(__name__)
 NOT_HERE = {
     "model": "There is no model {name}",
@@ -64,15 +68,14 @@ class Filler:
             answer: dict[str, Any] = dict.fromkeys(outputs, no_update)
             route = address.path_parts(pathname)
             if not page.is_at(route) or not isinstance(screen, dict):
-                return answer
+                raise PreventUpdate
             before = seen if isinstance(seen, dict) else {}
             asked = digest([version, pathname, search, screen, retry])
             if before.get("asked") == asked:
-                return answer
+                raise PreventUpdate
             values, is_whole = self._values(page, route, search, screen)
             found = {key: digest(value) for key, value in values.items()}
-            known = before.get("slots")
-            known = known if isinstance(known, dict) else {}
+            known = digests(before.get("slots"), page.slots)
             answer |= {k: value for k, value in values.items() if known.get(k) != found[k]}
             answer["_seen"] = {
                 "asked": asked if is_whole else None,
@@ -140,7 +143,18 @@ def frame(page: Page) -> Any:
 def digest(value: Any) -> str:
     """Return a name of a value: the same for the same, as the browser would get it."""
     text = to_json_plotly(value) if not isinstance(value, str) else json.dumps(value)
-    return blake2b(text.encode(), digest_size=9).hexdigest()
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def digests(said: object, keys: Collection[str]) -> dict[str, str]:
+    """Return the digests by `keys` that a browser sent back, and nothing else of what it sent."""
+    if not isinstance(said, dict):
+        return {}
+    return {
+        key: value
+        for key in (*keys, "_notice", "_hidden")
+        if isinstance(value := said.get(key), str) and DIGEST.fullmatch(value)
+    }
 
 
 def not_here(missing: scope.NoSuch, route: tuple[str, ...]) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
-from dashboard.view import View
+from dashboard.figures.series import Axis, local_ms
 from dashboard.words import shown
 from monitor.storage.rows import Incident
 
@@ -53,9 +53,9 @@ class _Span:
         return abs(end_ms - self.end_ms) <= TOGETHER_MS
 
 
-def _together(view: View) -> list[_Span]:
+def _together(incidents: Sequence[Incident]) -> list[_Span]:
     found: list[_Span] = []
-    episodes = [(start, end, i) for i in view.incidents for start, end in i.spans()]
+    episodes = [(start, end, i) for i in incidents for start, end in i.spans()]
     for start_ms, end_ms, incident in sorted(episodes, key=lambda e: (e[0], e[2].number)):
         near = next((span for span in found if span.takes(start_ms, end_ms, incident)), None)
         if near is None:
@@ -67,20 +67,17 @@ def _together(view: View) -> list[_Span]:
     return found
 
 
-def pack(view: View, plot_px: int) -> tuple[list[Bar], int]:
-    """Return the bars, oldest first, and how many found no lane."""
-    if not view.days:
-        return [], 0
-    origin = datetime.combine(view.days[0], time())
-    whole_s = (view.days[-1] + timedelta(days=1) - view.days[0]).total_seconds()
+def pack(
+    incidents: Sequence[Incident], at: Axis, zone: ZoneInfo, plot_px: int
+) -> tuple[list[Bar], int]:
+    """Return the bars on the axis `at`, oldest first, and how many found no lane."""
 
     def percent(ms: int) -> float:
-        local = datetime.fromtimestamp(ms / 1000, view.zone).replace(tzinfo=None)
-        return 100 * (local - origin).total_seconds() / whole_s
+        return 100 * (local_ms(ms, zone) - at.from_ms) / max(1.0, at.to_ms - at.from_ms)
 
     least = 100 * MIN_PX / plot_px
     placed: list[tuple[float, float, _Span]] = []
-    for span in _together(view):
+    for span in _together(incidents):
         left = percent(span.start_ms)
         right = percent(span.end_ms) if span.end_ms is not None else 100.0
         if right <= 0 or left >= 100:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard import parts, shell
-from dashboard.filling import checked, digest, first_line
+from dashboard.filling import checked, digest, digests, first_line
 from dashboard.freshness import Sample, judge
 from driftline.errors import StorageError
 from monitor.clock import Clock
@@ -52,7 +52,7 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
                 now_ms,
                 uuid4().hex[:8],
             )
-            answer["pulse"] = {**before, "banner": None}
+            answer["pulse"] = None
             return answer
         sample = _sample(before)
         at_ms, earlier = now_ms, None
@@ -79,7 +79,7 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
                 "models": shell.model_links(listed.lines),
                 "firing": str(listed.firing or ""),
             }
-        marks = checked(before.get("marks"))
+        marks = digests(before.get("marks"), OUTPUTS)
         found = {key: digest(value) for key, value in said.items()}
         answer |= {key: value for key, value in said.items() if marks.get(key) != found[key]}
         answer["pulse"] = {

@@ -8,6 +8,7 @@ from dashboard.pages import (
     first_steps,
     incident,
     incidents,
+    model,
     nowhere,
     overview,
     pipeline,
@@ -17,6 +18,7 @@ from dashboard.pages import (
 
 PAGES: tuple[Page, ...] = (
     overview.PAGE,
+    model.PAGE,
     feature.PAGE,
     incidents.PAGE,
     incident.PAGE,

@@ -1,0 +1,238 @@
+"""The parts of the model page beside and above its charts: names, values, lanes, the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dash import html
+
+from dashboard import address, lanes
+from dashboard.figures.heat import axis_of_columns
+from dashboard.figures.series import local_ms
+from dashboard.parts import Part, icon, link, name, status, table
+from dashboard.sentences import evidence
+from dashboard.sentences_model import said, year_of
+from dashboard.tokens import HEAT_WORDS
+from dashboard.words import DASH, cut, day_text, incident_word, percent, plural, shown, whole
+from monitor.storage.rows import ReferenceRow
+from monitor.views.heat import Heat
+from monitor.views.timeline import Lived, Timeline
+
+MAX_INCIDENTS_NAMED = 3
+
+
+def legend() -> list[Part]:
+    """Return the key of the heatmap."""
+    keys = [
+        html.Span([html.I(className=f"key heat{n}"), word]) for n, word in enumerate(HEAT_WORDS)
+    ]
+    return [
+        html.Span("Evidence ÷ limit", className="head"),
+        *keys,
+        html.Span([html.I(className="key outline"), "alarm: 2 of 3"]),
+        html.Span([html.I(className="key hatched"), "incomplete"]),
+    ]
+
+
+def row_labels(found: Timeline, heat: Heat, query: Mapping[str, Any]) -> list[Part]:
+    """Return the names beside the heatmap's rows, each the link to its feature."""
+    model = found.scope.model.name
+    return [
+        html.Div(
+            [
+                html.Span(
+                    [icon("triangle-alert", 13), html.Span("incident: ", className="sr")],
+                    className="warn-i",
+                )
+                if feature in found.standing
+                else None,
+                link(
+                    shown(feature),
+                    address.feature(model, feature, **query),
+                    className="name",
+                    title=cut(feature, 300),
+                ),
+            ],
+            className="row",
+        )
+        for feature in heat.features
+    ]
+
+
+def row_values(found: Timeline, heat: Heat) -> list[Part]:
+    """Return the newest window's evidence, its limit and, from .95 up, their ratio."""
+    rows = []
+    for feature in heat.features:
+        word, value, limit, ratio, near = said(found.latest.get(feature))
+        rows.append(
+            html.Div(
+                [
+                    html.Span(word, className="word"),
+                    html.Span(value, className="num strong" if near else "num"),
+                    html.Span(f"/ {limit}" if limit else "", className="limit num"),
+                    html.Span(ratio, className="ratio num"),
+                ],
+                className="row",
+            )
+        )
+    return rows
+
+
+def twin(found: Timeline, heat: Heat, query: Mapping[str, Any]) -> Part:
+    """Return the heatmap's numbers for those who read rather than look."""
+    head = ["Feature", "State", "Evidence", "Value", "Limit", "Of limit", "Windows over", "Missing"]
+    rows = []
+    for n, feature in enumerate(heat.features):
+        row = found.latest.get(feature)
+        over = int((heat.ratio[n] >= 1).sum())
+        told = evidence(row) if row is not None else None
+        rows.append(
+            [
+                link(name(feature), address.feature(found.scope.model.name, feature, **query)),
+                _state(found, feature, row),
+                told.word if told else "no data",
+                (told.value if told else "") or DASH,
+                (told.limit if told else "") or DASH,
+                f"{told.ratio:.2f}×" if told and told.ratio is not None else DASH,
+                f"{over} of {len(found.columns)}",
+                percent(row["missing"]) if row and row["missing"] is not None else DASH,
+            ]
+        )
+    return table(head, rows, numeric=head[3:])
+
+
+def _state(found: Timeline, feature: str, row: Mapping[str, Any] | None) -> Part:
+    if feature in found.standing:
+        return status("triangle-alert", "Incident", "warn")
+    verdict = row["verdict"] if row is not None else "no data"
+    if verdict == "blind":
+        return status("eye-off", "Blind", "idle")
+    if verdict == "ok":
+        return status("circle-check", "Calm", "ok")
+    if verdict in ("warning", "critical"):
+        return status("triangle-alert", "Over once", "warn")
+    return status("circle-dashed", verdict.replace("_", " ").capitalize(), "idle")
+
+
+def version_lane(found: Timeline) -> list[Part]:
+    """Return a bar a version and reference, with the reference's name on it."""
+    at, zone = axis_of_columns(found.columns, found.scope.zone), found.scope.zone
+    bars = []
+    for span in found.lived:
+        left, width = at.place(local_ms(span.from_ms, zone), local_ms(span.to_ms, zone))
+        if width <= 0:
+            continue
+        words = _lived_words(span, found)
+        bars.append(
+            html.Div(
+                html.Span(words),
+                className="version-bar on" if span.is_scoped else "version-bar",
+                style={"left": f"{100 * left:.3f}%", "width": f"{100 * width:.3f}%"},
+                title=words,
+            )
+        )
+    return bars
+
+
+def _lived_words(span: Lived, found: Timeline) -> str:
+    version = cut(span.version, 24)
+    words = version if version.startswith("v") else f"v{version}"
+    reference = span.reference
+    if reference is None:
+        return words
+    return f"{words} · reference {reference_span(reference, found)}, {whole(reference.rows)} rows"
+
+
+def reference_span(reference: ReferenceRow, found: Timeline) -> str:
+    """Return from when to when a reference's rows are."""
+    if reference.first_ms is None or reference.last_ms is None:
+        return "without times"
+    zone, year = found.scope.zone, year_of(found)
+    first, last = (
+        datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone).date()
+        for ms in (reference.first_ms, reference.last_ms)
+    )
+    return f"{day_text(first, year=year)} {DASH} {day_text(last, year=year)}"
+
+
+def incident_bar(bar: lanes.Bar) -> Part:
+    """Return one bar of the incident lane, the link to its incident."""
+    tone = "crit" if bar.is_critical else "warn"
+    classes = f"bar {tone}{' open' if bar.is_open else ''}{'' if bar.inside else ' bare'}"
+    words = [
+        f"#{i.number} {incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}"
+        for i in bar.incidents[:4]
+    ]
+    if len(bar.incidents) > 4:
+        words.append(f"and {len(bar.incidents) - 4} more")
+    first = bar.incidents[0]
+    label = f"Incident #{first.number}, {cut(first.feature, 60)}"
+    if len(bar.incidents) > 1:
+        label += f" and {len(bar.incidents) - 1} more"
+    return html.Div(
+        [
+            link(html.Span(bar.inside, title=label), address.incident(first.number),
+                 className=classes) if bar.inside else
+            link(html.Span(label, className="sr"), address.incident(first.number),
+                 className=classes),
+            html.Span(bar.outside, className="outside", **{"aria-hidden": "true"})
+            if bar.outside
+            else None,
+        ],
+        className="bar-box",
+        style={
+            "left": f"{bar.left:.3f}%",
+            "width": f"{bar.width:.3f}%",
+            "top": f"{bar.lane * lanes.LANE_PX}px",
+        },
+        title="\n".join(words),
+    )  # fmt: skip
+
+
+def lane_values(found: Timeline) -> list[Part]:
+    """Return what stands at the right of the lanes."""
+    firing = found.firing
+    if not firing:
+        return [html.Div("", className="lane-name"), html.Div("none firing", className="lane-name")]
+    tone = "crit" if any(i.severity == "critical" for i in firing) else "warn"
+    numbers: list[Any] = []
+    for incident in firing[:MAX_INCIDENTS_NAMED]:
+        numbers += [link(f"#{incident.number}", address.incident(incident.number)), " "]
+    if len(firing) > MAX_INCIDENTS_NAMED:
+        numbers.append(f"+{len(firing) - MAX_INCIDENTS_NAMED} ")
+    return [
+        html.Div("", className="lane-name"),
+        html.Div([*numbers, "firing"], className=f"lane-name firing {tone}"),
+    ]
+
+
+def bar_values(found: Timeline, newest: str, total: int) -> list[Part]:
+    """Return the last column's numbers, and the head of the values under them."""
+    now = len({name for name in found.standing if name})
+    return [
+        html.Div([html.B(now, className="num"), f" of {total} now"], className="bar-name"),
+        html.Div(
+            [html.B(whole(int(found.columns.rows[-1])), className="num"), " in the last"],
+            className="bar-name",
+        ),
+        html.Div(f"{newest}: value / limit", className="values-head"),
+    ]
+
+
+def rows_note(found: Timeline, heat: Heat, lost: int) -> list[str]:
+    """Return what is not drawn, in sentences."""
+    notes = []
+    if found.is_clipped:
+        notes.append("The range is longer than a page can show: this is its end.")
+    if found.columns.unit != found.scope.length:
+        notes.append(
+            f"Each column is a {found.columns.unit}, with the worst of its {found.scope.length}s."
+        )
+    if lost:
+        notes.append(f"{plural(lost, 'incident')} found no room in the lane; the list has them.")
+    if revised := int(found.columns.revised.sum()):
+        columns = plural(revised, found.columns.unit)
+        notes.append(f"{columns} judged again after late events.")
+    return notes

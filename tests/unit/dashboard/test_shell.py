@@ -1,0 +1,189 @@
+"""The shell: what a browser may send, what is sent back, what stands around every page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+from sqlalchemy.engine import Engine
+
+from dashboard import shell
+from dashboard.app import create
+from dashboard.look import Cache, Screen
+from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
+from monitor.clock import HeldClock
+from monitor.storage import engine as storage
+from monitor.storage import schema as t
+from monitor.views.models import ModelLine
+from tests.seed_database import NOW_MS, seed
+
+GARBAGE: tuple[Any, ...] = (
+    None, 0, -1, 1e300, True, "", "x" * 50_000, "/models/\x00", "/models/%ff/features/%00",
+    [], [1, "a"], {}, {"version": []}, {"scheme": 1, "tz": "../../etc/passwd", "visit": "now"},
+    {"marks": 1, "earlier": "x", "at_ms": "y"}, {"asked": {}, "slots": []}, "\ud800",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = storage.create(f"sqlite:///{tmp_path_factory.mktemp('shell') / 'page.db'}")
+    storage.upgrade(engine)
+    seed(engine, days=30)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def browser(seeded: Engine) -> FlaskClient:
+    return create(seeded, clock=HeldClock(NOW_MS)).server.test_client()
+
+
+def dependencies(client: FlaskClient) -> list[dict[str, Any]]:
+    found = client.get("/_dash-dependencies").get_json()
+    return [one for one in found if one["clientside_function"] is None]
+
+
+def ask(client: FlaskClient, one: dict[str, Any], values: list[Any]) -> Any:
+    """Call a callback as a browser would."""
+    places = [*one["inputs"], *one["state"]]
+    filled = [{**place, "value": value} for place, value in zip(places, values, strict=True)]
+    names = one["output"].strip(".").split("...")
+    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
+    body = {
+        "output": one["output"],
+        "outputs": outputs if one["output"].startswith("..") else outputs[0],
+        "inputs": filled[: len(one["inputs"])],
+        "state": filled[len(one["inputs"]) :],
+        "changedPropIds": [f"{places[0]['id']}.{places[0]['property']}"],
+    }
+    return client.post("/_dash-update-component", data=json.dumps(body), content_type="application/json")  # fmt: skip
+
+
+def test_whatever_a_browser_sends_no_callback_breaks(browser: FlaskClient) -> None:
+    listed = dependencies(browser)
+    assert len(listed) >= len(PAGES) + 4
+    for one in listed:
+        n = len(one["inputs"]) + len(one["state"])
+        for value in GARBAGE:
+            answer = ask(browser, one, [value] * n)
+            assert answer.status_code in (200, 204), (one["output"], value, answer.text[:500])
+
+
+def test_each_page_survives_any_query(browser: FlaskClient, seeded: Engine) -> None:
+    queries = (
+        "?version=9&segment=%00&window=month&from=x&to=-5d&at=never&stat=odd&view=3d&scale=log",
+        "?from=2030-01-01T00:00:00Z&to=2010-01-01T00:00:00Z&vs=v%00&page=-1&sort=;drop",
+        "?reason=%ff&letter=1:2&topic=%00&range=9y&state=odd&model=%00&kind=%ff&show=odd&q=%00",
+        "?from=2050-01-01&to=2051-01-01&letter=1:1:40:0&vs=2099-01-01T00:00:00Z",
+    )
+    paths = {
+        "overview": "/",
+        "model": "/models/flight-delay",
+        "feature": "/models/flight-delay/features/temp",
+        "incidents": "/incidents",
+        "incident": "/incidents/12",
+        "pipeline": "/pipeline",
+        "references": "/references",
+    }
+    fills = {
+        name: one
+        for one in dependencies(browser)
+        for name in paths
+        if f"{name}-seen.data" in one["output"].strip(".").split("...")
+    }
+    assert set(fills) == set(paths)
+    for name, one in fills.items():
+        for query in queries:
+            screen = {"scheme": "light", "narrow": False}
+            answer = ask(browser, one, ["1.1", paths[name], query, screen, None, None])
+            assert answer.status_code == 200
+            said = json.dumps(answer.get_json())
+            assert "could not be made" not in said, (name, query)
+            assert "could not be read" not in said, (name, query)
+
+
+def test_a_slot_that_did_not_change_is_not_sent_again(browser: FlaskClient) -> None:
+    one = next(d for d in dependencies(browser) if "incidents-seen.data" in d["output"])
+    screen = {"scheme": "light", "narrow": False}
+    first = ask(browser, one, ["1.1", "/incidents", "", screen, None, None]).get_json()
+    seen = first["response"]["incidents-seen"]["data"]
+    again = ask(browser, one, ["1.1", "/incidents", "", screen, None, seen])
+    assert again.status_code == 204
+    fresh = ask(browser, one, ["1.2", "/incidents", "", screen, None, seen]).get_json()
+    assert set(fresh["response"]) == {"incidents-seen"}
+
+
+def test_a_database_that_is_gone_is_said_with_an_id(tmp_path: Path) -> None:
+    engine = storage.create(f"sqlite:///{tmp_path / 'gone.db'}")
+    storage.upgrade(engine)
+    seed(engine, days=5)
+    client = create(engine, clock=HeldClock(NOW_MS)).server.test_client()
+    with storage.transaction(engine) as conn:
+        conn.exec_driver_sql("DROP TABLE data_version")
+    screen = {"scheme": "light", "narrow": False}
+    for one in dependencies(client):
+        if "pipeline-seen.data" in one["output"]:
+            said = json.dumps(
+                ask(client, one, ["1.1", "/pipeline", "", screen, None, None]).get_json()
+            )
+            assert "The database could not be read." in said
+            assert "Try again" in said
+            assert "Traceback" not in said
+    engine.dispose()
+
+
+def test_an_unknown_model_names_the_nearest(browser: FlaskClient) -> None:
+    one = next(d for d in dependencies(browser) if "feature-seen.data" in d["output"])
+    screen = {"scheme": "light"}
+    answer = ask(
+        browser, one, ["1.1", "/models/flight-dellay/features/temp", "", screen, None, None]
+    )
+    said = json.dumps(answer.get_json(), ensure_ascii=False)
+    assert "There is no model “flight-dellay”" in said
+    assert '"/models/flight-delay"' in said
+
+
+def test_every_page_has_its_own_address_and_ids(seeded: Engine) -> None:
+    pages = (*PAGES, FIRST_STEPS, NOWHERE)
+    assert len({page.name for page in pages}) == len(pages)
+    ids = [slot for page in pages for slot in page.slots.values()]
+    assert len(set(ids)) == len(ids)
+    for parts in ((), ("models", "a/b"), ("models", "x", "features", "features"), ("pipeline",)):
+        assert len([page for page in PAGES if page.is_at(parts)]) == 1, parts
+
+
+def test_the_bar_lists_twelve_models_and_counts_the_rest() -> None:
+    lines = [ModelLine(f"m{n}", "1", "healthy") for n in range(40)]
+    links = shell.model_links(lines)
+    assert len(links) == shell.MAX_MODELS + 1
+    assert "all 40 models" in str(links[-1])
+
+
+def test_a_browser_is_not_believed() -> None:
+    said = Screen.of(
+        {"scheme": "pink", "narrow": "yes", "zone": "local", "tz": "../x", "visit": -5}
+    )
+    assert (said.scheme, said.is_narrow, said.is_local) == ("light", False, True)
+    assert said.browser_zone.key == "UTC"
+    assert said.last_visit_ms is None
+
+
+def test_what_was_read_is_kept_for_its_version_only() -> None:
+    cache, made = Cache(kept=2), []
+    for key in ("a", "a", "b", "c", "a"):
+        cache.get(key, lambda key=key: made.append(key))  # type: ignore[misc]
+    assert made == ["a", "b", "c", "a"]
+
+
+def test_the_mark_moves_with_data_and_with_registrations(seeded: Engine) -> None:
+    from monitor.storage import reads
+
+    with storage.transaction(seeded) as conn:
+        before = reads.version_mark(conn)
+        conn.execute(sa.update(t.data_version).values(value=t.data_version.c.value + 1))
+        assert reads.version_mark(conn) != before
