@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-web clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -22,6 +22,10 @@ check: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+# Pages over a year of hours and 100 features, in Chromium (ARGS="--folder DIR --json" and such).
+bench-web: $(DEV)
+	$(BIN)/python scripts/bench_web.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
