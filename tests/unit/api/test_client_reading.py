@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +19,9 @@ from sqlalchemy.engine import Engine
 
 from driftline import ApiError, Client, answers
 from driftline.reading import Reading, _typed
+from monitor.api.answers import compared, incidents, judged, registered, streams
+from monitor.api.answers import overview as overview_answers
+from monitor.api.answers import timeline as timeline_answers
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
@@ -159,6 +164,17 @@ def test_a_list_is_a_table_with_a_column_for_each_number(sdk: Client) -> None:
     assert levels["current_share"].sum() == pytest.approx(1)
 
 
+def test_the_readme_s_reading_runs(sdk: Client) -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text()
+    (snippet,) = re.findall(r"```python\n(client = .*?)```", text, re.DOTALL)
+    for word, here in (("churn", MODEL), ("age", "weight"), ("http://127.0.0.1:8050", sdk._url)):
+        assert word in snippet
+        snippet = snippet.replace(word, here)
+    names: dict[str, Any] = {"Client": Client, "pandas": pd}
+    exec(snippet, names)
+    names["client"].close()
+
+
 def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, still: Engine) -> None:
     one = (datetime(2026, 5, 1, 22, tzinfo=UTC), datetime(2026, 5, 4, 22, tzinfo=UTC))
     two = (datetime(2026, 5, 4, 22, tzinfo=UTC), datetime(2026, 5, 6, 22, tzinfo=UTC))
@@ -233,3 +249,34 @@ def test_answers_go_through_json_and_back() -> None:
     letter = answers.DeadReason("bad_json", 2, 1)
     assert msgspec.json.decode(msgspec.json.encode(letter), type=answers.DeadReason) == letter
     assert {name for name in answers.__all__ if not hasattr(answers, name)} == set()
+
+
+def test_the_client_knows_every_field_that_the_api_has() -> None:
+    pairs = [
+        (registered.ModelAnswer, answers.Model), (registered.VersionAnswer, answers.ModelVersion),
+        (registered.ReferenceAnswer, answers.ReferenceSummary),
+        (registered.ReferenceDetail, answers.ReferenceDetail),
+        (registered.ProfiledAnswer, answers.ProfiledFeature),
+        (registered.MonitorAnswer, answers.Monitor), (registered.FeatureAnswer, answers.Feature),
+        (judged.WindowAnswer, answers.Window), (judged.FindingAnswer, answers.Finding),
+        (judged.SegmentAnswer, answers.Segment), (compared.PointAnswer, answers.Point),
+        (compared.DistributionAnswer, answers.Distribution), (compared.SideAnswer, answers.Side),
+        (incidents.IncidentDetail, answers.IncidentDetail),
+        (incidents.GroupDetail, answers.IncidentGroupDetail),
+        (incidents.MemberAnswer, answers.GroupMember),
+        (overview_answers.OverviewAnswer, answers.Overview),
+        (overview_answers.LineAnswer, answers.OverviewLine),
+        (overview_answers.HitAnswer, answers.Hit),
+        (streams.DoingAnswer, answers.PartitionDoing), (streams.GapAnswer, answers.Gap),
+        (streams.DeficitAnswer, answers.Deficit), (streams.StatusAnswer, answers.Status),
+        (streams.DeadLetterDetail, answers.DeadLetterDetail),
+        (streams.PipelineAnswer, answers.Pipeline),
+    ]  # fmt: skip
+    for told, read in pairs:
+        assert {field.name for field in dataclasses.fields(read)} == set(told.model_fields)
+    for paged, whole in (
+        (compared.SeriesAnswer, answers.Series),
+        (timeline_answers.TimelineAnswer, answers.Timeline),
+    ):
+        fields = {field.name for field in dataclasses.fields(whole)}
+        assert fields == set(paged.model_fields) - {"next"}
