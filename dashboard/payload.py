@@ -183,7 +183,8 @@ def _marked(
                 is_fault = first <= at < last
             elif at >= first and (left or not is_marked):
                 if not is_marked:
-                    left = FAULT_CHARACTERS
+                    # Of something that is no text only itself is at fault.
+                    left = FAULT_CHARACTERS if kind == "text" else 1
                 elif _END_OF_WORD.match(text) or kind == "escape":
                     left = 0
                 is_fault = left > 0

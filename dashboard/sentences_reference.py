@@ -281,8 +281,8 @@ def shape_words(feature: FeatureLine) -> str:
     """Return a small picture of a distribution in words."""
     if feature.levels:
         told = ", ".join(f"{cut(name, 24)} {percent(share)}" for name, share in feature.levels[:5])
-        return f"{feature.name}: {told}"
-    return f"{feature.name}: {range_words(feature)}"
+        return f"{cut(feature.name, 200)}: {told}"
+    return f"{cut(feature.name, 200)}: {range_words(feature)}"
 
 
 def lineage_sentence(binding: Binding, year: int) -> str:

@@ -1,0 +1,203 @@
+"""References in words: who is judged by one, and what it cannot see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from living_database import NOW_MS
+from plotly.io.json import to_json_plotly
+from sqlalchemy.engine import Engine
+
+from dashboard import sentences_reference as say
+from dashboard.address import Asked
+from dashboard.figures.reference import outline
+from dashboard.look import Look, Screen
+from dashboard.pages import Page, reference, references
+from dashboard.words import NBSP
+from monitor.storage.engine import reading
+from monitor.views import reference as view
+from monitor.views.profiled import Limit, Sees
+from monitor.views.reference import ReferenceView
+
+
+def filled(
+    engine: Engine, page: Page, path: tuple[str, ...], search: str = "", **screen: Any
+) -> dict[str, Any]:
+    with reading(engine) as conn:
+        look = Look(
+            conn=conn, engine=engine, path=path, asked=Asked(search), screen=Screen(**screen),
+            now_ms=NOW_MS, checkpoint_interval_s=30.0,
+        )  # fmt: skip
+        values = page.fill(look)
+    assert set(values) == set(page.slots)
+    sent: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
+    sent["notes"] = look.asked.notes
+    return sent
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list):
+        return "".join(text(each) for each in value)
+    if isinstance(value, dict):
+        return text(value.get("props", {}).get("children", ""))
+    return ""
+
+
+def digest_of(engine: Engine, model: str, version: str = "1") -> str:
+    with reading(engine) as conn:
+        return next(
+            line.row.digest
+            for line in view.read_list(conn, model=model)
+            if line.binding is not None and line.binding.use.version == version
+        )
+
+
+def one(engine: Engine, model: str = "parcel-delay", version: str = "1") -> ReferenceView:
+    digest = digest_of(engine, model, version)
+    with reading(engine) as conn:
+        return view.read(conn, digest)
+
+
+def page_of(engine: Engine, model: str = "parcel-delay", search: str = "") -> dict[str, Any]:
+    return filled(engine, reference.PAGE, ("references", digest_of(engine, model)[:12]), search)
+
+
+def test_the_list_counts_references_and_models(living: Engine) -> None:
+    sent = filled(living, references.PAGE, ("references",))
+    assert sent["title"].replace(NBSP, " ") == "4 references judge 3 models"
+    assert len(sent["rows"]) == len({row["id"] for row in sent["rows"]}) == 4
+    assert all(row["href"].startswith("/references/") for row in sent["rows"])
+    successor = next(row for row in sent["rows"] if "version 2" in row["model"]["sub"])
+    assert "replaces 1" in successor["model"]["sub"]
+
+
+def test_on_a_phone_the_same_rows_are_cards(living: Engine) -> None:
+    sent = filled(living, references.PAGE, ("references",), is_narrow=True)
+    assert sent["rows"] == []
+    assert sent["card"] is True
+    assert len(sent["cards"]) == 4
+    assert "parcel-delay" in text(sent["cards"])
+
+
+def test_one_model_s_references_and_a_model_that_has_none(living: Engine) -> None:
+    sent = filled(living, references.PAGE, ("references",), "?model=taxi-out")
+    assert len(sent["rows"]) == 1
+    sent = filled(living, references.PAGE, ("references",), "?model=nobody")
+    assert len(sent["rows"]) == 4
+    assert "nobody" in sent["notes"][0]
+
+
+def test_an_empty_list_says_what_to_type(engine: Engine) -> None:
+    sent = filled(engine, references.PAGE, ("references",))
+    assert sent["title"] == "No reference is registered yet"
+    assert "driftline reference register" in text(sent["note"])
+
+
+def test_the_verdict_names_what_is_blind_and_what_waits(living: Engine) -> None:
+    said = say.verdict(one(living))
+    assert "Calibrated for hours and days" in said.headline
+    notes = " ".join(sentence for _, sentence in said.notes).replace(NBSP, " ")
+    assert "Blind at 1 day: reading" in notes
+    assert "1 week:" in notes
+    assert "of 8 live weeks are collected" in notes
+
+
+def test_without_times_the_verdict_is_uncalibrated(living: Engine) -> None:
+    found = one(living, "taxi-out")
+    assert say.verdict(found).headline.startswith(("Uncalibrated", "Calibrated"))
+    uncalibrated = replace(
+        found, lengths=tuple(replace(length, source="none") for length in found.lengths)
+    )
+    assert say.verdict(uncalibrated).headline.startswith("Uncalibrated")
+
+
+def test_a_document_that_cannot_be_read_is_said_and_breaks_nothing(living: Engine) -> None:
+    found = replace(one(living), lengths=(), features=(), segments=())
+    assert "cannot be read" in say.verdict(found).headline
+    assert "cannot be read" in text(json.loads(to_json_plotly(reference.lengths(found))))
+
+
+@pytest.mark.parametrize(
+    ("sees", "word", "said"),
+    [
+        (Sees.JUDGES, "0.19", "Limit of PSI 0.19, critical 0.41 at 900 values, about a shift of"),
+        (Sees.BLIND, "blind", "above the largest PSI possible"),
+        (Sees.TOO_FEW, "too few", "100 are needed"),
+        (Sees.WAITS, "waits", "not judged"),
+        (Sees.NOTHING, "no PSI", "One group"),
+    ],
+)
+def test_a_limit_is_a_number_or_a_word(sees: Sees, word: str, said: str) -> None:
+    limit = Limit("day", sees, 0.19, 0.41, 900, {"ok": 50, "warning": 10})
+    found, sentence = say.limit_words(limit, "reference")
+    assert found == word
+    assert said in sentence.replace(NBSP, " ")
+    assert "10 were over a limit" in sentence
+
+
+def test_the_page_shows_every_feature_with_its_limits(living: Engine) -> None:
+    found, sent = one(living), page_of(living)
+    shown = text(sent["features"])
+    assert all(feature.name in shown for feature in found.features)
+    assert f"{len(found.features)}{NBSP}features" in sent["features_aside"]
+    assert "blind" in shown
+    assert "Limit, 1 day" in shown
+
+
+def test_a_search_narrows_and_says_how_to_come_back(living: Engine) -> None:
+    sent = page_of(living, search="?q=WEIGHT")
+    assert "weight" in text(sent["features"])
+    assert "distance" not in text(sent["features"])
+    sent = page_of(living, search="?q=%3Cb%3Enothing")
+    assert "No feature is called “<b>nothing”. Clear the search" in text(sent["features"])
+
+
+def test_blind_features_can_come_first(living: Engine) -> None:
+    found = reference.chosen(one(living), "", "blind")
+    blind = [any(limit.sees is Sees.BLIND for limit in line.limits) for line in found]
+    assert blind == sorted(blind, reverse=True)
+
+
+def test_hundreds_of_features_come_in_pages(living: Engine) -> None:
+    found = one(living)
+    line = found.features[0]
+    many = [replace(line, name=f"f{n:03}") for n in range(150)]
+    for page, first, last in ((1, "f000", "f059"), (3, "f120", "f149")):
+        made = reference.features(found, many, page, 3, text="", sort="document")
+        shown = text(json.loads(to_json_plotly(made)))
+        assert first in shown
+        assert last in shown
+        assert ("f060" in shown) == (page == 2)
+
+
+def test_a_page_that_is_not_there_is_said(living: Engine) -> None:
+    sent = page_of(living, search="?page=7&sort=size")
+    assert len(sent["notes"]) == 2
+
+
+def test_hostile_names_are_text(copy_of: Callable[[Path], Engine], hostile_file: Path) -> None:
+    engine = copy_of(hostile_file)
+    with reading(engine) as conn:
+        lines = view.read_list(conn)
+    sent = filled(engine, references.PAGE, ("references",))
+    assert "evil.example" not in {row["href"] for row in sent["rows"]}
+    for line in lines:
+        sent = filled(engine, reference.PAGE, ("references", line.row.digest))
+        assert not set("\u202e\u2066\x00") & set(json.dumps(sent, ensure_ascii=False))
+        addresses = [part.split('"')[0] for part in json.dumps(sent).split('"href": "')[1:]]
+        assert addresses
+        assert all(href.startswith(("/models/", "/references/")) for href in addresses)
+
+
+def test_a_picture_s_corners_stay_in_its_box() -> None:
+    assert outline(()) == {}
+    corners = outline([1.0, 0.0, 0.0001, 0.5])["clipPath"].removeprefix("polygon(").rstrip(")")
+    for corner in corners.split(", "):
+        assert all(0 <= float(part.rstrip("%")) <= 100 for part in corner.split())
