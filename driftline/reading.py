@@ -248,6 +248,8 @@ class Reading:
         version: str | int | None = None,
         state: str | Sequence[str] | None = None,
         segment: str | None = None,
+        feature: str | None = None,
+        kind: str | None = None,
         start: When = None,
         end: When = None,
         limit: int | None = None,
@@ -258,7 +260,7 @@ class Reading:
         """
         return self._pages(
             answers.Incident, "incidents", limit, model=model, version=_name(version),
-            state=state, segment=segment, **_range(start, end),
+            state=state, segment=segment, feature=feature, kind=kind, **_range(start, end),
         )  # fmt: skip
 
     def incident(self, number: int) -> answers.IncidentDetail:

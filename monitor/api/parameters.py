@@ -101,6 +101,12 @@ Segment = Annotated[
     _Text, _name("`all`, or rows with one value of a dimension", "all", "origin=JFK")
 ]
 AnySegment = Annotated[_Text | None, _name("Only this segment's", "all", "origin=JFK")]
+AnyKind = Annotated[
+    _Text | None,
+    _name(
+        "Only this kind of problem: distribution, missing, unseen, type_error ...", "distribution"
+    ),
+]
 Reason = Annotated[_Text | None, _name("Only those with this reason", "bad_json")]
 Topic = Annotated[_Text | None, _name("Only this topic's", "driftline.events")]
 Words = Annotated[

@@ -11,7 +11,7 @@ from monitor.api import openapi
 from monitor.api.answering import Answering, Listing, whole
 from monitor.api.answers.common import Page
 from monitor.api.answers.incidents import GroupAnswer, GroupDetail, HappenedAnswer, MemberAnswer
-from monitor.api.parameters import AnyModel, Cursor, From, Limit, Number, To, span
+from monitor.api.parameters import AnyKind, AnyModel, Cursor, Format, From, Limit, Number, To, span
 from monitor.api.reading.finding import find_model
 from monitor.api.reading.incidents import incident_answer
 from monitor.views.episodes import Group, Opened, evidence_of, listed, opened
@@ -22,10 +22,6 @@ GroupState = Annotated[
     Literal["firing", "all", "resolved", "withdrawn"],
     Query(description="`firing` ones stand", examples=["firing"]),
 ]
-Kind = Annotated[
-    Literal["distribution", "missing", "type_error", "unseen", "out_of_range"] | None,
-    Query(description="Only those with this kind of problem", examples=["missing"]),
-]
 
 
 def add(routes: APIRouter, answering: Answering) -> None:
@@ -33,17 +29,18 @@ def add(routes: APIRouter, answering: Answering) -> None:
 
     @routes.get(
         "/incident-groups", tags=[TAG],
-        **openapi.told(Page[GroupAnswer], "List groups of incidents", 404),
+        **openapi.told(Page[GroupAnswer], "List groups of incidents", 404, csv=GroupAnswer),
     )  # fmt: skip
     def incident_groups(
         request: Request,
         state: GroupState = "all",
         model: AnyModel = None,
-        kind: Kind = None,
+        kind: AnyKind = None,
         from_: From = None,
         to: To = None,
         limit: Limit = None,
         cursor: Cursor = None,
+        format: Format = None,
     ) -> Response:
         """The newest first; incidents of one version that are one problem are one group."""
         from_ms, to_ms = span(from_, to)
@@ -59,7 +56,10 @@ def add(routes: APIRouter, answering: Answering) -> None:
             return (-group.opened_ms, -group.number)
 
         listing = Listing(GroupAnswer, whole(read, key), key, (int, int), group_answer)
-        return answering.page(request, listing, limit=limit, cursor=cursor)
+        return answering.page(
+            request, listing, limit=limit, cursor=cursor, format_=format,
+            filename=("incident-groups", model),
+        )  # fmt: skip
 
     @routes.get(
         "/incident-groups/{number}", tags=[TAG],

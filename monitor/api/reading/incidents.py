@@ -18,6 +18,8 @@ from monitor.api.cursors import Key
 from monitor.api.parameters import (
     MAX_INT,
     MIN_INT,
+    AnyFeature,
+    AnyKind,
     AnyModel,
     AnySegment,
     AnyVersion,
@@ -52,6 +54,8 @@ def add(routes: APIRouter, answering: Answering) -> None:
         version: AnyVersion = None,
         state: States = None,
         segment: AnySegment = None,
+        feature: AnyFeature = None,
+        kind: AnyKind = None,
         from_: From = None,
         to: To = None,
         limit: Limit = None,
@@ -64,6 +68,7 @@ def add(routes: APIRouter, answering: Answering) -> None:
         def read(conn: Connection, after: Key | None, most: int) -> list[Incident]:
             return reads.incidents(
                 conn, version_ids=version_ids(conn, model, version), segment=segment,
+                feature=feature, kind=kind,
                 states=_states(state), from_ms=from_ms, to_ms=to_ms,
                 before=after[0] if after else None, limit=most,
             )  # fmt: skip

@@ -18,6 +18,8 @@ def incidents(
     version_ids: Iterable[int] | None = None,
     number: int | None = None,
     segment: str | None = None,
+    feature: str | None = None,
+    kind: str | None = None,
     states: Sequence[str] = TOLD_STATES,
     from_ms: int | None = None,
     to_ms: int | None = None,
@@ -45,6 +47,10 @@ def incidents(
         query = query.where(c.number == number)
     if segment is not None:
         query = query.where(c.segment == segment)
+    if feature is not None:
+        query = query.where(c.feature == feature)
+    if kind is not None:
+        query = query.where(c.kind == kind)
     if before is not None:
         query = query.where(c.number < before)
     if from_ms is not None:

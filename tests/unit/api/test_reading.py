@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hostile import FORMULAS, hostile_names
 from sqlalchemy.engine import Engine
 
+from monitor.api import problems
 from monitor.api.app import create_app
 from monitor.api.csvs import FORMULA, cell, defused
 from monitor.storage import schema as t
@@ -32,7 +34,8 @@ STREAMED = ("partitions", "gaps", "deficits", "dead-letters", "status", "pipelin
 TABLES = (
     "models", "versions", "references", f"windows?{V}", f"findings?{V}",
     f"series?{V}&feature=weight", f"distributions?{V}&feature=weight",
-    f"distributions?{V}&feature=carrier", "incidents", "dead-letters",
+    f"distributions?{V}&feature=carrier", "incidents", "incident-groups",
+    "dead-letters",
 )  # fmt: skip
 
 
@@ -203,10 +206,26 @@ def test_no_cell_of_hostile_data_is_a_formula(hostile: Engine) -> None:
         ("dead-letters/9999999999999999999-99999999999-1-1", 404, "lists what there is"),
         ("search?q=", 422, ""),
         ("nothing", 404, "openapi.json"),
+        ("findings?model=parcel-dellay&format=csv", 404, "did you mean parcel-delay"),
+        (f"series?{V}&feature=wieght&format=csv", 404, "did you mean weight"),
+        (f"windows?{V}&format=xml", 422, ""),
     ],
 )  # fmt: skip
 def test_a_problem_says_what_mends_it(world: TestClient, path: str, status: int, mend: str) -> None:
     assert mend in problem(get(world, path), status)["mend"]
+
+
+def test_a_value_that_only_one_database_cannot_hold_is_no_outage() -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/")
+    def refused() -> None:
+        # What PostgreSQL's driver says of a NUL.
+        raise sa.exc.DataError("SELECT", {}, ValueError("cannot contain NUL"))
+
+    with TestClient(app) as client:
+        assert "NUL" in problem(client.get("/"), 422)["detail"]
 
 
 def test_a_plus_that_became_a_space_is_explained(world: TestClient) -> None:
@@ -237,6 +256,16 @@ def test_lists_come_in_pages_of_one_shape_that_miss_and_repeat_nothing(world: Te
         assert seen == whole["items"], path
         assert whole["next"] is None
         assert whole["items"] or path == "gaps"
+
+
+def test_incidents_are_chosen_by_what_they_are(world: TestClient) -> None:
+    every = get(world, "incidents").json()["items"]
+    for name in ("kind", "feature", "segment", "state"):
+        for value in {incident[name] for incident in every}:
+            found = world.get("/api/v1/incidents", params={name: value}).json()["items"]
+            assert found == [incident for incident in every if incident[name] == value]
+            assert found
+    assert get(world, "incidents?kind=none").json()["items"] == []
 
 
 def test_a_reference_is_opened_by_the_beginning_of_its_digest(world: TestClient) -> None:
