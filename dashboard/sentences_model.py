@@ -191,6 +191,7 @@ def newest_words(found: Timeline) -> str:
 def kpis(found: Timeline) -> tuple[Kpi, ...]:
     """Return the six figures under the verdict."""
     mark_ms = found.scope.version.watermark_ms
+    mark = _local(mark_ms, found) if mark_ms is not None else None
     return (
         _drifted(found),
         _prediction(found),
@@ -199,9 +200,9 @@ def kpis(found: Timeline) -> tuple[Kpi, ...]:
         _incidents(found),
         Kpi(
             "Judged to",
-            moment(mark_ms, found.scope.zone, year=year_of(found)) if mark_ms is not None else DASH,
+            f"{day_text(mark.date())} {mark:%H:%M}" if mark is not None else DASH,
             "",
-            f"{zone_name(found.scope.zone)} time",
+            f"{mark.year}, {zone_name(found.scope.zone)} time" if mark is not None else "",
         ),
     )
 

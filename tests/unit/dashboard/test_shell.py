@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
+from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
 from dashboard import shell
@@ -20,7 +22,6 @@ from monitor.clock import HeldClock
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 from monitor.views.models import ModelLine
-from tests.seed_database import NOW_MS, seed
 
 GARBAGE: tuple[Any, ...] = (
     None, 0, -1, 1e300, True, "", "x" * 50_000, "/models/\x00", "/models/%ff/features/%00",
@@ -30,10 +31,11 @@ GARBAGE: tuple[Any, ...] = (
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = storage.create(f"sqlite:///{tmp_path_factory.mktemp('shell') / 'page.db'}")
-    storage.upgrade(engine)
-    seed(engine, days=30)
+def seeded(living_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A living database that the tests of this module may write to."""
+    copied = tmp_path_factory.mktemp("shell") / "living.db"
+    shutil.copyfile(living_file, copied)
+    engine = storage.create(f"sqlite:///{copied}")
     yield engine
     engine.dispose()
 
@@ -61,7 +63,9 @@ def ask(client: FlaskClient, one: dict[str, Any], values: list[Any]) -> Any:
         "state": filled[len(one["inputs"]) :],
         "changedPropIds": [f"{places[0]['id']}.{places[0]['property']}"],
     }
-    return client.post("/_dash-update-component", data=json.dumps(body), content_type="application/json")  # fmt: skip
+    return client.post(
+        "/_dash-update-component", data=json.dumps(body), content_type="application/json"
+    )
 
 
 def test_whatever_a_browser_sends_no_callback_breaks(browser: FlaskClient) -> None:
@@ -83,10 +87,10 @@ def test_each_page_survives_any_query(browser: FlaskClient, seeded: Engine) -> N
     )
     paths = {
         "overview": "/",
-        "model": "/models/flight-delay",
-        "feature": "/models/flight-delay/features/temp",
+        "model": "/models/parcel-delay",
+        "feature": "/models/parcel-delay/features/weight",
         "incidents": "/incidents",
-        "incident": "/incidents/12",
+        "incident": "/incidents/1",
         "pipeline": "/pipeline",
         "references": "/references",
     }
@@ -118,10 +122,8 @@ def test_a_slot_that_did_not_change_is_not_sent_again(browser: FlaskClient) -> N
     assert set(fresh["response"]) == {"incidents-seen"}
 
 
-def test_a_database_that_is_gone_is_said_with_an_id(tmp_path: Path) -> None:
-    engine = storage.create(f"sqlite:///{tmp_path / 'gone.db'}")
-    storage.upgrade(engine)
-    seed(engine, days=5)
+def test_a_database_that_is_gone_is_said_with_an_id(living: Engine) -> None:
+    engine = living
     client = create(engine, clock=HeldClock(NOW_MS)).server.test_client()
     with storage.transaction(engine) as conn:
         conn.exec_driver_sql("DROP TABLE data_version")
@@ -134,18 +136,17 @@ def test_a_database_that_is_gone_is_said_with_an_id(tmp_path: Path) -> None:
             assert "The database could not be read." in said
             assert "Try again" in said
             assert "Traceback" not in said
-    engine.dispose()
 
 
 def test_an_unknown_model_names_the_nearest(browser: FlaskClient) -> None:
     one = next(d for d in dependencies(browser) if "feature-seen.data" in d["output"])
     screen = {"scheme": "light"}
     answer = ask(
-        browser, one, ["1.1", "/models/flight-dellay/features/temp", "", screen, None, None]
+        browser, one, ["1.1", "/models/parcel-dellay/features/weight", "", screen, None, None]
     )
     said = json.dumps(answer.get_json(), ensure_ascii=False)
-    assert "There is no model “flight-dellay”" in said
-    assert '"/models/flight-delay"' in said
+    assert "There is no model “parcel-dellay”" in said
+    assert '"/models/parcel-delay"' in said
 
 
 def test_every_page_has_its_own_address_and_ids(seeded: Engine) -> None:
