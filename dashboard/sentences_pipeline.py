@@ -130,7 +130,7 @@ def spoken(ms: float) -> str:
     seconds = max(0, round(ms / 1000))
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
-            return plural(seconds // size, unit)
+            return plural(round(seconds / size), unit)
     return plural(seconds, "second")
 
 
@@ -149,8 +149,10 @@ def kpis(view: Pipeline) -> list[Kpi]:
     gaps, lost = view.lost
     unmonitored = view.outcomes.get("unmonitored", 0)
     labels = f"{short(view.outcomes.get('label', 0))} labels among them"
+    stalled = len(view.in_state(State.STALLED))
     is_behind = bool(view.in_state(State.BEHIND))
-    unknown = any(p.behind_ms is None for p in view.partitions)
+    living = [p for p in view.partitions if p.state is not State.STALLED]
+    is_unknown = not living or (not view.behind_ms and any(p.behind_ms is None for p in living))
     return [
         Kpi(
             "Events counted",
@@ -161,12 +163,12 @@ def kpis(view: Pipeline) -> list[Kpi]:
             "Lag",
             short(view.lag),
             "record" if view.lag == 1 else "records",
-            f"over {plural(n, 'partition')}",
+            f"over {plural(n, 'partition')}" + (", at the last look" if stalled else ""),
         ),
         Kpi(
             "Behind",
-            "unknown" if unknown and not view.behind_ms else duration(view.behind_ms),
-            note="the furthest partition" if view.behind_ms else "caught up",
+            "unknown" if is_unknown else duration(view.behind_ms),
+            note=_behind_note(view, stalled),
             tone="warn" if is_behind else "",
         ),
         Kpi("Dead letters", short(dead), note=f"{share(dead, records + dead)} of events"),
@@ -178,6 +180,14 @@ def kpis(view: Pipeline) -> list[Kpi]:
         ),
         Kpi("Fenced writes", short(fenced), note="late writers refused"),
     ]
+
+
+def _behind_note(view: Pipeline, stalled: int) -> str:
+    if stalled == len(view.partitions):
+        return "nobody looks" if stalled else "nothing is read yet"
+    if stalled:
+        return f"and {stalled} unknown"
+    return "the furthest partition" if view.behind_ms else "caught up"
 
 
 def share(part: int, whole_: int) -> str:

@@ -240,7 +240,7 @@ def kpis(view: ReferenceView, year: int) -> list[Kpi]:
     own = sum(segment.has_counts for segment in view.segments)
     return [
         Kpi("Rows", whole(row.rows), note=f"registered {day_of(row.created_ms, year)}"),
-        Kpi("Data", days, note=f"{span}, {zone_name(zone)}" if row.first_ms is not None else span),
+        Kpi("Data" if row.first_ms is None else f"Data, {zone_name(zone)}", days, note=span),
         Kpi(
             "Features",
             whole(len(view.features)),

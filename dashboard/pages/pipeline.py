@@ -29,7 +29,8 @@ MAX_PARTITIONS = 64
 MAX_REASONS = 8
 # How often the page asks again although no window was judged.
 REFRESH_S = 6
-KEY = re.compile(r"(\d{1,18}):(\d{1,9}):(\d{1,18}):(\d{1,9})")
+# The API names a letter with dashes; a link may bring that, too.
+KEY = re.compile(r"(\d{1,18})[:.-](\d{1,9})[:.-](\d{1,18})[:.-](\d{1,9})")
 PLACE = re.compile(r"(\d{1,15}):(\d{1,18}):(\d{1,9}):(\d{1,18}):(\d{1,9})")
 WORST = (State.STALLED, State.BEHIND, State.READING, State.CAUGHT_UP, State.IDLE)
 
@@ -41,6 +42,7 @@ SLOTS = {
     "kpis": ("pipeline-kpis", "children"),
     "positions": ("pipeline-positions", "children"),
     "dead_summary": ("pipeline-dead-summary", "children"),
+    "csv": ("pipeline-dead-csv", "children"),
     "reasons": ("pipeline-reasons", "children"),
     "letters": ("pipeline-letters", "children"),
     "letter": ("pipeline-letter", "children"),
@@ -87,6 +89,7 @@ def skeleton() -> Any:
                 className="dead-letters",
             ),
             aside=html.Span(id="pipeline-dead-summary"),
+            head=[html.Div(id="pipeline-dead-csv")],
         ),
         parts.card(
             "What is missing",
@@ -126,6 +129,9 @@ def fill(look: Look) -> Mapping[str, Any]:
         "kpis": parts.kpi_strip(say.kpis(found)),
         "positions": positions(found, told, look.now_ms),
         "dead_summary": say.dead_summary(found),
+        "csv": parts.csv_link(address.api("dead-letters", format="csv", topic=topic, reason=reason))
+        if found.dead
+        else None,
         "reasons": reasons(found),
         "letters": letters(found, told, None if before is None else asked.text("before")),
         "letter": letter(found, told, is_asked=key is not None) if found.dead else None,

@@ -16,7 +16,7 @@ from dashboard.pages import Page
 from dashboard.sentences_pipeline import register_command
 from dashboard.words import cut, plural, whole, zone_name
 from monitor.views import reference as view
-from monitor.views.reference import Line
+from monitor.views.reference import Binding, Line
 
 # Cards of a phone; a grid draws only the rows in view.
 MAX_CARDS = 100
@@ -24,6 +24,7 @@ MAX_CARDS = 100
 SLOTS = {
     "title": ("references-title", "children"),
     "note": ("references-note", "children"),
+    "csv": ("references-csv", "children"),
     "rows": ("references-grid", "rowData"),
     "card": ("references-card", "hidden"),
     "cards": ("references-cards", "children"),
@@ -34,7 +35,7 @@ COLUMNS = (
     grids.column("rows", "Rows", draw="Two", flex=0.8, least_px=90, sorts_by="n"),
     grids.column("slices", "Slices", draw="Two", flex=1.5, least_px=190, sorts_by="n"),
     grids.column("data", "Data", draw="Two", flex=1.4, least_px=160, sorts_by="n"),
-    grids.column("since", "Judges since", draw="Two", flex=1.1, least_px=130, sorts_by="n"),
+    grids.column("since", "Judges since", draw="Two", flex=1.2, least_px=150, sorts_by="n"),
     grids.column(
         "warnings", "Said at registration", draw="Two", flex=2, least_px=180, sorts_by="n"
     ),
@@ -45,9 +46,12 @@ def skeleton() -> Any:
     """Return the page before it is read."""
     return [
         html.Div(
-            html.Div(
-                html.H1("References", id="references-title"), className="title", role="status"
-            ),
+            [
+                html.Div(
+                    html.H1("References", id="references-title"), className="title", role="status"
+                ),
+                html.Div(id="references-csv", className="controls"),
+            ],
             className="scope",
         ),
         html.Div(id="references-note", className="lead-note"),
@@ -92,6 +96,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     return {
         "title": say.list_title(len({line.row.digest for line in lines}), len(models)),
         "note": note,
+        "csv": parts.csv_link(address.api("references", format="csv")) if lines else None,
         "rows": [] if look.is_narrow else [row(line, year) for line in lines],
         "card": look.is_narrow or not lines,
         "cards": cards(lines, year) if look.is_narrow else None,
@@ -125,7 +130,7 @@ def row(line: Line, year: int) -> dict[str, Any]:
         },
         "since": {
             "title": say.since_words(binding, year, zone),
-            "sub": f"bound {say.day_of(binding.use.created_ms, year)}" if binding else "",
+            "sub": _bound(binding, year),
             "n": binding.use.effective_from_ms if binding else -1,
         },
         "warnings": {
@@ -135,6 +140,15 @@ def row(line: Line, year: int) -> dict[str, Any]:
         },
     }
     return found
+
+
+def _bound(binding: Binding | None, year: int) -> str:
+    if binding is None:
+        return ""
+    said = f"bound {say.day_of(binding.use.created_ms, year)}"
+    if binding.use.replaces is not None:
+        said += f", replaces {cut(binding.use.replaces, 24)}"
+    return said
 
 
 def _model(line: Line, href: str, year: int) -> dict[str, Any]:
@@ -148,8 +162,6 @@ def _model(line: Line, href: str, year: int) -> dict[str, Any]:
         state = f"replaced by {say.short(binding.replaced_by or '')}"
     else:
         state = "judges it now"
-        if use.replaces is not None:
-            state += f", replaces {cut(use.replaces, 24)}"
     return {
         "title": cut(use.model, 80),
         "href": href,

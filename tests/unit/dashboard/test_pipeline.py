@@ -124,6 +124,17 @@ def test_what_a_stalled_partition_is_behind_by_is_not_invented() -> None:
     assert say.behind(stalled) == "unknown"
 
 
+def test_the_figures_do_not_call_a_stalled_partition_caught_up() -> None:
+    def behind(*changes: dict[str, Any]) -> tuple[str, str]:
+        kpi = next(kpi for kpi in say.kpis(found(*changes)) if kpi.label == "Behind")
+        return kpi.value.replace(NBSP, " "), kpi.note
+
+    assert behind({}) == ("0 s", "caught up")
+    assert behind(GONE, GONE) == ("unknown", "nobody looks")
+    assert behind(BEHIND, GONE) == ("43 min", "and 1 unknown")
+    assert behind() == ("unknown", "nothing is read yet")
+
+
 def test_every_reason_has_words_and_what_mends_it() -> None:
     assert set(say.MENDS) == set(REASONS)
     assert say.mend("of a later release") == ""
@@ -302,6 +313,14 @@ def test_what_a_link_cannot_have_is_said_and_the_rest_is_shown(
     assert sent["title"].startswith("Everything is counted")
     assert len(sent["notes"]) == (note is not None)
     assert note is None or note in sent["notes"][0]
+
+
+@pytest.mark.parametrize("separator", [":", "-", "."])
+def test_a_letter_is_named_as_the_api_names_it_too(separator: str, living: Engine) -> None:
+    with reading(living) as conn:
+        last = reads.dead_letters(conn, limit=100)[-1]
+    sent = filled(living, "?letter=" + page.key_of(last).replace(":", separator))
+    assert say.where(last) in text(sent["letter"])
 
 
 def test_a_letter_of_another_database_is_said_to_be_not_here(living: Engine) -> None:

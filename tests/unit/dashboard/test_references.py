@@ -75,7 +75,7 @@ def test_the_list_counts_references_and_models(living: Engine) -> None:
     assert len(sent["rows"]) == len({row["id"] for row in sent["rows"]}) == 4
     assert all(row["href"].startswith("/references/") for row in sent["rows"])
     successor = next(row for row in sent["rows"] if "version 2" in row["model"]["sub"])
-    assert "replaces 1" in successor["model"]["sub"]
+    assert "replaces 1" in successor["since"]["sub"]
 
 
 def test_on_a_phone_the_same_rows_are_cards(living: Engine) -> None:
