@@ -64,15 +64,12 @@ def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -
     ]
 
 
-def legend(series: Series, length: str, zone_word: str) -> list[Part]:
-    """Return the keys of the series' chart, and whose days its windows are."""
+def legend(series: Series) -> list[Part]:
+    """Return the keys of the series' chart."""
     word = say.STATISTIC[series.statistic]
     keys = [html.Span([html.I(className="key line"), word])]
-    whose = html.Span(
-        f"{zone_word} time" if length == "hour" else f"{length}s of {zone_word}", className="head"
-    )
     if series.is_blind:
-        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"]), whose]
+        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"])]
     band = "certified interval" if series.statistic == "ks" else f"99.9{NBSP}% sure: at least"
     points = series.points
     if any(point.low is not None for point in points):
@@ -85,7 +82,7 @@ def legend(series: Series, length: str, zone_word: str) -> list[Part]:
         keys.append(html.Span([html.B("△", className="cur"), "over once"]))
     if any(point.incomplete for point in points):
         keys.append(html.Span([html.I(className="key hatched"), "incomplete"]))
-    return [*keys, whose]
+    return keys
 
 
 def frame_style(at: Axis, window: FeatureWindow | None, zone: Any) -> dict[str, str]:
@@ -141,11 +138,14 @@ def series_twin(series: Series, length: str, zone: Any) -> Part:
         )
     bound = "At most" if series.statistic == "ks" else "At least"
     head = ["Window", "Version", word, bound, "Limit", "Rows", "State"]
-    table = parts.table(head, rows, numeric=head[2:6])
+    found: list[Part] = [parts.table(head, rows, numeric=head[2:6])]
     left = len(pairs) - TWIN_ROWS
-    if left <= 0:
-        return table
-    return [table, html.P(f"{plural(left, 'window')} more: take the CSV.", className="note")]
+    if left > 0:
+        found.append(html.P(f"{plural(left, 'window')} more: take the CSV.", className="note"))
+    return html.Div(
+        found, className="scroller", tabIndex=0, role="region",
+        **{"aria-label": "Table of the windows"},
+    )  # fmt: skip
 
 
 def stepper(

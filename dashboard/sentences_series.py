@@ -133,7 +133,11 @@ def states(subject: Subject) -> list[tuple[str, str]]:
     lost = sum(1 for w in subject.history.windows if w.incomplete)
     if lost and (window is None or not window.incomplete or lost > 1):
         said.append(
-            ("file-warning", f"{plural(lost, subject.length)} of the range lack records (hatched).")
+            (
+                "file-warning",
+                f"{plural(lost, subject.length)} of the range {'lacks' if lost == 1 else 'lack'} "
+                "records (hatched).",
+            )
         )
     few = [p for p in subject.series.points if p.value is None]
     if few and len(few) < len(subject.series.points):

@@ -180,6 +180,9 @@ def _medians(
     sides = [(found.reference.median, c["text2"]), (found.current.median, c["cur"])]
     known = [(m.value, color) for m, color in sides if m is not None]
     shapes, notes = [], []
+    if len(known) == 2 and known[0][0] == known[1][0]:
+        known = known[:1]
+    word = "both medians" if len(known) < len([m for m, _ in sides if m is not None]) else "median"
     is_rising = len(known) < 2 or known[0][0] <= known[1][0]
     for at, (value, color) in enumerate(known):
         x = min(max(value, edges[0]), edges[-1])
@@ -197,7 +200,7 @@ def _medians(
         level = 1.05
         notes.append(
             {
-                "text": f"median {number(value, 4)}", "xref": "x", "x": x, "yref": "paper",
+                "text": f"{word} {number(value, 4)}", "xref": "x", "x": x, "yref": "paper",
                 "y": level, "xanchor": "right" if left else "left", "xshift": -5 if left else 5,
                 "yanchor": "middle", "showarrow": False, "font": {"size": 11, "color": color},
             }

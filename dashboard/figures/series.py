@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dashboard.figures.factory import DAY_MS, Figure, axis, template, typed
 from dashboard.tokens import TOKENS, Scheme
-from dashboard.words import day_text, escaped, percent, two
+from dashboard.words import day_text, escaped, percent, two, zone_name
 from monitor.views.series import Point, Series
 
 HEIGHT, SMALL_HEIGHT = 206, 76
@@ -34,6 +34,7 @@ ROOT_TICKS = (0, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32)
 _TICK_ROOM = 0.09
 # Further breaks are drawn without words, further hatches not at all.
 _MAX_BREAKS = 8
+_MAX_HATCHES = 200
 _TICK_PX = 74
 # Labels keep clear of the corners.
 _EDGE = 0.018
@@ -129,6 +130,20 @@ def series(
                 "cliponaxis": False,
             }
         )  # fmt: skip
+    # A window between two gaps is no line: it is a dot.
+    bare = np.concatenate([[np.nan], value, [np.nan]])
+    alone = ~np.isnan(value) & np.isnan(bare[:-2]) & np.isnan(bare[2:])
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": typed(x[alone]),
+            "y": typed(y[alone]),
+            "marker": {"size": 4, "color": line},
+            "hoverinfo": "skip",
+            "name": "alone",
+        }
+    )
     unknown = np.isnan(value) & (rows[:, 6] > 0)
     data.append(
         {
@@ -143,7 +158,22 @@ def series(
     margin = NARROW_MARGIN if is_narrow else MARGIN
     shapes, notes = _breaks(breaks, scheme)
     if not is_narrow:
-        notes += _last(value, limit, up, word, rate, c, top)
+        notes += _last(value, limit, up, word, rate, {**c, "cur": line}, top)
+        notes.append(
+            {
+                "text": escaped(zone_name(zone)),
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "left",
+                "xshift": 8,
+                "yref": "paper",
+                "y": 0,
+                "yanchor": "top",
+                "yshift": -3,
+                "showarrow": False,
+                "font": {"size": 11, "color": c["text3"]},
+            }
+        )
     ticks: Figure = {"ticksuffix": suffix, "nticks": 6}
     if is_root:
         marks = _root_ticks(top)
@@ -324,21 +354,32 @@ def _band(x: Floats, low: Floats, high: Floats, color: str) -> Figure:
 
 
 def _hatch(found: Series, zone: ZoneInfo, top: float, color: str) -> list[Figure]:
-    spans = [
-        (local_ms(p.start_ms, zone), local_ms(p.end_ms, zone)) for p in found.points if p.incomplete
-    ]
+    """Return the spans of incomplete windows as one trace of hatched boxes over everything."""
+    spans: list[list[float]] = []
+    for point in found.points:
+        if point.incomplete:
+            start, end = local_ms(point.start_ms, zone), local_ms(point.end_ms, zone)
+            if spans and spans[-1][1] >= start:
+                spans[-1][1] = end
+            else:
+                spans.append([start, end])
     if not spans:
         return []
+    box = [(a, a, b, b, np.nan) for a, b in spans[:_MAX_HATCHES]]
     return [
         {
-            "type": "bar", "x": [(a + b) / 2 for a, b in spans], "y": [top] * len(spans),
-            "width": [b - a for a, b in spans], "hoverinfo": "skip", "name": "incomplete",
-            "marker": {
-                "color": "rgba(0,0,0,0)", "line": {"width": 0},
-                "pattern": {"shape": "/", "size": 5, "solidity": 0.35, "fgcolor": color},
-            },
+            "type": "scatter",
+            "mode": "lines",
+            "fill": "toself",
+            "x": typed(np.array(box).ravel()),
+            "y": typed(np.tile([0.0, top, top, 0.0, np.nan], len(box))),
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+            "name": "incomplete",
+            "fillcolor": "rgba(0,0,0,0)",
+            "fillpattern": {"shape": "/", "size": 6, "solidity": 0.3, "fgcolor": color},
         }
-    ]  # fmt: skip
+    ]
 
 
 def _breaks(

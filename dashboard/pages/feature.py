@@ -21,7 +21,7 @@ from dashboard.pages import Page
 from dashboard.pages.feature_choice import Chosen, choose, local
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
 from dashboard.sentences_feature import verdict
-from dashboard.words import cut, shown, zone_name
+from dashboard.words import cut, shown
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.scope import Scope
 from monitor.views.series import History
@@ -55,9 +55,7 @@ def fill(look: Look) -> Mapping[str, Any]:
             scope.length,
             one_version=len({run.version for run in chosen.series.runs}) < 2,
         ),
-        "series_legend": []
-        if is_table
-        else cards.legend(chosen.series, scope.length, zone_name(zone)),
+        "series_legend": [] if is_table else cards.legend(chosen.series),
         "series_head": _series_head(chosen, look_series, scale),
         "series": series_figures.series(
             chosen.series, at, zone, look.scheme, is_root=scale == "root",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from monitor.storage import reads
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution
-from monitor.views.scope import NoSuch, Scope, resolve
+from monitor.views.scope import NoSuch, Scope, default_from, resolve
 from monitor.views.series import History, Series, history, series_of
 from monitor.windows.calendar import window_of
 
@@ -71,10 +71,11 @@ def choose(look: Look) -> Chosen:
         scope.to_ms,
     )
     try:
-        found = look.cached(("feature", *key), lambda: history(conn, scope, feature))
+        found = look.cached(("feature", *key), lambda: _history(look, scope, feature))
     except NoSuch as missing:
         missing.owner = model  # type: ignore[attr-defined]
         raise
+    scope = found.scope
     stat = asked.choice("stat", found.statistics, "") if "stat" in asked else ""
     series = look.cached(
         ("series", *key, stat),
@@ -98,6 +99,20 @@ def choose(look: Look) -> Chosen:
         year=local(found.windows[-1].start_ms, scope.zone).year if found.windows else None,
     )
     return Chosen(scope, found, series, place, made, against, subject, vs)
+
+
+def _history(look: Look, scope: Scope, feature: str) -> History:
+    """Return what was judged; a range that nobody asked for begins before a version that is young.
+
+    What the version before it showed is why there is a new one.
+    """
+    if not scope.is_default_range or scope.last_ms is None or len(scope.model.versions) < 2:
+        return history(look.conn, scope, feature)
+    begin_ms = default_from(scope.length, 0, scope.last_ms - 1, scope.last_ms, scope.zone.key)
+    found = history(look.conn, replace(scope, from_ms=begin_ms), feature)
+    if not found.windows:
+        return found
+    return replace(found, scope=replace(scope, from_ms=max(begin_ms, found.windows[0].start_ms)))
 
 
 def _place(look: Look, found: History, zone: ZoneInfo) -> int | None:

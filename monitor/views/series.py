@@ -28,8 +28,9 @@ from monitor.windows.calendar import NOMINAL_MS
 STATISTICS: Final = ("psi", "ks", *RATES)
 # More than a chart has pixels for.
 MAX_POINTS: Final = 1_500
-# A pause of so many windows breaks the line: nothing is known of it.
-_PAUSE: Final = 3
+# A pause of more than so many windows breaks the line: nothing is known of it. Hours of a
+# quiet model come and go, a day that is not there is missing.
+_PAUSE: Final = {"hour": 3, "day": 0, "week": 0}
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,9 @@ def series_of(history: History, stat: str | None = None, *, at_most: int = MAX_P
     runs = []
     for (version_id, digest), points in whole:
         kept = thinned(points, max(2, at_most * len(points) // n)) if n > at_most else points
-        pause_ms = _PAUSE * NOMINAL_MS[history.scope.length] * ceil(len(points) / len(kept))
+        stretch = ceil(len(points) / len(kept))  # 1 = every window is there
+        pause = _PAUSE[history.scope.length] * stretch if stretch == 1 else 3 * stretch
+        pause_ms = pause * NOMINAL_MS[history.scope.length]
         runs.append(
             Run(
                 version=history.version_names[version_id],

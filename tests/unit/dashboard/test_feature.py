@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
 from dashboard import address, cards_feature, sentences_feature, sentences_series
@@ -26,12 +27,13 @@ from dashboard.look import Cache, Look, Screen
 from dashboard.pages import feature as page
 from dashboard.pages.feature_choice import Chosen, choose
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
+from monitor.api.app import create_app
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.views import bars as bar_views
 from monitor.views.scope import NoSuch
-from monitor.views.series import Point, Run, Series
+from monitor.views.series import Run, Series
 from monitor.windows.calendar import DAY_MS
 from tests.feature_world import DRIFT_MS, START_MS, FeatureWorld, Statements, drifted, reference
 
@@ -257,6 +259,8 @@ def test_a_change_of_version_breaks_the_line_and_is_named(world: FeatureWorld) -
     assert len(y) == 14 + 1 + 3 and list(np.flatnonzero(np.isnan(y))) == [14]
     assert any("v2 and its reference" in note["text"] for note in figure["layout"]["annotations"])
     assert "of its version" in values["series_title"]
+    # Nobody has to ask for the time before a young version.
+    assert chosen(world, "x").scope.from_ms == START_MS
 
 
 def test_names_are_never_markup(world: FeatureWorld) -> None:
@@ -419,6 +423,24 @@ def test_the_full_link_says_everything_that_is_shown(world: FeatureWorld) -> Non
     assert all(f"{key}=" in link for key in ("version", "window", "from", "to", "at", "stat"))
 
 
+def test_the_tables_of_the_cards_are_answers_of_the_api(world: FeatureWorld) -> None:
+    app = create_app(world.engine, with_dashboard=False)
+    links = [
+        part.href
+        for search in ("?stat=psi", "?stat=missing&window=week", f"?vs={day(3)}", "?vs=v1")
+        for key in ("series_head", "part_head")
+        for part in parts_of(filled(world, "x", search)[key])
+        if "/api/v1/" in str(getattr(part, "href", ""))
+    ]
+    assert len(links) == 8
+    with TestClient(app, base_url="http://127.0.0.1:8050") as client:
+        for link in links:
+            answer = client.get(link)
+            assert answer.status_code == 200, (link, answer.text)
+            assert answer.headers["content-type"].startswith("text/csv")
+            assert len(answer.text.splitlines()) > 2
+
+
 def test_the_examples_in_the_docstrings_hold() -> None:
     for module in (sentences_series, sentences_feature, series_figures, part_figures):
         assert doctest.testmod(module).failed == 0
@@ -429,5 +451,5 @@ def test_an_empty_series_is_drawn_as_an_empty_chart() -> None:
     figure = series_figures.series(
         nothing, series_figures.axis_of(0, DAY_MS, UTC), UTC, "dark", is_root=True, is_narrow=False
     )
-    assert figure["layout"]["annotations"] == []
-    assert Point.__slots__[0] == "start_ms"
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["UTC"]
+    assert all(len(numbers(trace["x"])) == 0 for trace in figure["data"])

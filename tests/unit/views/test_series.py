@@ -139,10 +139,12 @@ def test_windows_that_two_versions_share_are_the_chosen_versions(world: FeatureW
 
 
 def test_a_pause_breaks_the_line(world: FeatureWorld) -> None:
-    world.write(DRIFT_MS + 14 * DAY_MS, 24 * 2, seed=9)
+    world.write(DRIFT_MS + 5 * DAY_MS, 24 * 2, seed=9)
     world.judge()
     (run,) = shown(world, "x", "psi").runs
     assert run.pauses == (14,)
+    (hours,) = shown(world, "x", "missing", length="hour").runs
+    assert len(hours.pauses) == 1
 
 
 def test_the_worst_features_come_first(world: FeatureWorld) -> None:
