@@ -196,7 +196,7 @@ def nothing(words: Any, icon_name: str = "inbox") -> Part:
 def state(
     icon_name: str, title: str, said: Any, tone: str = "idle", bar: float | None = None
 ) -> Part:
-    """Return a panel's state in words: partial, blind, incomplete ...; `bar` is how full, 0 to 1."""
+    """Return a panel's state in words: partial, blind, incomplete ...; `bar` is how full."""
     return html.Div(
         [
             html.Div(icon_in(icon_name, tone), className="state-icon"),

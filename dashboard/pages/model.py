@@ -336,7 +336,7 @@ def _controls(scope: Scope) -> list[Any]:
         parts.select("version", scope.version.name, versions, "Version"),
         parts.select("segment", scope.segment, segments, "Segment", ALL),
         parts.select("window", scope.length, lengths, "Window", default),
-        parts.range_picker(first.isoformat(), last.isoformat()),
+        parts.range_picker(first.isoformat(), last.isoformat()) if scope.is_judged else None,
     ]
 
 
