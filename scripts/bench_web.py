@@ -2,8 +2,8 @@
 
 Builds a database (once; kept in the folder of `--folder`), serves it by `driftline web`,
 opens every page in Chromium and does what people do on it, while a writer commits
-checkpoints into the same database as `ingest` does. Prints milliseconds; run it on an idle
-machine and compare with itself. The budget: 1.5 s for a page, 300 ms for a click (p95).
+checkpoints into the same database as `ingest` does. Prints milliseconds, the server's CPU
+beside them; run it on an idle machine and compare with itself. The budget: 1.5 s for a page, 300 ms for a click (p95).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import quote
 
 import bench_web_data as data
+import psutil
 from playwright.sync_api import Page, Request, sync_playwright
 
 from monitor.storage import engine as storage
@@ -70,6 +71,7 @@ class Timed:
     budget_ms: int | None
     ms: list[float] = field(default_factory=list)
     answers_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)  # of the server, or of the view
     answer_kb: float = 0.0
     fault: str = ""
 
@@ -81,6 +83,7 @@ class Timed:
             "n": len(self.ms),
             "p50_ms": _quantile(self.ms, 50),
             "p95_ms": p95,
+            "cpu_p50_ms": _quantile(self.cpu_ms, 50),
             "answer_p95_ms": _quantile(self.answers_ms, 95),
             "answer_kb": round(self.answer_kb),
             "budget_ms": self.budget_ms,
@@ -175,12 +178,13 @@ def views(path: Path, times: int) -> list[Timed]:
         timed = Timed(name, None)
         for _ in range(times):
             with storage.reading(engine) as conn:
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.process_time()
                 scope, _ = resolve(conn, data.MODEL, **wishes)  # type: ignore[arg-type]
                 found = timeline.timeline(conn, scope, evidence=evidence)
                 heat.arranged(found.squares, found.standing, heat.Arrangement())
             timed.ms.append((time.perf_counter() - began) * 1000)
-        timed.ms = timed.ms[1:]  # the first reads from the disk
+            timed.cpu_ms.append((time.process_time() - cpu) * 1000)
+        timed.ms, timed.cpu_ms = timed.ms[1:], timed.cpu_ms[1:]  # the first reads from the disk
         done.append(timed)
     engine.dispose()
     return done
@@ -192,8 +196,9 @@ def views(path: Path, times: int) -> list[Timed]:
 class Visitor:
     """One tab, its questions to the server, and how long it takes to stand."""
 
-    def __init__(self, page: Page, base: str) -> None:
-        self.page, self.base = page, base
+    def __init__(self, page: Page, base: str, server: psutil.Process) -> None:
+        self.page, self.base, self._server = page, base, server
+        self.cpu_ms = 0.0
         self._open: set[Request] = set()
         self._last = time.perf_counter()
         self.answers: list[tuple[float, int]] = []
@@ -219,7 +224,7 @@ class Visitor:
     def timed(self, act: Callable[[], Any]) -> float:
         """Return how many ms it takes from `act` until the page stands again."""
         self.answers.clear()
-        began = time.perf_counter()
+        began, cpu_s = time.perf_counter(), self._cpu_s()
         act()
         stood: float | None = None
         while time.perf_counter() - began < GIVE_UP_S:
@@ -230,9 +235,14 @@ class Visitor:
             if is_calm:
                 stood = stood or now
                 if now - stood >= QUIET_S:
+                    self.cpu_ms = (self._cpu_s() - cpu_s) * 1000
                     return (stood - began) * 1000
             self.page.wait_for_timeout(5)
         raise TimeoutError(f"{self.page.url} does not stand after {GIVE_UP_S:.0f} s")
+
+    def _cpu_s(self) -> float:
+        times = self._server.cpu_times()
+        return float(times.user + times.system)
 
     def open(self, path: str) -> float:
         """Open an address as a link from elsewhere does; the browser's cache is warm."""
@@ -344,6 +354,7 @@ def _one(timed: Timed, visitor: Visitor, path: str, act: Callable[[str], float])
     except TimeoutError as error:
         timed.fault = str(error)
         return
+    timed.cpu_ms.append(visitor.cpu_ms)
     if visitor.answers:
         timed.answers_ms.append(max(ms for ms, _ in visitor.answers))
         timed.answer_kb = max(timed.answer_kb, sum(size for _, size in visitor.answers) / 1000)
@@ -355,7 +366,8 @@ def show(timed: Timed) -> None:
     within = {True: "within", False: "OVER", None: ""}[row["is_within"]]
     answer = f"{row['answer_p95_ms']:7,} ms {row['answer_kb']:6,} kB" if timed.answers_ms else ""
     print(
-        f"{row['name']:36} {row['p50_ms'] or 0:7,} {row['p95_ms'] or 0:7,} ms  {answer:19} "
+        f"{row['name']:36} {row['p50_ms'] or 0:7,} {row['p95_ms'] or 0:7,} ms "
+        f"{row['cpu_p50_ms'] or 0:6,} ms  {answer:20} "
         f"{row['budget_ms'] or '':>6} {within} {row['fault']}",
         file=sys.stderr,
         flush=True,
@@ -385,7 +397,10 @@ def main() -> None:
             lambda what: print(f"{time.perf_counter() - began:6.1f} s {what}", file=sys.stderr),
         )
     storage.upgrade(storage.create(f"sqlite:///{path}"))
-    print(f"{'':36} {'p50':>7} {'p95':>7}     {'slowest answer p95':19} budget", file=sys.stderr)
+    print(
+        f"{'':36} {'p50':>7} {'p95':>7}     {'cpu':>6}    {'slowest answer p95':19} budget",
+        file=sys.stderr,
+    )
     done: list[Timed] = []
     driftline = str(Path(sys.executable).with_name("driftline"))
     with child(sys.executable, __file__, "--write", str(path)):
@@ -401,7 +416,8 @@ def main() -> None:
                     executable_path=shutil.which("chromium"), args=["--no-sandbox"]
                 )
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
-                for timed in measure(Visitor(page, base), addresses(path), asked.times):
+                visitor = Visitor(page, base, psutil.Process(server.pid))
+                for timed in measure(visitor, addresses(path), asked.times):
                     show(timed)
                     done.append(timed)
                 browser.close()

@@ -318,16 +318,17 @@ def _gathered(found: Sequence[reads.Square], columns: Columns, statistic: str | 
     times, names, ratios, sources, verdicts, alarms = zip(*found, strict=True)
     features = tuple(sorted(set(names)))
     row_of = {name: n for n, name in enumerate(features)}
-    code_of = {name: n for n, name in enumerate(SOURCES)}
+    code_of: dict[str | None, int] = {name: n for n, name in enumerate(SOURCES)}
     rank_of = {name: n for n, name in enumerate(VERDICTS)}
-    row = np.array([row_of[name] for name in names], dtype=np.intp)
+    row = np.array(list(map(row_of.__getitem__, names)), dtype=np.intp)
     column = columns.at(np.array(times, dtype=np.int64))
     ratio = np.array(ratios, dtype=np.float32)  # None becomes NaN
     if statistic is None:
-        source = np.array([code_of.get(name, NO_DATA) for name in sources], dtype=np.int8)
+        code_of |= {None: NO_DATA, "": NO_DATA}
+        source = np.array(list(map(code_of.__getitem__, sources)), dtype=np.int8)
     else:
         source = np.full(len(found), code_of[statistic], dtype=np.int8)
-    rank = np.array([rank_of.get(name, 0) for name in verdicts], dtype=np.int8)
+    rank = np.array(list(map(rank_of.__getitem__, verdicts)), dtype=np.int8)
     alarm = np.array(alarms, dtype=np.bool_)
     source[np.isnan(ratio)] = NO_DATA
 
