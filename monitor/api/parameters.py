@@ -19,6 +19,8 @@ from monitor.api.problems import Problem
 MAX_NAME = 500
 # What a database's integer holds.
 MIN_INT, MAX_INT = -(1 << 63), (1 << 63) - 1
+# The year 2200: no event is admitted that lies before 2000 or beyond 2100.
+LAST_MS = 7_258_118_400_000
 
 Length = Annotated[
     Literal["hour", "day", "week"], Query(description="How long the windows are", examples=["day"])
@@ -178,8 +180,12 @@ Format = Annotated[
 
 
 def to_ms(at: datetime | None) -> int | None:
-    """Return epoch milliseconds."""
-    return round(at.timestamp() * 1000) if at is not None else None
+    """Return epoch milliseconds, no further from all events than a calendar reaches.
+
+    >>> to_ms(datetime(1, 1, 1, tzinfo=UTC)), to_ms(datetime(2013, 2, 8, 10, 15, tzinfo=UTC))
+    (0, 1360318500000)
+    """
+    return min(max(0, round(at.timestamp() * 1000)), LAST_MS) if at is not None else None
 
 
 def span(

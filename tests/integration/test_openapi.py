@@ -32,7 +32,7 @@ from monitor.clock import HeldClock
 from monitor.storage import engine as storage
 
 # For each operation; all of them take half a minute of an idle machine.
-EXAMPLES = {GenerationMode.POSITIVE: 12, GenerationMode.NEGATIVE: 6}
+EXAMPLES = {GenerationMode.POSITIVE: 10, GenerationMode.NEGATIVE: 4}
 checks.load_all_checks()
 CHECKS = checks.CHECKS.get_by_names(
     [

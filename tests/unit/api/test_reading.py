@@ -228,6 +228,32 @@ def test_a_value_that_only_one_database_cannot_hold_is_no_outage() -> None:
         assert "NUL" in problem(client.get("/"), 422)["detail"]
 
 
+FAR = (
+    "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "1600-01-01T00:00:00Z",
+    "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["windows", "findings", "timeline", "series", "distributions"])
+def test_a_range_beyond_all_calendars_is_a_range(world: TestClient, path: str) -> None:
+    asked = {"model": MODEL, "version": "1", "length": "day"}
+    if path in ("series", "distributions"):
+        asked["feature"] = "weight"
+    whole = world.get(f"/api/v1/{path}", params={**asked, "from": FAR[0], "to": FAR[-1]})
+    assert whole.status_code == 200
+    for first in FAR:
+        for last in FAR:
+            span = {"from": first, "to": last}
+            assert world.get(f"/api/v1/{path}", params={**asked, **span}).status_code < 500
+    for at in FAR:
+        for query in ({"vs_from": at, "vs_to": FAR[-1]}, {"vs_from": FAR[0], "vs_to": at}):
+            if path == "distributions":
+                found = world.get(f"/api/v1/{path}", params={**asked, **query})
+                assert found.status_code < 500
+    assert get(world, f"overview?since={quote(FAR[1])}").status_code == 200
+    assert get(world, f"overview?since={quote(FAR[-1])}").status_code == 200
+
+
 def test_a_plus_that_became_a_space_is_explained(world: TestClient) -> None:
     said = problem(get(world, f"windows?{V}&from=2026-05-03T00:00:00+02:00"), 422)["detail"]
     assert "%2B" in said
