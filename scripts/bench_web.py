@@ -2,8 +2,9 @@
 
 Builds a database (once; kept in the folder of `--folder`), serves it by `driftline web`,
 opens every page in Chromium and does what people do on it, while a writer commits
-checkpoints into the same database as `ingest` does. Prints milliseconds, the server's CPU
-beside them; run it on an idle machine and compare with itself. The budget: 1.5 s for a page, 300 ms for a click (p95).
+checkpoints into the same database as `ingest` does. Prints milliseconds, and the server's
+CPU beside them; run it on an idle machine and compare with itself. The budget (p95): 1.5 s
+for a page, 300 ms for a click.
 """
 
 from __future__ import annotations
