@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -387,6 +388,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.write:
         write(asked.write)
+    # The server and the writer end with it, however it is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = asked.folder or Path(tempfile.gettempdir()) / "driftline-bench-web"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "year.db"
