@@ -163,7 +163,7 @@ def kpis(view: Pipeline) -> list[Kpi]:
             "Lag",
             short(view.lag),
             "record" if view.lag == 1 else "records",
-            f"over {plural(n, 'partition')}" + (", at the last look" if stalled else ""),
+            "at the last look" if stalled else f"over {plural(n, 'partition')}",
         ),
         Kpi(
             "Behind",

@@ -74,7 +74,14 @@ def skeleton() -> Any:
         html.Div(parts.skeleton(2), id="pipeline-kpis", className="kpis seven"),
         parts.card(
             "Positions",
-            html.Div(parts.skeleton(4), id="pipeline-positions"),
+            # Where it is narrow the table scrolls in its box, by keys as well.
+            html.Div(
+                parts.skeleton(4),
+                id="pipeline-positions",
+                tabIndex=0,
+                role="region",
+                **{"aria-label": "Positions by partition"},
+            ),
             aside="position and counts commit together",
         ),
         parts.card(
