@@ -7,6 +7,7 @@ do, waits for what it shows with deadlines, and asks axe-core what a reader coul
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -25,6 +26,8 @@ from sqlalchemy.engine import Engine
 
 from monitor.api.app import create_app
 from monitor.clock import Clock, HeldClock
+
+log = logging.getLogger(__name__)
 
 # Where pictures are kept when somebody wants to look at them.
 PICTURES = os.environ.get("DRIFTLINE_PICTURES")
@@ -225,6 +228,21 @@ class Visit:
         """What a part of the page says, with plain spaces."""
         return plain(self.page.locator(selector).first.inner_text())
 
+    def controls(self) -> dict[str, str]:
+        """What the page's controls have chosen, by the key that they write into the address."""
+        found: dict[str, str] = self.page.evaluate(CONTROLS)
+        return found
+
+    def choose(self, key: str, label: str) -> None:
+        """Choose by its label, with the mouse, and wait for what follows."""
+        box = self.page.locator(f"""#main [id*='"key":"{key}"']:visible""").first
+        if box.locator("input[type=radio]").count():
+            box.locator("label", has_text=label).first.click()
+        else:
+            box.click()
+            self.page.get_by_role("option", name=label, exact=True).first.click()
+        self.settle()
+
     # What may not be.
 
     def faults(self, *, axe: bool = True) -> list[str]:
@@ -237,6 +255,22 @@ class Visit:
         if axe:
             found += [f"axe: {line}" for line in self.axe()]
         return [f"{self.path} {self.scheme} {self.width}: {line}" for line in found]
+
+    def look(self, path: str, name: str, *, axe: bool = True) -> list[str]:
+        """Open an address, keep its picture, and return what is wrong with it.
+
+        A page that does not settle is a fault like any other: the next ones are looked at.
+        """
+        began = time.monotonic()
+        try:
+            self.go(path)
+            found = self.faults(axe=axe)
+        except AssertionError as error:
+            found = [str(error), *self.seen.faults()]
+        self.picture(name)
+        self.seen.forget()
+        log.debug("%s took %.2f s", path, time.monotonic() - began)
+        return found
 
     def axe(self) -> list[str]:
         """What axe-core calls serious or critical."""
@@ -301,6 +335,18 @@ SETTLED = """(() => {
   for (const grid of main.querySelectorAll('.ag-theme-quartz, .ag-root-wrapper'))
     if (shown(grid) && !grid.querySelector('.ag-row, .ag-overlay-no-rows-center')) return false;
   return true;
+})()"""
+
+# By key: the checked radio's value, or the text in a list's field.
+CONTROLS = """(() => {
+  const found = {};
+  for (const e of document.querySelectorAll(`#main [id*='"at":"control"']`)) {
+    if (!e.getClientRects().length) continue;
+    const key = JSON.parse(e.id).key;
+    const chosen = e.querySelector('input:checked');
+    found[key] = chosen ? chosen.value : (e.value || e.textContent).trim();
+  }
+  return found;
 })()"""
 
 # Sideways scroll, and what sticks out of the window.
