@@ -306,7 +306,8 @@ def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None)
     """Return a member's evidence in words; windows are named in the model's zone."""
     found = evidence_of(incident)
     if found is None:
-        return Row(incident, DASH, cut(incident.summary, 120), "", "", DASH, "")
+        told = split_subject(incident.feature, incident.summary)[1]
+        return Row(incident, DASH, DASH, "", "", DASH, cut(told, 200))
     counted = DASH
     if over is not None:
         counted = f"{over.over} of {plural(over.windows, WINDOWS.get(over.length, over.length))}"

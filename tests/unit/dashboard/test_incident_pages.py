@@ -152,7 +152,7 @@ def test_99_9_percent_sure_is_said_only_where_the_bound_is_honest() -> None:
 
 def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:
     found = say.row(one(1, 0), None, UTC, 2013)
-    assert found.statistic == "temp: PSI 0.88, limit 0.64."
+    assert (found.statistic, found.moved) == ("–", "PSI 0.88, limit 0.64.")
     assert say.evidence_line(made(one(1, 0))) == "PSI 0.88, limit 0.64."
 
 
