@@ -12,6 +12,7 @@ from dash import html
 from dashboard import address, parts
 from dashboard import sentences_series as say
 from dashboard.figures.series import Axis, local_ms
+from dashboard.sentences_incidents import version_tag
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, two, whole
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow, UnseenValue
@@ -60,7 +61,7 @@ def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -
     return [
         to(place - 1, "Worse", "chevron-left"),
         html.Span(f"{place + 1} of {len(names)} by worst", className="num"),
-        to(place + 1, "Less bad", "chevron-right"),
+        to(place + 1, "Calmer", "chevron-right"),
     ]
 
 
@@ -128,7 +129,7 @@ def series_twin(series: Series, length: str, zone: Any) -> Part:
         rows.append(
             [
                 say.window_words(point.start_ms, length, zone, 0),
-                f"v{cut(version.removeprefix('v'), 20)}",
+                cut(version_tag(version), 20),
                 text(point.value),
                 text(point.high if series.statistic == "ks" else point.low),
                 text(point.limit),
@@ -436,7 +437,11 @@ def numbers(
         top.append(["KS", html.B(both), "certified interval" if low != high else "exact"])
     if made is not None and made.chi_square is not None:
         top.append(
-            ["Chi-square", html.B(number(made.chi_square, 3)), f"{made.chi_square_df} degrees"]
+            [
+                "Chi-square",
+                html.B(number(made.chi_square, 3)),
+                plural(made.chi_square_df or 0, "degree"),
+            ]
         )
     if made is not None and made.differs is not None:
         top.append(["Differs from its constant", html.B(percent(made.differs)), ""])

@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Any
 
 from dashboard.parts import Verdict
+from dashboard.sentences_incidents import version_tag
 from dashboard.sentences_series import (
     STATISTIC,
     TOLD,
@@ -113,7 +114,7 @@ def moved(name: str, made: Distribution | None, version: str) -> str:
         way = "up" if now.value > before.value else "down"
         return (
             f"{name} moved {way}: its median is {number(now.value, 4)}, the reference of "
-            f"v{version} has {number(before.value, 4)}."
+            f"{version} has {number(before.value, 4)}."
         )
     group = max(made.groups, key=lambda g: g.psi_share)
     return (
@@ -131,14 +132,14 @@ def _unseen_headline(subject: Subject, value: str, version: str) -> str:
     names = [new.value for new in _new_here(subject)]
     if not names:
         return (
-            f"{value} of rows of {subject.name} have values that v{version}'s reference never saw."
+            f"{value} of rows of {subject.name} have values that {version}'s reference never saw."
         )
     some = ", ".join(cut(name, 24) for name in names[:NAMED])
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     least = "at least " if len(names) >= UNSEEN_KEPT else ""
     return (
         f"{subject.name} has {least}{plural(len(names), 'value')} that the reference of "
-        f"v{version} never saw: {value} of rows ({some}{more})."
+        f"{version} never saw: {value} of rows ({some}{more})."
     )
 
 
@@ -156,7 +157,7 @@ def _new_here(subject: Subject) -> list[Any]:
 
 def _version(subject: Subject) -> str:
     assert subject.window is not None
-    return subject.history.version_names.get(subject.window.version_id, "?").removeprefix("v")
+    return version_tag(subject.history.version_names.get(subject.window.version_id, "?"))
 
 
 def _dated(subject: Subject, said: str) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dashboard.sentences_incidents import version_tag
 from dashboard.words import MINUS, NBSP, clock, cut, day_text, percent, plural, two, whole
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.gridset import FeatureGrid
@@ -149,7 +150,7 @@ def states(subject: Subject) -> list[tuple[str, str]]:
             )
         )
     if subject.series.beside:
-        names = ", ".join(f"v{cut(name.removeprefix('v'), 20)}" for name in subject.series.beside)
+        names = ", ".join(cut(version_tag(name), 20) for name in subject.series.beside)
         said.append(
             ("git-branch", f"{names} ran at the same time: choose it under Version to see it.")
         )

@@ -49,7 +49,7 @@ def histogram(found: Distribution, scheme: Scheme) -> Figure:
                 },
                 "text": hover, "textposition": "none",
                 "hovertemplate": (
-                    f"<b>%{{text}}</b><br>reference %{{y:.1f}}{_PERCENT}<extra></extra>"
+                    f"%{{text}}<br>reference %{{y:.1f}}{_PERCENT}<extra></extra>"
                 ),
                 "name": "reference",
             },
@@ -62,7 +62,7 @@ def histogram(found: Distribution, scheme: Scheme) -> Figure:
             },
             {
                 "type": "scatter", "mode": "markers", "x": typed(np.array(middles)),
-                "y": typed(now), "marker": {"opacity": 0},
+                "y": typed(now), "marker": {"opacity": 0, "color": c["cur"]},
                 "hovertemplate": f"window %{{y:.1f}}{_PERCENT}<extra></extra>", "name": "window",
             },
         ],
@@ -71,8 +71,11 @@ def histogram(found: Distribution, scheme: Scheme) -> Figure:
             "height": HEIGHT,
             "margin": _MARGIN,
             "bargap": 0,
-            "hovermode": "x",
-            "xaxis": axis(scheme, range=[edges[0], edges[-1]], nticks=9, type="linear"),
+            "hovermode": "x unified",
+            "xaxis": axis(
+                scheme, range=[edges[0], edges[-1]], nticks=9, type="linear",
+                unifiedhovertitle={"text": "<b>values</b>"}, showspikes=False,
+            ),
             "yaxis": axis(
                 scheme, range=[0, top], nticks=5, showgrid=True, ticksuffix=_PERCENT
             ),

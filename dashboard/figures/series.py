@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.figures.factory import DAY_MS, Figure, axis, template, typed
+from dashboard.sentences_incidents import version_tag
 from dashboard.tokens import TOKENS, Scheme
-from dashboard.words import day_text, escaped, percent, two, zone_name
+from dashboard.words import cut, day_text, escaped, percent, two, zone_name
 from monitor.views.series import Point, Series
 
 HEIGHT, SMALL_HEIGHT = 206, 76
@@ -35,7 +36,7 @@ _TICK_ROOM = 0.09
 # Further breaks are drawn without words, further hatches not at all.
 _MAX_BREAKS = 8
 _MAX_HATCHES = 200
-_TICK_PX = 74
+_TICK_PX = 88
 # Labels keep clear of the corners.
 _EDGE = 0.018
 Floats = NDArray[np.float64]
@@ -184,7 +185,7 @@ def series(
             **template(scheme),
             "height": HEIGHT,
             "margin": {**margin, "pad": 0},
-            "hovermode": "x",
+            "hovermode": "x unified",
             "xaxis": {**time_axis(at, scheme, 330 if is_narrow else 1000), "showspikes": False},
             "yaxis": axis(
                 scheme, range=[0, float(up(np.array([top]))[0])], showgrid=True,
@@ -398,8 +399,12 @@ def _breaks(
     if len(breaks) <= _MAX_BREAKS:
         for ms, before, after in breaks:
             same = before == after
-            said = "another reference" if same else f"v{escaped(after)[:24]} and its reference"
-            left = "" if same else f"v{escaped(before)[:24]}"
+            said = (
+                "another reference"
+                if same
+                else f"{escaped(cut(version_tag(after), 24))} and its reference"
+            )
+            left = "" if same else escaped(cut(version_tag(before), 24))
             for words, anchor, shift in ((left, "right", -5), (said, "left", 5)):
                 notes.append(_note(words, ms, 1.05, anchor, c["text2"], xshift=shift))
     return shapes, [note for note in notes if note["text"]]

@@ -21,6 +21,7 @@ from dashboard.pages import Page
 from dashboard.pages.feature_choice import Chosen, choose, local
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
 from dashboard.sentences_feature import verdict
+from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut, shown
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.scope import Scope
@@ -122,7 +123,7 @@ def _order(look: Look, chosen: Chosen) -> list[Any]:
 
 
 def _controls(scope: Scope) -> list[Any]:
-    versions = {v.name: f"v{v.name.removeprefix('v')}" for v in scope.model.versions}
+    versions = {v.name: version_tag(v.name) for v in scope.model.versions}
     segments = {s: "all rows" if s == "all" else s for s in scope.segments}
     first = local(scope.from_ms, scope.zone).date().isoformat()
     last = local(max(scope.from_ms, scope.to_ms - 1), scope.zone).date().isoformat()
@@ -358,7 +359,7 @@ def _vs_options(chosen: Chosen) -> dict[str, str]:
     scope, window = chosen.scope, chosen.window
     assert window is not None
     own = chosen.history.version_names[window.version_id]
-    options = {"reference": f"reference of v{own.removeprefix('v')}"}
+    options = {"reference": f"reference of {version_tag(own)}"}
     before = [("the one before", 1)]
     if scope.length == "day":
         before.append(("a week before", 7))
@@ -370,7 +371,7 @@ def _vs_options(chosen: Chosen) -> dict[str, str]:
             options[address.rfc3339(start)] = f"{words}, {when}"
     for version in scope.model.versions:
         if version.name != own:
-            name = version.name if version.name.startswith("v") else f"v{version.name}"
+            name = version_tag(version.name)
             options[name] = f"reference of {name}"
     if chosen.vs not in options:
         options[chosen.vs] = chosen.against

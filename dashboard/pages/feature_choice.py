@@ -11,6 +11,7 @@ from dashboard import address
 from dashboard import sentences_series as say
 from dashboard.figures import series as series_figures
 from dashboard.look import Look
+from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut
 from monitor.storage import reads
 from monitor.storage.rows import FeatureWindow
@@ -171,7 +172,11 @@ def _against(
     names = [version.name for version in scope.model.versions]
     name = vs if vs in names else vs.removeprefix("v")
     if name in names:
-        return _compared(look, scope, found, window, name), f"Reference of v{cut(name, 20)}", vs
+        return (
+            _compared(look, scope, found, window, name),
+            f"Reference of {cut(version_tag(name), 20)}",
+            vs,
+        )
     zone = scope.zone
     at_ms = look.asked.instant("vs", zone)
     if at_ms is None:
