@@ -9,7 +9,8 @@ the worst of their windows. No pane is read but of the window that is not over y
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -219,9 +220,28 @@ def windows_to_learn(conn: Connection, scope: Scope) -> int:
     reference = _document(conn, scope)
     if reference is None or scope.segment not in reference.profiles:
         return 0
-    known = {each: from_reference(reference, scope.segment, each) for each in scope.lengths}
+
+    def is_taught(length: str) -> bool:
+        return _is_taught(_Lesson(reference.digest, scope.segment, length, reference))
+
+    if is_taught(scope.length):
+        return 0
     # Where no length knows any, windows are judged without (uncalibrated), and do not wait.
-    return MIN_SLICES if known[scope.length] is None and any(known.values()) else 0
+    return MIN_SLICES if any(map(is_taught, scope.lengths)) else 0
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    digest: str
+    segment: str
+    length: str
+    reference: Reference = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=256)
+def _is_taught(lesson: _Lesson) -> bool:
+    """Whether a reference's slices teach a length its wobble; references never change."""
+    return from_reference(lesson.reference, lesson.segment, lesson.length) is not None
 
 
 def _document(conn: Connection, scope: Scope) -> Reference | None:

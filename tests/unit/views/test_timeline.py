@@ -20,9 +20,16 @@ from monitor.storage.engine import insert_rows, reading, transaction
 from monitor.storage.rollup import VERDICTS
 from monitor.views.heat import NO_DATA, SOURCES, Arrangement, Squares, arranged
 from monitor.views.scope import resolve
-from monitor.views.timeline import MAX_COLUMNS, Timeline, timeline
+from monitor.views.timeline import (
+    MAX_COLUMNS,
+    Timeline,
+    importance,
+    timeline,
+    windows_to_learn,
+)
 from monitor.windows.calendar import DAY_MS
 from tests import seed_database
+from tests.feature_world import FeatureWorld
 from tests.seed_database import start_ms
 
 HOUR_MS = 3_600_000
@@ -369,6 +376,18 @@ def test_a_model_that_collects_has_no_columns_and_no_findings(seeded: Engine) ->
     assert (len(found.columns), found.squares.features, found.latest) == (0, (), {})
     assert (found.health, found.calibration, found.partial) == ("collecting", "waiting", None)
     assert arranged(found.squares, (), Arrangement()).features == ()
+
+
+def test_a_length_that_its_reference_did_not_teach_waits_for_eight_windows(engine: Engine) -> None:
+    FeatureWorld(engine)  # four weeks of reference: many days, and few weeks
+    with reading(engine) as conn:
+        model = conn.execute(sa.select(t.model.c.name)).scalar_one()
+        waits = {}
+        for length in ("hour", "day", "week"):
+            scope, _ = resolve(conn, model, length=length)
+            waits[length] = windows_to_learn(conn, scope)
+        assert importance(conn, scope) == {"x": 0.7, "c": 0.3}
+    assert waits == {"hour": 0, "day": 0, "week": 8}
 
 
 # -- how it is read ---------------------------------------------------------------------------
