@@ -15,7 +15,9 @@ from dashboard import sentences_overview as say
 from dashboard.grid import ALL_DRAWN, column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
+from dashboard.pages.refreshing import refreshing
 from dashboard.words import cut, day_text, plural
+from monitor.storage import reads
 from monitor.views.episodes import Group
 from monitor.views.overview import ATTENTION, Line, Overview, overview
 
@@ -23,6 +25,8 @@ SHOW = {"all": "All", "attention": "Needs attention"}
 SORT = {"worst": "worst first", "name": "name", "volume": "predictions"}
 OPEN_SHOWN = 8
 NEWS_SHOWN = 8
+# How often the page asks again although no window was judged.
+REFRESH_S = 20
 # Cards are drawn whole; a phone that shows hundreds of them has a search box instead.
 CARDS_SHOWN = 50
 
@@ -55,6 +59,7 @@ SLOTS = {
 def skeleton() -> Any:
     """Return the page before it is read."""
     return [
+        refreshing(REFRESH_S),
         html.Div(
             [
                 html.Div(
@@ -115,7 +120,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     sort = asked.choice("sort", tuple(SORT), "worst")
     wanted = asked.text("q") or ""
     visit_ms = look.last_visit_ms
-    view = look.cached(("overview", visit_ms), lambda: overview(look.conn, last_visit_ms=visit_ms))
+    view = look.cached(key(look), lambda: overview(look.conn, last_visit_ms=visit_ms))
     lines = chosen(view.lines, show=show, sort=sort, wanted=wanted)
     is_long = len(lines) > ALL_DRAWN
     rows = [] if look.is_narrow else [row(line, look, view.judged_to_ms) for line in lines]
@@ -134,6 +139,14 @@ def fill(look: Look) -> Mapping[str, Any]:
         "news": news(view, look),
         "pipeline": pipeline(view, look),
     }
+
+
+def key(look: Look) -> tuple[Any, ...]:
+    """Return what the view is kept by: records are counted although no window was judged."""
+    positions = reads.positions(look.conn)
+    counted = sum(position.next_offset for position in positions)
+    seen_ms = max((position.seen_ms or 0 for position in positions), default=0)
+    return "overview", look.last_visit_ms, counted, seen_ms
 
 
 def chosen(lines: Sequence[Line], *, show: str, sort: str, wanted: str) -> list[Line]:

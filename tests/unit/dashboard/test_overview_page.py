@@ -10,16 +10,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from living_database import NOW_MS
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
 
 from dashboard import sentences_overview as say
 from dashboard.address import Asked
-from dashboard.look import Look, Screen
+from dashboard.look import Cache, Look, Screen
 from dashboard.pages import overview as page
 from dashboard.words import NBSP
-from monitor.storage.engine import reading
+from monitor.storage import schema as t
+from monitor.storage.engine import reading, transaction
 from monitor.views.overview import Line, Overview, Pipe, overview
 
 UTC = ZoneInfo("UTC")
@@ -207,6 +209,29 @@ def test_news_say_since_when(living: Engine) -> None:
     assert "Nothing happened" in text(later["news"])
 
 
+def test_records_that_are_counted_show_before_any_window_is_judged(living: Engine) -> None:
+    cache = Cache()
+
+    def pipeline() -> str:
+        with reading(living) as conn:
+            look = Look(
+                conn=conn, engine=living, path=(), asked=Asked(), screen=Screen(), now_ms=NOW_MS,
+                checkpoint_interval_s=30.0, version="same", cache=cache,
+            )  # fmt: skip
+            return json.dumps(json.loads(to_json_plotly(page.fill(look)["pipeline"])))
+
+    before = pipeline()
+    assert pipeline() == before
+    with transaction(living) as conn:
+        c = t.stream_position.c
+        conn.execute(
+            sa.update(t.stream_position).values(
+                end_offset=c.end_offset + 7, next_offset=c.next_offset + 3
+            )
+        )
+    assert "behind" in pipeline()
+
+
 def test_many_models_are_drawn_as_they_scroll_into_view(living: Engine) -> None:
     with reading(living) as conn:
         few = overview(conn)
@@ -217,7 +242,7 @@ def test_many_models_are_drawn_as_they_scroll_into_view(living: Engine) -> None:
             conn=conn, engine=living, path=(), asked=Asked(), screen=Screen(), now_ms=NOW_MS,
             checkpoint_interval_s=30.0,
         )  # fmt: skip
-        look.cached(("overview", None), lambda: many)
+        look.cached(page.key(look), lambda: many)
         values = page.fill(look)
     assert len(values["long"]) == 200
     assert values["rows"] == []
