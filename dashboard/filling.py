@@ -184,8 +184,10 @@ def _nearest(missing: scope.NoSuch, route: tuple[str, ...]) -> list[tuple[str, s
         return [(name, address.model(name)) for name in missing.nearest]
     if missing.kind == "feature" and len(route) > 1:
         return [(name, address.feature(route[1], name)) for name in missing.nearest]
-    if missing.kind in ("incident", "reference"):
-        return [(name, address.to(f"{missing.kind}s", name)) for name in missing.nearest]
+    if missing.kind == "incident":
+        return [(f"#{name}", address.to("incidents", name)) for name in missing.nearest]
+    if missing.kind == "reference":
+        return [(name, address.reference(name)) for name in missing.nearest]
     return [(name, "") for name in missing.nearest]
 
 

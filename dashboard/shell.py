@@ -105,6 +105,7 @@ def _nav() -> Any:
                 ],
                 href="/",
                 className="logo",
+                **{"aria-label": "Driftline: overview"},
             ),
             html.Nav(
                 [

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, Incident, Model
+from monitor.views.episodes import group
 
 HEALTH_ORDER = ("silent", "schema_broken", "critical", "drifting", "collecting", "healthy")
 
@@ -24,18 +25,18 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class Models:
-    """The models, worst first, and how many incidents are firing over all of them."""
+    """The models, worst first, and how many problems stand (incidents that came as one are one)."""
 
     lines: tuple[ModelLine, ...]
     firing: int
 
 
 def models(conn: Connection) -> Models:
-    """Read the list; incidents in segments and muted ones are not counted as firing."""
+    """Read the list."""
     listed = reads.models(conn)
     open_ones = reads.incidents(conn, states=OPEN_STATES)
-    told = [i for i in open_ones if not i.muted and i.segment == "all"]
-    return Models(tuple(lines(listed, open_ones, reads.judged(conn))), len(told))
+    firing = sum(one.is_open for one in group(open_ones))
+    return Models(tuple(lines(listed, open_ones, reads.judged(conn))), firing)
 
 
 def lines(

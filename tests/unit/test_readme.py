@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from dashboard.page import EXAMPLE_EVENT
 from driftline import Client
 from monitor.cli.app import app
 
@@ -114,11 +113,3 @@ def test_the_reference_of_the_readme_has_the_features_and_outputs_of_its_event(
     assert snippet is not None
     exec(snippet[1], {"frame": trained_on()})
     assert sent[0] == sent[1]
-
-
-def test_the_empty_page_s_event_names_no_outcome_as_a_feature() -> None:
-    from driftline.stats.reference import OUTCOMES
-
-    event = json.loads(EXAMPLE_EVENT)
-    assert not set(event["features"]) & set(OUTCOMES)
-    assert set(event["prediction"]) == {"class", "score"}
