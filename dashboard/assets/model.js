@@ -28,11 +28,22 @@
     }
     window.driftline.go(url.pathname + url.search);
   }
+  /* Dash leaves out where in the matrix a square is, as that is a list: its place is told by x and y. */
   function click(data) {
-    var point = data && data.points && data.points[0];
-    if (point && Array.isArray(point.pointNumber)) {
-      open(point.pointNumber[0], point.pointNumber[1]);
+    var point = data && data.points && data.points[0], figure = plot();
+    if (!point || !figure || !figure._fullLayout) {
+      return window.dash_clientside.no_update;
     }
+    var axis = figure._fullLayout.xaxis, trace = figure._fullData.find(function (t) { return t.type === "heatmap"; });
+    var at = axis.d2p(point.x), nearest = -1, least = Infinity;
+    Array.prototype.forEach.call((trace || {}).x || [], function (x, column) {
+      var far = Math.abs(axis.d2p(x) - at);
+      if (far < least) {
+        least = far;
+        nearest = column;
+      }
+    });
+    open(Math.round(point.y), nearest);
     return window.dash_clientside.no_update;
   }
   /* What a square says: of the traces that may hold it, the one with a number there. */
