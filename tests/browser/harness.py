@@ -75,16 +75,20 @@ def serving(
 
 
 @contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """Every SQL statement that is executed meanwhile, transactions' ends left out."""
-    found: list[str] = []
+def statements(engine: Engine) -> Iterator[Callable[[], list[list[str]]]]:
+    """The SQL statements that are executed meanwhile, of each connection's use a list.
 
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        found.append(" ".join(statement.split()))
+    A page is filled in one use; the heartbeat has others, as often as time allows.
+    """
+    uses: dict[int, tuple[Any, list[str]]] = {}
+
+    def note(conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        # The connection is kept, so that no other one gets its number.
+        uses.setdefault(id(conn), (conn, []))[1].append(" ".join(statement.split()))
 
     sa.event.listen(engine, "before_cursor_execute", note)
     try:
-        yield found
+        yield lambda: [said for _, said in list(uses.values())]
     finally:
         sa.event.remove(engine, "before_cursor_execute", note)
 
