@@ -214,7 +214,7 @@ def history(conn: Connection, scope: Scope, feature: str) -> History:
     incidents = reads.incidents(conn, version_ids=[scope.version.id], segment=scope.segment)
     ranking = reads.worst_by_feature(
         conn, scope.version.id, length=scope.length, segment=scope.segment,
-        from_ms=scope.from_ms, to_ms=scope.to_ms,
+        starts=[w.start_ms for w in windows if w.version_id == scope.version.id],
     )  # fmt: skip
     latches = reads.latches(
         conn, list(version_names), feature, length=scope.length, segment=scope.segment

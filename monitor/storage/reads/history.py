@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.reads.judged import between
+from monitor.storage.reads.judged import IN_AT_MOST, between
 from monitor.storage.rows import FeatureWindow, Latched
+from monitor.windows.calendar import DAY_MS
 
 # What a finding says of its window is said by the window.
 _OF_WINDOW = ("version_id", "length", "start_ms", "segment", "feature", "rows")
@@ -92,14 +93,36 @@ def latches(
 
 
 def worst_by_feature(
-    conn: Connection, version_id: int, *, length: str, segment: str, from_ms: int, to_ms: int
+    conn: Connection, version_id: int, *, length: str, segment: str, starts: Sequence[int]
 ) -> list[tuple[str, float | None]]:
-    """Return every feature with its worst evidence over its limit in `[from_ms, to_ms)`."""
-    c = t.finding.c
-    query = (
-        sa.select(c.feature, sa.func.max(c.ratio))
-        .where(c.version_id == version_id, c.length == length, c.segment == segment)
-        .where(*between(c.start_ms, from_ms, to_ms))
-        .group_by(c.feature)
-    )
-    return [(name, ratio) for name, ratio in conn.execute(query)]
+    """Return every feature with its worst evidence over its limit in the windows at `starts`.
+
+    Hours are read by the day, as they are added up: a day that the range cuts counts whole.
+    """
+    if not starts:
+        return []
+    if length == "hour":
+        d = t.finding_day.c
+        query = (
+            sa.select(d.feature, sa.func.max(d.ratio))
+            .where(d.version_id == version_id, d.segment == segment)
+            .where(d.day_ms > min(starts) - DAY_MS, d.day_ms <= max(starts))
+            .group_by(d.feature)
+        )
+        return [(name, ratio) for name, ratio in conn.execute(query)]
+    f = t.finding.c
+    # An expression, so that SQLite does not walk the index by feature through all segments.
+    name_of = f.feature.op("||")("")
+    worst: dict[str, float | None] = {}
+    for place in range(0, len(starts), IN_AT_MOST):
+        # By the starts: a range would step through the other segments too.
+        query = (
+            sa.select(name_of, sa.func.max(f.ratio))
+            .where(f.version_id == version_id, f.length == length, f.segment == segment)
+            .where(f.start_ms.in_(starts[place : place + IN_AT_MOST]))
+            .group_by(name_of)
+        )
+        for name, ratio in conn.execute(query):
+            before = worst.get(name)
+            worst[name] = ratio if before is None else max(before, ratio or 0.0)
+    return list(worst.items())
