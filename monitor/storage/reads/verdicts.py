@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
+from monitor.storage.reads.judged import IN_AT_MOST
 from monitor.storage.rows import VerdictCount
 
 
@@ -25,22 +26,30 @@ def verdicts(
     spans
         {length: (from_ms, to_ms)}: windows that start in `[from_ms, to_ms)`.
     """
-    c = t.finding.c
-    parts = [
-        sa.and_(c.length == length, c.start_ms >= from_ms, c.start_ms < to_ms)
-        for length, (from_ms, to_ms) in spans.items()
-    ]
-    if not parts:
-        return []
-    query = (
-        sa.select(c.length, c.feature, c.verdict, sa.func.count(), sa.func.avg(c.n))
-        .where(c.version_id == version_id, sa.or_(*parts), c.segment == segment)
-        .group_by(c.length, c.feature, c.verdict)
-    )
-    return [
-        VerdictCount(row[0], row[1], row[2], int(row[3]), float(row[4]))
-        for row in conn.execute(query)
-    ]
+    c, w = t.finding.c, t.window.c
+    found: list[VerdictCount] = []
+    # An expression, so that SQLite does not walk the index by feature through all segments;
+    # the starts of the windows say where the rows of the segment are.
+    name_of = c.feature.op("||")("")
+    for length, (from_ms, to_ms) in spans.items():
+        here = (w.version_id == version_id, w.length == length, w.segment == segment)
+        starts = conn.execute(
+            sa.select(w.start_ms)
+            .where(*here, w.start_ms >= from_ms, w.start_ms < to_ms)
+            .order_by(w.start_ms.desc())
+            .limit(IN_AT_MOST)
+        ).scalars()
+        query = (
+            sa.select(name_of, c.verdict, sa.func.count(), sa.func.avg(c.n))
+            .where(c.version_id == version_id, c.length == length, c.segment == segment)
+            .where(c.start_ms.in_(list(starts)))
+            .group_by(name_of, c.verdict)
+        )
+        found += [
+            VerdictCount(length, row[0], row[1], int(row[2]), float(row[3]))
+            for row in conn.execute(query)
+        ]
+    return found
 
 
 def newest_starts(
