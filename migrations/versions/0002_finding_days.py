@@ -1,4 +1,4 @@
-"""Hour findings by local day, and the windows of one segment in order.
+"""Hour findings by local day; the windows of one segment, and dead letters, in order.
 
 The statement that counts a day is written out here: a later release may count
 otherwise, and this revision must then still do what it did.
@@ -44,10 +44,18 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_window_segment", ["version_id", "segment", "length", "start_ms"], unique=False
         )
+    with op.batch_alter_table("dead_letter", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_dead_letter_newest",
+            ["created_ms", "stream_id", "partition", "offset", "line"],
+            unique=False,
+        )
     _fill()
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("dead_letter", schema=None) as batch_op:
+        batch_op.drop_index("ix_dead_letter_newest")
     with op.batch_alter_table("window", schema=None) as batch_op:
         batch_op.drop_index("ix_window_segment")
     op.drop_table("finding_day")

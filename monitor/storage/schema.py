@@ -218,6 +218,8 @@ dead_letter = Table(
     Column("payload_sha256", String(64), nullable=False),
     Column("kafka_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    # The order of the list, newest first.
+    Index("ix_dead_letter_newest", "created_ms", "stream_id", "partition", "offset", "line"),
 )
 
 data_gap = Table(
