@@ -28,7 +28,7 @@ def to(*parts: str | int, **query: Query) -> str:
     >>> to("models", "a/b", "features", "x", window="hour", segment=None)
     '/models/a%2Fb/features/x?window=hour'
     """
-    path = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    path = "/" + "/".join(quote(_kept(str(part)), safe="~") for part in parts)
     asked = {key.rstrip("_"): str(value) for key, value in query.items() if value is not None}
     return f"{path}?{urlencode(asked, quote_via=quote)}" if asked else path
 
@@ -66,7 +66,17 @@ def path_parts(pathname: object) -> tuple[str, ...]:
     """
     if not isinstance(pathname, str) or len(pathname) > MAX_CHARACTERS:
         return ()
-    return tuple(unquote(part, errors="replace") for part in _whole(pathname).split("/") if part)
+    decoded = (unquote(part, errors="replace") for part in _whole(pathname).split("/") if part)
+    return tuple(part.removeprefix("~") for part in decoded)
+
+
+def _kept(part: str) -> str:
+    """Return a part that no browser folds away, as it does with the names . and .. however encoded.
+
+    >>> to("models", ".."), path_parts("/models/~..")
+    ('/models/~..', ('models', '..'))
+    """
+    return f"~{part}" if part in (".", "..") or part.startswith("~") else part
 
 
 def _whole(text: str) -> str:

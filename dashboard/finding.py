@@ -16,6 +16,7 @@ from monitor.storage.engine import reading
 from monitor.views.search import Hit, search
 
 MAX_TYPED = 200
+HINT = "Names of models and features, words of an incident, or its number."
 
 
 def install(app: Dash, engine: Engine) -> None:
@@ -23,7 +24,7 @@ def install(app: Dash, engine: Engine) -> None:
 
     def found(typed: object) -> Any:
         if not isinstance(typed, str) or not typed.strip():
-            return html.P("Names of models and features, words of an incident, or its number.")
+            return html.P(HINT)
         try:
             with reading(engine) as conn:
                 hits = search(conn, typed[:MAX_TYPED])
@@ -33,7 +34,12 @@ def install(app: Dash, engine: Engine) -> None:
             return html.P(f"Nothing is called “{cut(typed, 60)}”.", role="status")
         return html.Ul([html.Li(_line(hit)) for hit in hits])
 
-    app.callback(Output("search-results", "children"), Input("search-text", "value"))(found)
+    app.callback(
+        Output("search-results", "children"),
+        Input("search-text", "value"),
+        # The dialog is built with every page, and empty until somebody types.
+        prevent_initial_call=True,
+    )(found)
 
 
 def _line(hit: Hit) -> Any:

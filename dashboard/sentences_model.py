@@ -25,6 +25,7 @@ from dashboard.words import (
     zone_name,
 )
 from monitor.storage.rows import Incident
+from monitor.views.episodes import group
 from monitor.views.heat import is_prediction
 from monitor.views.scope import ALL
 from monitor.views.timeline import Timeline
@@ -270,13 +271,16 @@ def _missing(found: Timeline) -> Kpi:
 
 
 def _incidents(found: Timeline) -> Kpi:
-    firing, total, segments = len(found.firing), len(found.incidents), len(found.elsewhere)
-    elsewhere = "in segments" if found.scope.segment == ALL else "elsewhere"
-    if firing:
-        more = f"{segments} more {elsewhere}" if segments else f"{total} in this range"
-        return Kpi("Incidents", str(firing), "firing", f"since {_since(found)}; {more}")
-    if segments:
-        return Kpi("Incidents", "0", "firing", f"{segments} {elsewhere}")
+    """Count problems, as the list under the charts does: what came together is one."""
+    groups = group([*found.incidents, *found.elsewhere])
+    standing = [one for one in groups if one.is_open]
+    if standing:
+        here = [one for one in standing if any(i.segment == found.scope.segment for i in one.told)]
+        only = len(standing) - len(here)
+        where = "in segments" if found.scope.segment == ALL else "elsewhere"
+        more = f"{only} only {where}" if only else f"{len(groups)} in this range"
+        since = f"since {_since(found)}; " if found.firing else ""
+        return Kpi("Incidents", str(len(standing)), "firing", f"{since}{more}")
     ends = [i.resolved_ms for i in found.incidents if i.resolved_ms is not None]
     if not ends:
         return Kpi("Incidents", "0", "firing", "none in this range")

@@ -12,6 +12,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from dashboard import address
+from dashboard.finding import HINT
 from dashboard.parts import icon, link, skeleton
 from dashboard.words import HEALTH, shown
 from monitor.views.models import ModelLine
@@ -210,7 +211,7 @@ def _search() -> Any:
                 inputProps={"autoComplete": "off", "maxLength": 200},
                 **{"aria-label": "Search"},
             ),
-            html.Div(id="search-results", className="search-results"),
+            html.Div(html.P(HINT), id="search-results", className="search-results"),
         ],
         id="search-dialog",
         title="Search",

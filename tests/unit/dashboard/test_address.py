@@ -25,6 +25,13 @@ def test_names_come_back_as_they_went(model: str, feature: str, segment: str) ->
     assert not set(parts.path) & set("<>\"' ")
 
 
+@pytest.mark.parametrize("name", [".", "..", "~", "~.", "~~..", "a~b", "%2e%2e", "..."])
+def test_names_that_browsers_fold_keep_a_page(name: str) -> None:
+    href = address.model(name)
+    assert href.rsplit("/", 1)[1] not in (".", "..")
+    assert address.path_parts(href) == ("models", name)
+
+
 def test_what_is_no_address_is_no_place() -> None:
     for value in (None, 3, ["/"], "x" * 100_000):
         assert address.path_parts(value) == ()
