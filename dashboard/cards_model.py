@@ -17,7 +17,7 @@ from dashboard.sentences_model import said, year_of
 from dashboard.tokens import HEAT_WORDS
 from dashboard.words import DASH, cut, day_text, incident_word, percent, plural, shown, whole
 from monitor.storage.rows import ReferenceRow
-from monitor.views.heat import Heat
+from monitor.views.heat import Heat, is_prediction
 from monitor.views.timeline import Lived, Timeline
 
 MAX_INCIDENTS_NAMED = 3
@@ -210,7 +210,7 @@ def lane_values(found: Timeline) -> list[Part]:
 
 def bar_values(found: Timeline, newest: str, total: int) -> list[Part]:
     """Return the last column's numbers, and the head of the values under them."""
-    now = len({name for name in found.standing if name})
+    now = sum(bool(name) and not is_prediction(name) for name in found.standing)
     return [
         html.Div([html.B(now, className="num"), f" of {total} now"], className="bar-name"),
         html.Div(

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
@@ -76,7 +76,14 @@ class Filler:
             values, is_whole = self._values(page, route, search, screen)
             found = {key: digest(value) for key, value in values.items()}
             known = digests(before.get("slots"), page.slots)
-            answer |= {k: value for k, value in values.items() if known.get(k) != found[k]}
+            # A control may show what was chosen and taken back before the answer came: where
+            # the address moved, it is drawn anew.
+            moved = ctx.triggered_id == "url"
+            answer |= {
+                k: value
+                for k, value in values.items()
+                if known.get(k) != found[k] or (moved and holds_control(value))
+            }
             answer["_seen"] = {
                 "asked": asked if is_whole else None,
                 "slots": {**known, **found},
@@ -111,7 +118,9 @@ class Filler:
                     screen=Screen.of(screen),
                     now_ms=now_ms,
                     checkpoint_interval_s=self._checkpoint_interval_s,
-                    model_zone=reads.zone_of(conn, route[1]) if route[:1] == ("models",) else None,
+                    model_zone=reads.zone_of(conn, route[1])
+                    if len(route) > 1 and route[0] == "models"
+                    else None,
                     version=reads.version_mark(conn),
                     cache=self._cache,
                 )
@@ -144,6 +153,13 @@ def digest(value: Any) -> str:
     """Return a name of a value: the same for the same, as the browser would get it."""
     text = to_json_plotly(value) if not isinstance(value, str) else json.dumps(value)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def holds_control(value: Any) -> bool:
+    """Whether a slot's value has a control in it, which the browser can change by itself."""
+    return not isinstance(value, str) and '"at":"control"' in to_json_plotly(value).replace(
+        '": "', '":"'
+    )
 
 
 def digests(said: object, keys: Collection[str]) -> dict[str, str]:

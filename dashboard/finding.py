@@ -32,7 +32,8 @@ def install(app: Dash, engine: Engine) -> None:
             return html.P(f"The database could not be read ({uuid4().hex[:8]}). Type again.")
         if not hits:
             return html.P(f"Nothing is called “{cut(typed, 60)}”.", role="status")
-        return html.Ul([html.Li(_line(hit)) for hit in hits])
+        # Enter opens the first hit of what is typed now, never of what was typed before.
+        return html.Ul([html.Li(_line(hit)) for hit in hits], **{"data-for": typed})
 
     app.callback(
         Output("search-results", "children"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeVar
@@ -28,21 +29,35 @@ class Cache:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._values: OrderedDict[Hashable, Future[Any]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value of `key`, made when it is not there."""
+        """Return the value of `key`, made when it is not there; who asks meanwhile waits for it.
+
+        What could not be made is forgotten, and raises for those who waited too.
+        """
         with self._lock:
-            if key in self._values:
+            waiting = self._values.get(key)
+            if waiting is None:
+                own: Future[Any] = Future()
+                self._values[key] = own
+                while len(self._values) > self._kept:
+                    self._values.popitem(last=False)
+            else:
                 self._values.move_to_end(key)
-                found: T = self._values[key]
-                return found
-        made = make()
-        with self._lock:
-            self._values[key] = made
-            while len(self._values) > self._kept:
-                self._values.popitem(last=False)
+        if waiting is not None:
+            found: T = waiting.result()
+            return found
+        try:
+            made = make()
+        except BaseException as error:
+            with self._lock:
+                if self._values.get(key) is own:
+                    del self._values[key]
+            own.set_exception(error)
+            raise
+        own.set_result(made)
         return made
 
 

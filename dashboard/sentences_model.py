@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -189,10 +190,10 @@ def newest_words(found: Timeline) -> str:
     return window_words(found.latest_ms, found.scope.length, found.scope.zone, year_of(found))
 
 
-def kpis(found: Timeline) -> tuple[Kpi, ...]:
-    """Return the six figures under the verdict."""
+def kpis(found: Timeline, zone: ZoneInfo) -> tuple[Kpi, ...]:
+    """Return the six figures under the verdict; instants are told in `zone`."""
     mark_ms = found.scope.version.watermark_ms
-    mark = _local(mark_ms, found) if mark_ms is not None else None
+    mark = datetime.fromtimestamp(mark_ms / 1000, UTC).astimezone(zone) if mark_ms else None
     return (
         _drifted(found),
         _prediction(found),
@@ -203,7 +204,7 @@ def kpis(found: Timeline) -> tuple[Kpi, ...]:
             "Judged to",
             f"{day_text(mark.date())} {mark:%H:%M}" if mark is not None else DASH,
             "",
-            f"{mark.year}, {zone_name(found.scope.zone)} time" if mark is not None else "",
+            f"{mark.year}, {zone_name(zone)} time" if mark is not None else "",
         ),
     )
 
@@ -266,7 +267,7 @@ def _missing(found: Timeline) -> Kpi:
         return "missing" in rates[name]["exceeds"].split(","), float(rates[name]["missing"])
 
     name = max(rates, key=rank)
-    usual = "over its limit" if rank(name)[0] else "as usual"
+    usual = "over its limit" if rank(name)[0] else "within its limit"
     return Kpi("Missing values", percent(rates[name]["missing"]), "", f"{cut(name, 24)}, {usual}")
 
 
@@ -319,4 +320,8 @@ def said(row: Mapping[str, Any] | None) -> tuple[str, str, str, str, bool]:
         return "no data", "", "", "", False
     found = evidence(row)
     near = found.ratio is not None and found.ratio >= 0.95
-    return found.word, found.value, found.limit, f"{found.ratio:.1f}×" if near else "", near
+    if found.ratio is None or not near:
+        return found.word, found.value, found.limit, "", False
+    # Below the limit with two decimals: 0.97 must not read as 1.0.
+    ratio = f"{found.ratio:.1f}×" if found.ratio >= 1 else f"{found.ratio:.2f}×"
+    return found.word, found.value, found.limit, ratio, True

@@ -27,10 +27,11 @@
     var box = input.closest && input.closest("[data-ask]");
     return box ? box.getAttribute("data-ask") : null;
   }
+  var waiting = null;
   /* A field that comes with its page shows what the address asks for. */
   setInterval(function () {
     document.querySelectorAll("[data-ask] input").forEach(function (input) {
-      if (document.activeElement === input) {
+      if (document.activeElement === input || waiting !== null) {
         return;
       }
       var wanted = new URLSearchParams(window.location.search).get(key(input)) || "";
@@ -39,16 +40,19 @@
       }
     });
   }, 300);
-  var waiting = null;
   document.addEventListener("input", function (event) {
     var name = key(event.target);
     if (!name) {
       return;
     }
+    var text = event.target.value.trim(), place = window.location.pathname;
     clearTimeout(waiting);
     waiting = setTimeout(function () {
+      waiting = null;
+      if (window.location.pathname !== place) {
+        return;
+      }
       var query = new URLSearchParams(window.location.search);
-      var text = event.target.value.trim();
       if (text) {
         query.set(name, text);
       } else {

@@ -110,10 +110,11 @@
   /* ---- The screen: figures are drawn by the server for one scheme and one width. */
   var narrow = window.matchMedia("(max-width: 767px)");
   var visit = Number(kept("driftline-visit")) || null;
+  var isZoneKnown = false;
   function screen(zone) {
     var root = document.documentElement;
-    var isFirst = !document.body.dataset.zone;
-    var chosen = isFirst ? kept("driftline-zone") || "utc" : zone === "local" ? "local" : "utc";
+    var chosen = (isZoneKnown ? zone : kept("driftline-zone")) === "local" ? "local" : "utc";
+    isZoneKnown = true;
     document.body.dataset.zone = chosen;
     kept("driftline-zone", chosen);
     var none = window.dash_clientside.no_update;
@@ -126,6 +127,9 @@
     ];
   }
   function tell() {
+    if (!isZoneKnown) {
+      return;
+    }
     set("screen", { data: screen(document.body.dataset.zone || "utc")[0] });
   }
   new MutationObserver(tell).observe(document.documentElement, {
@@ -154,15 +158,29 @@
     }
   }
   /* A control that changed says so; one that was only drawn anew has the value it was drawn with. */
+  var pending = {};
   function control(values) {
     var context = window.dash_clientside.callback_context;
-    (context.triggered_id ? context.inputs_list[0] : []).forEach(function (input) {
+    var moved = (context.triggered || []).map(function (one) { return one.prop_id; });
+    context.inputs_list[0].forEach(function (input) {
       var id = input.id, value = input.value;
+      var isMoved = moved.some(function (prop) {
+        return prop.indexOf(JSON.stringify(id["key"])) >= 0 && prop.indexOf('"key":' + JSON.stringify(id.key)) >= 0;
+      });
+      if (!isMoved) {
+        return;
+      }
       if (id.key === "range") {
         if (Array.isArray(value) && value[0] && value[1] && value.join("/") !== id.was) {
           write({ from: value[0], to: value[1], at: null });
         }
-      } else if (value !== null && value !== undefined && String(value) !== id.was) {
+      } else if (value !== null && value !== undefined) {
+        /* Drawn anew it has the value it was drawn with; so it has when a choice is taken back. */
+        if (String(value) === id.was && (!(id.key in pending) || pending[id.key] === String(value))) {
+          delete pending[id.key];
+          return;
+        }
+        pending[id.key] = String(value);
         var change = {};
         change[id.key] = String(value) === id["default"] ? null : value;
         if (["version", "segment", "window"].indexOf(id.key) >= 0) {
@@ -206,6 +224,11 @@
     var href = element.getAttribute("href") || "";
     return element.tagName + "|" + label + "|" + (label ? "" : href + "|" + (element.textContent || "").slice(0, 80));
   }
+  document.addEventListener("pointerdown", function (event) {
+    if (last && !last.element.contains(event.target)) {
+      last = null;
+    }
+  });
   document.addEventListener("focusin", function (event) {
     last = { element: event.target, name: name(event.target), at: Date.now() };
   });
@@ -224,17 +247,25 @@
   }
 
   /* ---- Dialogs, the drawer, menus. */
+  /* What is typed before the field of the search is there; null once it is. */
+  var typed = null;
   function open(which) {
     set(which + "-dialog", { opened: true });
     if (which === "search") {
+      typed = "";
+      set("search-text", { value: "" });
       var tries = 0, wait = window.setInterval(function () {
         var field = document.getElementById("search-text");
         tries += 1;
         if (field) {
           field.focus();
+          if (typed) {
+            set("search-text", { value: typed });
+          }
         }
-        if (field || tries > 20) {
+        if (field || tries > 40) {
           window.clearInterval(wait);
+          typed = null;
         }
       }, 30);
     }
@@ -265,6 +296,11 @@
         }, 1500);
       }
     };
+    if (!navigator.clipboard) {
+      /* Only pages of https and of this machine may copy. */
+      window.prompt("Copy this:", text);
+      return;
+    }
     navigator.clipboard.writeText(text).then(
       function () { done("Copied"); },
       function () { done("The browser forbids copying"); });
@@ -328,7 +364,9 @@
     var image = target.closest("[data-png]");
     if (image) {
       picture(image.dataset.png, image.dataset.file);
-      menu.open = false;
+      if (menu) {
+        menu.open = false;
+      }
     }
     var step = target.closest("[data-write]");
     if (step) {
@@ -341,9 +379,17 @@
   var gAt = 0;
   var PLACES = { o: "/", i: "/incidents", p: "/pipeline", r: "/references" };
   function isTyping(element) {
+    if (element && element.tagName === "INPUT" && /^(radio|checkbox|button)$/.test(element.type)) {
+      return false;
+    }
     return element && (/^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable);
   }
   document.addEventListener("keydown", function (event) {
+    if (typed !== null && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !isTyping(event.target)) {
+      event.preventDefault();
+      typed += event.key;
+      return;
+    }
     if (event.key === "Escape") {
       var menu = document.querySelector("details.menu[open]");
       if (menu) {
@@ -403,7 +449,10 @@
       (next < 0 ? document.getElementById("search-text") : links[next]).focus();
     } else if (event.key === "Enter" && at < 0) {
       event.preventDefault();
-      links[0].click();
+      var answered = document.querySelector(".search-results [data-for]");
+      if (answered && answered.dataset["for"] === document.getElementById("search-text").value) {
+        links[0].click();
+      }
     }
   }
 

@@ -70,6 +70,8 @@ def choose(look: Look) -> Chosen:
         scope.length,
         scope.from_ms,
         scope.to_ms,
+        # The default range reaches back before a young version, a chosen one does not.
+        scope.is_default_range,
     )
     try:
         found = look.cached(("feature", *key), lambda: _history(look, scope, feature))

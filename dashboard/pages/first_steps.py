@@ -214,10 +214,10 @@ def register(model: str, version: str, here: Installation) -> str:
     >>> print(register("m", "1", Installation("http://127.0.0.1:8050", "", "")))
     driftline reference register trained-on.parquet \
         --model m --version 1 \
-        --prediction class --score score --timestamp at
+        --prediction class --score score --label left --timestamp at
     """
     command = f"{say.register_command(model, version)} \\\n    "
-    command += "--prediction class --score score --timestamp at"
+    command += "--prediction class --score score --label left --timestamp at"
     if here.url is not None and here.url not in DEFAULT_URLS:
         command += f" \\\n    --url {here.url}"
     return command

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from dash import html
 
@@ -117,8 +118,9 @@ def fill(look: Look) -> Mapping[str, Any]:
     asked = look.asked
     data_ms = reads.watermark_ms(look.conn)
     state = asked.choice("state", tuple(STATES), "all")
-    from_ms = asked.instant("from", look.zone, now_ms=data_ms)
-    to_ms = asked.instant("to", look.zone, now_ms=data_ms, is_end=True)
+    # Days of UTC, whoever reads the link: there is no model here whose days they could be.
+    from_ms = asked.instant("from", ZoneInfo("UTC"), now_ms=data_ms)
+    to_ms = asked.instant("to", ZoneInfo("UTC"), now_ms=data_ms, is_end=True)
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         asked.notes.append("The link asks for a range that ends before it begins. Showing all.")
         from_ms = to_ms = None

@@ -218,7 +218,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "tags": _tags(chosen),
         "controls": _controls(scope),
         "verdict": parts.verdict_card(verdict, _actions(found)),
-        "kpis": parts.kpi_strip(say.kpis(found)),
+        "kpis": parts.kpi_strip(say.kpis(found, look.zone)),
         "states": _states(chosen),
         "head": _head(chosen),
         "listed": _listed(look, found),
@@ -461,6 +461,8 @@ def _listed_head(found: Timeline) -> str:
 
 def _listed(look: Look, found: Timeline) -> Any:
     groups = _groups(found)
+    if not groups and not len(found.columns):
+        return parts.nothing("Nothing was judged yet.", "hourglass")
     if not groups:
         return parts.nothing("Quiet is good: there was no incident in this range.")
     items = [_group(look, one, found) for one in groups[:MAX_LISTED]]

@@ -300,6 +300,8 @@ def bars(values: Sequence[int], words: str) -> Any:
 def open_incidents(view: Overview, look: Look) -> Any:
     """Return what stands, the critical ones first, newest first; eight at most."""
     if not view.groups:
+        if not any(line.judged_to_ms for line in view.lines):
+            return parts.nothing("Nothing was judged yet.", "hourglass")
         return parts.nothing("Nothing is open. Quiet is good.", "circle-check")
     year = incidents.data_year(view.judged_to_ms, look.zone)
     judged_to = {line.version.id: line.judged_to_ms for line in view.lines if line.version}

@@ -370,8 +370,11 @@ def _gathered(found: Sequence[reads.Square], columns: Columns, statistic: str | 
     out.ratio[worst] = ratio[inside][order]
     out.source[worst] = source[inside][order]
     if statistic in (None, "psi"):
-        blind = (out.verdict == BLIND) & (out.source == NO_DATA)
+        # What cannot be judged is not calm; a rate that is over its limit there is told.
+        calm = ~(out.ratio >= 1)
+        blind = (out.verdict == BLIND) & (calm if statistic is None else True)
         out.source[blind] = SOURCES.index("blind")
+        out.ratio[blind] = np.nan
     return out
 
 

@@ -11,6 +11,9 @@ from sqlalchemy.engine import Connection
 from monitor.storage import schema as t
 from monitor.storage.rows import TOLD_STATES, Incident, IncidentEvent
 
+# Later than any window: an incident that stands has no end, and a bound lets an index stop.
+FAR_MS = 10**16
+
 
 def incidents(
     conn: Connection,
@@ -147,7 +150,7 @@ def windows_over(
                 f.segment == i.segment,
                 f.length.in_(sorted(lengths)),
                 f.start_ms >= i.first_window_ms,
-                sa.or_(i.resolved_ms.is_(None), f.start_ms < i.resolved_ms),
+                f.start_ms < sa.func.coalesce(i.resolved_ms, FAR_MS),
             ),
         )
         .where(i.number.in_(list(numbers)))

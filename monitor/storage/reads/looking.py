@@ -17,9 +17,11 @@ def version_mark(conn: Connection) -> str:
         sa.select(
             sa.select(sa.func.max(t.data_version.c.value)).scalar_subquery(),
             sa.select(sa.func.max(t.registry.c.revision)).scalar_subquery(),
+            # Another database in the place of this one may have counted as far.
+            sa.select(sa.func.min(t.model.c.created_ms)).scalar_subquery(),
         )
     ).one()
-    return f"{row[0] or 0}.{row[1] or 0}"
+    return ".".join(str(part or 0) for part in row)
 
 
 def zone_of(conn: Connection, model: str) -> ZoneInfo | None:
