@@ -76,6 +76,10 @@ def test_an_answer_that_still_holds_is_not_sent_again(world: TestClient, path: s
     assert get(world, path, if_none_match='W/"other"').status_code == 200
 
 
+def test_what_is_not_there_is_not_unchanged(world: TestClient) -> None:
+    assert get(world, "models/nobody", if_none_match="*").status_code == 404
+
+
 def test_what_is_judged_anew_changes_the_tag_of_what_is_judged_and_of_nothing_else(
     changing: TestClient, living: Engine
 ) -> None:

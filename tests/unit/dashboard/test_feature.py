@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
 from dashboard import address, cards_feature, sentences_feature, sentences_series
@@ -453,3 +454,28 @@ def test_an_empty_series_is_drawn_as_an_empty_chart() -> None:
     )
     assert [note["text"] for note in figure["layout"]["annotations"]] == ["UTC"]
     assert all(len(numbers(trace["x"])) == 0 for trace in figure["data"])
+
+
+def test_a_link_shows_what_it_names_whoever_looked_before(living: Engine) -> None:
+    cache = Cache()
+
+    def windows(search: str) -> int:
+        with reading(living) as conn:
+            look = Look(
+                conn=conn,
+                engine=living,
+                path=("models", "parcel-delay", "features", "weight"),
+                asked=Asked(search),
+                screen=Screen(),
+                now_ms=NOW_MS,
+                checkpoint_interval_s=30.0,
+                model_zone=ZoneInfo("Europe/Berlin"),
+                version=1,
+                cache=cache,
+            )
+            return len(choose(look).history.windows)
+
+    # The default reaches back before the young version; the same range, named, does not.
+    assert windows("") > 7
+    assert windows("?from=2026-05-08T22:00:00Z&to=2026-05-15T22:00:00Z") == 7
+    assert windows("") > 7

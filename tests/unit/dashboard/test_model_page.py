@@ -23,6 +23,7 @@ from dashboard.look import Look, Screen
 from dashboard.pages import model
 from dashboard.words import NBSP
 from monitor.storage.engine import reading
+from monitor.views import heat as rows
 from monitor.views.heat import Arrangement, arranged
 from monitor.views.scope import NoSuch, resolve
 from monitor.views.timeline import Timeline, timeline
@@ -208,6 +209,21 @@ def test_a_healthy_model_says_what_is_closest_to_its_limit(found: Timeline) -> N
         "Healthy: none of 11 features drifted in the last 7 days."
     )
     assert said.notes[0][1].startswith("is closest to its limit:")
+
+
+@pytest.mark.parametrize("evidence", ["worst", "psi"])
+def test_what_is_blind_is_not_drawn_as_calm(living: Engine, evidence: str) -> None:
+    with reading(living) as conn:
+        scope, _ = resolve(conn, "parcel-delay", version="1")
+        found = timeline(conn, scope, evidence=evidence)
+    heat = arranged(found.squares, found.standing, Arrangement())
+    row = heat.features.index("reading")
+    blind = heat.verdict[row] == rows.BLIND
+    assert blind.any()
+    assert np.isnan(heat.ratio[row][blind]).all()
+    assert (heat.source[row][blind] == rows.SOURCES.index("blind")).all()
+    figure = figures.heatmap(found, heat, "light")
+    assert any("blind at this length" in trace.get("hovertemplate", "") for trace in figure["data"])
 
 
 def test_alarms_are_outlined_on_the_rows_they_belong_to(found: Timeline) -> None:

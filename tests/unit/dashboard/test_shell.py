@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -50,8 +52,8 @@ def dependencies(client: FlaskClient) -> list[dict[str, Any]]:
     return [one for one in found if one["clientside_function"] is None]
 
 
-def ask(client: FlaskClient, one: dict[str, Any], values: list[Any]) -> Any:
-    """Call a callback as a browser would."""
+def ask(client: FlaskClient, one: dict[str, Any], values: list[Any], moved: int = 0) -> Any:
+    """Call a callback as a browser would; `moved` is the input that changed."""
     places = [*one["inputs"], *one["state"]]
     filled = [{**place, "value": value} for place, value in zip(places, values, strict=True)]
     names = one["output"].strip(".").split("...")
@@ -61,7 +63,7 @@ def ask(client: FlaskClient, one: dict[str, Any], values: list[Any]) -> Any:
         "outputs": outputs if one["output"].startswith("..") else outputs[0],
         "inputs": filled[: len(one["inputs"])],
         "state": filled[len(one["inputs"]) :],
-        "changedPropIds": [f"{places[0]['id']}.{places[0]['property']}"],
+        "changedPropIds": [f"{places[moved]['id']}.{places[moved]['property']}"],
     }
     return client.post(
         "/_dash-update-component", data=json.dumps(body), content_type="application/json"
@@ -179,6 +181,42 @@ def test_what_was_read_is_kept_for_its_version_only() -> None:
     for key in ("a", "a", "b", "c", "a"):
         cache.get(key, lambda key=key: made.append(key))  # type: ignore[misc]
     assert made == ["a", "b", "c", "a"]
+
+
+def test_ten_tabs_that_ask_together_cost_one_read() -> None:
+    cache, made, begun = Cache(), [], Event()
+
+    def slow() -> int:
+        made.append(1)
+        begun.wait(10)
+        return 7
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = [pool.submit(cache.get, "key", slow) for _ in range(10)]
+        begun.set()
+        assert {answer.result(10) for answer in answers} == {7}
+    assert made == [1]
+
+
+def test_what_could_not_be_made_is_asked_again() -> None:
+    cache = Cache()
+
+    def broken() -> int:
+        raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        cache.get("key", broken)
+    assert cache.get("key", lambda: 3) == 3
+
+
+def test_a_control_is_drawn_anew_where_the_address_moved(browser: FlaskClient) -> None:
+    one = next(d for d in dependencies(browser) if "model-seen.data" in d["output"])
+    screen, path = {"scheme": "light"}, "/models/parcel-delay"
+    first = ask(browser, one, ["1.1", path, "", screen, None, None]).get_json()["response"]
+    seen = first["model-seen"]["data"]
+    again = ask(browser, one, ["1.1", path, "?at=x", screen, None, seen], moved=2).get_json()
+    assert "model-controls" in again["response"]
+    assert "model-heat" not in again["response"]
 
 
 def test_the_mark_moves_with_data_and_with_registrations(seeded: Engine) -> None:
