@@ -232,6 +232,18 @@ class Visit:
         """What a part of the page says, with plain spaces."""
         return plain(self.page.locator(selector).first.inner_text())
 
+    def still(self) -> str:
+        """What the page says, once it says the same twice: a grid draws its rows after the page."""
+        read = [self.text()]
+
+        def is_same() -> bool:
+            read.append(self.text())
+            return read[-1] == read[-2]
+
+        self.page.wait_for_timeout(300)
+        self.until(is_same, "the page says the same twice")
+        return read[-1]
+
     def controls(self) -> dict[str, str]:
         """What the page's controls have chosen, by the key that they write into the address."""
         found: dict[str, str] = self.page.evaluate(CONTROLS)

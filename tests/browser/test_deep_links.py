@@ -132,11 +132,13 @@ def test_what_is_chosen_stands_in_the_link_survives_a_reload_and_back_undoes_it(
         lambda: {k: v[0] for k, v in parse_qs(urlsplit(one.page.url).query).items()} == query,
         f"the link has {query}",
     )
+    drawn = f"""#main [id*='"key":"{key}"'][id*='"was":"{query[key]}"']"""
+    one.until(lambda: one.page.locator(drawn).count() > 0, "the page is drawn anew")
     one.settle()
     after = one.controls()
     assert after[key] in (query[key], label)
     assert after != before
-    shown = one.text()
+    shown = one.still()
     one.page.reload()
     one.settle()
     assert one.controls() == after
