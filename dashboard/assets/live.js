@@ -212,7 +212,8 @@
       }
       window.driftline.was = place.path;
     }
-    close();
+    /* Not the dialogs: one may have been opened while the page was on its way. */
+    closeMenus();
     mark();
     return window.dash_clientside.no_update;
   }
@@ -247,40 +248,36 @@
   }
 
   /* ---- Dialogs, the drawer, menus. */
-  /* What is typed before the field of the search is there; null once it is. */
-  var typed = null;
   function open(which) {
     set(which + "-dialog", { opened: true });
     if (which === "search") {
-      typed = "";
-      set("search-text", { value: "" });
       var tries = 0, wait = window.setInterval(function () {
         var field = document.getElementById("search-text");
         tries += 1;
         if (field) {
           field.focus();
-          if (typed) {
-            set("search-text", { value: typed });
-          }
+          field.select();
         }
         if (field || tries > 40) {
           window.clearInterval(wait);
-          typed = null;
         }
       }, 30);
     }
   }
   function close() {
+    closeMenus();
+    if (document.querySelector(".mantine-Modal-content")) {
+      set("search-dialog", { opened: false });
+      set("keys-dialog", { opened: false });
+    }
+  }
+  function closeMenus() {
     document.body.classList.remove("nav-open");
     var burger = document.getElementById("burger");
     if (burger) {
       burger.setAttribute("aria-expanded", "false");
     }
     document.querySelectorAll("details.menu[open]").forEach(function (menu) { menu.open = false; });
-    if (document.querySelector(".mantine-Modal-content")) {
-      set("search-dialog", { opened: false });
-      set("keys-dialog", { opened: false });
-    }
   }
   function copy(text, button) {
     var done = function (words) {
@@ -334,6 +331,9 @@
         other.open = false;
       }
     });
+    if (target.closest(".search-results a")) {
+      close();
+    }
     var opener = target.closest("[data-open]");
     if (opener) {
       open(opener.dataset.open);
@@ -385,11 +385,6 @@
     return element && (/^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable);
   }
   document.addEventListener("keydown", function (event) {
-    if (typed !== null && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !isTyping(event.target)) {
-      event.preventDefault();
-      typed += event.key;
-      return;
-    }
     if (event.key === "Escape") {
       var menu = document.querySelector("details.menu[open]");
       if (menu) {
