@@ -73,11 +73,7 @@ def choose(look: Look) -> Chosen:
         # The default range reaches back before a young version, a chosen one does not.
         scope.is_default_range,
     )
-    try:
-        found = look.cached(("feature", *key), lambda: _history(look, scope, feature))
-    except NoSuch as missing:
-        missing.owner = model  # type: ignore[attr-defined]
-        raise
+    found = look.cached(("feature", *key), lambda: _history(look, scope, feature))
     scope = found.scope
     stat = asked.choice("stat", found.statistics, "") if "stat" in asked else ""
     series = look.cached(

@@ -294,8 +294,10 @@ def choose(look: Look) -> Chosen:
     found = look.cached(
         ("timeline", *key, evidence), lambda: timeline(conn, scope, evidence=evidence)
     )
-    weights = look.cached(("importance", *key[:1]), lambda: importance(conn, scope))
-    to_learn = look.cached(("learn", *key[:3]), lambda: windows_to_learn(conn, scope))
+    # The reference of the range's end: a version may have had several.
+    digest = scope.reference.digest if scope.reference is not None else None
+    weights = look.cached(("importance", digest), lambda: importance(conn, scope))
+    to_learn = look.cached(("learn", digest, *key[:3]), lambda: windows_to_learn(conn, scope))
     arrangement = Arrangement(
         sort=sort,
         q=(asked.text("q") or "")[:200],
