@@ -16,6 +16,7 @@ from dash import dcc, html
 
 from dashboard.figures.factory import CONFIG, blank
 from dashboard.freshness import Freshness
+from dashboard.glossary import explained
 from dashboard.words import clock, cut
 
 Part = Any  # Dash has no types
@@ -40,6 +41,7 @@ class Kpi:
     unit: str = ""
     note: str = ""
     tone: str = ""  # crit: the figure is why somebody should look
+    term: str = ""  # the word of the glossary that explains the label
 
 
 def icon(name: str, size: int = 14) -> Part:
@@ -61,6 +63,16 @@ def status(name: str, word: str, tone: str) -> Part:
 def tag(text: str, limit: int = 60) -> Part:
     """Return a short fact in a box."""
     return html.Span(cut(text, limit), className="tag", title=cut(text, 300))
+
+
+def term(word: str, means: str | None = None) -> Part:
+    """Return a word with its explanation: a press, Enter or a resting mouse shows it.
+
+    `means` is the word of `glossary.TERMS` where the page says it in another form. It is a
+    button: it may stand in any text, but not within a link.
+    """
+    says = {"data-term": explained(means or word), "aria-expanded": "false"}
+    return html.Button(word, type="button", className="term", **says)
 
 
 def link(children: Any, href: str, **more: Any) -> Part:
@@ -108,7 +120,7 @@ def kpi_strip(kpis: Sequence[Kpi]) -> list[Part]:
     return [
         html.Div(
             [
-                html.Div(kpi.label, className="label"),
+                html.Div(term(kpi.label, kpi.term) if kpi.term else kpi.label, className="label"),
                 html.Div(
                     [html.Span(kpi.value, className="num"), html.Small(kpi.unit)],
                     className=f"value {kpi.tone}",

@@ -250,6 +250,7 @@ def kpis(view: ReferenceView, year: int) -> list[Kpi]:
             "Full slices",
             whole(sum(outline.slices.values())),
             note=slices_words(outline),
+            term="slices",
         ),
         Kpi(
             "Segments",

@@ -28,6 +28,13 @@ SORTS = {
     "blind": "blind first",
     "missing": "missing first",
 }
+# Heads of columns that need an explanation, by the word that has it.
+EXPLAINED = {
+    "Natural wobble": "natural wobble",
+    "Blind": "blind",
+    "Too few values": "too few rows",
+    "Groups": "group",
+}
 
 SLOTS = {
     "title": ("reference-title", "children"),
@@ -263,8 +270,12 @@ def features(
 
 def _table(head: Sequence[tuple[str, str]], rows: list[Any], css: str) -> Any:
     """Return a table whose cells carry their column's name, for the cards of a phone."""
-    cells = [html.Th(name, scope="col", className=kind) for name, kind in head]
+    cells = [html.Th(_head(name), scope="col", className=kind) for name, kind in head]
     return html.Table([html.Thead(html.Tr(cells)), html.Tbody(rows)], className=css)
+
+
+def _head(name: str) -> Any:
+    return parts.term(name, EXPLAINED[name]) if name in EXPLAINED else name
 
 
 def _feature(found: ReferenceView, line: FeatureLine, head: list[tuple[str, str]]) -> Any:

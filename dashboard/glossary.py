@@ -1,0 +1,106 @@
+"""The words of the pages that need an explanation, each in two sentences at most.
+
+One table, so that a word means the same wherever it stands; `parts.term` shows it.
+A text says what the word means for the reader, not how it is computed.
+"""
+
+from __future__ import annotations
+
+TERMS = {
+    "alarm": (
+        "Over its limit in 2 of 3 windows. One window over its limit alone is not told: "
+        "chance does that."
+    ),
+    "binding": (
+        "Which reference judges a version, and since when. "
+        "A change counts from an instant on; what was judged before stays."
+    ),
+    "blind": (
+        "At this length the feature wobbles so much by itself that no shift could pass its limit. "
+        "It is not judged here; another length or its rates may judge it."
+    ),
+    "calibrated": (
+        "The limit knows how much the feature wobbles by itself, learnt from slices of the "
+        "reference. Without that, distributions give warnings only."
+    ),
+    "certified": (
+        "Computed from counts on a grid, so exact to within the interval: "
+        "the true value lies inside it."
+    ),
+    "chi-square": (
+        "How far the shares of the categories moved: the squared change of each share over the "
+        "share that was expected, summed up and related to the rows. 0 is no change at all."
+    ),
+    "data to": (
+        "Everything before this instant is counted, and nothing earlier is expected any more. "
+        "Windows that end before it are judged."
+    ),
+    "dead letter": (
+        "A record that could not be counted. It is kept with its reason, and nothing waits for it."
+    ),
+    "deficit": (
+        "Records that were read before they could be counted, as their version had no "
+        "reference yet."
+    ),
+    "evidence": (
+        "How far a window is from the reference, over its own limit. At 1 the limit is reached; "
+        "limits differ by feature and size, so only this compares features."
+    ),
+    "finding": "One statistic of one feature in one window, with its limit and what it means.",
+    "group": (
+        "A feature's values are put into groups of about equal weight in the reference; "
+        "PSI compares the groups' shares."
+    ),
+    "incident": (
+        "The life of one problem: it opens when something is over its limit in 2 of 3 windows, "
+        "and ends when that is over."
+    ),
+    "incomplete": "Some records of the window are missing, so its verdict may be wrong.",
+    "ks": (
+        "Kolmogorov-Smirnov: the largest gap between the two cumulative curves, from 0 (alike) "
+        "to 1 (nothing in common)."
+    ),
+    "limit": (
+        "What the statistic must pass before it counts as a change. It rises where rows are few "
+        "and where the feature wobbles by itself."
+    ),
+    "monitor": "What is judged of a model: which lengths, features, segments and limits.",
+    "natural wobble": (
+        "How much a feature differs from one window to the next although nothing is wrong, as "
+        "seen in the reference. Limits lie above it."
+    ),
+    "out of range": "Rows whose value is below the smallest or above the largest of the reference.",
+    "psi": (
+        "Population stability index: 0 when a window's shares equal the reference's. "
+        "Near 0.1 is a small shift, above 0.25 a large one."
+    ),
+    "reference": (
+        "The counts of the data that the model was trained on. Every window is compared with it."
+    ),
+    "revised": "Late events came after the window was judged, so it was judged again.",
+    "segment": (
+        "The rows with one value of a column that was declared at registration, such as "
+        "origin=JFK; “all” is every row."
+    ),
+    "slices": (
+        "The reference cut into hours, days and weeks, each compared with the rest. "
+        "That is how its natural wobble is known."
+    ),
+    "too few rows": "So few rows that chance alone could move the statistic past its limit.",
+    "unseen": "Rows with a value that the reference does not have.",
+    "w1": (
+        "Wasserstein distance: how far values must be moved, on average, to turn one "
+        "distribution into the other."
+    ),
+    "watermark": "Event time before which nothing more is expected.",
+    "window": "An hour, a day or a week of events that is judged as one.",
+}
+
+
+def explained(word: str) -> str:
+    """Return what a word means; a word that is not in the table is a fault of the page.
+
+    >>> explained("Unseen")
+    'Rows with a value that the reference does not have.'
+    """
+    return TERMS[word.casefold()]
