@@ -17,7 +17,7 @@ from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
 from typer.main import get_command
 
-from dashboard import payload
+from dashboard import cards_letters, payload
 from dashboard import sentences_pipeline as say
 from dashboard.address import Asked
 from dashboard.look import Look, Screen
@@ -266,7 +266,7 @@ def test_hostile_records_are_text_on_the_page(
         letters = reads.dead_letters(conn, limit=1_000)
     assert len(letters) > 50
     for letter in letters:
-        made = page.letter(replace(opened, letter=letter), say.Told(), is_asked=True)
+        made = cards_letters.letter(replace(opened, letter=letter), say.Told(), is_asked=True)
         sent = json.loads(to_json_plotly(made))
         shown = text(sent)
         assert not any(ord(c) < 32 and c != "\n" for c in shown)
@@ -319,7 +319,7 @@ def test_what_a_link_cannot_have_is_said_and_the_rest_is_shown(
 def test_a_letter_is_named_as_the_api_names_it_too(separator: str, living: Engine) -> None:
     with reading(living) as conn:
         last = reads.dead_letters(conn, limit=100)[-1]
-    sent = filled(living, "?letter=" + page.key_of(last).replace(":", separator))
+    sent = filled(living, "?letter=" + cards_letters.key_of(last).replace(":", separator))
     assert say.where(last) in text(sent["letter"])
 
 

@@ -1,0 +1,150 @@
+"""The pipeline's cards that stand still: where each partition is, and what no window holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import html
+
+from dashboard import parts
+from dashboard import sentences_pipeline as say
+from dashboard.words import cut, duration, plural, whole
+from monitor.storage.rows import Gap
+from monitor.views.pipeline import Partition, Pipeline, State
+
+# Rows of the table; beyond, those that need somebody come first.
+MAX_PARTITIONS = 64
+WORST = (State.STALLED, State.BEHIND, State.READING, State.CAUGHT_UP, State.IDLE)
+
+
+def positions(found: Pipeline, told: say.Told, now_ms: int) -> Any:
+    """Return one row a partition: where it stands, and what it is doing in a word."""
+    if not found.partitions:
+        return parts.nothing("No partition was read yet.", "circle-dashed")
+    rows = list(found.partitions)
+    left = len(rows) - MAX_PARTITIONS
+    if left > 0:
+        rows.sort(key=lambda p: (WORST.index(p.state), p.position.topic, p.position.partition))
+    head = [
+        ("Partition", ""),
+        ("State", ""),
+        ("Counted to", "num"),
+        ("End", "num wide"),
+        ("Lag", "num"),
+        ("Behind", "num"),
+        (f"Newest event ({told.word})", "num"),
+        ("Consumer", ""),
+        ("Epoch", "num wide"),
+        ("Checkpoint", "num"),
+    ]
+    body = [_position(p, told, now_ms, head) for p in rows[:MAX_PARTITIONS]]
+    table = html.Table(
+        [
+            html.Thead(
+                html.Tr([html.Th(name, scope="col", className=kind) for name, kind in head])
+            ),
+            html.Tbody(body),
+        ],
+        className="table positions",
+    )
+    if left <= 0:
+        return table
+    return [
+        table,
+        html.P(f"and {plural(left, 'partition')} more, none of them worse", className="note"),
+    ]
+
+
+def _position(p: Partition, told: say.Told, now_ms: int, head: Sequence[tuple[str, str]]) -> Any:
+    position = p.position
+    name, word, tone = say.STATES[p.state]
+    note = say.state_note(p)
+    age = (
+        f"{duration(now_ms - position.checkpointed_ms)} ago"
+        if position.checkpointed_ms is not None
+        else "never"
+    )
+    newest = position.max_event_time_ms
+    owner = position.owner or "none"
+    cells: list[Any] = [
+        [
+            html.Span(word_status(name, word, tone)),
+            html.Span(f" {note}", className="sub") if note else None,
+        ],
+        whole(position.next_offset),
+        whole(position.end_offset) if position.end_offset is not None else "–",
+        html.Span(whole(position.lag), className="strong" if position.lag else "calm"),
+        html.Span(say.behind(p), className="strong" if p.state is State.BEHIND else "calm"),
+        told.instant(newest) if newest is not None else "no event",
+        html.Span(cut(owner, 60), className="owner", title=cut(owner, 200)),
+        whole(position.claim_epoch),
+        html.Span(age, className="strong" if p.state is State.STALLED else "calm"),
+    ]
+    first = html.Th(
+        [html.Span(cut(position.topic, 40), className="topic"), " ", html.B(position.partition)],
+        scope="row",
+    )
+    return html.Tr(
+        [
+            first,
+            *(
+                html.Td(cell, className=kind, **{"data-label": label})
+                for cell, (label, kind) in zip(cells, head[1:], strict=True)
+            ),
+        ]
+    )
+
+
+def word_status(name: str, word: str, tone: str) -> Any:
+    """Return a state that is calm unless somebody should look."""
+    return parts.status(name, word, tone if tone in ("warn", "crit") else "idle")
+
+
+def missing(found: Pipeline, told: say.Told) -> Any:
+    """Return gaps and deficits, each with its cause and with what mends it."""
+    if not found.gaps and not found.deficits:
+        return parts.nothing(
+            "Nothing: no offset was lost, no event lacks a reference.", "circle-check"
+        )
+    rows = []
+    for lacking in found.deficits:
+        d = lacking.deficit
+        name = f"{cut(d.model, 80)} {cut(d.version, 40)}"
+        rows.append(
+            html.Li(
+                [
+                    parts.icon_in("file-warning", "idle" if lacking.is_registered else "warn"),
+                    html.Div(
+                        [
+                            html.B(name, className="isolate"),
+                            html.Span(f" {say.deficit_sentence(lacking, told)}"),
+                            None
+                            if lacking.is_registered
+                            else parts.command(say.register_command(d.model, d.version)),
+                        ]
+                    ),
+                ]
+            )
+        )
+    if found.n_deficits > len(found.deficits):
+        rows.append(html.Li(f"and {whole(found.n_deficits - len(found.deficits))} more versions"))
+    rows += [_gap(gap, told) for gap in found.gaps]
+    if found.lost[0] > len(found.gaps):
+        rows.append(html.Li(f"and {whole(found.lost[0] - len(found.gaps))} older gaps"))
+    return html.Ul(rows, className="missing-list")
+
+
+def _gap(gap: Gap, told: say.Told) -> Any:
+    return html.Li(
+        [
+            parts.icon_in("file-warning", "warn"),
+            html.Div(
+                [
+                    html.B(say.gap_title(gap)),
+                    html.Span(f" {say.gap_sentence(gap, told)}"),
+                    html.P(say.gap_mend(gap)),
+                ]
+            ),
+        ]
+    )
