@@ -26,6 +26,7 @@ TWIN_ROWS = 60
 # From this share of the PSI a bar is full and its number is told.
 LIT = 0.10
 MAX_MARKS = 20
+TOGETHER = "Rarer values, together"
 ORDER = {"share": "By share", "size": "By size", "name": "By name"}
 # Many values together would make every other bar a dot.
 BARRED = ("level", "unseen")
@@ -268,7 +269,7 @@ def level_rows(made: Distribution, sort: str) -> list[Row]:
             known = sum(level.psi_share or 0.0 for level in made.levels)
             rows.append(
                 Row(
-                    f"{plural(len(together), 'rarer one')}, together",
+                    TOGETHER,
                     "group",
                     sum(level.reference_share for level in together),
                     sum(level.current_share for level in together),
@@ -303,6 +304,8 @@ def levels(made: Distribution, sort: str, head: str, *, is_all: bool) -> Part:
     most = max((max(row.reference, row.current) for row in rows if row.kind in BARRED), default=1)
     most = most or 1.0
     drawn = rows if is_all else rows[:LEVELS_SHOWN]
+    # A value that shares its group has no part of the PSI of its own: the group's row has it.
+    alone = "together" if any(row.kind == "group" for row in rows) else DASH
     body = [
         html.Tr(
             [
@@ -327,7 +330,7 @@ def levels(made: Distribution, sort: str, head: str, *, is_all: bool) -> Part:
                 html.Td(percent(row.current), className="num now"),
                 html.Td(say.signed(100 * (row.current - row.reference)), className="num"),
                 html.Td(
-                    DASH if row.psi_share is None else say.percent0(row.psi_share),
+                    say.percent0(row.psi_share) if row.psi_share is not None else alone,
                     className="num of",
                 ),
             ],
@@ -363,7 +366,7 @@ def levels(made: Distribution, sort: str, head: str, *, is_all: bool) -> Part:
     if left:
         found.append(
             html.Button(
-                f"Show all {len(rows)}",
+                f"Show all {len(rows)} rows",
                 type="button",
                 className="ghost",
                 **{"data-write": json.dumps({"rows": "all"})},
@@ -438,9 +441,9 @@ def numbers(
     if made is not None and made.chi_square is not None:
         top.append(
             [
-                "Chi-square",
+                parts.term("Chi-square"),
                 html.B(number(made.chi_square, 3)),
-                plural(made.chi_square_df or 0, "degree"),
+                f"{plural(made.chi_square_df or 0, 'degree')} of freedom",
             ]
         )
     if made is not None and made.differs is not None:

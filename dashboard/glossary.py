@@ -28,8 +28,8 @@ TERMS = {
         "the true value lies inside it."
     ),
     "chi-square": (
-        "How far the shares of the categories moved: the squared change of each share over the "
-        "share that was expected, summed up and related to the rows. 0 is no change at all."
+        "How far the shares of the categories moved, weighed by the rows. Where nothing changed it "
+        "is about as large as its degrees of freedom; it grows with the rows."
     ),
     "data to": (
         "Everything before this instant is counted, and nothing earlier is expected any more. "
