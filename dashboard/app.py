@@ -9,21 +9,14 @@ from __future__ import annotations
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from dash import ALL, Dash, Input, Output, State, no_update
-from dash.exceptions import PreventUpdate
+from dash import ALL, Dash, Input, Output
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard import address, finding, pulse, shell
-from dashboard.filling import Filler, frame
+from dashboard import finding, pulse, routing
+from dashboard.filling import Filler
 from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
-from dashboard.words import shown, zone_name
-from driftline.errors import StorageError
 from monitor.clock import Clock, SystemClock
-from monitor.storage import reads
-from monitor.storage.engine import reading
 
 # Before anything is painted: the scheme the user chose, or the system's.
 BOOT = (
@@ -31,6 +24,7 @@ BOOT = (
     "if(s!=='light'&&s!=='dark'){s=matchMedia('(prefers-color-scheme: dark)').matches?'dark':"
     "'light'}document.documentElement.setAttribute('data-mantine-color-scheme',s)})()"
 )
+KEEP_ASSETS_S = 365 * 86_400
 INDEX = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -70,13 +64,14 @@ def create(
         suppress_callback_exceptions=True,
     )
     clock = clock or SystemClock()
-    app.layout = shell.layout()
+    # Every asset's address carries when it was written, so a browser need not ask again.
+    app.server.config["SEND_FILE_MAX_AGE_DEFAULT"] = KEEP_ASSETS_S
     filler = Filler(engine, clock, checkpoint_interval_s)
     for page in (*PAGES, FIRST_STEPS, NOWHERE):
         filler.install(app, page)
         if page.register is not None:
             page.register(app)
-    _route(app, engine)
+    routing.install(app, engine)
     pulse.install(app, engine, clock, checkpoint_interval_s)
     finding.install(app, engine)
     _in_the_browser(app)
@@ -87,56 +82,6 @@ def script_hashes(app: Dash) -> list[str]:
     """Return the hashes of the inline scripts, for a content security policy."""
     boot = b64encode(sha256(BOOT.encode()).digest()).decode()
     return [*app.csp_hashes(), f"'sha256-{boot}'"]
-
-
-def _route(app: Dash, engine: Engine) -> None:
-    """Choose the page of an address; a page that is there already stays, and fills itself anew."""
-
-    def routed(pathname: object, _version: object, _retry: object, place: object) -> dict[str, Any]:
-        parts = address.path_parts(pathname)
-        page = next((page for page in PAGES if page.is_at(parts)), NOWHERE)
-        zone = None
-        try:
-            with reading(engine) as conn:
-                if not parts and not reads.has_models(conn):
-                    page = FIRST_STEPS
-                if parts[:1] == ("models",) and len(parts) > 1:
-                    zone = reads.zone_of(conn, parts[1])
-        except (SQLAlchemyError, StorageError):
-            pass  # the page itself says it, with a way to try again
-        title = f"{shown(page.title(parts))[:120]} · Driftline"
-        answer: dict[str, Any] = {
-            "page": no_update,
-            "place": no_update,
-            "crumb": shell.crumbs(parts),
-            "zones": [
-                {"value": "utc", "label": "UTC"},
-                {"value": "local", "label": zone_name(zone) if zone is not None else "Local"},
-            ],
-        }
-        now = {"page": page.name, "title": title, "path": "/".join(parts)}
-        before = place if isinstance(place, dict) else {}
-        if before.get("page") != page.name:
-            answer["page"] = frame(page)
-        if before == now:
-            raise PreventUpdate
-        answer["place"] = now
-        return answer
-
-    app.callback(
-        output={
-            "page": Output("page", "children"),
-            "place": Output("place", "data"),
-            "crumb": Output("crumb", "children"),
-            "zones": Output("zone", "data"),
-        },
-        inputs={
-            "pathname": Input("url", "pathname"),
-            "_version": Input("version", "data"),
-            "_retry": Input("retry", "data"),
-        },
-        state={"place": State("place", "data")},
-    )(routed)
 
 
 def _in_the_browser(app: Dash) -> None:
@@ -152,6 +97,11 @@ def _in_the_browser(app: Dash) -> None:
         "function (place) { return window.driftline.arrived(place); }",
         Output("place", "storage_type"),
         Input("place", "data"),
+    )
+    app.clientside_callback(
+        "function (pulse) { return window.driftline.heard(pulse); }",
+        Output("pulse", "storage_type"),
+        Input("pulse", "data"),
     )
     app.clientside_callback(
         "function () { return window.driftline.control(arguments[0]); }",

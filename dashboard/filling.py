@@ -73,7 +73,7 @@ class Filler:
             asked = digest([version, pathname, search, screen, retry])
             if before.get("asked") == asked:
                 raise PreventUpdate
-            values, is_whole = self._values(page, route, search, screen)
+            values, of_version = self._values(page, route, search, screen)
             found = {key: digest(value) for key, value in values.items()}
             known = digests(before.get("slots"), page.slots)
             # A control may show what was chosen and taken back before the answer came: where
@@ -85,7 +85,8 @@ class Filler:
                 if known.get(k) != found[k] or (moved and holds_control(value))
             }
             answer["_seen"] = {
-                "asked": asked if is_whole else None,
+                "asked": asked if of_version is not None else None,
+                "version": of_version,
                 "slots": {**known, **found},
             }
             return answer
@@ -101,15 +102,23 @@ class Filler:
             },
             state={"seen": State(f"{page.name}-seen", "data")},
         )(filled)
+        app.clientside_callback(
+            "function (seen) { return window.driftline.filled(seen); }",
+            Output(f"{page.name}-seen", "storage_type"),
+            Input(f"{page.name}-seen", "data"),
+            prevent_initial_call=True,
+        )
 
     def _values(
         self, page: Page, route: tuple[str, ...], search: object, screen: object
-    ) -> tuple[dict[str, Any], bool]:
-        """Return what goes into the slots, and whether the page could be read."""
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return what goes into the slots and its data version; None where nothing was read."""
         now_ms = self._clock.now_ms()
+        version = None
         asked = address.Asked(search)
         try:
             with reading(self._engine) as conn:
+                version = reads.version_mark(conn)
                 look = Look(
                     conn=conn,
                     engine=self._engine,
@@ -121,20 +130,20 @@ class Filler:
                     model_zone=reads.zone_of(conn, route[1])
                     if len(route) > 1 and route[0] == "models"
                     else None,
-                    version=reads.version_mark(conn),
+                    version=version,
                     cache=self._cache,
                 )
                 values = dict(page.fill(look))
         except scope.NoSuch as missing:
-            return {"_notice": not_here(missing, route), "_hidden": True}, True
+            return {"_notice": not_here(missing, route), "_hidden": True}, version
         except (SQLAlchemyError, StorageError) as error:
-            return {"_notice": _unreadable(error, page.name, now_ms)}, False
+            return {"_notice": _unreadable(error, page.name, now_ms)}, None
         except Exception as error:
             log.exception("a page could not be filled", page=page.name)
-            return {"_notice": _broken(error, page.name, now_ms)}, False
+            return {"_notice": _broken(error, page.name, now_ms)}, None
         if unknown := set(values) - set(page.slots):
             raise KeyError(f"{page.name} fills {sorted(unknown)}, which are no slots of its")
-        return {**values, "_notice": parts.notes(asked.notes), "_hidden": False}, True
+        return {**values, "_notice": parts.notes(asked.notes), "_hidden": False}, version
 
 
 def frame(page: Page) -> Any:

@@ -1,7 +1,8 @@
 """The heartbeat: every two seconds one small question, and whether anything is new.
 
 It fills what stands around the page: freshness, banner, models, the number of
-firing incidents. The page asks again only when the data version grew.
+firing incidents. The browser lets the page ask again only when the data version
+differs from the one it shows (`heard` in `assets/live.js`): no page waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from monitor.storage.engine import reading
 from monitor.views.models import models
 
 OUTPUTS = {
-    "version": ("version", "data"),
     "pulse": ("pulse", "data"),
     "freshness": ("freshness", "children"),
     "banner": ("banner", "children"),
@@ -70,7 +70,6 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
             before=earlier,
         )
         said = {
-            "version": version,
             "freshness": parts.freshness(fresh),
             "banner": parts.stale_banner(fresh, "/pipeline"),
         }

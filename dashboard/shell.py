@@ -5,7 +5,7 @@ Built once; callbacks fill its parts. The page itself stands in `#page`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -63,8 +63,17 @@ THEME = {
 }
 
 
-def layout() -> Any:
-    """Return the shell around an empty page."""
+UNKNOWN_ZONES = [{"value": "utc", "label": "UTC"}, {"value": "local", "label": "Local"}]
+
+
+def layout(
+    *,
+    page: Any = None,
+    place: Mapping[str, str] | None = None,
+    crumb: Sequence[Any] = (),
+    zones: Sequence[Mapping[str, str]] = UNKNOWN_ZONES,
+) -> Any:
+    """Return the shell around a page, or around none where the address is not known yet."""
     return dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh=False),
@@ -73,16 +82,16 @@ def layout() -> Any:
             dcc.Store(id="pulse"),
             dcc.Store(id="screen"),
             dcc.Store(id="retry"),
-            dcc.Store(id="place"),
+            dcc.Store(id="place", data=place),
             dcc.Store(id="written"),
             html.A("Skip to the page", href="#main", className="skip"),
             _nav(),
-            _top(),
+            _top(crumb, zones),
             html.Main(
                 [
                     html.Div(id="gone", role="alert", hidden=True),
                     html.Div(id="banner", role="alert"),
-                    html.Div(skeleton(6), id="page"),
+                    html.Div(page if page is not None else skeleton(6), id="page"),
                 ],
                 id="main",
                 tabIndex=-1,
@@ -142,7 +151,7 @@ def _nav() -> Any:
     )
 
 
-def _top() -> Any:
+def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]]) -> Any:
     return html.Header(
         [
             html.Button(
@@ -151,7 +160,7 @@ def _top() -> Any:
                 type="button",
                 **{"aria-label": "Pages", "aria-controls": "nav", "aria-expanded": "false"},
             ),
-            html.Nav(id="crumb", className="crumb", **{"aria-label": "Where you are"}),
+            html.Nav(list(crumb), id="crumb", className="crumb", **{"aria-label": "Where you are"}),
             html.Button(
                 [
                     icon("search"),
@@ -174,10 +183,7 @@ def _top() -> Any:
                 dmc.SegmentedControl(
                     id="zone",
                     value="utc",
-                    data=[
-                        {"value": "utc", "label": "UTC"},
-                        {"value": "local", "label": "Local"},
-                    ],
+                    data=list(zones),
                     size="xs",
                     withItemsBorders=False,
                     transitionDuration=0,

@@ -1,7 +1,7 @@
 /* Attributes that pages use: data-refresh (seconds) and data-ask (a key of the address). */
 "use strict";
 (function () {
-  var asked = 0;
+  var asked = 0, known = null;
   function shown(element) {
     return element.getClientRects().length > 0 || !element.closest("[hidden]:not([data-refresh])");
   }
@@ -17,6 +17,11 @@
       return;
     }
     var now = Date.now();
+    if (wish !== known) {
+      /* It has just been filled. */
+      known = wish;
+      asked = now;
+    }
     if (now - asked >= 1000 * Number(wish.getAttribute("data-refresh"))) {
       asked = now;
       window.dash_clientside.set_props("retry", { data: now });

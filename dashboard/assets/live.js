@@ -44,6 +44,25 @@
       beat();
     }
   }
+  /* The page asks again when the heartbeat tells of a version that it does not show. Its first
+     question waits for no heartbeat: until it is answered, nothing is offered. */
+  var newest = null, shownOf = null, offered = null;
+  function offer() {
+    if (newest && shownOf !== null && shownOf !== newest && offered !== newest) {
+      offered = newest;
+      set("version", { data: newest });
+    }
+  }
+  function heard(pulse) {
+    newest = (pulse && pulse.version) || null;
+    offer();
+    return window.dash_clientside.no_update;
+  }
+  function filled(seen) {
+    shownOf = (seen && seen.version) || "";
+    offer();
+    return window.dash_clientside.no_update;
+  }
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) {
       kept("driftline-visit", String(Date.now()));
@@ -157,6 +176,13 @@
       go(url.pathname + url.search);
     }
   }
+  /* Days that are a preset's are written as that preset: `from=-28d` moves on with the data. */
+  function range(days, value) {
+    var box = document.querySelector("[data-presets]"), presets = box ? JSON.parse(box.dataset.presets) : {};
+    return days in presets
+      ? { from: presets[days], to: null, at: null, page: null }
+      : { from: value[0], to: value[1], at: null, page: null };
+  }
   /* A control that changed says so; one that was only drawn anew has the value it was drawn with. */
   var pending = {};
   function control(values) {
@@ -172,7 +198,7 @@
       }
       if (id.key === "range") {
         if (Array.isArray(value) && value[0] && value[1] && value.join("/") !== id.was) {
-          write({ from: value[0], to: value[1], at: null });
+          write(range(value.join("/"), value));
         }
       } else if (value !== null && value !== undefined) {
         /* Drawn anew it has the value it was drawn with; so it has when a choice is taken back. */
@@ -181,11 +207,10 @@
           return;
         }
         pending[id.key] = String(value);
-        var change = {};
+        var change = { page: null };
         change[id.key] = String(value) === id["default"] ? null : value;
         if (["version", "segment", "window"].indexOf(id.key) >= 0) {
           change.at = null;
-          change.page = null;
         }
         write(change);
       }
@@ -472,6 +497,7 @@
   }, TRIES_MS);
 
   window.driftline = {
-    arrived: arrived, control: control, copy: copy, go: go, screen: screen, say: say, write: write,
+    arrived: arrived, control: control, copy: copy, filled: filled, go: go, heard: heard,
+    screen: screen, say: say, write: write,
   };
 })();

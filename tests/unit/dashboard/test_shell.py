@@ -226,3 +226,36 @@ def test_the_mark_moves_with_data_and_with_registrations(seeded: Engine) -> None
         before = reads.version_mark(conn)
         conn.execute(sa.update(t.data_version).values(value=t.data_version.c.value + 1))
         assert reads.version_mark(conn) != before
+
+
+def test_the_layout_brings_the_page_that_asks_for_it(browser: FlaskClient) -> None:
+    def layout(address: str | None) -> str:
+        headers = {"Referer": address} if address else {}
+        return browser.get("/_dash-layout", headers=headers).get_data(as_text=True)
+
+    at_model = layout("http://127.0.0.1:8050/models/parcel-delay?window=hour")
+    assert '"model-heat"' in at_model
+    assert "parcel-delay · Driftline" in json.loads(f'"{_title(at_model)}"')
+    assert '"model-heat"' not in layout("http://127.0.0.1:8050/incidents")
+    assert '"incidents-seen"' in layout("http://127.0.0.1:8050/incidents")
+    assert '"nowhere-seen"' in layout("http://127.0.0.1:8050/nothing/here")
+    for address in (None, "http://[", "http://x/%ff/\x00", "x" * 50_000):
+        assert '"page"' in layout(address), address
+
+
+def _title(layout: str) -> str:
+    return layout.split('"title":"', 1)[1].split('"', 1)[0]
+
+
+def test_no_page_waits_for_the_heartbeat(browser: FlaskClient) -> None:
+    """Dash holds a callback back while one of its inputs is another's answer."""
+    listed = browser.get("/_dash-dependencies").get_json()
+    answered = {
+        output for one in listed for output in one["output"].strip(".").split("...") if output
+    }
+    assert "version.data" not in answered
+
+
+def test_assets_are_kept_by_the_browser(browser: FlaskClient) -> None:
+    with browser.get("/assets/live.js") as answer:
+        assert "max-age=31536000" in answer.headers["Cache-Control"]

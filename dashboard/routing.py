@@ -1,0 +1,109 @@
+"""Which page an address opens: asked once before the first paint, and again at every move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from dash import Dash, Input, Output, State, no_update
+from dash.exceptions import PreventUpdate
+from flask import has_request_context, request
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard import address, shell
+from dashboard.filling import frame
+from dashboard.pages import Page
+from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
+from dashboard.words import shown, zone_name
+from driftline.errors import StorageError
+from monitor.storage import reads
+from monitor.storage.engine import reading
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an address opens, and what the shell says around it."""
+
+    page: Page
+    parts: tuple[str, ...]
+    local: str = "Local"  # the zone beside UTC: the model's where one is named
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """What the browser keeps: the same for the same page at the same address."""
+        title = f"{shown(self.page.title(self.parts))[:120]} · Driftline"
+        return {"page": self.page.name, "title": title, "path": "/".join(self.parts)}
+
+    @property
+    def zones(self) -> list[dict[str, str]]:
+        """The choices of the zone's switch."""
+        return [{"value": "utc", "label": "UTC"}, {"value": "local", "label": self.local}]
+
+
+def place_of(engine: Engine, pathname: object) -> Place:
+    """Return the page of an address; a database that cannot be read is left to the page to tell."""
+    parts = address.path_parts(pathname)
+    page = next((page for page in PAGES if page.is_at(parts)), NOWHERE)
+    zone = None
+    try:
+        with reading(engine) as conn:
+            if not parts and not reads.has_models(conn):
+                page = FIRST_STEPS
+            if parts[:1] == ("models",) and len(parts) > 1:
+                zone = reads.zone_of(conn, parts[1])
+    except (SQLAlchemyError, StorageError):
+        pass
+    return Place(page, parts, zone_name(zone)) if zone is not None else Place(page, parts)
+
+
+def install(app: Dash, engine: Engine) -> None:
+    """Give the app its layout and its router."""
+    app.layout = lambda: _first(engine)
+
+    def routed(pathname: object, _version: object, _retry: object, before: object) -> Any:
+        place = place_of(engine, pathname)
+        if before == place.stored:
+            raise PreventUpdate
+        there = before.get("page") if isinstance(before, dict) else None
+        return {
+            # A page that is there already stays, and fills itself anew.
+            "page": no_update if there == place.page.name else frame(place.page),
+            "place": place.stored,
+            "crumb": shell.crumbs(place.parts),
+            "zones": place.zones,
+        }
+
+    app.callback(
+        output={
+            "page": Output("page", "children"),
+            "place": Output("place", "data"),
+            "crumb": Output("crumb", "children"),
+            "zones": Output("zone", "data"),
+        },
+        inputs={
+            "pathname": Input("url", "pathname"),
+            "_version": Input("version", "data"),
+            "_retry": Input("retry", "data"),
+        },
+        state={"before": State("place", "data")},
+    )(routed)
+
+
+def _first(engine: Engine) -> Any:
+    """Return the shell around the page that asks for it: one question less before it stands."""
+    referrer = request.referrer if has_request_context() else None
+    try:
+        path = urlsplit(referrer).path if referrer else None
+    except ValueError:
+        path = None
+    if not isinstance(path, str):
+        return shell.layout()
+    place = place_of(engine, path)
+    return shell.layout(
+        page=frame(place.page),
+        place=place.stored,
+        crumb=shell.crumbs(place.parts),
+        zones=place.zones,
+    )
