@@ -48,6 +48,11 @@ log = structlog.get_logger(__name__)
 
 # Event time judged in one transaction at most: three weeks of a year that is caught up on.
 STRIDE_MS = 21 * DAY_MS
+# A version so far behind its stream's time is an old log that was sent after newer events.
+BACKFILL_MS = DAY_MS
+# Records that have waited for so long are a backlog; of a log that is read as it is written
+# a few are always to come.
+BACKLOG_MS = 5_000
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class _Pass:
     spec: MonitorSpec
     monitor_revision: int
     cursor: sql.Cursor
+    done_ms: int
     mark: Watermark
     until_ms: int
     now_ms: int
@@ -175,15 +181,24 @@ class Evaluator:
             event_ms = max(known) - spec.lateness_ms if mark.is_final and known else mark.time_ms
             if event_ms is None:
                 return None
+            if event_ms - span[1] > BACKFILL_MS and sql.has_backlog(conn, streams, BACKLOG_MS):
+                # Its partitions are read at different paces: more rows of its windows may wait.
+                return None
             # A window whose end the wall clock has not reached cannot be over by silence.
             limit_ms = min(now_ms, span[1] + 8 * DAY_MS) if mark.is_final else event_ms
-            base_ms = max(span[0], cursor.watermark_ms or span[0], judged_to_ms or span[0])
+            # The stream's time may be far ahead by the events of another model.
+            last = sql.last_windows(conn, bound.version_id, spec.lengths)
+            is_quiet = bool(last) and span[1] < max(end_ms for _, end_ms in last)
+            done_ms = max((start_ms for start_ms, _ in last), default=span[0])
+            from_ms = cursor.watermark_ms or span[0] if is_quiet else done_ms
+            base_ms = max(span[0], from_ms, judged_to_ms or span[0])
             until_ms = min(limit_ms, base_ms + STRIDE_MS)
             found = _Pass(
                 bound=bound,
                 spec=spec,
                 monitor_revision=revision,
                 cursor=cursor,
+                done_ms=min(done_ms, cursor.watermark_ms or span[0]),
                 mark=Watermark(event_ms, mark.closed_by, mark.is_final, mark.held_by),
                 until_ms=until_ms,
                 now_ms=now_ms,
@@ -212,7 +227,7 @@ class Evaluator:
         if span is None:
             return
         first_pane_ms = max(span[0], effective_ms)
-        revisable_ms = (found.cursor.watermark_ms or first_pane_ms) - spec.horizon_ms
+        revisable_ms = found.done_ms - spec.horizon_ms
         low_ms = max(first_pane_ms, revisable_ms)
         longest = max(spec.lengths, key=NOMINAL_MS.__getitem__)
         from_ms = window_of(low_ms, longest, bound.timezone).start_ms

@@ -68,6 +68,35 @@ def partition_times(conn: Connection, streams: Collection[int]) -> list[Partitio
     return [PartitionTime(*row) for row in conn.execute(query.order_by(p.stream_id, p.partition))]
 
 
+def has_backlog(conn: Connection, streams: Collection[int], by_ms: int) -> bool:
+    """Return whether records of `streams` have waited for longer than `by_ms` to be counted."""
+    p = t.stream_position.c
+    waiting = sa.or_(
+        p.last_counted_kafka_ms.is_(None), p.fetched_ms - p.last_counted_kafka_ms > by_ms
+    )
+    query = sa.select(p.partition).where(
+        p.stream_id.in_(streams), p.end_offset > p.next_offset, waiting
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def last_windows(
+    conn: Connection, version_id: int, lengths: Collection[str]
+) -> list[tuple[int, int]]:
+    """Return (start, end) of the last judged window of each length, over all rows."""
+    w = t.window.c
+    found = []
+    for length in lengths:  # one step into the index for each
+        query = (
+            sa.select(w.start_ms, w.end_ms)
+            .where(w.version_id == version_id, w.segment == "all", w.length == length)
+            .order_by(w.start_ms.desc())
+            .limit(1)
+        )
+        found += [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+    return found
+
+
 def cursor(conn: Connection, version_id: int) -> Cursor:
     """Return where the evaluator stands with a version."""
     row = conn.execute(

@@ -244,6 +244,64 @@ def test_events_later_than_the_horizon_are_counted_and_judge_nothing_again(world
     assert evaluator.step() == 0
 
 
+def stream_is_at(world: World, time_ms: int) -> None:
+    """Let the stream's time come far ahead by another model's events."""
+    with storage.transaction(world.engine) as conn:
+        world._position(conn, 0, time_ms)
+
+
+def test_a_log_that_is_sent_after_newer_events_of_another_model_is_judged_from_end_to_end(
+    world: World, reference: Reference, tmp_path: Any
+) -> None:
+    """Its windows are over by the stream's time before they are counted: none is left out."""
+    stream_is_at(world, START_MS + 100 * DAY_MS)
+    evaluator = world.evaluator()
+    stretches = [(day, 15 * 24 - 7) for day in (0, 15, 30, 45)]
+    for day, hours in stretches:
+        world.write(START_MS + day * DAY_MS, hours, seed=day)
+        evaluator.step()
+        # The rest of its last day comes with the next checkpoint.
+        world.write(START_MS + day * DAY_MS + hours * HOUR_MS, 7, seed=day + 1)
+        evaluator.step()
+    days = [row for row in world.rows(t.window) if row.length == "day"]
+    assert [row.rows for row in days] == [24 * ROWS_AN_HOUR] * 60
+    assert evaluator.step() == 0
+    other_engine = storage.create(f"sqlite:///{tmp_path / 'other.db'}")
+    storage.upgrade(other_engine)
+    other = world_of(other_engine, reference)
+    stream_is_at(other, START_MS + 100 * DAY_MS)
+    for day, hours in stretches:
+        other.write(START_MS + day * DAY_MS, hours, seed=day)
+        other.write(START_MS + day * DAY_MS + hours * HOUR_MS, 7, seed=day + 1)
+    other.evaluator().step()
+    assert other.facts() == world.facts()
+    other_engine.dispose()
+
+
+def test_a_log_far_behind_its_stream_is_not_judged_while_more_of_it_may_wait(
+    world: World,
+) -> None:
+    """One partition may be months ahead of the others: their rows belong to the same windows."""
+    stream_is_at(world, START_MS + 100 * DAY_MS)
+    world.write(START_MS, 24 * 5)
+
+    def behind(by_ms: int, waiting: int) -> None:
+        with storage.transaction(world.engine) as conn:
+            conn.execute(
+                sa.update(t.stream_position).values(
+                    end_offset=t.stream_position.c.next_offset + waiting,
+                    fetched_ms=world.now_ms,
+                    last_counted_kafka_ms=world.now_ms - by_ms,
+                )
+            )
+
+    behind(60_000, waiting=500)
+    assert world.evaluator().step() == 0
+    # A stream that is read as it is written always has a few records to come.
+    behind(1_000, waiting=5)
+    assert world.evaluator().step() == 5 * 24 + 5 + 1
+
+
 def test_late_events_that_mend_a_window_withdraw_its_incident(world: World) -> None:
     world.write(START_MS, 24 * 2)
     hole = START_MS + 2 * DAY_MS
