@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from dashboard.words import NBSP, duration, moment, plural, two
 from monitor.storage.rows import Position
+from monitor.views.pipeline import behind_after_ms, behind_ms
 
 DAY_MS = 86_400_000
 # An event time this far behind the wall clock is an old log being read again.
@@ -15,6 +16,8 @@ REPLAY_AFTER_MS = 30 * DAY_MS
 # Below this, a missed heartbeat or two says nothing.
 STALE_AT_LEAST_MS = 10_000
 REPLAYING = "Replaying"
+# Days of event time in a second; a slower replay is told without its speed.
+SLOWEST = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def judge(
     """Say whether the page is live.
 
     Live: everything read is counted, or is behind by less than two checkpoint
-    intervals. Behind: more. Stale: no sign of life for three intervals.
+    intervals; so is an old log that is read again, with a badge. Behind: more.
+    Stale: no sign of life for three intervals.
     """
     # Not the watermark, to which is judged: the newest event that is counted.
     read_ms = max((p.max_event_time_ms for p in positions if p.max_event_time_ms), default=None)
@@ -73,42 +77,41 @@ def judge(
             "Events wait in Kafka and will be counted; nothing is lost. "
             "See that a consumer runs: driftline ingest.",
         )
-    badge = replay_badge(watermark_ms, now_ms, before)
     lag = sum(p.lag for p in positions)
-    behind_ms = max((_behind_ms(p) for p in positions), default=0.0)
-    if behind_ms > 2 * interval_ms and badge is not None:
-        # An old log that flows by is behind because it is old.
-        speed = badge.removeprefix(f"{REPLAYING} ")
-        return Freshness(REPLAYING, "ok", f"{plural(lag, 'record')} to count; {read_to}", speed)
-    if behind_ms > 2 * interval_ms:
-        return Freshness(
-            "Behind",
-            "warn",
-            f"{duration(behind_ms)}, {plural(lag, 'record')} to count; {read_to}",
-            badge,
-        )
+    waiting = f"{plural(lag, 'record')} to count; " if lag else ""
+    badge = replay_badge(read_ms, watermark_ms, now_ms, before, is_reading=lag > 0)
+    behind_by_ms = max((behind_ms(p) or 0 for p in positions), default=0)
+    # An old log that flows by was written at once: that it is behind says nothing.
+    if badge is None and behind_by_ms > behind_after_ms(interval_ms):
+        return Freshness("Behind", "warn", f"{duration(behind_by_ms)}, {waiting}{read_to}")
     if watermark_ms is None:
         return Freshness("Collecting", "idle", read_to, badge)
-    return Freshness("Live", "ok", read_to, badge)
+    return Freshness("Live", "ok", f"{waiting}{read_to}" if badge else read_to, badge)
 
 
-def _behind_ms(position: Position) -> float:
-    """Kafka time between the last look at the log's end and the last record counted."""
-    if not position.lag or position.last_counted_kafka_ms is None or position.fetched_ms is None:
+def replay_badge(
+    read_ms: int | None,
+    watermark_ms: int | None,
+    now_ms: int,
+    before: Sample | None,
+    *,
+    is_reading: bool,
+) -> str | None:
+    """Return "Replaying 2013, 4 days a second" where an old log flows by.
+
+    It flows while records wait or the watermark moves; its speed is said where it is known.
+    Only the former is there at the first look and between two checkpoints.
+    """
+    if read_ms is None or now_ms - read_ms < REPLAY_AFTER_MS:
+        return None
+    said = f"{REPLAYING} {datetime.fromtimestamp((watermark_ms or read_ms) / 1000, UTC).year}"
+    speed = _days_a_second(watermark_ms, now_ms, before)
+    if speed >= SLOWEST:
+        return f"{said}, {two(speed)}{NBSP}{'day' if two(speed) == '1.0' else 'days'} a second"
+    return said if is_reading else None
+
+
+def _days_a_second(watermark_ms: int | None, now_ms: int, before: Sample | None) -> float:
+    if before is None or watermark_ms is None or now_ms <= before.at_ms:
         return 0.0
-    return max(0.0, position.fetched_ms - position.last_counted_kafka_ms)
-
-
-def replay_badge(watermark_ms: int | None, now_ms: int, before: Sample | None) -> str | None:
-    """Return "Replaying 2013, 4 days a second" where an old log flows by."""
-    if watermark_ms is None or now_ms - watermark_ms < REPLAY_AFTER_MS:
-        return None
-    year = datetime.fromtimestamp(watermark_ms / 1000, UTC).year
-    if before is None or now_ms <= before.at_ms or watermark_ms <= before.watermark_ms:
-        return None
-    days = (watermark_ms - before.watermark_ms) / DAY_MS / ((now_ms - before.at_ms) / 1000)
-    if days < 0.1:
-        return None
-    return (
-        f"{REPLAYING} {year}, {two(days)}{NBSP}{'day' if two(days) == '1.0' else 'days'} a second"
-    )
+    return (watermark_ms - before.watermark_ms) / DAY_MS / ((now_ms - before.at_ms) / 1000)

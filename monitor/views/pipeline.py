@@ -23,6 +23,8 @@ STALLED_AT_LEAST_MS = 10_000
 IDLE_MS = 60_000
 # Two checkpoints: whoever waits for the next one is not behind.
 BEHIND_CHECKPOINTS = 2
+# Below this, two checkpoints are no time to speak of.
+BEHIND_AT_LEAST_MS = 10_000
 # Letters on a page of the list.
 LETTERS = 12
 GAPS = 50
@@ -197,7 +199,7 @@ def partition(position: Position, *, now_ms: int, interval_ms: float) -> Partiti
     behind = behind_ms(position)
     if ago is None or ago > max(STALLED_CHECKPOINTS * interval_ms, STALLED_AT_LEAST_MS):
         state = State.STALLED
-    elif position.lag and (behind is None or behind > BEHIND_CHECKPOINTS * interval_ms):
+    elif position.lag and (behind is None or behind > behind_after_ms(interval_ms)):
         state = State.BEHIND
     elif position.lag or position.end_offset is None:
         state = State.READING
@@ -206,6 +208,11 @@ def partition(position: Position, *, now_ms: int, interval_ms: float) -> Partiti
     else:
         state = State.CAUGHT_UP
     return Partition(position, state, behind, ago)
+
+
+def behind_after_ms(interval_ms: float) -> float:
+    """Return how far a partition may be from the log's end before that is called behind."""
+    return max(BEHIND_CHECKPOINTS * interval_ms, BEHIND_AT_LEAST_MS)
 
 
 def behind_ms(position: Position) -> int | None:
