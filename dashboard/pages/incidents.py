@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dash import html
+from dash import Dash, Input, Output, dcc, html
 
 from dashboard import address, gantt, parts
 from dashboard import sentences_incidents as say
-from dashboard.grid import ALL_DRAWN, column, grid
+from dashboard.grid import column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.words import cut, moment, plural, shown
@@ -26,7 +27,9 @@ WIDE_LANE_PX, NARROW_LANE_PX = 24, 26
 MIN_SPAN_MS = 14 * 86_400_000
 # A longer history than this is a blur of bars; the list below has all of it.
 MAX_SPAN_MS = 400 * 86_400_000
-CARDS_SHOWN = 100
+# Rows of the list at once: more cost a second in the browser.
+A_PAGE = 50
+MOST_PAGES = 1_000_000
 STATE_WORDS = {"firing": "Firing", "all": "All", "resolved": "Resolved", "withdrawn": "Withdrawn"}
 # The API knows states of single incidents.
 API_STATES = {"firing": "open", "resolved": "resolved", "withdrawn": "withdrawn"}
@@ -35,17 +38,15 @@ SLOTS = {
     "title": ("incidents-title", "children"),
     "controls": ("incidents-controls", "children"),
     "quality": ("incidents-quality", "children"),
-    "chart": ("incidents-chart", "children"),
+    "chart": ("incidents-bars", "data"),
     "chart_hidden": ("incidents-when", "hidden"),
     "count": ("incidents-count", "children"),
     "tools": ("incidents-tools", "children"),
     "rows": ("incidents-grid", "rowData"),
     "heads": ("incidents-grid", "columnDefs"),
     "rows_hidden": ("incidents-short", "hidden"),
-    "long": ("incidents-many", "rowData"),
-    "long_heads": ("incidents-many", "columnDefs"),
-    "long_hidden": ("incidents-long", "hidden"),
     "cards": ("incidents-cards", "children"),
+    "pages": ("incidents-pages", "children"),
     "none": ("incidents-none", "children"),
 }
 
@@ -82,7 +83,9 @@ def skeleton() -> Any:
         html.Section(
             [
                 html.Header([html.H3("When"), html.Span(id="incidents-quality")]),
-                html.Div(parts.skeleton(3), id="incidents-chart"),
+                dcc.Store(id="incidents-bars"),
+                html.Div(id="incidents-chart", className="gantt"),
+                html.Div(parts.skeleton(3), className="gantt-waits"),
             ],
             id="incidents-when",
             className="card",
@@ -100,12 +103,8 @@ def skeleton() -> Any:
                     grid("incidents-grid", columns(), label=label, empty=empty),
                     id="incidents-short",
                 ),
-                html.Div(
-                    grid("incidents-many", columns(), label=label, empty=empty, is_long=True),
-                    id="incidents-long",
-                    hidden=True,
-                ),
                 html.Div(id="incidents-cards", className="incident-cards"),
+                html.Div(id="incidents-pages", className="incident-pages"),
                 html.Div(id="incidents-none"),
             ],
             className="card incidents-list",
@@ -137,10 +136,11 @@ def fill(look: Look) -> Mapping[str, Any]:
     if kind is not None and kind not in view.kinds:
         asked.notes.append(f"No incident is of kind {cut(kind, 60)!r}.")
     span = _span(view, from_ms, to_ms)
-    is_long = len(view.groups) > ALL_DRAWN
+    pages = max(1, -(-len(view.groups) // A_PAGE))
+    page = min(asked.number("page", 1, MOST_PAGES, 1), pages)
+    groups = view.groups[(page - 1) * A_PAGE : page * A_PAGE]
     wide = not look.is_narrow
-    rows = [row(group, view, look) for group in view.groups] if wide else []
-    heads = columns(look.zone_word)
+    rows = [row(group, view, look) for group in groups] if wide else []
     return {
         "title": say.list_title(view.firing, len(view.models)),
         "controls": _controls(view, state, model, kind, span, look),
@@ -159,13 +159,11 @@ def fill(look: Look) -> Mapping[str, Any]:
                 format="csv",
             )
         ),
-        "rows": [] if is_long else rows,
-        "heads": heads,
-        "rows_hidden": is_long or not rows,
-        "long": rows if is_long else [],
-        "long_heads": heads,
-        "long_hidden": not (is_long and rows),
-        "cards": [] if wide else cards(view, look),
+        "rows": rows,
+        "heads": columns(look.zone_word),
+        "rows_hidden": not rows,
+        "cards": [] if wide else cards(groups, view, look),
+        "pages": _pages(page, pages),
         "none": None if view.groups else _none(view, wishes, look),
     }
 
@@ -225,87 +223,40 @@ def _quality(view: Listed, span: tuple[int, int] | None) -> str:
     return f"filled: firing now; {told}" if told else ""
 
 
-def chart(view: Listed, span: tuple[int, int], look: Look) -> Any:
-    """Return the bars of each model, every one a link, over one axis."""
+def chart(view: Listed, span: tuple[int, int], look: Look) -> dict[str, Any]:
+    """Return the bars of each model over one axis, as `assets/gantt.js` draws them."""
     px = NARROW_PX if look.is_narrow else WIDE_PX
     lane_px = NARROW_LANE_PX if look.is_narrow else WIDE_LANE_PX
     drawn = gantt.chart(view.groups, *span, look.zone, px)
-    rows = []
-    for line in drawn.rows:
-        bars = [part for bar in line.bars for part in _bar(bar, view, lane_px)]
-        name = html.Div(
-            parts.link(shown(line.model), address.model(line.model), title=shown(line.model)),
-            className="gantt-name",
-        )
-        more = html.Span(f"and {line.left_out} more", className="left-out")
-        rows.append(
-            html.Div(
-                [
-                    name,
-                    html.Div(
-                        [*bars, more if line.left_out else None],
-                        className="gantt-plot",
-                        style={
-                            "height": f"{line.lanes * lane_px + (20 if line.left_out else 4)}px"
-                        },
-                    ),
-                ],
-                className="gantt-row",
-            )
-        )
-    axis = [
-        html.Span(words, style={"left": f"{left:.2f}%"}, className="num")
-        for left, words in drawn.ticks
-    ]
-    rows.append(
-        html.Div(
-            [html.Div(className="gantt-name"), html.Div(axis, className="gantt-axis")],
-            className="gantt-row",
-            **{"aria-hidden": "true"},
-        )
-    )
-    if drawn.more:
-        rows.append(html.P(f"and {plural(drawn.more, 'model')} more below", className="more"))
-    return html.Div(rows, className="gantt")
+    return {
+        "rows": [
+            {
+                "model": shown(line.model),
+                "href": address.model(line.model),
+                "height": line.lanes * lane_px + (20 if line.left_out else 4),
+                "bars": [_bar(bar, view, lane_px) for bar in line.bars],
+                "more": f"and {line.left_out} more" if line.left_out else "",
+            }
+            for line in drawn.rows
+        ],
+        "ticks": [(round(left, 2), words) for left, words in drawn.ticks],
+        "more": f"and {plural(drawn.more, 'model')} more below" if drawn.more else "",
+    }
 
 
-def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> list[Any]:
+def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> dict[str, Any]:
     group = bar.group
     tone = "crit" if group.severity == "critical" else "warn"
-    kind = f"gantt-bar {tone}{' open' if bar.is_open else ''}"
-    top = f"{bar.lane * lane_px}px"
-    said = (
-        f"#{group.number} {say.state_word(group)[1]}: "
-        f"{say.title(group, view.features.get(group.version_id))}"
-    )
-    href = address.incident(group.number)
-    first, *others = bar.spans
-    found: list[Any] = [
-        parts.link(
-            html.Span(said, className="sr"),
-            href,
-            className=kind,
-            title=said,
-            style={"left": f"{first[0]:.3f}%", "width": f"{first[1]:.3f}%", "top": top},
-        )
-    ]
-    found += [
-        html.Span(
-            className=kind,
-            style={"left": f"{left:.3f}%", "width": f"{width:.3f}%", "top": top},
-            **{"aria-hidden": "true"},
-        )
-        for left, width in others
-    ]
-    found.append(
-        html.Span(
-            f"#{group.number}",
-            className="gantt-number num on" if bar.is_open else "gantt-number num",
-            style={"top": top, "right": f"{100 - bar.left:.3f}%"},
-            **{"aria-hidden": "true"},
-        )
-    )
-    return found
+    said = say.title(group, view.features.get(group.version_id))
+    return {
+        "number": f"#{group.number}",
+        "href": address.incident(group.number),
+        "said": f"#{group.number} {say.state_word(group)[1]}: {said}",
+        "tone": f"{tone} open" if bar.is_open else tone,
+        "is_open": bar.is_open,
+        "top": bar.lane * lane_px,
+        "spans": [(round(left, 3), round(width, 3)) for left, width in bar.spans],
+    }
 
 
 def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
@@ -329,16 +280,31 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
     }
 
 
-def cards(view: Listed, look: Look) -> list[Any]:
-    """Return the groups as a phone shows them."""
+def cards(groups: Sequence[Group], view: Listed, look: Look) -> list[Any]:
+    """Return groups as a phone shows them."""
     year = say.data_year(view.last_ms, look.zone)
-    found: list[Any] = [_card(group, view, look, year) for group in view.groups[:CARDS_SHOWN]]
-    if len(view.groups) > CARDS_SHOWN:
-        found.append(
-            html.P(f"and {plural(len(view.groups) - CARDS_SHOWN, 'older incident')}: "
-                   "choose a range above")
-        )  # fmt: skip
-    return found
+    return [_card(group, view, look, year) for group in groups]
+
+
+def _pages(page: int, pages: int) -> list[Any]:
+    """Return where in the list this is, with the ways to what is newer and older."""
+    if pages == 1:
+        return []
+    said: list[Any] = [html.Span(f"Page {page} of {pages}", className="num")]
+    if page > 1:
+        said.append(_turn("Newer", None if page == 2 else str(page - 1), "chevron-left"))
+    if page < pages:
+        said.append(_turn("Older", str(page + 1), "chevron-right"))
+    return said
+
+
+def _turn(words: str, page: str | None, icon: str) -> Any:
+    return html.Button(
+        [parts.icon(icon), html.Span(words)],
+        type="button",
+        className="button",
+        **{"data-write": json.dumps({"page": page})},
+    )
 
 
 def _card(group: Group, view: Listed, look: Look, year: int | None) -> Any:
@@ -378,6 +344,15 @@ def _none(view: Listed, wishes: Sequence[Any], look: Look) -> Any:
     return parts.nothing("Quiet is good: there was no incident so far.", "circle-check")
 
 
+def register(app: Dash) -> None:
+    """The bars are drawn by the browser."""
+    app.clientside_callback(
+        "function (data) { return window.driftlineGantt.draw(data); }",
+        Output("incidents-chart", "title"),
+        Input("incidents-bars", "data"),
+    )
+
+
 PAGE = Page(
     name="incidents",
     pattern=("incidents",),
@@ -385,4 +360,5 @@ PAGE = Page(
     slots=SLOTS,
     fill=fill,
     title=lambda _parts: "Incidents",
+    register=register,
 )

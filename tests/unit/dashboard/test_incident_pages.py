@@ -253,9 +253,29 @@ def test_the_list_shows_groups_and_counts_them_by_state(living: Engine) -> None:
     for word in ("Firing 2", "All 3", "Resolved 1", "Withdrawn 0"):
         assert word in controls
     # Every bar is a link with its words; its shape alone says nothing.
-    bars_said = text(values["chart"])
-    assert "#8 Firing: 2 of 11 features are affected, worst carrier" in bars_said
-    assert {"/incidents/8", "/incidents/6", "/incidents/1"} <= set(links(values["chart"]))
+    bars = {bar["href"]: bar["said"] for line in values["chart"]["rows"] for bar in line["bars"]}
+    assert set(bars) == {"/incidents/8", "/incidents/6", "/incidents/1"}
+    assert bars["/incidents/8"] == "#8 Firing: 2 of 11 features are affected, worst carrier"
+
+
+def test_a_long_list_is_shown_by_the_page_and_its_bars_cost_no_component(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [made(one(n, 3 * n, 3 * n + 2)) for n in range(1, 121)]
+    with reading(engine) as conn:
+        view = replace(listed(conn), groups=tuple(reversed(found)), last_ms=START + 370 * DAY,
+                       first_ms=START)  # fmt: skip
+    monkeypatch.setattr(incidents, "listed", lambda *_a, **_k: view)
+    first = filled(incidents.PAGE, engine)
+    assert [row["id"] for row in first["rows"]] == [str(n) for n in range(120, 70, -1)]
+    assert text(first["pages"]) == "Page 1 of 3Older"
+    last = filled(incidents.PAGE, engine, "?page=3")
+    assert [row["id"] for row in last["rows"]] == [str(n) for n in range(20, 0, -1)]
+    assert text(last["pages"]) == "Page 3 of 3Newer"
+    assert filled(incidents.PAGE, engine, "?page=9")["rows"] == last["rows"]
+    assert len(filled(incidents.PAGE, engine, "?page=2", is_narrow=True)["cards"]) == 50
+    # Hundreds of bars are plain data, drawn by the browser in one go.
+    assert "props" not in json.dumps(first["chart"])
 
 
 def test_filters_are_in_the_address_and_wrong_ones_are_said(living: Engine) -> None:
