@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 MAX_CHARACTERS = 16_000
 MAX_VALUE = 2_000
 RELATIVE = re.compile(r"-(\d{1,4})([hdw])")
-UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+UNIT_MS = {"h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 Query = str | int | None
@@ -95,6 +95,16 @@ def rfc3339(ms: int) -> str:
     return when.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
+def relative_ms(text: str) -> int | None:
+    """Return how long before now a relative instant lies; None for what is none.
+
+    >>> relative_ms("-24h"), relative_ms("2013-02-08")
+    (86400000, None)
+    """
+    match = RELATIVE.fullmatch(text)
+    return int(match[1]) * UNIT_MS[match[2]] if match else None
+
+
 class Asked:
     """What a link asks for. Values that a page does not have are told in `notes`, never obeyed."""
 
@@ -152,11 +162,10 @@ class Asked:
 
     @staticmethod
     def _relative(value: str, now_ms: int | None) -> datetime | None:
-        match = RELATIVE.fullmatch(value)
-        if match is None or now_ms is None:
+        back_ms = relative_ms(value)
+        if back_ms is None or now_ms is None:
             return None
-        back = timedelta(**{UNITS[match[2]]: int(match[1])})
-        return datetime.fromtimestamp(now_ms / 1000, UTC) - back
+        return datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(milliseconds=back_ms)
 
     @staticmethod
     def _absolute(value: str, zone: ZoneInfo, is_end: bool) -> datetime | None:

@@ -11,27 +11,25 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from dash import html
 
-from dashboard import address, parts
+from dashboard import address, parts, scope_row
 from dashboard import cards_feature as cards
 from dashboard import sentences_series as say
 from dashboard.figures import distribution as part_figures
 from dashboard.figures import series as series_figures
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.pages.feature_choice import Chosen, choose, local
+from dashboard.pages.feature_choice import Chosen, choose
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
 from dashboard.sentences_feature import verdict
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut, shown
 from monitor.views.compared import Distribution, Incomparable
-from monitor.views.scope import Scope
 from monitor.views.series import History
 from monitor.windows.calendar import window_of
 
 VIEWS = {"histogram": "Histogram", "ecdf": "ECDF", "table": "Table"}
 SCALES = {"root": "Root", "linear": "Linear"}
 LOOKS = ("chart", "table")
-LENGTHS = {"hour": "1 hour", "day": "1 day", "week": "1 week"}
 
 
 def fill(look: Look) -> Mapping[str, Any]:
@@ -49,7 +47,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "title": shown(found.feature)[:200],
         "tags": _tags(chosen),
         "order": _order(look, chosen),
-        "controls": _controls(scope),
+        "controls": scope_row.controls(look, scope),
         "verdict": parts.verdict_card(verdict(chosen.subject), _actions(chosen)),
         "series_title": say.chart_title(
             chosen.series,
@@ -108,34 +106,10 @@ def _tags(chosen: Chosen) -> list[Any]:
     return tags
 
 
-def _query(look: Look, *keys: str) -> dict[str, Any]:
-    """Return what of the address goes on to another page."""
-    kept = {key: look.asked.text(key) for key in keys}
-    if "from" in kept:
-        kept["from_"] = kept.pop("from")
-    return kept
-
-
 def _order(look: Look, chosen: Chosen) -> list[Any]:
     names = [name for name, _ in chosen.history.ranking]
-    query = _query(look, "version", "segment", "window", "from", "to", "at")
+    query = scope_row.carried(look, (*scope_row.KEYS, "at"))
     return cards.order(names.index(chosen.history.feature), names, chosen.scope.model.name, query)
-
-
-def _controls(scope: Scope) -> list[Any]:
-    versions = {v.name: version_tag(v.name) for v in scope.model.versions}
-    segments = {s: "all rows" if s == "all" else s for s in scope.segments}
-    first = local(scope.from_ms, scope.zone).date().isoformat()
-    last = local(max(scope.from_ms, scope.to_ms - 1), scope.zone).date().isoformat()
-    default = "day" if "day" in scope.lengths else scope.lengths[0]
-    return [
-        parts.select("version", scope.version.name, versions, "Version"),
-        parts.select("segment", scope.segment, segments, "Segment", "all"),
-        parts.select(
-            "window", scope.length, {n: LENGTHS[n] for n in scope.lengths}, "Window", default
-        ),
-        parts.range_picker(first, last),
-    ]
 
 
 def _actions(chosen: Chosen) -> list[Any]:

@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboard import address
+from dashboard import address, scope_row
 from dashboard import sentences_series as say
 from dashboard.figures import series as series_figures
 from dashboard.look import Look
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut
-from monitor.storage import reads
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution
-from monitor.views.scope import NoSuch, Scope, default_from, resolve
+from monitor.views.scope import NoSuch, Scope, default_from
 from monitor.views.series import History, Series, history, series_of
 from monitor.windows.calendar import window_of
 
@@ -47,21 +46,9 @@ class Chosen:
 def choose(look: Look) -> Chosen:
     """Read what the address asks for; what is not there is said, and replaced."""
     model, feature = look.path[1], look.path[3]
-    asked, conn = look.asked, look.conn
+    asked = look.asked
     zone = look.model_zone or ZoneInfo("UTC")
-    data_ms = reads.watermark_ms(conn) or look.now_ms
-    wish = {
-        "version": asked.text("version"),
-        "segment": asked.text("segment"),
-        "length": asked.text("window"),
-        "from_ms": asked.instant("from", zone, now_ms=data_ms),
-        "to_ms": asked.instant("to", zone, now_ms=data_ms, is_end=True),
-    }
-    scope, notes = look.cached(
-        ("scope", model, *wish.values()),
-        lambda: resolve(conn, model, **wish),  # type: ignore[arg-type]
-    )
-    asked.notes.extend(notes)
+    scope = scope_row.read(look, model)
     key = (
         model,
         feature,

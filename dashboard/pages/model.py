@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import dash_mantine_components as dmc
 from dash import Dash, Input, Output, html
 
-from dashboard import address, lanes, parts
+from dashboard import address, lanes, parts, scope_row
 from dashboard import cards_model as cards
 from dashboard import sentences_incidents as incidents
 from dashboard import sentences_model as say
@@ -21,14 +19,12 @@ from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences_series import partial_words
 from dashboard.words import cut, moment, plural, shown, whole
-from monitor.storage import reads
 from monitor.views import heat as rows
 from monitor.views.episodes import Group, group
 from monitor.views.heat import Arrangement, Heat, arranged
-from monitor.views.scope import ALL, Scope, resolve
+from monitor.views.scope import Scope
 from monitor.views.timeline import Timeline, importance, timeline, windows_to_learn
 
-LENGTHS = {"hour": "1 hour", "day": "1 day", "week": "1 week"}
 SORTS = {"worst": "Worst first", "importance": "Importance", "name": "Name"}
 LOOKS = {"heatmap": "Heatmap", "table": "Table"}
 EVIDENCE = {
@@ -216,7 +212,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     values: dict[str, Any] = {
         "title": shown(model.name)[:300],
         "tags": _tags(chosen),
-        "controls": _controls(scope),
+        "controls": scope_row.controls(look, scope),
         "verdict": parts.verdict_card(verdict, _actions(found)),
         "kpis": parts.kpi_strip(say.kpis(found, look.zone)),
         "states": _states(chosen),
@@ -272,24 +268,11 @@ def fill(look: Look) -> Mapping[str, Any]:
 
 def choose(look: Look) -> Chosen:
     """Read what the address asks for; what is not there is said, and replaced."""
-    model, asked, conn = look.path[1], look.asked, look.conn
-    zone = look.model_zone or ZoneInfo("UTC")
-    data_ms = reads.watermark_ms(conn) or look.now_ms
-    wish = {
-        "version": asked.text("version"),
-        "segment": asked.text("segment"),
-        "length": asked.text("window"),
-        "from_ms": asked.instant("from", zone, now_ms=data_ms),
-        "to_ms": asked.instant("to", zone, now_ms=data_ms, is_end=True),
-    }
+    asked, conn = look.asked, look.conn
     evidence = asked.choice("evidence", rows.EVIDENCE, "worst")
     sort = asked.choice("sort", rows.SORTS, "worst")
     view = asked.choice("view", tuple(LOOKS), "heatmap")
-    scope, notes = look.cached(
-        ("scope", model, *wish.values()),
-        lambda: resolve(conn, model, **wish),  # type: ignore[arg-type]
-    )
-    asked.notes.extend(notes)
+    scope = scope_row.read(look, look.path[1])
     key = (scope.version.id, scope.segment, scope.length, scope.from_ms, scope.to_ms)
     found = look.cached(
         ("timeline", *key, evidence), lambda: timeline(conn, scope, evidence=evidence)
@@ -306,10 +289,7 @@ def choose(look: Look) -> Chosen:
         importance=weights,
     )
     heat = arranged(found.squares, found.standing, arrangement)
-    query = {key: asked.text(key) for key in ("version", "segment", "window") if asked.text(key)}
-    for key_, name in (("from", "from_"), ("to", "to")):
-        if asked.text(key_):
-            query[name] = asked.text(key_)
+    query = scope_row.carried(look)
     return Chosen(scope, found, heat, to_learn, bool(weights), view, sort, query)
 
 
@@ -322,24 +302,6 @@ def _tags(chosen: Chosen) -> list[Any]:
     if model.description:
         tags.append(html.Span(cut(model.description, 200), className="description"))
     return tags
-
-
-def _controls(scope: Scope) -> list[Any]:
-    zone = scope.zone
-    first = datetime.fromtimestamp(scope.from_ms / 1000, UTC).astimezone(zone).date()
-    last = datetime.fromtimestamp((scope.to_ms - 1) / 1000, UTC).astimezone(zone).date()
-    versions = {v.name: v.name if v.name.startswith("v") else f"v{v.name}" for v in
-                scope.model.versions}  # fmt: skip
-    segments = {name: "all rows" if name == ALL else name for name in scope.segments}
-    segments.setdefault(scope.segment, scope.segment)
-    lengths = {name: LENGTHS[name] for name in scope.lengths}
-    default = "day" if "day" in lengths else next(iter(lengths))
-    return [
-        parts.select("version", scope.version.name, versions, "Version"),
-        parts.select("segment", scope.segment, segments, "Segment", ALL),
-        parts.select("window", scope.length, lengths, "Window", default),
-        parts.range_picker(first.isoformat(), last.isoformat()) if scope.is_judged else None,
-    ]
 
 
 def _actions(found: Timeline) -> list[Any]:

@@ -29,8 +29,10 @@ NEAREST = 3
 # A sentence names so many things, and counts them beyond.
 NAMED = 6
 MAX_SHOWN = 60
-# Beyond any calendar, and within a column's 64 bits.
-FAR_MS = 10**16
+# No event lies before 1970 or beyond 2200, and no calendar is asked for more.
+FAR_MS = 7_258_118_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class NoSuch(Exception):
@@ -71,6 +73,8 @@ class Scope:
     first_ms, last_ms
         Start of the first judged window and end of the newest, of this length and
         segment; None while nothing has been judged.
+    since_ms
+        Start of the first one of any version.
     """
 
     model: Model
@@ -85,6 +89,7 @@ class Scope:
     reference: ReferenceRow | None
     first_ms: int | None
     last_ms: int | None
+    since_ms: int | None = None
     lateness_ms: int = MonitorSpec.lateness_ms
     is_default_range: bool = True
 
@@ -103,11 +108,20 @@ def resolve(
     length: str | None = None,
     from_ms: int | None = None,
     to_ms: int | None = None,
+    back_ms: int | None = None,
+    around_ms: int | None = None,
 ) -> tuple[Scope, tuple[str, ...]]:
     """Return what is looked at, and a sentence for each wish that could not be met.
 
     The newest version, segment `all`, days and the last 90 of them (7 days of
-    hours, every week) are what is not asked for.
+    hours, every week) are what is not asked for. Instants are taken into 1970 to 2200.
+
+    Parameters
+    ----------
+    back_ms
+        Instead of `from_ms`: so far back from the end of the newest window.
+    around_ms
+        Moves a range that nobody asked for, so that it holds this instant.
 
     Raises
     ------
@@ -129,10 +143,19 @@ def resolve(
     first_ms, last_start_ms, last_ms = reads.judged_span(
         conn, picked.id, length=at_length, segment=at_segment
     )
+    since_ms = reads.judged_since(
+        conn, [each.id for each in found.versions], length=at_length, segment=at_segment
+    )
+    if back_ms is not None and last_ms is not None and since_ms is not None:
+        from_ms = max(since_ms, back_from(at_length, back_ms, last_ms, zone.key))
     begin_ms, end_ms, is_default = _range(
         conn, picked, at_length, at_segment, zone, (first_ms, last_start_ms, last_ms),
         (from_ms, to_ms), notes,
     )  # fmt: skip
+    if is_default and since_ms is not None and last_ms is not None and not notes:
+        moved = around(at_length, (begin_ms, end_ms), since_ms, last_ms, around_ms, zone.key)
+        if moved is not None and _any_window(conn, found, at_length, at_segment, moved):
+            (begin_ms, end_ms), is_default = moved, False
     digest = _bound_at(picked, end_ms)
     bound = reads.references(conn, digest=digest) if digest is not None else []
     scope = Scope(
@@ -148,6 +171,7 @@ def resolve(
         reference=bound[0] if bound else None,
         first_ms=first_ms,
         last_ms=last_ms,
+        since_ms=since_ms,
         lateness_ms=spec.lateness_ms,
         is_default_range=is_default,
     )
@@ -223,8 +247,8 @@ def _range(
 ) -> tuple[int, int, bool]:
     """Return the range to show and whether it is the one that nobody asked for."""
     first_ms, last_start_ms, last_ms = span
-    from_ms, to_ms = (None if ms is None else max(-FAR_MS, min(ms, FAR_MS)) for ms in wish)
-    is_backwards = from_ms is not None and to_ms is not None and from_ms >= to_ms
+    is_backwards = wish[0] is not None and wish[1] is not None and wish[0] >= wish[1]
+    from_ms, to_ms = (None if ms is None else max(0, min(ms, FAR_MS)) for ms in wish)
     if first_ms is None or last_start_ms is None or last_ms is None:
         if from_ms is not None and to_ms is not None and not is_backwards:
             return from_ms, to_ms, False
@@ -270,6 +294,52 @@ def default_from(
     last = datetime.fromtimestamp(last_start_ms / 1000, ZoneInfo(timezone))
     noon = last.replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
     return max(first_ms, window_of(int(noon.timestamp() * 1000), "day", timezone).start_ms)
+
+
+def back_from(length: str, back_ms: int, last_ms: int, timezone: str) -> int:
+    """Return the start of the window `back_ms` before `last_ms`: whole windows, whole days.
+
+    >>> (1360299600000 - back_from("day", 7 * DAY_MS, 1360299600000, "America/New_York")) // DAY_MS
+    7
+    """
+    there_ms = max(0, last_ms - back_ms)
+    # Midnight moves by an hour where the clock is changed; the day that is meant does not.
+    shift_ms = 0 if length == "hour" else 2 * HOUR_MS
+    return max(0, window_of(there_ms + shift_ms, length, timezone).start_ms)
+
+
+def around(
+    length: str,
+    shown: tuple[int, int],
+    first_ms: int,
+    last_ms: int,
+    at_ms: int | None,
+    timezone: str,
+) -> tuple[int, int] | None:
+    """Return the range that holds `at_ms` in its middle, as long as the one a page opens with.
+
+    None where `shown` holds it, and where there are no data of that time.
+    """
+    if at_ms is None or not first_ms <= at_ms < last_ms or shown[0] <= at_ms < shown[1]:
+        return None
+    days = DEFAULT_DAYS.get(length)
+    if days is None:
+        return min(first_ms, at_ms), last_ms
+    half_ms = days * DAY_MS // 2
+    end_ms = min(last_ms, window_of(at_ms + half_ms, "day", timezone).end_ms)
+    begin_ms = back_from(length, days * DAY_MS, end_ms, timezone)
+    return max(first_ms, min(begin_ms, at_ms)), end_ms
+
+
+def _any_window(
+    conn: Connection, model: Model, length: str, segment: str, span: tuple[int, int]
+) -> bool:
+    return any(
+        reads.has_window(
+            conn, version.id, length=length, segment=segment, from_ms=span[0], to_ms=span[1]
+        )
+        for version in model.versions
+    )
 
 
 def _shown_range(length: str, zone: ZoneInfo, from_ms: int, to_ms: int) -> str:

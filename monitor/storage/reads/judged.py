@@ -81,6 +81,23 @@ def judged_span(
     return (None, None, None) if row is None else (row[0], row[1], row[2])
 
 
+def judged_since(
+    conn: Connection, version_ids: Sequence[int], *, length: str, segment: str
+) -> int | None:
+    """Return the start of the first judged window of any of the versions, or None."""
+    c, versions = t.window.c, t.model_version.c
+    first = (
+        sa.select(c.start_ms)
+        .where(c.version_id == versions.id, c.length == length, c.segment == segment)
+        .order_by(c.start_ms)
+        .limit(1)
+        .scalar_subquery()
+    )
+    each = sa.select(first.label("start_ms")).where(versions.id.in_(version_ids)).subquery()
+    found: int | None = conn.execute(sa.select(sa.func.min(each.c.start_ms))).scalar_one()
+    return found
+
+
 def has_window(
     conn: Connection, version_id: int, *, length: str, segment: str, from_ms: int, to_ms: int
 ) -> bool:

@@ -14,6 +14,7 @@ from monitor.storage import engine as storage
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.views.scope import NoSuch, Scope, resolve
+from monitor.views.timeline import timeline
 from tests import seed_database
 
 DAY_MS = 86_400_000
@@ -110,7 +111,8 @@ def test_an_end_alone_looks_back_as_far_as_a_page_opens_with(seeded: Engine) -> 
 @pytest.mark.parametrize("far", [10**30, -(10**30)])
 def test_an_instant_outside_any_calendar_is_no_error(seeded: Engine, far: int) -> None:
     for wish in ({"from_ms": far}, {"to_ms": far}, {"from_ms": -far, "to_ms": far}):
-        look(seeded, **wish)
+        kept: dict[str, Any] = wish
+        look(seeded, **kept)
 
 
 def test_a_model_with_a_typing_error_is_answered_with_the_nearest_name(seeded: Engine) -> None:
@@ -189,3 +191,46 @@ def test_the_number_of_statements_does_not_grow_with_models_or_segments(engine: 
     scope, _ = look(engine)
     assert len(scope.segments) == 39
     assert len(said) == few
+
+
+@pytest.mark.parametrize(
+    ("back_ms", "first"),
+    [
+        (28 * DAY_MS, seed_database.start_ms(LAST_DAY - timedelta(days=27))),
+        # The clock is changed on 10 March: days are counted, not hours.
+        (90 * DAY_MS, seed_database.start_ms(LAST_DAY - timedelta(days=89))),
+        (10**18, FIRST_MS),
+    ],
+)
+def test_a_range_may_reach_back_from_the_newest_window(
+    seeded: Engine, back_ms: int, first: int
+) -> None:
+    scope, notes = look(seeded, back_ms=back_ms)
+    assert notes == () and not scope.is_default_range
+    assert (scope.from_ms, scope.to_ms) == (first, END_MS)
+
+
+def test_a_range_that_nobody_asked_for_moves_to_an_instant(seeded: Engine) -> None:
+    at_ms = FIRST_MS + 2 * DAY_MS
+    scope, notes = look(seeded, around_ms=at_ms)
+    assert notes == ()
+    assert scope.from_ms <= at_ms < scope.to_ms
+    assert not scope.is_default_range
+    asked, _ = look(seeded, around_ms=at_ms, from_ms=END_MS - 9 * DAY_MS, to_ms=END_MS)
+    assert asked.from_ms == END_MS - 9 * DAY_MS
+
+
+@pytest.mark.parametrize("at_ms", [END_MS - DAY_MS, FIRST_MS - DAY_MS, END_MS, -(10**18), 10**18])
+def test_a_range_stays_for_what_it_holds_and_for_what_nobody_has(
+    seeded: Engine, at_ms: int
+) -> None:
+    scope, _ = look(seeded, around_ms=at_ms)
+    assert scope.is_default_range
+
+
+@pytest.mark.parametrize("far_ms", [10**13, 10**15, 10**18])
+def test_no_calendar_is_asked_for_years_that_it_does_not_have(seeded: Engine, far_ms: int) -> None:
+    scope, _ = look(seeded, from_ms=-far_ms, to_ms=far_ms)
+    assert scope.from_ms >= 0
+    with reading(seeded) as conn:
+        assert len(timeline(conn, scope).columns)
