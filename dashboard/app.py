@@ -13,9 +13,10 @@ from pathlib import Path
 from dash import ALL, Dash, Input, Output
 from sqlalchemy.engine import Engine
 
-from dashboard import finding, pulse, routing
+from dashboard import finding, intake, pulse, routing
 from dashboard.filling import Filler
 from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
+from driftline.program import command
 from monitor.clock import Clock, SystemClock
 
 # Before anything is painted: the scheme the user chose, or the system's.
@@ -37,7 +38,7 @@ INDEX = f"""<!DOCTYPE html>
 {{%css%}}
 </head>
 <body>
-<noscript>This page needs JavaScript; `driftline status` says the same.</noscript>
+<noscript>This page needs JavaScript; `{command("status")}` says the same.</noscript>
 {{%app_entry%}}
 <footer>{{%config%}}{{%scripts%}}{{%renderer%}}</footer>
 </body>
@@ -74,6 +75,7 @@ def create(
     routing.install(app, engine)
     pulse.install(app, engine, clock, checkpoint_interval_s)
     finding.install(app, engine)
+    intake.install(app)
     _in_the_browser(app)
     return app
 

@@ -37,7 +37,7 @@
     set("tick", { n_intervals: Date.now() % 1000000007 });
   }
   function follow() {
-    if (document.hidden || paused) {
+    if (document.hidden || paused || isOld) {
       set("tick", { disabled: true, interval: HIDDEN_MS });
     } else {
       set("tick", { disabled: false, interval: SHOWN_MS });
@@ -61,6 +61,7 @@
   function filled(seen) {
     shownOf = (seen && seen.version) || "";
     offer();
+    document.dispatchEvent(new CustomEvent("driftline-filled"));
     return window.dash_clientside.no_update;
   }
   document.addEventListener("visibilitychange", function () {
@@ -83,36 +84,59 @@
     follow();
   }
 
-  /* ---- A server that does not answer: the page stays, and says since when. */
-  var fetched = window.fetch, lostAt = null;
+  /* ---- A server that does not answer: the page stays, and says since when. One that was
+     upgraded under an open page no longer knows its questions: then only loading it anew helps. */
+  var fetched = window.fetch, lostAt = null, isOld = false;
+  function told(strong, words, action) {
+    var gone = document.getElementById("gone"), box = document.createElement("div");
+    var text = document.createElement("span"), head = document.createElement("b");
+    box.className = "banner";
+    head.textContent = strong + " ";
+    text.append(head, words);
+    box.append(text);
+    if (action) {
+      box.append(action);
+    }
+    gone.replaceChildren(box);
+    gone.hidden = false;
+  }
   function lost(isLost) {
     var gone = document.getElementById("gone");
-    if (!gone || isLost === (lostAt !== null)) {
+    if (!gone || isOld || isLost === (lostAt !== null)) {
       return;
     }
     lostAt = isLost ? new Date() : null;
-    gone.hidden = !isLost;
-    gone.replaceChildren();
     document.body.classList.toggle("is-gone", isLost);
     if (isLost) {
-      var box = document.createElement("div"), words = document.createElement("span");
-      box.className = "banner";
-      var strong = document.createElement("b");
-      strong.textContent = "Driftline does not answer. ";
-      words.append(strong, "What is shown is the last good answer, of " +
+      told("Driftline does not answer.", "What is shown is the last good answer, of " +
         lostAt.toISOString().slice(11, 16) + " UTC. The page asks again by itself.");
-      box.append(words);
-      gone.append(box);
     } else {
+      gone.hidden = true;
+      gone.replaceChildren();
       set("retry", { data: Date.now() });
     }
+  }
+  function old() {
+    if (isOld || !document.getElementById("gone")) {
+      return;
+    }
+    isOld = true;
+    var button = document.createElement("button");
+    button.type = "button";
+    button.className = "button";
+    button.textContent = "Load the page anew";
+    button.addEventListener("click", function () { window.location.reload(); });
+    told("Driftline was upgraded.", "This page was loaded before, and shows what it knew then.", button);
+    set("tick", { disabled: true, interval: HIDDEN_MS });
   }
   window.fetch = function (resource) {
     var url = String(resource && resource.url ? resource.url : resource);
     var isOurs = url.indexOf("_dash-update-component") >= 0;
     return fetched.apply(this, arguments).then(
       function (answer) {
-        if (isOurs) {
+        if (isOurs && answer.status === 409) {
+          old();
+        } else if (isOurs) {
           lost(answer.status === 502 || answer.status === 503 || answer.status === 504);
         }
         return answer;

@@ -133,6 +133,26 @@ def test_a_server_that_is_gone_is_said_and_one_that_is_back_is_followed(
         assert one.seen.faults() == []
 
 
+def test_a_server_that_was_upgraded_under_the_page_offers_to_load_it_anew(
+    visit: Visitor, living: Engine
+) -> None:
+    with serving(living, now_ms=NOW_MS) as base:
+        one = visit(base)
+        one.go("/incidents")
+        asks = "**/_dash-update-component*"
+        one.page.route(asks, lambda route: route.fulfill(status=409, body="{}"))
+        one.page.evaluate("document.getElementById('pause').click()")
+        one.page.evaluate("document.getElementById('pause').click()")
+        button = one.page.get_by_role("button", name="Load the page anew")
+        button.wait_for(timeout=10_000)
+        assert "Driftline was upgraded." in one.text()
+        one.page.unroute(asks)
+        button.click()
+        one.settle()
+        one.until(lambda: "Driftline was upgraded." not in one.text(), "the page is new")
+        assert one.page.locator("h1:visible").count() == 1
+
+
 def test_a_database_that_is_gone_is_said_and_the_page_stays(visit: Visitor, living: Engine) -> None:
     with serving(living, now_ms=NOW_MS) as base:
         one = visit(base)
