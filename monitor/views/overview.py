@@ -388,7 +388,11 @@ def _drifted(
             on.setdefault(incident.feature, set()).update(
                 range(first, min(last, len(days) - 1) + 1)
             )
-    return tuple(sum(n in found for found in on.values()) for n in range(len(days)))
+    counts = [0] * len(days)
+    for found in on.values():
+        for n in found:
+            counts[n] += 1
+    return tuple(counts)
 
 
 def _first(version: Version, spec: MonitorSpec, panes: FirstPanes | None) -> First | None:

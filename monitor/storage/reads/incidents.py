@@ -13,6 +13,9 @@ from monitor.storage.rows import TOLD_STATES, Incident, IncidentEvent
 
 # Later than any window: an incident that stands has no end, and a bound lets an index stop.
 FAR_MS = 10**16
+EPISODES, SUMMARY, EVIDENCE = (
+    Incident.__slots__.index(name) for name in ("episodes", "summary", "evidence")
+)
 
 
 def incidents(
@@ -34,10 +37,9 @@ def incidents(
     Pending ones stay out unless `states` names them. `before` (a number) continues a page.
     """
     c = t.incident.c
+    names = {"model": t.model.c.name, "version": t.model_version.c.name}
     query = (
-        sa.select(
-            t.incident, t.model.c.name.label("model_name"), t.model_version.c.name.label("version")
-        )
+        sa.select(*(names[name] if name in names else c[name] for name in Incident.__slots__))
         .join(t.model_version, t.model_version.c.id == c.version_id)
         .join(t.model, t.model.c.id == t.model_version.c.model_id)
         .where(c.state.in_(states))
@@ -60,14 +62,12 @@ def incidents(
         query = query.where(sa.or_(c.resolved_ms.is_(None), c.resolved_ms > from_ms))
     if to_ms is not None:
         query = query.where(c.first_window_ms < to_ms)
-    found = []
-    for row in conn.execute(query):
-        values = dict(row._mapping)
-        values["model"] = values.pop("model_name")
-        values["episodes"] = json.loads(row.episodes)
-        values["evidence"] = json.loads(row.evidence)
-        found.append(Incident(**values))
-    return found
+    return [
+        # By place: a year of many models has thousands, and every list asks for all of them.
+        Incident(*row[:EPISODES], json.loads(row[EPISODES]), row[SUMMARY],
+                 json.loads(row[EVIDENCE]))
+        for row in conn.execute(query)
+    ]  # fmt: skip
 
 
 def incident_events(conn: Connection, number: int) -> list[IncidentEvent]:
