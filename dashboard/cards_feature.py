@@ -11,13 +11,13 @@ from dash import html
 
 from dashboard import address, parts
 from dashboard import sentences_series as say
-from dashboard.figures.series import Axis, local_ms
+from dashboard.figures.series import Axis, level_of, local_ms
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, two, whole
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow, UnseenValue
 from monitor.views.compared import Distribution, Group, Level
-from monitor.views.series import Series
+from monitor.views.series import Series, point_of
 
 Part = Any
 # Rows of a long list that are drawn until all of them are asked for.
@@ -26,24 +26,14 @@ TWIN_ROWS = 60
 # From this share of the PSI a bar is full and its number is told.
 LIT = 0.10
 MAX_MARKS = 20
+# Two labels of a chart need so much of its height between them.
+READING_ROOM = 0.1
+# So many windows to each side can be walked to before the server has answered.
+AHEAD = 40
 TOGETHER = "Rarer values, together"
 ORDER = {"share": "By share", "size": "By size", "name": "By name"}
 # Many values together would make every other bar a dot.
 BARRED = ("level", "unseen")
-
-
-def write_button(
-    label: str, icon_name: str, changes: dict[str, str | None] | None, step: str | None = None
-) -> Part:
-    """Return a button that writes into the address; one that has nowhere to go is disabled."""
-    more: dict[str, Any] = {"aria-label": label, "title": label}
-    if step is not None:
-        more["data-step"] = step
-    if changes is None:
-        more["disabled"] = True
-    else:
-        more["data-write"] = json.dumps(changes)
-    return html.Button(parts.icon(icon_name, 15), type="button", className="step", **more)
 
 
 def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -> list[Part]:
@@ -94,6 +84,41 @@ def frame_style(at: Axis, window: FeatureWindow | None, zone: Any) -> dict[str, 
     left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
     # A window that would be thinner than an eye sees is widened around its middle.
     return {"left": f"{100 * left:.3f}%", "width": f"max({100 * width:.3f}%, 5px)"}
+
+
+def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list[Part]:
+    """Return the chosen window's value and limit beside its frame, at their own heights."""
+    window, series = subject.window, subject.series
+    if window is None:
+        return []
+    point = point_of(subject.history, window, series.statistic)
+    if point.value is None:
+        return []
+    level = level_of(series, is_root=is_root)
+    left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
+    word = f"{say.STATISTIC[series.statistic]} " if series.statistic in ("psi", "ks") else ""
+    value, limit = (say.value_words(series.statistic, each) for each in (point.value, point.limit))
+    if point.limit is not None and series.statistic in ("psi", "ks"):
+        value, limit = say.apart(point.value, point.limit)
+    told = [(level(point.value), f"{word}{value}", "value")]
+    if point.limit is not None:
+        told.append((level(point.limit), f"limit {limit}", "limit"))
+        (a, *first), (b, *second) = told
+        if abs(a - b) < READING_ROOM:
+            middle = min(1 - READING_ROOM / 2, max(READING_ROOM / 2, (a + b) / 2))
+            up = READING_ROOM / 2 if a >= b else -READING_ROOM / 2
+            told = [(middle + up, *first), (middle - up, *second)]  # type: ignore[list-item]
+    style = {"left": f"{100 * (left + width):.3f}%"}
+    # On a phone there is no room at the right.
+    side = "left" if left + width > 0.6 else "right"
+    return [
+        html.Span(
+            words,
+            className=f"{kind} num {side}",
+            style={**style, "bottom": f"{100 * height:.2f}%", "--wide": f"{100 * width:.3f}%"},
+        )
+        for height, words, kind in told
+    ]
 
 
 def marks(at: Axis, windows: Sequence[FeatureWindow], zone: Any) -> list[Part]:
@@ -155,23 +180,37 @@ def stepper(
 ) -> list[Part]:
     """Return the chosen window between the one before and the one after it."""
 
-    def to(at: int) -> dict[str, str | None] | None:
-        if not 0 <= at < len(windows):
-            return None
-        last = at == len(windows) - 1
-        return {"at": None if last else address.rfc3339(windows[at].start_ms)}
-
+    last = len(windows) - 1
+    near = range(max(0, place - AHEAD), min(last, place + AHEAD) + 1)
+    # Keys are faster than answers: `feature.js` walks through these by itself.
+    steps = {
+        "data-starts": json.dumps([windows[at].start_ms // 60_000 for at in near]),
+        "data-place": str(place - near[0]),
+        "data-last": str(last - near[0]),
+    }
     return [
-        write_button("The window before", "chevron-left", to(place - 1), "back"),
+        _step_button("The window before", "chevron-left", "back", is_off=place == 0),
         html.Span(
             [
                 html.I(className="key line"),
                 html.B(say.window_words(windows[place].start_ms, length, zone, year)),
             ],
             className="chosen",
+            **steps,
         ),
-        write_button("The window after", "chevron-right", to(place + 1), "on"),
+        _step_button("The window after", "chevron-right", "on", is_off=place == last),
     ]
+
+
+def _step_button(label: str, icon_name: str, step: str, *, is_off: bool) -> Part:
+    return html.Button(
+        parts.icon(icon_name, 15),
+        type="button",
+        className="step",
+        title=label,
+        disabled=is_off,
+        **{"aria-label": label, "data-step": step},
+    )
 
 
 def groups_chart(made: Distribution) -> Part:

@@ -41,11 +41,18 @@ def read(look: Look, model: str, *, around_ms: int | None = None) -> Scope:
         "from_ms": None if back_ms is not None else asked.instant("from", zone, now_ms=data_ms),
         "to_ms": asked.instant("to", zone, now_ms=data_ms, is_end=True),
         "back_ms": back_ms,
-        "around_ms": around_ms,
     }
-    scope, notes = look.cached(
-        ("scope", model, *wish.values()), lambda: resolve(conn, model, **wish)
-    )
+
+    def resolved(around_ms: int | None) -> tuple[Scope, tuple[str, ...]]:
+        return look.cached(
+            ("scope", model, *wish.values(), around_ms),
+            lambda: resolve(conn, model, **wish, around_ms=around_ms),
+        )
+
+    scope, notes = resolved(None)
+    is_elsewhere = around_ms is not None and not scope.from_ms <= around_ms < scope.to_ms
+    if is_elsewhere and scope.is_default_range:
+        scope, notes = resolved(around_ms)
     asked.notes.extend(notes)
     return scope
 

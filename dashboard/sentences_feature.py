@@ -28,6 +28,7 @@ from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, MIN_SLICES
 from driftline.stats.distance import psi_limit
 from driftline.stats.evidence import DELTA
 from driftline.stats.words import number
+from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Group, Quantile
 from monitor.views.series import History
 
@@ -45,7 +46,7 @@ def verdict(subject: Subject) -> Verdict:
             "hourglass",
             "idle",
             f"Collecting: the first verdict comes when the first {subject.length} is complete.",
-            (("", "The reference is below; the page fills itself."),),
+            (("", "The page fills itself."),),
         )
     if found is None or (found["verdict"] == "insufficient_data" and not subject.over):
         return _too_few(subject)
@@ -70,6 +71,46 @@ def verdict(subject: Subject) -> Verdict:
         "crit" if critical else "warn",
         _dated(subject, headline(subject, told)),
         tuple(_evidence(subject, told)) + tuple(_also(subject, told)),
+    )
+
+
+def opened_words(subject: Subject, why: str) -> str:
+    """Return which window is shown and why, where the page chose one that is not the newest."""
+    windows = subject.history.windows
+    if subject.window is None or subject.is_latest or why not in ("alarm", "verdict"):
+        return ""
+    when, newest = (
+        window_words(each.start_ms, subject.length, subject.zone, subject.year)
+        for each in (subject.window, windows[-1])
+    )
+    if why == "verdict":
+        return (
+            f"{when}, the newest {subject.length} with a verdict; {newest} has "
+            f"{plural(windows[-1].rows, 'row')}."
+        )
+    return f"{when}, the newest {subject.length} that alarmed; {newest} {_stands(windows[-1])}."
+
+
+def _stands(window: FeatureWindow) -> str:
+    """Return how a window stands, in a clause."""
+    verdict_ = (window.found or {"verdict": "insufficient_data"})["verdict"]
+    if window.found is not None and window.found["exceeds"]:
+        return "is over a limit again, once"
+    if verdict_ == "insufficient_data":
+        return f"has too few rows for a verdict ({plural(window.rows, 'row')})"
+    return "cannot be judged" if verdict_ == "blind" else "is within its limits"
+
+
+def collecting_words(subject: Subject) -> tuple[str, str]:
+    """Return (title, sentence) of a page whose feature was never judged."""
+    scope = subject.history.scope
+    where = "" if scope.segment == "all" else f" of {cut(scope.segment, 60)}"
+    began = scope.version.watermark_ms is not None
+    return (
+        f"No {subject.length}{where} was judged yet",
+        f"Charts come with the first complete {subject.length}. "
+        + ("Events are being counted." if began else "No event of this version was counted so far.")
+        + " How its values lay in the training data is on the reference's page.",
     )
 
 

@@ -8,10 +8,9 @@ is not drawn here but laid over the chart by the page, so that choosing redraws 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from dashboard.figures.factory import DAY_MS, Figure, axis, template, typed
 from dashboard.sentences_incidents import version_tag
 from dashboard.tokens import TOKENS, Scheme
-from dashboard.words import cut, day_text, escaped, percent, two, zone_name
+from dashboard.words import cut, day_text, escaped, zone_name
 from monitor.views.series import Point, Series
 
 HEIGHT, SMALL_HEIGHT = 206, 76
@@ -88,13 +87,11 @@ def series(
     scale = 100.0 if rate else 1.0
 
     def up(values: Floats) -> Floats:
-        return np.asarray(np.sqrt(values) if is_root else values * scale, dtype=np.float64)
+        return _up(values, is_root=is_root, scale=scale)
 
     rows, breaks = _rows(found, zone)
     x, value, low, high, limit = (rows[:, i] for i in range(5))
-    finite = rows[:, 2:5][np.isfinite(rows[:, 2:5])]
-    top = float(max(finite.max(initial=0.0), np.nanmax(value, initial=0.0)))
-    top = max(top * 1.12, 0.02 if rate else 0.1)
+    top = _top(found)
     custom = np.column_stack([value * scale, rows[:, 5], rows[:, 6]])
     line = c["line"] if found.is_blind else c["cur"]
     word, suffix = _word(found.statistic), "\N{NO-BREAK SPACE}%" if rate else ""
@@ -159,7 +156,6 @@ def series(
     margin = NARROW_MARGIN if is_narrow else MARGIN
     shapes, notes = _breaks(breaks, scheme)
     if not is_narrow:
-        notes += _last(value, limit, up, word, rate, {**c, "cur": line}, top)
         notes.append(
             {
                 "text": escaped(zone_name(zone)),
@@ -195,6 +191,29 @@ def series(
             "annotations": notes,
         },
     }  # fmt: skip
+
+
+def level_of(found: Series, *, is_root: bool) -> Callable[[float], float]:
+    """Return how high a value stands in the chart, as a share of its plot."""
+    is_root = is_root and found.statistic == "psi"
+    top = _top(found)
+
+    def level(value: float) -> float:
+        share = min(1.0, max(0.0, value / top))
+        return share**0.5 if is_root else share
+
+    return level
+
+
+def _top(found: Series) -> float:
+    """Return the value at the chart's upper edge."""
+    told = (p for point in found.points for p in (point.value, point.low, point.high, point.limit))
+    most = max((p for p in told if p is not None), default=0.0)
+    return max(most * 1.12, 0.1 if found.statistic in ("psi", "ks") else 0.02)
+
+
+def _up(values: Floats, *, is_root: bool, scale: float) -> Floats:
+    return np.asarray(np.sqrt(values) if is_root else values * scale, dtype=np.float64)
 
 
 def small(windows: Floats, at: Axis, scheme: Scheme) -> Figure:
@@ -408,51 +427,6 @@ def _breaks(
             for words, anchor, shift in ((left, "right", -5), (said, "left", 5)):
                 notes.append(_note(words, ms, 1.05, anchor, c["text2"], xshift=shift))
     return shapes, [note for note in notes if note["text"]]
-
-
-def _last(
-    value: Floats, limit: Floats, up: Any, word: str, rate: bool, c: dict[str, str], top: float
-) -> list[Figure]:
-    """Return the words at the right of the last value and the last limit, clear of each other."""
-    known = np.flatnonzero(~np.isnan(value))
-    if not len(known):
-        return []
-    last = int(known[-1])
-    full = float(up(np.array([top]))[0])
-
-    def text(number: float) -> str:
-        return percent(number) if rate else two(number)
-
-    places = [
-        (
-            float(up(value[[last]])[0]) / full,
-            f"<b>{word if not rate else ''} {text(value[last])}</b>",
-            c["cur"],
-        )
-    ]
-    if not np.isnan(limit[last]):
-        places.append((float(up(limit[[last]])[0]) / full, f"limit {text(limit[last])}", c["text"]))
-        apart = 0.1
-        (a, *first), (b, *second) = places
-        if abs(a - b) < apart:
-            middle = min(1 - apart / 2, max(apart / 2, (a + b) / 2))
-            a, b = (
-                (middle + apart / 2, middle - apart / 2)
-                if a >= b
-                else (
-                    middle - apart / 2,
-                    middle + apart / 2,
-                )
-            )
-        places = [(a, *first), (b, *second)]  # type: ignore[list-item]
-    return [
-        {
-            "text": words.strip(), "xref": "paper", "x": 1, "xanchor": "left", "xshift": 8,
-            "yref": "paper", "y": place, "yanchor": "middle", "showarrow": False,
-            "font": {"size": 12, "color": color},
-        }
-        for place, words, color in places
-    ]  # fmt: skip
 
 
 def _note(words: str, x: float, y: float, anchor: str, color: str, xshift: int = 0) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,9 +19,9 @@ from dashboard.figures import distribution as part_figures
 from dashboard.figures import series as series_figures
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.pages.feature_choice import Chosen, choose
+from dashboard.pages.feature_choice import BEFORE, NEWEST, Chosen, choose
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
-from dashboard.sentences_feature import verdict
+from dashboard.sentences_feature import collecting_words, opened_words, verdict
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut, shown
 from monitor.views.compared import Distribution, Incomparable
@@ -33,22 +34,33 @@ LOOKS = ("chart", "table")
 
 
 def fill(look: Look) -> Mapping[str, Any]:
-    """Return what the slots hold."""
+    """Return what the slots hold; the cards of charts only where something was judged."""
     chosen = choose(look)
-    scope, found, made = chosen.scope, chosen.history, chosen.made
-    zone = scope.zone
-    at = _axis(chosen)
-    grid = found.grid
-    kind = grid.kind if grid is not None else "presence"
-    look_series = look.asked.choice("look", LOOKS, "chart")
-    scale = look.asked.choice("scale", tuple(SCALES), "root")
-    is_table = look_series == "table"
+    scope = chosen.scope
     values: dict[str, Any] = {
-        "title": shown(found.feature)[:200],
+        "title": shown(chosen.history.feature)[:200],
         "tags": _tags(chosen),
         "order": _order(look, chosen),
         "controls": scope_row.controls(look, scope),
-        "verdict": parts.verdict_card(verdict(chosen.subject), _actions(chosen)),
+        "verdict": parts.verdict_card(_verdict(chosen), _actions(chosen)),
+        "collecting": _collecting(chosen),
+        "series_card_hidden": chosen.window is None,
+        "pair_hidden": chosen.window is None,
+        "view": _full_link(look, chosen),
+    }
+    if chosen.window is None:
+        return values
+    return {**values, **_series(look, chosen), **_part(look, chosen), **_numbers(chosen)}
+
+
+def _series(look: Look, chosen: Chosen) -> dict[str, Any]:
+    """Return the slots of the card of the statistic through time."""
+    scope, found = chosen.scope, chosen.history
+    zone, at = scope.zone, _axis(chosen)
+    look_series = look.asked.choice("look", LOOKS, "chart")
+    scale = look.asked.choice("scale", tuple(SCALES), "root")
+    is_root, is_table = scale == "root", look_series == "table"
+    return {
         "series_title": say.chart_title(
             chosen.series,
             scope.length,
@@ -57,24 +69,17 @@ def fill(look: Look) -> Mapping[str, Any]:
         "series_legend": [] if is_table else cards.legend(chosen.series),
         "series_head": _series_head(chosen, look_series, scale),
         "series": series_figures.series(
-            chosen.series, at, zone, look.scheme, is_root=scale == "root",
-            is_narrow=look.is_narrow,
+            chosen.series, at, zone, look.scheme, is_root=is_root, is_narrow=look.is_narrow
         ),
         "series_words": say.chart_words(chosen.subject),
         "series_hidden": is_table,
         "series_twin": cards.series_twin(chosen.series, scope.length, zone) if is_table else [],
         "frame": cards.frame_style(at, chosen.window, zone),
+        "reading": cards.reading(at, chosen.subject, zone, is_root=is_root),
         "marks": cards.marks(at, found.windows, zone),
         "states": _states(look, chosen),
         "small": series_figures.small(_small_rows(found, zone), at, look.scheme),
-        "view": _full_link(look, chosen),
-    }  # fmt: skip
-    values |= _part(look, chosen, kind)
-    values |= _numbers(chosen)
-    new = made.new_values if isinstance(made, Distribution) else ()
-    values["new_hidden"] = kind != "categorical"
-    values["new"] = cards.new_values(new, zone, _year(chosen)) if kind == "categorical" else []
-    return values
+    }
 
 
 def _year(chosen: Chosen) -> int | None:
@@ -112,8 +117,32 @@ def _order(look: Look, chosen: Chosen) -> list[Any]:
     return cards.order(names.index(chosen.history.feature), names, chosen.scope.model.name, query)
 
 
+def _verdict(chosen: Chosen) -> parts.Verdict:
+    """Return the page's answer, with what is shown where that is not the newest window."""
+    said = verdict(chosen.subject)
+    why = opened_words(chosen.subject, chosen.why)
+    return replace(said, notes=(*said.notes, ("Shown:", why))) if why else said
+
+
 def _actions(chosen: Chosen) -> list[Any]:
-    actions = []
+    actions: list[Any] = []
+    if chosen.window is None:
+        actions.append(
+            parts.link_button("Model", address.model(chosen.scope.model.name), "layout-dashboard")
+        )
+        if chosen.scope.reference is not None:
+            digest = chosen.scope.reference.digest
+            actions.append(parts.link_button("Reference", address.reference(digest), "layers"))
+        return actions
+    if not chosen.subject.is_latest:
+        actions.append(
+            html.Button(
+                f"Newest {chosen.scope.length}",
+                type="button",
+                className="button",
+                **{"data-write": json.dumps({"at": NEWEST})},
+            )
+        )
     told = chosen.subject.firing
     if told is not None:
         actions.append(
@@ -174,6 +203,14 @@ def _series_head(chosen: Chosen, look_series: str, scale: str) -> list[Any]:
     return head
 
 
+def _collecting(chosen: Chosen) -> list[Any]:
+    """Return the card that stands in for charts while nothing was judged."""
+    if chosen.window is not None:
+        return []
+    title, words = collecting_words(chosen.subject)
+    return [html.Section(parts.state("hourglass", title, words), className="card")]
+
+
 def _states(look: Look, chosen: Chosen) -> list[Any]:
     said = say.states(chosen.subject)
     if not look.is_narrow and not chosen.series.points:
@@ -201,28 +238,31 @@ def _states(look: Look, chosen: Chosen) -> list[Any]:
     return items
 
 
-def _part(look: Look, chosen: Chosen, kind: str) -> dict[str, Any]:
-    """Return the slots of the card of which part moved."""
-    made, window = chosen.made, chosen.window
+def _part(look: Look, chosen: Chosen) -> dict[str, Any]:
+    """Return the slots of the cards of which part moved, and of values that are new."""
+    made, grid = chosen.made, chosen.history.grid
+    kind = grid.kind if grid is not None else "presence"
     view = look.asked.choice("view", tuple(VIEWS), "histogram")
     sort = look.asked.choice("order", tuple(cards.ORDER), "share")
     is_numeric = kind == "numeric"
     values: dict[str, Any] = {
         "part_title": "Which part moved" if is_numeric else "Which values moved",
         "part_step": _stepper(chosen),
-        "part_head": _part_head(look, chosen, view, sort, is_numeric),
+        "part_head": _part_head(chosen, view, sort, is_numeric),
+        "part_menu": [],
         "part_words": "",
         "part_hidden": True,
+        "new_hidden": kind != "categorical",
+        "new": [],
     }
+    if kind == "categorical":
+        new = made.new_values if isinstance(made, Distribution) else ()
+        values["new"] = cards.new_values(new, chosen.scope.zone, _year(chosen))
     head = _head(chosen)
     if isinstance(made, Incomparable):
         body: Any = parts.state("file-warning", "These two cannot be compared", made.reason)
-    elif made is None or window is None:
-        body = parts.nothing(
-            "Nothing was counted yet."
-            if window is None
-            else "The reference of this version does not have the feature."
-        )
+    elif made is None:
+        body = parts.nothing("The reference of this version does not have the feature.")
     elif kind == "presence":
         body = parts.nothing("Only the presence of its values is counted: see Missing.")
     elif made.is_empty:
@@ -251,6 +291,7 @@ def _part(look: Look, chosen: Chosen, kind: str) -> dict[str, Any]:
             "part_hidden": False,
         }
         body = cards.groups_chart(made) if made.groups else []
+    values["part_menu"] = _part_menu(chosen, is_drawn=is_numeric and view != "table")
     notes = [html.P(note, className="note") for note in _notes(made)]
     values["part_body"] = [*(body if isinstance(body, list) else [body]), *notes]
     return values
@@ -267,14 +308,12 @@ def _notes(made: Distribution | Incomparable | None) -> list[str]:
 
 def _head(chosen: Chosen) -> str:
     window, scope = chosen.window, chosen.scope
-    if window is None:
-        return "Window"
+    assert window is not None
     return say.window_words(window.start_ms, scope.length, scope.zone, _year(chosen))
 
 
 def _stepper(chosen: Chosen) -> list[Any]:
-    if chosen.place is None:
-        return []
+    assert chosen.place is not None
     # Weeks have no room for a year that is the data's own.
     year = _year(chosen) if chosen.scope.length == "week" else 0
     return cards.stepper(
@@ -282,50 +321,45 @@ def _stepper(chosen: Chosen) -> list[Any]:
     )
 
 
-def _part_head(look: Look, chosen: Chosen, view: str, sort: str, is_numeric: bool) -> list[Any]:
-    window, scope = chosen.window, chosen.scope
-    head: list[Any] = []
-    if window is not None:
-        against = parts.select("vs", chosen.vs, _vs_options(chosen), "Against", "reference")
-        # The list is the key of what is grey, too.
-        against.leftSection = html.I(className="key ref")
-        against.leftSectionWidth = "28px"
-        head.append(against)
+def _part_head(chosen: Chosen, view: str, sort: str, is_numeric: bool) -> list[Any]:
+    against = parts.select("vs", chosen.vs, _vs_options(chosen), "Against", "reference")
+    # The list is the key of what is grey, too.
+    against.leftSection = html.I(className="key ref")
+    against.leftSectionWidth = "28px"
     if is_numeric:
-        head.append(parts.switch("view", view, VIEWS, "How it is shown"))
-    else:
-        head.append(parts.switch("order", sort, cards.ORDER, "Order of the values"))
-    if window is None:
-        return head
+        return [against, parts.switch("view", view, VIEWS, "How it is shown")]
+    return [against, parts.switch("order", sort, cards.ORDER, "Order of the values")]
+
+
+def _part_menu(chosen: Chosen, *, is_drawn: bool) -> list[Any]:
+    """Return the card's menu: unlike its switches, another one for each window."""
+    window, scope = chosen.window, chosen.scope
+    assert window is not None
     vs: dict[str, Any] = {}
-    if not chosen.is_reference:
-        names = [v.name for v in scope.model.versions]
-        name = chosen.vs if chosen.vs in names else chosen.vs.removeprefix("v")
-        if name in names:
-            vs = {"vs_version": name}
-        else:
-            other = window_of(_ms(chosen.vs), scope.length, scope.zone.key)
-            vs = {
-                "vs_from": address.rfc3339(other.start_ms),
-                "vs_to": address.rfc3339(other.end_ms),
-            }
+    names = [v.name for v in scope.model.versions]
+    name = chosen.vs if chosen.vs in names else chosen.vs.removeprefix("v")
+    if name in names:
+        vs = {"vs_version": name}
+    elif not chosen.is_reference:
+        start_ms, end_ms = _vs_span(chosen)
+        vs = {"vs_from": address.rfc3339(start_ms), "vs_to": address.rfc3339(end_ms)}
     csv = address.api(
         "distributions", model=scope.model.name, feature=chosen.history.feature,
         version=chosen.history.version_names[window.version_id], segment=scope.segment,
         length=scope.length, from_=address.rfc3339(window.start_ms),
         to=address.rfc3339(window.end_ms), **vs, format="csv",
     )  # fmt: skip
-    is_drawn = is_numeric and view != "table"
-    head.append(
-        parts.card_menu(
-            csv=csv, png="feature-part" if is_drawn else None, file=f"{chosen.history.feature}-part"
-        )
-    )
-    return head
+    png = "feature-part" if is_drawn else None
+    return [parts.card_menu(csv=csv, png=png, file=f"{chosen.history.feature}-part")]
 
 
-def _ms(instant: str) -> int:
-    return round(datetime.fromisoformat(instant).timestamp() * 1000)
+def _vs_span(chosen: Chosen) -> tuple[int, int]:
+    """Return the window that the chosen one is compared with."""
+    if chosen.vs in BEFORE:
+        earlier = chosen.history.windows[(chosen.place or 0) - BEFORE[chosen.vs]]
+        return earlier.start_ms, earlier.end_ms
+    at_ms = round(datetime.fromisoformat(chosen.vs).timestamp() * 1000)
+    return window_of(at_ms, chosen.scope.length, chosen.scope.zone.key)
 
 
 def _vs_options(chosen: Chosen) -> dict[str, str]:
@@ -334,15 +368,9 @@ def _vs_options(chosen: Chosen) -> dict[str, str]:
     assert window is not None
     own = chosen.history.version_names[window.version_id]
     options = {"reference": f"reference of {version_tag(own)}"}
-    before = [("the one before", 1)]
+    options["before"] = f"the {scope.length} before"
     if scope.length == "day":
-        before.append(("a week before", 7))
-    place = chosen.place or 0
-    for words, back in before:
-        if place >= back:
-            start = chosen.history.windows[place - back].start_ms
-            when = say.window_words(start, scope.length, scope.zone, _year(chosen))
-            options[address.rfc3339(start)] = f"{words}, {when}"
+        options["week"] = "a week before"
     for version in scope.model.versions:
         if version.name != own:
             name = version_tag(version.name)
@@ -354,8 +382,7 @@ def _vs_options(chosen: Chosen) -> dict[str, str]:
 
 def _numbers(chosen: Chosen) -> dict[str, Any]:
     window, made = chosen.window, chosen.made
-    if window is None:
-        return {"numbers_title": "In numbers", "numbers_aside": "", "numbers": []}
+    assert window is not None
     head = _head(chosen)
     return {
         "numbers_title": f"{head[:1].upper()}{head[1:]} in numbers",
@@ -382,14 +409,20 @@ def _small_rows(found: History, zone: ZoneInfo) -> Any:
 def _full_link(look: Look, chosen: Chosen) -> str:
     """Return the address of exactly this view: in three weeks it shows the same."""
     scope, window = chosen.scope, chosen.window
+    span = {"from_": address.rfc3339(scope.from_ms), "to": address.rfc3339(scope.to_ms)}
     kept = {key: look.asked.text(key) for key in ("scale", "view", "order", "look", "rows")}
     return address.feature(
         scope.model.name, chosen.history.feature, version=scope.version.name,
-        segment=scope.segment, window=scope.length, from_=address.rfc3339(scope.from_ms),
-        to=address.rfc3339(scope.to_ms),
+        segment=scope.segment, window=scope.length, **(span if scope.is_judged else {}),
         at=address.rfc3339(window.start_ms) if window is not None else None,
-        stat=chosen.series.statistic, vs=None if chosen.is_reference else chosen.vs, **kept,
+        stat=chosen.series.statistic, vs=_vs_link(chosen), **kept,
     )  # fmt: skip
+
+
+def _vs_link(chosen: Chosen) -> str | None:
+    if chosen.is_reference:
+        return None
+    return address.rfc3339(_vs_span(chosen)[0]) if chosen.vs in BEFORE else chosen.vs
 
 
 PAGE = Page(

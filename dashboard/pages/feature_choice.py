@@ -17,8 +17,13 @@ from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution
 from monitor.views.scope import NoSuch, Scope, default_from
-from monitor.views.series import History, Series, history, series_of
+from monitor.views.series import History, Series, history, series_of, standing_window
 from monitor.windows.calendar import window_of
+
+# The window that follows the data; without `at` the page chooses the one that says most.
+NEWEST = "newest"
+# What a window is compared with, by its place before it: the same words for every window.
+BEFORE = {"before": 1, "week": 7}
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Chosen:
     against: str
     subject: say.Subject
     vs: str
+    why: str
 
     @property
     def window(self) -> FeatureWindow | None:
@@ -48,7 +54,8 @@ def choose(look: Look) -> Chosen:
     model, feature = look.path[1], look.path[3]
     asked = look.asked
     zone = look.model_zone or ZoneInfo("UTC")
-    scope = scope_row.read(look, model)
+    at_ms = None if asked.text("at") == NEWEST else asked.instant("at", zone)
+    scope = scope_row.read(look, model, around_ms=at_ms)
     key = (
         model,
         feature,
@@ -67,13 +74,13 @@ def choose(look: Look) -> Chosen:
         ("series", *key, stat),
         lambda: series_of(found, stat or None, at_most=series_figures.MAX_WINDOWS),
     )
-    place = _place(look, found, zone)
+    place, why = _place(look, found, at_ms)
     window = None if place is None else found.windows[place]
     own = _compared(look, scope, found, window, "reference")
     vs = asked.text("vs") or "reference"
     made, against = own, "Reference"
     if vs != "reference" and window is not None:
-        made, against, vs = _against(look, scope, found, window, vs, own)
+        made, against, vs = _against(look, scope, found, place or 0, vs, own)
     latest = place is not None and place == len(found.windows) - 1
     subject = say.Subject(
         history=found,
@@ -84,7 +91,7 @@ def choose(look: Look) -> Chosen:
         zone=scope.zone,
         year=local(found.windows[-1].start_ms, scope.zone).year if found.windows else None,
     )
-    return Chosen(scope, found, series, place, made, against, subject, vs)
+    return Chosen(scope, found, series, place, made, against, subject, vs, why)
 
 
 def _history(look: Look, scope: Scope, feature: str) -> History:
@@ -101,25 +108,31 @@ def _history(look: Look, scope: Scope, feature: str) -> History:
     return replace(found, scope=replace(scope, from_ms=max(begin_ms, found.windows[0].start_ms)))
 
 
-def _place(look: Look, found: History, zone: ZoneInfo) -> int | None:
-    """Return the place of the chosen window: the newest one, or the one that is asked for."""
-    if not found.windows:
-        return None
-    last = len(found.windows) - 1
-    at_ms = look.asked.instant("at", zone)
+def _place(look: Look, found: History, at_ms: int | None) -> tuple[int | None, str]:
+    """Return the place of the chosen window and why it is that: asked, alarm, verdict, newest."""
+    standing = standing_window(found)
+    if standing is None:
+        return None, NEWEST
+    if look.asked.text("at") == NEWEST:
+        return len(found.windows) - 1, "asked"
     if at_ms is None:
-        return last
+        return standing
     starts = [window.start_ms for window in found.windows]
     place = series_figures.nearest_start(starts, at_ms)
     for near in (place - 1, place):
         if near >= 0 and found.windows[near].start_ms <= at_ms < found.windows[near].end_ms:
-            return near
-    length = found.scope.length
-    look.asked.notes.append(
-        f"The link asks for the {length} of {say.window_words(at_ms, length, zone, 0)}, which was "
-        f"not judged here; the nearest is {say.window_words(starts[place], length, zone, 0)}."
+            return near, "asked"
+    scope = found.scope
+    when, nearest = (
+        say.window_words(ms, scope.length, scope.zone, 0) for ms in (at_ms, starts[place])
     )
-    return place
+    is_outside = not scope.from_ms <= at_ms < scope.to_ms and not scope.is_default_range
+    lacking = "lies outside of the range" if is_outside else "was not judged here"
+    look.asked.notes.append(
+        f"The link asks for the {scope.length} of {when}, which {lacking}; "
+        f"the nearest is {nearest}."
+    )
+    return place, "asked"
 
 
 def _compared(
@@ -149,13 +162,14 @@ def _against(
     look: Look,
     scope: Scope,
     found: History,
-    window: FeatureWindow,
+    place: int,
     vs: str,
     own: Distribution | Incomparable | None,
 ) -> tuple[Distribution | Incomparable | None, str, str]:
     """Return the window beside another window or another version's reference."""
     names = [version.name for version in scope.model.versions]
     name = vs if vs in names else vs.removeprefix("v")
+    window = found.windows[place]
     if name in names:
         return (
             _compared(look, scope, found, window, name),
@@ -163,15 +177,24 @@ def _against(
             vs,
         )
     zone = scope.zone
-    at_ms = look.asked.instant("vs", zone)
-    if at_ms is None:
-        return own, "Reference", "reference"
-    other = window_of(at_ms, scope.length, zone.key)
-    made = _compared(look, scope, found, window, (other.start_ms, other.end_ms))
-    words = say.window_words(other.start_ms, scope.length, zone)
+    if vs in BEFORE:
+        if place < BEFORE[vs]:
+            look.asked.notes.append(f"No {scope.length} of the range lies so far before this one.")
+            return own, "Reference", "reference"
+        earlier = found.windows[place - BEFORE[vs]]
+        span = earlier.start_ms, earlier.end_ms
+    else:
+        at_ms = look.asked.instant("vs", zone)
+        if at_ms is None:
+            return own, "Reference", "reference"
+        other = window_of(at_ms, scope.length, zone.key)
+        span = other.start_ms, other.end_ms
+        vs = address.rfc3339(other.start_ms)
+    made = _compared(look, scope, found, window, span)
+    words = say.window_words(span[0], scope.length, zone)
     if isinstance(made, Distribution) and not made.reference.rows:
         look.asked.notes.append(f"Nothing was counted in the {scope.length} of {words}.")
-    return made, words, address.rfc3339(other.start_ms)
+    return made, words, vs
 
 
 def local(ms: int, zone: ZoneInfo) -> datetime:

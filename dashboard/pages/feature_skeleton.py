@@ -24,11 +24,13 @@ SLOTS = {
     "series_hidden": ("feature-plot", "hidden"),
     "series_twin": ("feature-series-twin", "children"),
     "frame": ("feature-frame", "style"),
+    "reading": ("feature-reading", "children"),
     "marks": ("feature-marks", "children"),
     "states": ("feature-states", "children"),
     "part_title": ("feature-part-title", "children"),
     "part_step": ("feature-part-step", "children"),
     "part_head": ("feature-part-head", "children"),
+    "part_menu": ("feature-part-menu", "children"),
     "part": ("feature-part", "figure"),
     "part_words": ("feature-part-box", "aria-label"),
     "part_hidden": ("feature-part-box", "hidden"),
@@ -39,6 +41,9 @@ SLOTS = {
     "small": ("feature-small", "figure"),
     "new": ("feature-new", "children"),
     "new_hidden": ("feature-new-card", "hidden"),
+    "collecting": ("feature-collecting", "children"),
+    "series_card_hidden": ("feature-series-card", "hidden"),
+    "pair_hidden": ("feature-pair", "hidden"),
     "view": ("feature-view", "data-view"),
 }
 
@@ -82,6 +87,7 @@ def skeleton() -> Any:
             className="scope",
         ),
         html.Div(parts.skeleton(2), id="feature-verdict", role="status"),
+        html.Div(id="feature-collecting"),
         html.Section(
             [
                 html.Header(
@@ -97,6 +103,7 @@ def skeleton() -> Any:
                         html.Div(
                             [
                                 html.Div(id="feature-frame", style={"display": "none"}),
+                                html.Div(id="feature-reading"),
                                 html.Div(id="feature-marks"),
                             ],
                             className="over-plot",
@@ -109,6 +116,7 @@ def skeleton() -> Any:
                 html.Div(id="feature-series-twin"),
                 html.Ul(id="feature-states", className="states"),
             ],
+            id="feature-series-card",
             className="card feature-series",
         ),
         html.Div(
@@ -121,7 +129,13 @@ def skeleton() -> Any:
                                     "Which part moved", id="feature-part-title", className="h3"
                                 ),
                                 html.Div(id="feature-part-step", className="stepper"),
-                                html.Div(id="feature-part-head", className="head-end"),
+                                html.Div(
+                                    [
+                                        html.Div(id="feature-part-head", className="head-end"),
+                                        html.Div(id="feature-part-menu"),
+                                    ],
+                                    className="head-end",
+                                ),
                             ]
                         ),
                         _graph("feature-part", part_figures.HEIGHT, "Loading"),
@@ -176,6 +190,7 @@ def skeleton() -> Any:
                     className="feature-side",
                 ),
             ],
+            id="feature-pair",
             className="feature-pair",
         ),
     ]

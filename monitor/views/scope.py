@@ -316,7 +316,7 @@ def around(
     at_ms: int | None,
     timezone: str,
 ) -> tuple[int, int] | None:
-    """Return the range that holds `at_ms` in its middle, as long as the one a page opens with.
+    """Return a range around `at_ms`, about as long as the one a page opens with.
 
     None where `shown` holds it, and where there are no data of that time.
     """
@@ -325,10 +325,12 @@ def around(
     days = DEFAULT_DAYS.get(length)
     if days is None:
         return min(first_ms, at_ms), last_ms
-    half_ms = days * DAY_MS // 2
-    end_ms = min(last_ms, window_of(at_ms + half_ms, "day", timezone).end_ms)
-    begin_ms = back_from(length, days * DAY_MS, end_ms, timezone)
-    return max(first_ms, min(begin_ms, at_ms)), end_ms
+    # Steps of half a range, so that the range stays where it is while one walks through it.
+    step_ms = days * DAY_MS // 2
+    middle_ms = at_ms - at_ms % step_ms + step_ms // 2
+    end_ms = min(last_ms, window_of(middle_ms + step_ms, "day", timezone).end_ms)
+    begin_ms = window_of(max(0, middle_ms - step_ms), "day", timezone).start_ms
+    return max(first_ms, begin_ms), end_ms
 
 
 def _any_window(

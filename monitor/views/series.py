@@ -289,6 +289,22 @@ def series_of(history: History, stat: str | None = None, *, at_most: int = MAX_P
     )
 
 
+def point_of(history: History, window: FeatureWindow, statistic: str) -> Point:
+    """Return one window of a series, whether the series draws it or not."""
+    reference = history.references.get(window.reference_digest)
+    usual = (
+        None
+        if reference is None
+        else _usual(reference, history.scope.segment, history.feature, statistic)
+    )
+    latches = [
+        latch
+        for latch in history.latches
+        if (latch.version_id, latch.statistic) == (window.version_id, statistic)
+    ]
+    return _point(window, statistic, usual, latches)
+
+
 def standing_statistic(history: History) -> str:
     """Return the statistic that says most: what fired, else the worst evidence, else PSI."""
     offered = history.statistics
@@ -311,6 +327,53 @@ def standing_statistic(history: History) -> str:
         return next((name for name in ("out_of_range", "unseen") if name in offered), offered[0])
     judged = [str(each["evidence"]) for each in found if each["evidence"]]
     return judged[-1] if judged and judged[-1] in offered else offered[0]
+
+
+def standing_window(history: History) -> tuple[int, str] | None:
+    """Return the place of the window that says most, and why: alarm, verdict or newest.
+
+    What alarmed comes before what is new: who opens a page because of an alarm sees it, and of
+    several windows the newest, which says how it stands. Of the statistics the standing one
+    leads. Windows without enough rows for a verdict are passed over; another version's alarms
+    are over. None without windows.
+    """
+    windows = history.windows
+    if not windows:
+        return None
+    own = [at for at, each in enumerate(windows) if each.version_id == windows[-1].version_id]
+    alarms = {at: alarming(history, windows[at]) for at in own}
+    standing = standing_statistic(history)
+    for found in (
+        [at for at, stats in alarms.items() if standing in stats],
+        [at for at, stats in alarms.items() if stats],
+    ):
+        if found:
+            return found[-1], "alarm"
+    judged = [at for at in own if _has_verdict(windows[at])]
+    place = judged[-1] if judged else own[-1]
+    return place, "newest" if place == len(windows) - 1 else "verdict"
+
+
+def alarming(history: History, window: FeatureWindow) -> frozenset[str]:
+    """Return the statistics that are over their limit in a window, and had been before it."""
+    over = (window.found or {"exceeds": ""})["exceeds"].split(",")
+    return frozenset(
+        latch.statistic
+        for latch in history.latches
+        if latch.version_id == window.version_id
+        and latch.statistic in over
+        and _holds(latch, window)
+    )
+
+
+def _holds(latch: Latched, window: FeatureWindow) -> bool:
+    return latch.opened_ms <= window.end_ms and (
+        latch.closed_ms is None or window.end_ms < latch.closed_ms
+    )
+
+
+def _has_verdict(window: FeatureWindow) -> bool:
+    return window.found is not None and window.found["verdict"] != "insufficient_data"
 
 
 def thinned(points: Sequence[Point], at_most: int) -> list[Point]:
@@ -390,11 +453,7 @@ def _point(
         critical=critical,
         verdict=None if found is None else str(found["verdict"]),
         is_over=is_over,
-        is_alarming=any(
-            latch.opened_ms <= window.end_ms
-            and (latch.closed_ms is None or window.end_ms < latch.closed_ms)
-            for latch in latches
-        ),
+        is_alarming=any(_holds(latch, window) for latch in latches),
         revision=window.revision,
         closed_by=window.closed_by,
         incomplete=window.incomplete,

@@ -6,7 +6,7 @@ import doctest
 import json
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ from dashboard.look import Cache, Look, Screen
 from dashboard.pages import feature as page
 from dashboard.pages.feature_choice import Chosen, choose
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
+from dashboard.words import two
 from monitor.api.app import create_app
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
@@ -171,9 +172,8 @@ def test_the_first_window_over_the_limit_is_said_to_be_no_alarm_yet(world: Featu
 def test_choosing_a_window_redraws_no_series(world: FeatureWorld) -> None:
     cache = Cache()
     before, after = (filled(world, "x", f"?at={day(n)}", cache=cache) for n in (3, 11))
-    for key in ("series", "small", "series_head", "series_legend", "controls", "tags", "order"):
-        if key != "order":  # its links keep the window
-            assert digest(before[key]) == digest(after[key]), key
+    for key in ("series", "small", "series_head", "series_legend", "controls", "tags", "part_head"):
+        assert digest(before[key]) == digest(after[key]), key
     assert before["frame"] != after["frame"]
     assert digest(before["part"]) != digest(after["part"])
 
@@ -217,15 +217,90 @@ def test_what_a_link_asks_for_and_is_not_there_is_said_and_replaced(world: Featu
     assert raised.value.nearest[0] == "count"
 
 
-def test_the_stepper_leads_to_the_windows_beside(world: FeatureWorld) -> None:
-    buttons = [
-        part for part in parts_of(filled(world, "x", f"?at={day(5)}")["part_step"])
-        if getattr(part, "data-step", None)
-    ]  # fmt: skip
-    assert [json.loads(getattr(b, "data-write"))["at"] for b in buttons] == [day(4), day(6)]
+def test_the_stepper_knows_the_windows_that_keys_may_reach(world: FeatureWorld) -> None:
+    found = parts_of(filled(world, "x", f"?at={day(5)}")["part_step"])
+    steps = next(part for part in found if hasattr(part, "data-starts"))
+    starts = [start * 60_000 for start in json.loads(getattr(steps, "data-starts"))]
+    assert starts == [START_MS + n * DAY_MS for n in range(14)]
+    assert (getattr(steps, "data-place"), getattr(steps, "data-last")) == ("5", "13")
     last = parts_of(filled(world, "x")["part_step"])
     disabled = [p for p in last if getattr(p, "data-step", None) == "on"]
     assert disabled[0].disabled is True
+
+
+def test_a_page_opens_with_the_newest_window_that_alarmed(world: FeatureWorld) -> None:
+    world.write(DRIFT_MS + 4 * DAY_MS, 24 * 4, seed=9)
+    world.judge()
+    values = filled(world, "x")
+    words = said(values["verdict"])
+    assert words.startswith("14\N{NO-BREAK SPACE}Jan: x moved up")
+    assert (
+        "14\N{NO-BREAK SPACE}Jan, the newest day that alarmed; 18\N{NO-BREAK SPACE}Jan is" in words
+    )
+    assert "is within its limits." in words
+    button = next(p for p in parts_of(values["verdict"]) if hasattr(p, "data-write"))
+    assert said(button) == "Newest day"
+    assert json.loads(getattr(button, "data-write")) == {"at": "newest"}
+    newest = filled(world, "x", "?at=newest")
+    assert "18\N{NO-BREAK SPACE}Jan" in said(newest["part_step"]) and newest["notes"] == []
+    assert "Shown:" not in said(newest["verdict"])
+    calm = filled(world, "count")  # without an alarm the newest one is shown
+    assert "18\N{NO-BREAK SPACE}Jan" in said(calm["part_step"])
+    assert "Newest day" not in said(calm["verdict"])
+
+
+def test_a_tiny_newest_window_hides_no_verdict(world: FeatureWorld) -> None:
+    newest = START_MS + 13 * DAY_MS
+    with storage.transaction(world.engine) as conn:
+        few = (t.finding.c.length == "day", t.finding.c.start_ms == newest)
+        conn.execute(
+            sa.update(t.finding).where(*few).values(verdict="insufficient_data", exceeds="", n=4)
+        )
+        here = (t.window.c.length == "day", t.window.c.start_ms == newest)
+        conn.execute(sa.update(t.window).where(*here).values(rows=4))
+    words = said(filled(world, "count")["verdict"])
+    assert words.startswith("13\N{NO-BREAK SPACE}Jan: count is within its limits.")
+    assert (
+        "the newest day with a verdict; 14\N{NO-BREAK SPACE}Jan has 4\N{NO-BREAK SPACE}rows."
+        in words
+    )
+    # An alarm is older than the tiny window, and shown all the same.
+    assert "13\N{NO-BREAK SPACE}Jan: x moved up" in said(filled(world, "x")["verdict"])
+
+
+def test_verdict_chart_and_table_speak_of_one_window(world: FeatureWorld) -> None:
+    for search in ("", f"?at={day(11)}", f"?at={day(3)}&from={day(0)}&to={day(5)}"):
+        view = chosen(world, "x", search)
+        assert view.window is not None and view.window.found is not None
+        values = filled(world, "x", search)
+        psi = two(view.window.found["psi"])
+        assert f"PSI {psi}" in said(values["reading"]), search
+        assert psi in said(values["numbers"]) and psi in said(values["verdict"])
+
+
+def test_the_range_moves_to_the_window_that_a_link_names(living: Engine) -> None:
+    with reading(living) as conn:
+        first = conn.execute(
+            sa.select(sa.func.min(t.window.c.start_ms)).where(t.window.c.length == "hour")
+        ).scalar_one()
+    at = address.rfc3339(first + 30 * 3_600_000)
+    moved = look_living(living, f"?window=hour&at={at}")
+    assert moved.notes == []
+    assert moved.window == first + 30 * 3_600_000
+    named = look_living(living, f"?window=hour&at={at}&from=-24h")
+    assert "lies outside of the range" in named.notes[0]
+
+
+def test_walking_through_a_range_that_moved_moves_it_no_further(living: Engine) -> None:
+    with reading(living) as conn:
+        first = conn.execute(
+            sa.select(sa.func.min(t.window.c.start_ms)).where(t.window.c.length == "hour")
+        ).scalar_one()
+    spans = {
+        look_living(living, f"?window=hour&at={address.rfc3339(first + n * 3_600_000)}").span
+        for n in range(30, 40)
+    }
+    assert len(spans) <= 2
 
 
 def test_the_numbers_equal_what_was_judged(world: FeatureWorld) -> None:
@@ -233,7 +308,7 @@ def test_the_numbers_equal_what_was_judged(world: FeatureWorld) -> None:
     assert view.window is not None and view.window.found is not None
     assert view.made.psi == view.window.found["psi"]  # type: ignore[union-attr]
     words = said(filled(world, "x")["numbers"])
-    assert sentences_series.two(view.window.found["psi"]) in words
+    assert two(view.window.found["psi"]) in words
     assert "revision 1, closed by watermark" in filled(world, "x")["numbers_aside"]
 
 
@@ -322,8 +397,13 @@ def test_a_blind_length_says_why_and_leads_to_the_one_that_judges(world: Feature
 def test_nothing_judged_yet_is_said_without_a_chart_of_nothing(engine: Engine) -> None:
     values = filled(FeatureWorld(engine), "x")
     assert "Collecting: the first verdict comes" in said(values["verdict"])
-    assert "Nothing was counted yet." in said(values["part_body"])
-    assert values["frame"] == {"display": "none"}
+    assert "No day was judged yet" in said(values["collecting"])
+    assert "No event of this version was counted so far." in said(values["collecting"])
+    assert values["series_card_hidden"] and values["pair_hidden"]
+    assert "series" not in values and "small" not in values  # no axis of 1970
+    assert "1970" not in json.dumps(values, default=lambda part: part.to_plotly_json())
+    links = [p.href for p in parts_of(values["verdict"]) if hasattr(p, "href")]
+    assert links[0] == "/models/m" and links[1].startswith("/references/")
 
 
 def test_a_constant_has_no_histogram(world: FeatureWorld) -> None:
@@ -429,7 +509,7 @@ def test_the_tables_of_the_cards_are_answers_of_the_api(world: FeatureWorld) -> 
     links = [
         part.href
         for search in ("?stat=psi", "?stat=missing&window=week", f"?vs={day(3)}", "?vs=v1")
-        for key in ("series_head", "part_head")
+        for key in ("series_head", "part_menu")
         for part in parts_of(filled(world, "x", search)[key])
         if "/api/v1/" in str(getattr(part, "href", ""))
     ]
@@ -456,24 +536,39 @@ def test_an_empty_series_is_drawn_as_an_empty_chart() -> None:
     assert all(len(numbers(trace["x"])) == 0 for trace in figure["data"])
 
 
+@dataclass(frozen=True)
+class Living:
+    window: int
+    span: tuple[int, int]
+    n_windows: int
+    notes: list[str]
+
+
+def look_living(living: Engine, search: str, cache: Cache | None = None) -> Living:
+    with reading(living) as conn:
+        look = Look(
+            conn=conn,
+            engine=living,
+            path=("models", "parcel-delay", "features", "weight"),
+            asked=Asked(search),
+            screen=Screen(),
+            now_ms=NOW_MS,
+            checkpoint_interval_s=30.0,
+            model_zone=ZoneInfo("Europe/Berlin"),
+            version=1,
+            cache=cache or Cache(),
+        )
+        made = choose(look)
+        assert made.window is not None
+        span = made.scope.from_ms, made.scope.to_ms
+        return Living(made.window.start_ms, span, len(made.history.windows), look.asked.notes)
+
+
 def test_a_link_shows_what_it_names_whoever_looked_before(living: Engine) -> None:
     cache = Cache()
 
     def windows(search: str) -> int:
-        with reading(living) as conn:
-            look = Look(
-                conn=conn,
-                engine=living,
-                path=("models", "parcel-delay", "features", "weight"),
-                asked=Asked(search),
-                screen=Screen(),
-                now_ms=NOW_MS,
-                checkpoint_interval_s=30.0,
-                model_zone=ZoneInfo("Europe/Berlin"),
-                version=1,
-                cache=cache,
-            )
-            return len(choose(look).history.windows)
+        return look_living(living, search, cache).n_windows
 
     # The default reaches back before the young version; the same range, named, does not.
     assert windows("") > 7
