@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import html
 
-from dashboard import parts
+from dashboard import commands, parts
 from dashboard import sentences_pipeline as say
 from dashboard.words import cut, duration, plural, whole
 from monitor.storage.rows import Gap
@@ -107,7 +107,7 @@ def missing(found: Pipeline, told: say.Told) -> Any:
         return parts.nothing(
             "Nothing: no offset was lost, no event lacks a reference.", "circle-check"
         )
-    rows = []
+    rows, here = [], commands.installation(found.topics)
     for lacking in found.deficits:
         d = lacking.deficit
         name = f"{cut(d.model, 80)} {cut(d.version, 40)}"
@@ -121,7 +121,7 @@ def missing(found: Pipeline, told: say.Told) -> Any:
                             html.Span(f" {say.deficit_sentence(lacking, told)}"),
                             None
                             if lacking.is_registered
-                            else parts.command(say.register_command(d.model, d.version)),
+                            else parts.command(commands.register(d.model, d.version, here)),
                         ]
                     ),
                 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dashboard.words import NBSP, duration, moment, plural, two
+from driftline.program import command
 from monitor.storage.rows import Position
 from monitor.views.pipeline import behind_after_ms, behind_ms
 
@@ -75,7 +76,7 @@ def judge(
             read_to,
             alarm=f"No checkpoint since {since}{NBSP}UTC, {duration(silent_ms)} ago. "
             "Events wait in Kafka and will be counted; nothing is lost. "
-            "See that a consumer runs: driftline ingest.",
+            f"See that a consumer runs: {command('ingest')}.",
         )
     lag = sum(p.lag for p in positions)
     waiting = f"{plural(lag, 'record')} to count; " if lag else ""

@@ -49,7 +49,7 @@ def place_of(engine: Engine, pathname: object) -> Place:
     zone = None
     try:
         with reading(engine) as conn:
-            if not parts and not reads.has_models(conn):
+            if not parts and not reads.has_events(conn):
                 page = FIRST_STEPS
             if parts[:1] == ("models",) and len(parts) > 1:
                 zone = reads.zone_of(conn, parts[1])

@@ -27,6 +27,7 @@ from dashboard.words import (
     two,
     whole,
 )
+from driftline.program import command
 from monitor.storage.rows import Incident
 from monitor.views.overview import (
     ATTENTION,
@@ -297,7 +298,7 @@ def to_do(line: Line) -> dict[str, str]:
     if line.health == "schema_broken":
         return {"title": "Check what it logs", "sub": _open_ones(line)}
     if line.health == UNREFERENCED:
-        return {"title": "Register a reference", "sub": "driftline reference register"}
+        return {"title": "Register a reference", "sub": command("reference register")}
     if line.standing:
         focus = line.standing[0]
         if not focus.feature:

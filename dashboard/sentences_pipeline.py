@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -10,6 +9,7 @@ from datetime import UTC, tzinfo
 from dashboard.parts import Kpi
 from dashboard.words import NBSP, cut, duration, moment, percent, plural, reason_word, short, whole
 from driftline.events import REASONS
+from driftline.program import command
 from monitor.storage.rows import DeadLetter, Gap
 from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
 
@@ -36,7 +36,6 @@ MENDS = {
     "label_missing": 'Give a label its "label", the outcome.',
     "internal_error": "Report it with the record's beginning; the record itself may be fine.",
 }
-SERVES = "driftline ingest"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def title(view: Pipeline) -> Title:
             f"Nothing is being counted: {waits}",
             "idle",
             "circle-dashed",
-            f"Start one: {SERVES}, or driftline up for everything.",
+            f"Start one: {command('ingest')}, or {command('up')} for everything.",
         )
     stalled = view.in_state(State.STALLED)
     behind = view.in_state(State.BEHIND)
@@ -90,7 +89,7 @@ def title(view: Pipeline) -> Title:
             "crit",
             "circle-slash",
             f"Events wait in Kafka; nothing is lost while it keeps them. See that a consumer "
-            f"runs: {SERVES}.",
+            f"runs: {command('ingest')}.",
         )
     if stalled:
         seen = [p.seen_ago_ms for p in stalled if p.seen_ago_ms is not None]
@@ -108,7 +107,8 @@ def title(view: Pipeline) -> Title:
             f"Counting is{by} behind on {_of(behind, n)}",
             "warn",
             "triangle-alert",
-            f"{plural(view.lag, 'record')} to count. Another {SERVES} shares the partitions.",
+            f"{plural(view.lag, 'record')} to count. Another "
+            f"{command('ingest')} shares the partitions.",
         )
     if view.behind_ms >= 1_000:
         return Title(
@@ -330,23 +330,3 @@ def deficit_sentence(missing: Missing, told: Told) -> str:
     if missing.is_registered:
         return f"{said} came before its reference and are not counted; later ones are."
     return f"{said} came and no reference is registered: they are counted as unmonitored."
-
-
-def register_command(model: str, version: str, file: str = "trained-on.parquet") -> str:
-    """Return the command that registers a reference for a model and version as they are named.
-
-    >>> print(register_command("churn", "3"))
-    driftline reference register trained-on.parquet \\
-        --model churn --version 3
-    >>> print(register_command("-x", "it's"))
-    driftline reference register trained-on.parquet \\
-        --model=-x --version 'it'"'"'s'
-    """
-    named = f"{_option('model', model)} {_option('version', version)}"
-    return f"driftline reference register {file} \\\n    {named}"
-
-
-def _option(name: str, value: str) -> str:
-    quoted = shlex.quote(value)
-    # What begins with a dash would be read as the next option.
-    return f"--{name}={quoted}" if value.startswith("-") else f"--{name} {quoted}"

@@ -18,6 +18,7 @@ import httpx2
 import msgspec
 
 from driftline.errors import ApiConflict, ApiError, InvalidReference, ServerUnavailable
+from driftline.program import command
 from driftline.reading import Reading
 
 # Waits between tries; a server that restarts is back within them.
@@ -233,7 +234,7 @@ class Client(Reading):
                     raise ServerUnavailable(
                         0,
                         f"no Driftline server answers at {self._url}",
-                        f"{str(error) or type(error).__name__}; start one with `driftline up`",
+                        f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
                     ) from error
             else:
                 if response.status_code not in RETRYABLE or wait_s is None:

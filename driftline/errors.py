@@ -28,6 +28,8 @@ message names what mends the fault.
 
 from __future__ import annotations
 
+from driftline.program import command
+
 
 class DriftlineError(Exception):
     """The root of every error raised on purpose."""
@@ -108,7 +110,9 @@ class SchemaVersionError(StorageError):
 
     def __init__(self, found: str | None, expected: str, *, is_newer: bool = False) -> None:
         self.found, self.expected, self.is_newer = found, expected, is_newer
-        self.mend = "use a newer release of driftline" if is_newer else "run `driftline db upgrade`"
+        self.mend = (
+            "use a newer release of driftline" if is_newer else f"run `{command('db upgrade')}`"
+        )
         super().__init__(
             f"the database is at schema {found or 'none'}, this release "
             f"{'knows none beyond' if is_newer else 'needs'} {expected}: {self.mend}"

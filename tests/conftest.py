@@ -5,7 +5,9 @@ What takes seconds is made once a run; a test that writes to it takes a copy.
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from hostile import hostile_names
 from sqlalchemy.engine import Engine
 
 from monitor.storage import engine as storage
+
+# Tests read the commands that are printed: as in a shell that finds the program by its name.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.pages.refreshing import asking
 from dashboard.words import cut, percent, plural, shown, whole
+from driftline.program import command
 from monitor.views import reference as view
 from monitor.views.profiled import FeatureLine, Sees
 from monitor.views.reference import Binding, ReferenceView
@@ -321,7 +322,9 @@ def _feature(found: ReferenceView, line: FeatureLine, head: list[tuple[str, str]
 def segments(found: ReferenceView) -> Any:
     """Return the segments, and which have distributions of their own to be judged by."""
     if not found.segments:
-        return parts.nothing("None declared: driftline reference register --segment COLUMN.")
+        return parts.nothing(
+            ["None declared: ", html.Code(command("reference register --segment COLUMN")), " does."]
+        )
     rows = [
         html.Li(
             [

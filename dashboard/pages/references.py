@@ -8,12 +8,11 @@ from typing import Any
 
 from dash import html
 
-from dashboard import address, parts
+from dashboard import address, commands, parts
 from dashboard import grid as grids
 from dashboard import sentences_reference as say
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.sentences_pipeline import register_command
 from dashboard.words import cut, plural, whole, zone_name
 from monitor.views import reference as view
 from monitor.views.reference import Binding, Line
@@ -87,7 +86,10 @@ def fill(look: Look) -> Mapping[str, Any]:
     if not lines:
         note = [
             html.P("A reference is what a model was trained on, as counts; no row is kept."),
-            parts.command(register_command("my-model", "1")),
+            parts.command(
+                commands.register(commands.MODEL, commands.VERSION, commands.installation())
+            ),
+            html.P(commands.COLUMNS),
         ]
     elif model is not None:
         note = html.P(

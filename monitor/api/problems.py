@@ -21,6 +21,7 @@ from driftline.errors import (
     StorageError,
     StorageUnavailable,
 )
+from driftline.program import command
 from monitor.views.scope import NoSuch
 
 MEDIA_TYPE = "application/problem+json"
@@ -135,7 +136,7 @@ async def _unavailable(_request: Request, _error: Exception) -> JSONResponse:
         503,
         "The database cannot be used now",
         "It did not answer, or refused; nothing was changed.",
-        "try again in a moment; `driftline status` says whether it answers",
+        f"try again in a moment; `{command('status')}` says whether it answers",
     )
 
 

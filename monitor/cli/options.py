@@ -12,6 +12,7 @@ import structlog
 import typer
 
 from driftline.errors import StorageUnavailable
+from driftline.program import command
 from monitor.config import Settings, load
 
 ConfigFile = Annotated[
@@ -82,8 +83,8 @@ def existing_database(settings: Settings) -> str:
     file = sqlite_file(url)
     if file is not None and not file.exists():
         raise StorageUnavailable(
-            f"there is no database {file}: run `driftline db upgrade` to make it, or name another "
-            "one with --database"
+            f"there is no database {file}: run `{command('db upgrade')}` to make it, or name "
+            "another one with --database"
         )
     return url
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from driftline.errors import ConfigError
+from driftline.program import command
 from monitor.cli import options
 from monitor.clock import SystemClock
 from monitor.config import Settings
@@ -64,7 +65,7 @@ def _database_url(settings: Settings) -> str:
             "database.url",
             "default",
             "no database here",
-            "start `driftline up` or `driftline demo` here, or --database URL",
+            f"start `{command('up')}` or `{command('demo')}` here, or --database URL",
         )
 
     def used_at(path: Path) -> float:

@@ -48,7 +48,13 @@ from monitor.storage.reads.lately import (
     names_judged,
     recent_windows,
 )
-from monitor.storage.reads.looking import has_models, known_features, version_mark, zone_of
+from monitor.storage.reads.looking import (
+    counted,
+    has_events,
+    known_features,
+    version_mark,
+    zone_of,
+)
 from monitor.storage.reads.panes import PaneSum, pane_sum, reference_document, unseen_values
 from monitor.storage.reads.registered import (
     documents,
@@ -82,6 +88,7 @@ __all__ = [
     "Volume",
     "cells",
     "collected",
+    "counted",
     "data_version",
     "day_squares",
     "dead_letters",
@@ -96,7 +103,7 @@ __all__ = [
     "findings",
     "first_panes",
     "gaps",
-    "has_models",
+    "has_events",
     "has_window",
     "health",
     "histories",

@@ -19,6 +19,8 @@ def version_mark(conn: Connection) -> str:
             sa.select(sa.func.max(t.registry.c.revision)).scalar_subquery(),
             # Another database in the place of this one may have counted as far.
             sa.select(sa.func.min(t.model.c.created_ms)).scalar_subquery(),
+            # The first event of all is counted long before a window is judged.
+            sa.select(sa.exists(sa.select(t.pane.c.version_id)).cast(sa.Integer)).scalar_subquery(),
         )
     ).one()
     return ".".join(str(part or 0) for part in row)
@@ -32,10 +34,32 @@ def zone_of(conn: Connection, model: str) -> ZoneInfo | None:
     return ZoneInfo(key) if key is not None else None
 
 
-def has_models(conn: Connection) -> bool:
-    """Whether any model is registered that was not archived."""
-    query = sa.select(t.model.c.id).where(t.model.c.archived_ms.is_(None)).limit(1)
+def has_events(conn: Connection) -> bool:
+    """Whether an event of any model was counted that was not archived."""
+    v, m = t.model_version.c, t.model.c
+    query = (
+        sa.select(v.id)
+        .join_from(t.model_version, t.model, m.id == v.model_id)
+        .where(m.archived_ms.is_(None), _is_counted())
+        .limit(1)
+    )
     return conn.execute(query).first() is not None
+
+
+def counted(conn: Connection, version_ids: Collection[int]) -> set[int]:
+    """Return those of `version_ids` of which an event was counted."""
+    v = t.model_version.c
+    query = sa.select(v.id).where(v.id.in_(list(version_ids)), _is_counted())
+    return set(conn.execute(query).scalars())
+
+
+def _is_counted() -> sa.ColumnElement[bool]:
+    """Whether a version has a pane, or a window that was judged: a seek by key each."""
+    v = t.model_version.c
+    return sa.or_(
+        sa.exists().where(t.pane.c.version_id == v.id),
+        sa.exists().where(t.window.c.version_id == v.id),
+    )
 
 
 def known_features(conn: Connection, version_ids: Collection[int]) -> list[tuple[int, str]]:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
 from types import SimpleNamespace
 from typing import Any
 
-import flask
 import living_database
+import numpy as np
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 from living_database import NOW_MS
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
-from typer.main import get_command
 
-from consumers.admit import Rules, admit
+from dashboard import routing
 from dashboard.address import Asked
 from dashboard.look import Look, Screen
 from dashboard.pages import first_steps as page
-from dashboard.pages.first_steps import Installation
+from dashboard.pages import overview
 from dashboard.words import NBSP
-from driftline.stats.reference import build_reference
-from monitor.cli.app import app as cli
+from driftline.stats.reference import Reference, build_reference
 from monitor.storage import reads, registry
+from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
-
-HERE = Installation("http://127.0.0.1:8050", "127.0.0.1:9092", "driftline.events")
 
 
 def filled(engine: Engine) -> dict[str, Any]:
@@ -51,78 +49,6 @@ def text(value: Any) -> str:
     return ""
 
 
-def run(code: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """Run the snippet against a producer that notes what it was given."""
-    sent: list[tuple[str, bytes]] = []
-
-    class Producer:
-        def __init__(self, *, bootstrap_servers: list[str]) -> None:
-            assert all(":" in server for server in bootstrap_servers)
-
-        def send(self, topic: str, value: bytes) -> Any:
-            sent.append((topic, value))
-            return SimpleNamespace(get=lambda timeout: None)
-
-    monkeypatch.setattr("kafka.KafkaProducer", Producer)
-    exec(compile(code, "snippet", "exec"), {})
-    return sent
-
-
-def test_the_snippet_sends_an_event_that_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = run(page.snippet(HERE), monkeypatch)
-    assert [topic for topic, _ in sent] == ["driftline.events"]
-    admitted = admit([SimpleNamespace(offset=0, timestamp=-1, value=sent[0][1])], Rules())  # type: ignore[list-item]
-    assert admitted.letters == []
-    assert [(model, version) for model, version, _ in admitted.keys] == [("my-model", "1")]
-    assert (admitted.events[0].features or {}).keys() == {"age", "plan", "tenure"}
-
-
-def test_the_snippet_names_the_version_that_waits_whatever_it_is_called(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = 'it\'s "a" {model} \\n é'
-    waits(engine, name)
-    with reading(engine) as conn:
-        found = page.view.read(conn, now_ms=NOW_MS, checkpoint_interval_s=30)
-    sent = run(page.snippet(HERE, found.deficits), monkeypatch)
-    assert json.loads(sent[0][1])["model"] == name
-
-
-def test_the_commands_are_taken_by_the_program() -> None:
-    command = page.register("m", "1", Installation("http://10.0.0.7:9000", "", ""))
-    # A shell joins what a backslash at the end of a line continues.
-    words = shlex.split(command.replace("\\\n", ""))
-    group: Any = get_command(cli)
-    params = group.commands["reference"].commands["register"].make_context("x", words[3:]).params
-    assert params["url"] == "http://10.0.0.7:9000"
-    assert (params["prediction"], params["score"], params["timestamp"]) == ("class", "score", "at")
-    assert {"status", "demo", "ingest"} <= set(group.commands)
-
-
-def test_the_address_is_the_one_that_the_browser_used() -> None:
-    server = flask.Flask("test")
-    for asked, told in [
-        ("http://10.0.0.7:9000", "http://10.0.0.7:9000"),
-        ("http://evil$(id)/", None),
-        ("http://a;b/", None),
-    ]:
-        with server.test_request_context(base_url=asked):
-            assert page.installation(["t"]).url == told
-    assert page.installation(["t"]).url is None
-    assert "--url" not in page.register("m", "1", HERE)
-
-
-def test_settings_say_where_events_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DRIFTLINE_KAFKA__BOOTSTRAP", "kafka-1:9092,kafka-2:9092")
-    monkeypatch.setenv("DRIFTLINE_KAFKA__TOPIC", "mine")
-    here = page.installation([])
-    assert (here.bootstrap, here.topic) == ("kafka-1:9092,kafka-2:9092", "mine")
-    # What is read wins over what is set.
-    assert page.installation(["read"]).topic == "read"
-    monkeypatch.setenv("DRIFTLINE_WEB__PORT", "no number")
-    assert page.installation([]).topic == "driftline.events"
-
-
 def test_nothing_yet_says_what_is_there(engine: Engine) -> None:
     sent = filled(engine)
     assert sent["title"] == "Nothing is monitored yet"
@@ -131,12 +57,14 @@ def test_nothing_yet_says_what_is_there(engine: Engine) -> None:
     assert "is not read yet" in text(sent["sent"])
 
 
-def waits(engine: Engine, model: str, records: int = 30) -> living_database.Living:
+def waits(
+    engine: Engine, model: str, records: int = 30, version: str = "3"
+) -> living_database.Living:
     """A world in which events of a model came that has no reference."""
     world = living_database.begin(engine)
     for _ in range(records):
         event = {
-            "type": "prediction", "model": model, "version": "3",
+            "type": "prediction", "model": model, "version": version,
             "time": "2026-04-30T10:00:00Z", "features": {"a": 1}, "prediction": 1,
         }  # fmt: skip
         world.send(json.dumps(event).encode())
@@ -164,19 +92,98 @@ def test_events_that_are_all_refused_point_to_the_reasons(engine: Engine) -> Non
     assert '"href": "/pipeline"' in json.dumps(sent["checks"])
 
 
-def test_the_page_is_over_with_the_first_reference(engine: Engine) -> None:
-    import pandas as pd
-
-    waits(engine, "churn")
-    with reading(engine) as conn:
-        assert not reads.has_models(conn)
+def registered(engine: Engine, model: str = "churn", version: str = "3") -> None:
+    """A reference with an output and a feature of each kind."""
+    rows, draw = 400, np.random.default_rng(7)
+    frame = pd.DataFrame(
+        {
+            "age": draw.integers(20, 60, rows),
+            "plan": np.resize(["free", "pro", "pro"], rows),
+            "spent": draw.normal(12.5, 2.0, rows),
+            "nothing": pd.Series([None] * rows, dtype="object"),
+            "class": np.resize(["stays", "leaves", "stays"], rows),
+            "score": draw.random(rows),
+        }
+    )
+    made = build_reference(frame, prediction="class", score="score")
     with transaction(engine) as conn:
         registry.register_reference(
-            conn,
-            build_reference(pd.DataFrame({"a": range(200)})),
-            model="churn",
-            version="3",
+            conn, Reference.from_document(made.to_document()), model=model, version=version,
             now_ms=NOW_MS,
-        )
+        )  # fmt: skip
+
+
+def snippet_of(sent: dict[str, Any]) -> dict[str, Any]:
+    """The event that the page's own snippet sends."""
+    code = sent["send"]["props"]["children"][1]["props"]["value"]  # of the button that copies it
+    found: list[bytes] = []
+
+    class Producer:
+        def __init__(self, **_: Any) -> None: ...
+
+        def send(self, topic: str, value: bytes) -> Any:
+            found.append(value)
+            return SimpleNamespace(get=lambda timeout: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kafka.KafkaProducer", Producer)
+        exec(compile(code, "snippet", "exec"), {})
+    event: dict[str, Any] = json.loads(found[0])
+    return event
+
+
+def test_once_a_reference_is_there_its_step_is_ticked_and_events_are_asked_for(
+    engine: Engine,
+) -> None:
+    registered(engine)
+    sent = filled(engine)
+    assert sent["title"] == "churn 3 waits for the first event"
+    assert sent["step"] == "done"
+    said = text(sent["register"]).replace(NBSP, " ")
+    assert "Registered" in said
+    assert "churn 3" in said
+    assert "4 features, 400 rows" in said
+    event = snippet_of(sent)
+    assert (event["model"], event["version"]) == ("churn", "3")
+    assert list(event["features"]) == ["age", "plan", "spent", "nothing"]
+    assert event["features"]["plan"] == "pro"
+    assert event["prediction"]["class"] == "stays"
+    assert 0 <= event["prediction"]["score"] <= 1
+
+
+def test_the_page_is_over_with_the_first_event_that_is_counted(engine: Engine) -> None:
+    world = living_database.begin(engine)
+    registered(engine)
+    assert routing.place_of(engine, "/").page is page.PAGE
+    event = snippet_of(filled(engine))
     with reading(engine) as conn:
-        assert reads.has_models(conn)
+        before = reads.version_mark(conn)
+    # A record that is refused is no event.
+    world.send(b"nope")
+    world.settle()
+    assert routing.place_of(engine, "/").page is page.PAGE
+    event["time"] = "2026-04-30T10:00:00Z"
+    world.send(json.dumps(event).encode())
+    world.settle()
+    assert routing.place_of(engine, "/").page is overview.PAGE
+    with reading(engine) as conn:
+        # That is what makes an open page ask.
+        assert reads.version_mark(conn) != before
+        assert reads.outcomes(conn)["prediction"] == 1
+
+
+def test_events_of_another_version_than_the_registered_one_are_told_apart(engine: Engine) -> None:
+    registered(engine)
+    waits(engine, "churn", version="v3")
+    sent = filled(engine)
+    assert sent["title"] == "Events arrive, but not of what is registered"
+    lead = sent["lead"].replace(NBSP, " ")
+    assert "30 predictions of churn v3 came" in lead
+    assert "registered is churn 3" in lead
+
+
+def test_an_archived_model_waits_for_nothing(engine: Engine) -> None:
+    registered(engine)
+    with transaction(engine) as conn:
+        conn.execute(sa.update(t.model).values(archived_ms=NOW_MS))
+    assert filled(engine)["title"] == "Nothing is monitored yet"

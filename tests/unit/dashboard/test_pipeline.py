@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ import sqlalchemy as sa
 from living_database import NOW_MS
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
-from typer.main import get_command
 
 from dashboard import cards_letters, payload
 from dashboard import sentences_pipeline as say
@@ -26,7 +24,6 @@ from dashboard.words import NBSP
 from driftline.errors import DataError
 from driftline.events import REASONS
 from driftline.wire import decode
-from monitor.cli.app import app as cli
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
@@ -150,29 +147,6 @@ def test_every_kind_of_gap_is_told_with_its_range() -> None:
         # What was counted before the log was cut makes no window incomplete.
         assert ("incomplete" in said) == (kind != "truncation")
         assert say.gap_mend(gap)
-
-
-@pytest.mark.parametrize(
-    ("model", "version"),
-    [("churn", "3"), ("it's $(date)", "1"), ("-x", "--version"), ("a b", "`id`; rm"), ("é🛩️", '"')],
-)
-def test_the_command_that_registers_a_version_is_taken_as_it_is_named(
-    model: str, version: str
-) -> None:
-    # A shell joins what a backslash at the end of a line continues.
-    command = shlex.split(say.register_command(model, version).replace("\\\n", ""))
-    assert command[:3] == ["driftline", "reference", "register"]
-    parsed = parsed_by_the_program(command[1:])
-    assert (parsed["model"], parsed["version"]) == (model, version)
-
-
-def parsed_by_the_program(words: list[str]) -> dict[str, Any]:
-    """What the command line of this release takes the words for."""
-    group: Any = get_command(cli)
-    for name in words[:2]:
-        group = group.commands[name]
-    params: dict[str, Any] = group.make_context(words[1], words[2:]).params
-    return params
 
 
 def refused(record: bytes) -> tuple[str, str]:
