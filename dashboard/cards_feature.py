@@ -21,7 +21,7 @@ from monitor.views.series import Series, point_of
 
 Part = Any
 # Rows of a long list that are drawn until all of them are asked for.
-LEVELS_SHOWN = 14
+LEVELS_SHOWN = 20
 TWIN_ROWS = 60
 # From this share of the PSI a bar is full and its number is told.
 LIT = 0.10
@@ -61,19 +61,21 @@ def legend(series: Series) -> list[Part]:
     word = say.STATISTIC[series.statistic]
     keys = [html.Span([html.I(className="key line"), word])]
     if series.is_blind:
-        return [html.Span([html.I(className="key line grey"), f"{word}, not judged"])]
+        said = [html.I(className="key line grey"), f"{word}, not judged: ", parts.term("blind")]
+        return [html.Span(said)]
     band = "certified interval" if series.statistic == "ks" else f"99.9{NBSP}% sure: at least"
     points = series.points
     if any(point.low is not None for point in points):
-        keys.append(html.Span([html.I(className="key band"), band]))
+        means = "certified" if series.statistic == "ks" else "sure"
+        keys.append(html.Span([html.I(className="key band"), parts.term(band, means)]))
     if any(point.limit is not None for point in points):
-        keys.append(html.Span([html.I(className="key dashed"), "limit"]))
+        keys.append(html.Span([html.I(className="key dashed"), parts.term("limit")]))
     if any(point.is_over and point.is_alarming for point in points):
-        keys.append(html.Span([html.B("▲", className="cur"), "alarm"]))
+        keys.append(html.Span([html.B("▲", className="cur"), parts.term("alarm")]))
     if any(point.is_over and not point.is_alarming for point in points):
         keys.append(html.Span([html.B("△", className="cur"), "over once"]))
     if any(point.incomplete for point in points):
-        keys.append(html.Span([html.I(className="key hatched"), "incomplete"]))
+        keys.append(html.Span([html.I(className="key hatched"), parts.term("incomplete")]))
     return keys
 
 
@@ -87,7 +89,10 @@ def frame_style(at: Axis, window: FeatureWindow | None, zone: Any) -> dict[str, 
 
 
 def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list[Part]:
-    """Return the chosen window's value and limit beside its frame, at their own heights."""
+    """Return the chosen window's date over its frame, and its value and limit at the right.
+
+    They stand at their own heights, clear of each other.
+    """
     window, series = subject.window, subject.series
     if window is None:
         return []
@@ -95,12 +100,12 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
     if point.value is None:
         return []
     level = level_of(series, is_root=is_root)
-    left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
-    word = f"{say.STATISTIC[series.statistic]} " if series.statistic in ("psi", "ks") else ""
+    is_distance = series.statistic in ("psi", "ks")
     value, limit = (say.value_words(series.statistic, each) for each in (point.value, point.limit))
-    if point.limit is not None and series.statistic in ("psi", "ks"):
+    if point.limit is not None and is_distance:
         value, limit = say.apart(point.value, point.limit)
-    told = [(level(point.value), f"{word}{value}", "value")]
+    value = f"{say.STATISTIC[series.statistic]} {value}" if is_distance else value
+    told = [(level(point.value), value, "value")]
     if point.limit is not None:
         told.append((level(point.limit), f"limit {limit}", "limit"))
         (a, *first), (b, *second) = told
@@ -108,16 +113,19 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
             middle = min(1 - READING_ROOM / 2, max(READING_ROOM / 2, (a + b) / 2))
             up = READING_ROOM / 2 if a >= b else -READING_ROOM / 2
             told = [(middle + up, *first), (middle - up, *second)]  # type: ignore[list-item]
-    style = {"left": f"{100 * (left + width):.3f}%"}
-    # On a phone there is no room at the right.
-    side = "left" if left + width > 0.6 else "right"
+    left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
+    flag = html.Span(
+        [subject.when(), html.Span(f" {value}", className="narrow")],
+        className="flag num",
+        # Within the plot at both of its ends.
+        style={"left": f"clamp(24px, {100 * (left + width / 2):.3f}%, 100% - 24px)"},
+    )
     return [
-        html.Span(
-            words,
-            className=f"{kind} num {side}",
-            style={**style, "bottom": f"{100 * height:.2f}%", "--wide": f"{100 * width:.3f}%"},
-        )
-        for height, words, kind in told
+        flag,
+        *(
+            html.Span(words, className=f"{kind} num", style={"bottom": f"{100 * height:.2f}%"})
+            for height, words, kind in told
+        ),
     ]
 
 
@@ -453,6 +461,14 @@ def new_values(values: Sequence[UnseenValue], zone: Any, year: int | None) -> Pa
     ]
 
 
+def closed(window: FeatureWindow) -> list[Part]:
+    """Return which revision a window is in, and what closed it."""
+    revision = f"revision {window.revision}"
+    first = parts.term(revision, "revised") if window.revision > 1 else revision
+    by = {"idle": "an idle stream", "hold": "a held partition"}.get(window.closed_by)
+    return [first, ", closed by ", by or parts.term("watermark")]
+
+
 def numbers(
     made: Distribution | None,
     window: FeatureWindow,
@@ -465,18 +481,19 @@ def numbers(
     found = window.found or {}
     top: list[list[Any]] = []
     if made is not None and made.psi is not None:
-        limits = ""
+        limits: Any = ""
         if is_reference and found.get("psi_limit") is not None:
             limits = f"limit {two(found['psi_limit'])}"
             if found.get("psi_critical") is not None:
                 limits += f", critical {two(found['psi_critical'])}"
         if is_reference and found.get("verdict") == "blind":
-            limits = "blind at this length"
-        top.append(["PSI", html.B(two(made.psi)), limits])
+            limits = [parts.term("blind"), " at this length"]
+        top.append([parts.term("PSI"), html.B(two(made.psi)), limits])
     if made is not None and made.ks_low is not None and made.ks_high is not None:
         low, high = f"{made.ks_low:.3f}", f"{made.ks_high:.3f}"
         both = low if low == high else f"{low} – {high}"
-        top.append(["KS", html.B(both), "certified interval" if low != high else "exact"])
+        certified = parts.term("certified interval", "certified")
+        top.append([parts.term("KS"), html.B(both), certified if low != high else "exact"])
     if made is not None and made.chi_square is not None:
         top.append(
             [

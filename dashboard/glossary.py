@@ -86,6 +86,10 @@ TERMS = {
         "The reference cut into hours, days and weeks, each compared with the rest. "
         "That is how its natural wobble is known."
     ),
+    "sure": (
+        "In 999 of 1,000 windows like this one the true value lies above the lower edge of the "
+        "band. With few rows the band is wide, and chance alone alarms nobody."
+    ),
     "too few rows": "So few rows that chance alone could move the statistic past its limit.",
     "unseen": "Rows with a value that the reference does not have.",
     "w1": (

@@ -315,12 +315,6 @@ def value_words(statistic: str, value: float | None) -> str:
     return two(value) if statistic in ("psi", "ks") else percent(value)
 
 
-def closed_words(window: FeatureWindow) -> str:
-    """Return which revision a window is in, and what closed it."""
-    by = {"watermark": "watermark", "idle": "an idle stream", "hold": "a held partition"}
-    return f"revision {window.revision}, closed by {by.get(window.closed_by, window.closed_by)}"
-
-
 def number_rows(side: Side, other: Side) -> Sequence[tuple[str, str, str, str]]:
     """Return (measure, reference, window, change) of everything that has a number."""
     rows: list[tuple[str, str, str, str]] = [("Rows", whole(other.rows), whole(side.rows), "")]

@@ -386,7 +386,7 @@ def _numbers(chosen: Chosen) -> dict[str, Any]:
     head = _head(chosen)
     return {
         "numbers_title": f"{head[:1].upper()}{head[1:]} in numbers",
-        "numbers_aside": say.closed_words(window),
+        "numbers_aside": cards.closed(window),
         "numbers": cards.numbers(
             made if isinstance(made, Distribution) else None, window, against=chosen.against,
             head=head, is_reference=chosen.is_reference,
