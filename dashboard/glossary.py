@@ -23,6 +23,10 @@ TERMS = {
         "The limit knows how much the feature wobbles by itself, learnt from slices of the "
         "reference. Without that, distributions give warnings only."
     ),
+    "calm": (
+        "Below the line that chance and the natural wobble reach. Three calm windows in a row "
+        "end an incident; one below the limit but above this line begins the count again."
+    ),
     "certified": (
         "Computed from counts on a grid, so exact to within the interval: "
         "the true value lies inside it."
@@ -46,6 +50,10 @@ TERMS = {
         "How far a window is from the reference, over its own limit. At 1 the limit is reached; "
         "limits differ by feature and size, so only this compares features."
     ),
+    "expired": (
+        "It ended because nothing could be judged for too long; whether the problem is over "
+        "is not known."
+    ),
     "finding": "One statistic of one feature in one window, with its limit and what it means.",
     "group": (
         "A feature's values are put into groups of about equal weight in the reference; "
@@ -65,14 +73,22 @@ TERMS = {
         "and where the feature wobbles by itself."
     ),
     "monitor": "What is judged of a model: which lengths, features, segments and limits.",
+    "muted": (
+        "No message tells of it, as the same feature over all rows stands already and speaks "
+        "for it. It is judged and kept like the others."
+    ),
     "natural wobble": (
         "How much a feature differs from one window to the next although nothing is wrong, as "
         "seen in the reference. Limits lie above it."
     ),
     "out of range": "Rows whose value is below the smallest or above the largest of the reference.",
+    "pending": "One window was over its limit, the second has not come. Nobody is told yet.",
     "psi": (
         "Population stability index: 0 when a window's shares equal the reference's. "
         "Near 0.1 is a small shift, above 0.25 a large one."
+    ),
+    "recovering": (
+        "The last windows were calm, but fewer than three in a row. The third one ends it."
     ),
     "reference": (
         "The counts of the data that the model was trained on. Every window is compared with it."
@@ -86,6 +102,7 @@ TERMS = {
         "The reference cut into hours, days and weeks, each compared with the rest. "
         "That is how its natural wobble is known."
     ),
+    "superseded": "Another version of the model answers now, so the problem is no longer its own.",
     "sure": (
         "In 999 of 1,000 windows like this one the true value lies above the lower edge of the "
         "band. With few rows the band is wide, and chance alone alarms nobody."
@@ -98,6 +115,9 @@ TERMS = {
     ),
     "watermark": "Event time before which nothing more is expected.",
     "window": "An hour, a day or a week of events that is judged as one.",
+    "withdrawn": (
+        "Late events changed the windows it was told of, and on the whole data it did not hold."
+    ),
 }
 
 

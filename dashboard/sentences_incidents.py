@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.sentences import split_subject
 from dashboard.words import (
     DASH,
     EVIDENCE,
+    MINUS,
     NBSP,
     cut,
     day_text,
@@ -21,9 +23,20 @@ from dashboard.words import (
     two,
     zone_name,
 )
-from driftline.stats.words import Evidence, percent
+from driftline.stats.episodes import CLEAR_AFTER
+from driftline.stats.words import Evidence, percent, points
 from monitor.storage.rows import Incident
-from monitor.views.episodes import Group, Happened, Opened, Over, evidence_of, is_prediction
+from monitor.views.episodes import (
+    Group,
+    Happened,
+    Opened,
+    Over,
+    evidence_of,
+    is_prediction,
+    ratio_of,
+)
+from monitor.views.standing import Ended, Hold
+from monitor.windows.calendar import NOMINAL_MS
 
 ALL = "all"
 KINDS = {
@@ -74,8 +87,10 @@ class Row:
     incident: Incident
     window: str
     statistic: str
+    beside: str  # what is sure of it: of a rate that is what its limit is held against
     limit: str
-    sure: str
+    level: str  # which limit this is: warning or critical
+    ratio: str
     over: str
     moved: str
 
@@ -178,6 +193,92 @@ def evidence_line(group: Group) -> str:
     return line or cut(split_subject(group.worst.feature, group.worst.summary)[1], 200)
 
 
+MARKS = {"over": "over", "between": "not calm", "clear": "calm", "": "not judged"}
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What keeps an incident open, for the features of which it is the same.
+
+    `windows` are (window, what was held against the limit, its word), oldest first.
+    """
+
+    names: tuple[str, ...]
+    where: str
+    by: str
+    calm: str
+    windows: tuple[tuple[str, str, str], ...]
+    rule: str
+
+
+def holding(opened: Opened, zone: ZoneInfo) -> list[Holding]:
+    """Return what keeps it open, what alike features share once; the furthest from calm first."""
+    year = data_year(opened.judged_to_ms, zone)
+    alike: dict[tuple[Any, ...], Holding] = {}
+    holds = sorted(opened.why.holds, key=lambda h: (h.clear, -NOMINAL_MS[h.length]))
+    for hold in holds:
+        said = _held(hold, zone, year)
+        key = (said.where, said.by, said.calm, said.windows, said.rule)
+        before = alike.get(key)
+        names = (*(before.names if before else ()), hold.incident.feature)
+        alike[key] = replace(said, names=names)
+    return list(alike.values())
+
+
+def _held(hold: Hold, zone: ZoneInfo, year: int | None) -> Holding:
+    is_psi = hold.statistic == "psi"
+
+    def value(held: float | None) -> str:
+        if held is None:
+            return DASH
+        return two(held) if is_psi else f"{MINUS if held < 0 else ''}{points(abs(held))}"
+
+    rule = ""
+    if is_psi and hold.limit is not None:
+        rule = f"Over is above {two(hold.limit)}"
+        calm = hold.clears_below
+        rule += (
+            f", calm is below {two(calm)}: chance and the natural wobble reach that."
+            if (calm is not None)
+            else "; calm is what chance and the natural wobble explain."
+        )
+    elif hold.limit is not None:
+        what = EVIDENCE.get(hold.statistic, hold.statistic)
+        rule = (
+            f"Held against {points(hold.limit)} more {what} than in the reference: "
+            "what is surely more, at 99.9 %. Up to that is calm."
+        )
+    word = WINDOWS.get(hold.length, hold.length)
+    what = "PSI" if is_psi else EVIDENCE.get(hold.statistic, hold.statistic)
+    return Holding(
+        names=(),
+        where="" if hold.incident.segment == ALL else cut(hold.incident.segment, 60),
+        by=f"{what} by the {word}",
+        calm=f"{hold.clear} of {CLEAR_AFTER} calm {word}s",
+        windows=tuple(
+            (_date(w.start_ms, hold.length, zone, year), value(w.held), MARKS[w.mark])
+            for w in hold.windows
+        ),
+        rule=rule,
+    )
+
+
+def _date(start_ms: int, length: str, zone: ZoneInfo, year: int | None) -> str:
+    """Name a window whose length was said already."""
+    return window_word(start_ms, "day" if length == "week" else length, zone, year)
+
+
+def kept_open(opened: Opened, zone: ZoneInfo) -> str:
+    """Return in one sentence what keeps it open; nothing where it does not stand."""
+    found = holding(opened, zone)
+    if not found:
+        return ""
+    first = found[0]
+    where = f" in {first.where}" if first.where else ""
+    more = f", and {len(found) - 1} more below" if len(found) > 1 else ""
+    return f"What keeps it open: {_names(first.names)}{where}, {first.by}, {first.calm}{more}."
+
+
 def against_limit(found: Evidence) -> str:
     r"""Return a statistic and the limit it passed.
 
@@ -235,7 +336,7 @@ def verdict(opened: Opened, zone: ZoneInfo) -> Said:
         "firing": f"{word}: {for_long}, since {since}.",
         "recovering": f"Recovering: the last windows were calm, three in a row end it. "
         f"It stands since {since}.",
-        "resolved": f"Resolved: three calm windows in a row ended it after {for_long}.",
+        "resolved": f"Resolved: three calm {_ended_by(opened)} in a row ended it after {for_long}.",
         "expired": f"Expired after {for_long}: nothing could be judged for too long to know more.",
         "superseded": f"Superseded after {for_long}: another version answers now.",
         "withdrawn": "Withdrawn: late events changed its windows, and what was told did not hold.",
@@ -249,6 +350,8 @@ def verdict(opened: Opened, zone: ZoneInfo) -> Said:
         notes.append(("", f"{when} {zone_name(zone)}."))
     subject, said = split_subject(group.worst.feature, group.worst.summary)
     notes.append((subject, said))
+    if all(incident.muted for incident in group.members):
+        notes.append(("", "It is muted: no message tells of it."))
     alike = _alike(group)
     if alike:
         notes.append(("", f"The same for {alike}."))
@@ -257,7 +360,17 @@ def verdict(opened: Opened, zone: ZoneInfo) -> Said:
     predictions = [name for name in group.features if is_prediction(name)]
     if predictions and not is_prediction(group.worst.feature):
         notes.append(("", "The prediction itself moved."))
+    kept = kept_open(opened, zone)
+    if kept:
+        notes.append(("", kept))
     return Said(icon, tone, head, tuple(notes))
+
+
+def _ended_by(opened: Opened) -> str:
+    """Name the windows that ended it: "weeks"; "windows" where it is not known."""
+    last = max(opened.group.told, key=lambda i: (i.resolved_ms or 0, i.number))
+    ended = opened.why.ended.get((last.number, last.resolved_ms or 0))
+    return f"{WINDOWS.get(ended.length, ended.length)}s" if ended is not None else "windows"
 
 
 def _alike(group: Group) -> str:
@@ -307,26 +420,42 @@ def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None)
     found = evidence_of(incident)
     if found is None:
         told = split_subject(incident.feature, incident.summary)[1]
-        return Row(incident, DASH, DASH, "", "", DASH, cut(told, 200))
+        return Row(incident, DASH, DASH, "", "", "", "", DASH, cut(told, 200))
     counted = DASH
     if over is not None:
         counted = f"{over.over} of {plural(over.windows, WINDOWS.get(over.length, over.length))}"
+    level = "critical" if found.critical else "warning"
     if found.statistic == "psi":
         value, limit = f"PSI {two(found.value)}", two(found.limit)
-        sure = two(found.lower) if found.is_honest and found.lower is not None else ""
+        is_sure = found.is_honest and found.lower is not None
+        beside = f"99.9{NBSP}% sure above {two(found.lower or 0.0)}" if is_sure else ""
     else:
+        # A rate alone says nothing: what it surely is beyond the reference's is judged.
+        excess = found.excess or 0.0
         value = f"{percent(found.value)} {EVIDENCE.get(found.statistic, found.statistic)}"
-        limit = percent(found.limit)
-        sure = percent(abs(found.excess)) if found.excess is not None else ""
+        more = "more" if excess >= 0 else "less"
+        beside = f"99.9{NBSP}% sure of {points(abs(excess))} {more}"
+        limit = f"{points(found.limit)} {more}"
     return Row(
         incident=incident,
         window=window_word(found.start_ms, found.length, zone, year),
         statistic=value,
+        beside=beside,
         limit=limit,
-        sure=sure or DASH,
+        level=level,
+        ratio=times(ratio_of(found)),
         over=counted,
         moved=_moved(found) or DASH,
     )
+
+
+def times(ratio: float) -> str:
+    r"""Return how many times its limit a statistic is.
+
+    >>> times(1.44), times(23.4), times(0.0)
+    ('1.4\xd7', '23\xd7', '\u2013')
+    """
+    return f"{ratio:.{1 if ratio < 10 else 0}f}\N{MULTIPLICATION SIGN}" if ratio else DASH
 
 
 def _moved(found: Evidence) -> str:
@@ -337,6 +466,11 @@ def _moved(found: Evidence) -> str:
     if found.reference is not None:
         return f"was {percent(found.reference)}"
     return ""
+
+
+def windows_zone(zone: ZoneInfo, beside: ZoneInfo) -> str:
+    """Say in which zone windows are named, where the instants beside them are in another."""
+    return "" if zone.key == beside.key else f"windows in {zone_name(zone)} time"
 
 
 def window_word(start_ms: int, length: str, zone: ZoneInfo, year: int | None) -> str:
@@ -397,7 +531,13 @@ def history(opened: Opened) -> list[Entry]:
                 at_ms,
                 icon if is_told else "bell-off",
                 tone if is_told else "idle",
-                _happened(event, members, is_first=is_first, is_told=is_told),
+                _happened(
+                    event,
+                    members,
+                    is_first=is_first,
+                    is_told=is_told,
+                    ended=[opened.why.ended.get((i.number, at_ms)) for i in members],
+                ),
                 recorded if recorded - at_ms > MUCH_LATER_MS else None,
             )
         )
@@ -405,7 +545,12 @@ def history(opened: Opened) -> list[Entry]:
 
 
 def _happened(
-    event: str, members: Sequence[Incident], *, is_first: bool, is_told: bool
+    event: str,
+    members: Sequence[Incident],
+    *,
+    is_first: bool,
+    is_told: bool,
+    ended: Sequence[Ended | None],
 ) -> tuple[tuple[str, bool], ...]:
     numbers = sorted(i.number for i in members)
     span = f"#{numbers[0]}"
@@ -425,7 +570,7 @@ def _happened(
         "opened": "opened" if is_first else "joined",
         "reopened": "came back within a fortnight",
         "escalated": "became critical",
-        "resolved": "ended: three calm windows",
+        "resolved": _ending(ended),
         "expired": "expired: nothing could be judged",
         "withdrawn": "withdrawn: late events changed the windows",
         "superseded": "superseded by another version",
@@ -435,6 +580,20 @@ def _happened(
     names = list(dict.fromkeys(i.feature for i in members if i.feature))
     said = f" {done},{where} too ({span})" if is_too else f"{where} {done} ({span})"
     return (*_bold(names), (said, False))
+
+
+def _ending(ended: Sequence[Ended | None]) -> str:
+    """Say what ended an episode: of which length and statistic, where they are the same."""
+    known = {end for end in ended if end is not None}
+    if len(known) != 1 or None in ended:
+        lengths = {end.length for end in known}
+        same = lengths.pop() if len(lengths) == 1 and None not in ended else "window"
+        return f"ended: three calm {same}s"
+    (end,) = known
+    if end.is_expired:
+        return f"ended: no {end.length} could be judged for too long"
+    word = EVIDENCE.get(end.statistic, end.statistic)
+    return f"ended: three calm {end.length}s by {word}"
 
 
 def _bold(names: Sequence[str]) -> tuple[tuple[str, bool], ...]:

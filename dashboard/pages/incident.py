@@ -17,7 +17,7 @@ from dashboard.figures.series import series as series_figure
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences import split_subject
-from dashboard.words import DASH, EVIDENCE, NBSP, cut, moment, plural, zone_name
+from dashboard.words import DASH, EVIDENCE, NBSP, cut, moment, plural
 from driftline.stats.words import Evidence
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
@@ -33,6 +33,7 @@ BESIDE = 14
 MOST_HOURS = 7 * 24
 ROWS_SHOWN = 40
 ENTRIES_SHOWN = 60
+HELD_SHOWN, NAMES_SHOWN = 6, 4
 NUMBER = re.compile(r"\d{1,18}")
 
 SLOTS = {
@@ -47,7 +48,11 @@ SLOTS = {
     "chart_label": ("incident-chart-box", "aria-label"),
     "chart_head": ("incident-chart-head", "children"),
     "chart_hidden": ("incident-chart-part", "hidden"),
+    "kept": ("incident-kept", "children"),
+    "kept_zone": ("incident-kept-zone", "children"),
+    "kept_hidden": ("incident-kept-card", "hidden"),
     "happened": ("incident-happened", "children"),
+    "times": ("incident-times", "children"),
 }
 
 
@@ -94,7 +99,29 @@ def skeleton() -> Any:
                     ],
                     className="card",
                 ),
-                parts.card("What happened", html.Div(parts.skeleton(4), id="incident-happened")),
+                html.Div(
+                    [
+                        html.Section(
+                            [
+                                html.Header(
+                                    [
+                                        html.H3("What keeps it open"),
+                                        html.Span(id="incident-kept-zone"),
+                                    ]
+                                ),
+                                html.Div(id="incident-kept"),
+                            ],
+                            id="incident-kept-card",
+                            className="card",
+                            hidden=True,
+                        ),
+                        parts.card(
+                            "What happened",
+                            html.Div(parts.skeleton(4), id="incident-happened"),
+                            aside=html.Span(id="incident-times"),
+                        ),
+                    ],
+                ),
             ],
             className="incident-pair",
         ),
@@ -122,6 +149,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     chosen = subject(found)
     drawn = look.cached(("incident series", number), lambda: episode(look, found, chosen))
     muted = say.muted_note(found)
+    held = say.holding(found, zone)
     return {
         "title": [html.Span(f"#{group.number} ", className="at-title"), f"{who}: {title}"],
         "tags": _tags(found, look),
@@ -132,11 +160,15 @@ def fill(look: Look) -> Mapping[str, Any]:
         "note": html.P([parts.icon("bell-off"), html.Span(muted)], className="aside")
         if muted
         else None,
-        "aside": _aside(found),
+        "aside": _aside(found, say.windows_zone(zone, look.zone)),
         "evidence": None if look.is_narrow else evidence(found, zone, number),
         "cards": cards(found, zone) if look.is_narrow else None,
         **_chart(drawn, chosen, zone, look),
+        "kept": kept(held),
+        "kept_zone": say.windows_zone(zone, look.zone),
+        "kept_hidden": not held,
         "happened": happened(found, revised(drawn, chosen), look),
+        "times": f"times in {look.zone_word}",
     }
 
 
@@ -210,23 +242,77 @@ def window_link(found: Opened, incident: Incident) -> str:
     return address.feature(incident.model, incident.feature, **asked)
 
 
-def _aside(found: Opened) -> str:
+def _aside(found: Opened, zone_said: str) -> list[Any]:
+    """Return in which zone the windows are, and what a muted row is."""
     told, every = len(found.group.told), len(found.group.members)
-    if told == every:
-        return ""
-    return f"{plural(every - told, 'muted row')}: spoken for by the same over all rows"
+    said: list[Any] = [zone_said] if zone_said else []
+    if told < every:
+        said += ["; " if said else "", f"{every - told}{NBSP}", parts.term("muted")]
+    return said
+
+
+def kept(held: Sequence[say.Holding]) -> Any:
+    """Return what keeps the incident open: the last windows of each, and what would end it."""
+    items = [
+        html.Li(
+            [
+                html.P(
+                    [
+                        html.Span([*_named(one.names), f" {one.by}"]),
+                        html.B(one.calm, className="num"),
+                    ],
+                    className="top-line",
+                ),
+                html.Div(
+                    [
+                        html.Div(
+                            [html.B(value, className="num"), html.Span(mark), html.Small(when)],
+                            className=mark.replace(" ", "-"),
+                        )
+                        for when, value, mark in one.windows
+                    ],
+                    className="last-windows",
+                ),
+                html.P([html.Span(f"In {one.where}. ") if one.where else None, one.rule]),
+            ]
+        )
+        for one in held[:HELD_SHOWN]
+    ]
+    if not items:
+        return None
+    left = len(held) - HELD_SHOWN
+    more = [html.P(f"and {plural(left, 'more', 'more')}", className="more")] if left > 0 else []
+    return [
+        html.Ul(items, className="kept"),
+        *more,
+        html.P(
+            "It ends when each of these had three calm windows in a row. A window that is over "
+            "its limit or not calm begins the count again; one that cannot be judged does not.",
+            className="more",
+        ),
+    ]
+
+
+def _named(names: Sequence[str]) -> list[Any]:
+    unique = list(dict.fromkeys(names))
+    said: list[Any] = []
+    for at, name in enumerate(unique[:NAMES_SHOWN]):
+        said += [", " if at else "", html.B(cut(name, 40))]
+    if len(unique) > NAMES_SHOWN:
+        said.append(f" and {len(unique) - NAMES_SHOWN} more")
+    return said
 
 
 def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
     """Return one row a member, worst first, each a link to its worst window."""
     year = say.data_year(found.judged_to_ms, zone)
     heads = (
-        ("Incident", ""),
+        ("Number", ""),
         ("Feature", ""),
-        (f"Worst window ({zone_name(zone)})", ""),
+        ("Worst window", ""),
         ("Statistic", "num"),
         ("Limit", "num"),
-        (f"99.9{NBSP}% sure above", "num"),
+        ("Of its limit", "num"),
         ("Windows over", "num"),
         ("Where it moved", "num where"),
     )
@@ -247,9 +333,18 @@ def evidence(found: Opened, zone: ZoneInfo, number: int) -> Any:
                         if incident.feature and evidence_of(incident) is not None
                         else said.window
                     ),
-                    html.Td(html.B(said.statistic), className="num"),
-                    html.Td(said.limit or DASH, className="num"),
-                    html.Td(said.sure or DASH, className="num"),
+                    html.Td(
+                        [html.B(said.statistic), html.Div(said.beside, className="sub")],
+                        className="num",
+                    ),
+                    html.Td(
+                        [
+                            said.limit or DASH,
+                            html.Div(f"{said.level} limit" if said.level else "", className="sub"),
+                        ],
+                        className="num",
+                    ),
+                    html.Td(said.ratio or DASH, className="num"),
                     html.Td(said.over, className="num"),
                     html.Td(said.moved or DASH, className="num where"),
                 ],
@@ -308,7 +403,7 @@ def cards(found: Opened, zone: ZoneInfo) -> list[Any]:
                         [
                             html.B(said.statistic, className="num"),
                             html.Span(
-                                f"limit {said.limit}, {said.window}" if said.limit else said.window,
+                                _against(said),
                                 className="num",
                             ),
                         ],
@@ -325,6 +420,12 @@ def cards(found: Opened, zone: ZoneInfo) -> list[Any]:
     if told and muted:
         shown.append(html.P(f"{plural(muted, 'more', 'more')} in segments, muted."))
     return shown
+
+
+def _against(said: say.Row) -> str:
+    if not said.limit:
+        return said.window
+    return f"{said.ratio} its limit, {said.limit}, {said.window}"
 
 
 Drawn = tuple[scopes.Scope, Series]
@@ -364,7 +465,9 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
     word = EVIDENCE.get(found.statistic, found.statistic)
     each = {"hour": "an hour", "day": "a day", "week": "a week"}[scope.length]
     where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
-    head = f"{cut(incident.feature, 60)}{where}, {word} {each}, limit dashed"
+    is_rate = found.statistic not in ("psi", "ks", "w1")
+    dashed = "dashed: the reference's share and its limit on top" if is_rate else "limit dashed"
+    head = f"{cut(incident.feature, 60)}{where}, {word} {each}, {dashed}"
     over = sum(point.is_over for point in found.points)
     return {
         "figure": series_figure(

@@ -183,21 +183,34 @@ class Judge:
         self, seen: Observed, is_weekend: NDArray[np.bool_]
     ) -> tuple[Floats, Floats, Floats, Ints]:
         """Return PSI, its parts, the variance v of its noise, and the reference's groups used."""
-        grids = self.reference.gridset
-        r = np.broadcast_to(self._own.groups, seen.groups.shape)
-        if self._season is not None and self.calibration is not None:
-            of_bucket = np.where(
-                is_weekend[:, None], self._season["weekend"], self._season["weekday"]
-            )
-            seasonal = np.repeat(self.calibration.seasonal, grids.B)
-            r = np.where(seasonal[None, :], of_bucket, r)
-        psi, parts = psi_by_feature(grids, r, seen.groups)
+        r = self._compared(is_weekend)
+        psi, parts = psi_by_feature(self.reference.gridset, r, seen.groups)
         enough = (seen.values >= MIN_ROWS_PSI) & self._has_psi
         psi = np.where(enough, psi, np.nan)
+        return round_significant(psi), parts, self._noise(seen.values, r), r
+
+    def _compared(self, is_weekend: NDArray[np.bool_]) -> Ints:
+        """Return the reference's groups that each window is compared with [W, groups]."""
+        r = np.broadcast_to(self._own.groups, (len(is_weekend), self._own.groups.shape[1]))
+        if self._season is None or self.calibration is None:
+            return r
+        of_bucket = np.where(is_weekend[:, None], self._season["weekend"], self._season["weekday"])
+        seasonal = np.repeat(self.calibration.seasonal, self.reference.gridset.B)
+        return np.where(seasonal[None, :], of_bucket, r)
+
+    def _noise(self, values: Ints, r: Ints) -> Floats:
+        """Return v: what chance and the natural wobble add to PSI, for each degree of freedom."""
+        grids = self.reference.gridset
         m = np.asarray(per_feature(grids, r), dtype=np.float64)
         tau2 = np.zeros(len(grids.features)) if self.calibration is None else self.calibration.tau2
-        v = 1 / np.maximum(seen.values, 1) + 1 / np.maximum(m, 1) + tau2
-        return round_significant(psi), parts, v, r
+        return np.asarray(1 / np.maximum(values, 1) + 1 / np.maximum(m, 1) + tau2)
+
+    def psi_clears_below(
+        self, values: Ints, is_weekend: NDArray[np.bool_], level: str = "warning"
+    ) -> Floats:
+        """Return the PSI below which windows of so many values [W, F] count as clear."""
+        v = self._noise(values, self._compared(is_weekend))
+        return (self.reference.gridset.B - 1) * v + DELTA[level] / 2
 
     def _limits(
         self, psi: Floats, v: Floats, r: Ints, n: Ints

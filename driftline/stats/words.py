@@ -7,6 +7,7 @@ no meanings, so "values above 40", never "hotter".
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -110,6 +111,30 @@ def sentence(evidence: Evidence, timezone: str) -> str:
         f"{name}: {percent(evidence.value)} of values lie outside the reference's range{span} "
         f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}."
     )
+
+
+def ending(
+    feature: str, statistic: str, length: str, held: Sequence[float], *, is_expired: bool = False
+) -> str:
+    """Return what ended an episode: the last windows of the latch that ended last.
+
+    `held` is what they had, oldest first: PSI, or the bound of a rate's excess.
+
+    Examples
+    --------
+    >>> ending("temp", "psi", "week", (0.34, 0.21, 0.1))
+    'temp: 3 calm weeks in a row ended it, with PSI 0.34, 0.21 and 0.10.'
+    """
+    if is_expired:
+        return f"{feature}: no {length} could be judged for too long, so it expired."
+    said = f"{feature}: 3 calm {_WINDOW[length]} in a row ended it"
+    if not held:
+        return f"{said}."
+    told = [number(value) if statistic == "psi" else points(max(value, 0.0)) for value in held]
+    listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
+    if statistic == "psi":
+        return f"{said}, with PSI {listed}."
+    return f"{said}, with at least {listed} more{_RATE_WORDS[statistic]} than in the reference."
 
 
 def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:

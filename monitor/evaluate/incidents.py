@@ -12,18 +12,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import observe
+from driftline.stats.episodes import CLEAR_AFTER
 from driftline.stats.evidence import KIND_OF
 from driftline.stats.grid import NumericGrid
 from driftline.stats.groups import psi_by_feature
 from driftline.stats.reference import Reference
-from driftline.stats.words import Evidence, part_of, summary
-from monitor.detect.incidents import Incident, IncidentState, derive
+from driftline.stats.words import Evidence, ending, part_of, summary
+from monitor.detect.incidents import Episode, Incident, IncidentState, derive
 from monitor.evaluate.judging import PaneTable
 from monitor.storage import evaluation as sql
 from monitor.storage import latches
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
-from monitor.windows.calendar import window_of
+from monitor.windows.calendar import NOMINAL_MS, window_of
 
 # "99.9 % sure" holds where every group expects this many rows.
 HONEST_ROWS = 5
@@ -192,15 +193,44 @@ class IncidentBook:
                 )
             )
         }
-        happened = [(event, at_ms) for at_ms, event in incident.told]
+        happened: list[tuple[str, int, Episode | None]] = [
+            (event, at_ms, None) for at_ms, event in incident.told
+        ]
         happened += [
-            ("resolved", episode.resolved_ms)
+            ("resolved", episode.resolved_ms, episode)
             for episode in incident.episodes
             if episode.resolved_ms is not None
         ]
-        for event, at_ms in sorted(happened, key=lambda item: item[1]):
+        for event, at_ms, ended in sorted(happened, key=lambda item: item[1]):
             if (event, at_ms) not in known:
-                self._event(number, event, at_ms, said)
+                detail = said if ended is None else self._ending(ended, segment, key)
+                self._event(number, event, at_ms, detail)
+
+    def _ending(self, episode: Episode, segment: str, key: Touched) -> str:
+        """Return what ended an episode: the windows of the latch that ended last."""
+        last = max(
+            episode.members,
+            key=lambda m: (m.latch.closed_ms or 0, NOMINAL_MS[m.length], m.level == "warning"),
+        )
+        held = last.statistic if last.statistic == "psi" else f"{last.statistic}_excess"
+        f = t.finding.c
+        query = (
+            sa.select(f[held])
+            .where(
+                f.version_id == self._bound.version_id,
+                f.length == last.length,
+                f.segment == segment,
+                f.feature == key.feature,
+                f.start_ms < last.latch.closed_ms,
+                # Windows that could not be judged neither end it nor hold it.
+                f.marks.contains(f"{last.statistic}="),
+            )
+            .order_by(f.start_ms.desc())
+            .limit(CLEAR_AFTER)
+        )
+        values = [float(value) for value in self._conn.execute(query).scalars()]
+        is_expired = last.latch.closed_as == "expired"
+        return ending(key.feature, last.statistic, last.length, values[::-1], is_expired=is_expired)
 
     def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
         self._conn.execute(

@@ -19,6 +19,7 @@ from driftline.stats.words import Evidence, Part
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
 from monitor.views.scope import NoSuch
+from monitor.views.standing import NOTHING_KNOWN, Standing, standing
 from monitor.windows.calendar import DAY_MS, LENGTHS
 
 ALL = "all"
@@ -388,7 +389,7 @@ class Opened:
     """One group with all that is recorded of it.
 
     `chosen` is the member whose number was asked for; `over` counts by number;
-    `happened` is in event time.
+    `happened` is in event time; `why` says what keeps it open, or what ended it.
     """
 
     group: Group
@@ -398,6 +399,7 @@ class Opened:
     features: int | None
     timezone: str
     judged_to_ms: int | None
+    why: Standing = NOTHING_KNOWN
 
 
 def opened(conn: Connection, number: int) -> Opened:
@@ -439,6 +441,7 @@ def opened(conn: Connection, number: int) -> Opened:
         features=feature_counts(conn, [incident.version_id]).get(incident.version_id),
         timezone=model.timezone,
         judged_to_ms=version.watermark_ms,
+        why=standing(conn, found.told, model.timezone),
     )
 
 

@@ -220,6 +220,11 @@ def test_it_resolves_after_three_clear_days(world: World) -> None:
     world.evaluator().step()
     (incident,) = world.rows(t.incident)
     assert (incident.state, incident.resolved_ms) == ("resolved", START_MS + 6 * DAY_MS)
+    # What ended it is told, not again what opened it.
+    opened, ended = world.rows(t.incident_event)
+    assert (opened.event, ended.event) == ("opened", "resolved")
+    assert opened.detail == incident.summary
+    assert ended.detail.startswith("x: 3 calm days in a row ended it, with PSI 0.")
 
 
 def test_a_late_event_makes_a_revision(world: World) -> None:

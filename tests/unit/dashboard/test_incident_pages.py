@@ -26,6 +26,7 @@ from monitor.storage.engine import reading
 from monitor.storage.rows import Incident
 from monitor.views.episodes import Group, group, listed, opened
 from monitor.views.scope import NoSuch
+from monitor.views.standing import Hold, Seen, Standing
 
 UTC = ZoneInfo("UTC")
 HOUR, DAY = 3_600_000, 86_400_000
@@ -146,8 +147,91 @@ def test_the_evidence_line_tells_each_feature_once_and_counts_segments() -> None
 def test_99_9_percent_sure_is_said_only_where_the_bound_is_honest() -> None:
     honest = evidence("a", lower=0.31, is_honest=True)
     doubtful = evidence("a", lower=0.31, is_honest=False)
-    assert say.row(one(1, 0, evidence=honest), None, UTC, 2013).sure == "0.31"
-    assert say.row(one(1, 0, evidence=doubtful), None, UTC, 2013).sure == "–"
+    said = say.row(one(1, 0, evidence=honest), None, UTC, 2013)
+    assert said.beside == f"99.9{NBSP}% sure above 0.31"
+    assert say.row(one(1, 0, evidence=doubtful), None, UTC, 2013).beside == ""
+
+
+def test_a_row_names_its_limit_in_the_unit_of_what_is_held_against_it() -> None:
+    psi = say.row(one(1, 0, evidence=evidence("a", value=2.5, limit=0.5)), None, UTC, 2013)
+    assert (psi.statistic, psi.limit, psi.level, psi.ratio) == (
+        "PSI 2.5",
+        "0.50",
+        "warning",
+        "5.0×",
+    )
+    critical = evidence("a", value=2.5, limit=0.83, critical=True)
+    assert say.row(one(1, 0, evidence=critical), None, UTC, 2013).level == "critical"
+    # 100 % is not held against 4.7 %: what is surely more than in the reference is.
+    rate = evidence("a", "missing", 1.0, limit=0.047, excess=0.94, reference=0.002)
+    said = say.row(one(1, 0, evidence=rate), None, UTC, 2013)
+    assert said.beside == f"99.9{NBSP}% sure of 94 points more"
+    assert (said.limit, said.ratio) == ("4.7 points more", "20×")
+    fell = evidence("a", "missing", 0.0, limit=0.05, excess=-0.1, reference=0.2)
+    assert say.row(one(1, 0, evidence=fell), None, UTC, 2013).limit == "5 points less"
+
+
+def hold(incident: Incident, **more: Any) -> Hold:
+    given: dict[str, Any] = {
+        "statistic": "psi", "length": "week", "is_critical": True, "clear": 0, "limit": 4.36,
+        "clears_below": 1.36,
+        "windows": tuple(
+            Seen(START + n * 7 * DAY, START + (n + 1) * 7 * DAY, held, mark)
+            for n, (held, mark) in enumerate(
+                [(2.87, "between"), (1.24, "clear"), (0.34, "clear"), (1.94, "between")]
+            )
+        ),
+        **more,
+    }  # fmt: skip
+    return Hold(incident, **given)
+
+
+def test_what_keeps_an_incident_open_is_told_with_its_windows_and_what_ends_it(
+    living: Engine,
+) -> None:
+    temp, dewp = one(1, 0), one(2, 0, feature="dewp")
+    with reading(living) as conn:
+        page = opened(conn, 1)
+    page = replace(page, group=Group((temp, dewp)), chosen=temp, judged_to_ms=START + 30 * DAY)
+    page = replace(page, why=Standing((hold(temp), hold(dewp)), {}))
+    (told,) = say.holding(page, UTC)
+    assert told.names == ("temp", "dewp")
+    assert told.by == "PSI by the week"
+    assert told.calm == "0 of 3 calm weeks"
+    assert [(value, mark) for _, value, mark in told.windows] == [
+        ("2.9", "not calm"), ("1.2", "calm"), ("0.34", "calm"), ("1.9", "not calm"),
+    ]  # fmt: skip
+    assert "Over is above 4.4, calm is below 1.4" in told.rule
+    sentence = "What keeps it open: temp and dewp, PSI by the week, 0 of 3 calm weeks."
+    assert ("", sentence) in say.verdict(page, UTC).notes
+
+
+def test_a_rate_that_keeps_it_open_is_told_in_points() -> None:
+    windows = (Seen(START, START + DAY, 0.71, "over"), Seen(START + DAY, START + 2 * DAY, None, ""))
+    rate = hold(one(1, 0, kind="missing"), statistic="missing", length="day", clear=1,
+                limit=0.047, clears_below=None, windows=windows)  # fmt: skip
+    told = say._held(rate, UTC, 2013)
+    assert [(value, mark) for _, value, mark in told.windows] == [
+        ("71 points", "over"), ("–", "not judged"),
+    ]  # fmt: skip
+    assert told.rule.startswith("Held against 4.7 points more missing than in the reference")
+
+
+def test_the_page_says_what_keeps_it_open_and_what_ended_it(living: Engine) -> None:
+    stands = filled(incident.PAGE, living, path=("8",))
+    assert stands["kept_hidden"] is False
+    assert "of 3 calm days" in text(stands["kept"])
+    assert "It ends when" in text(stands["kept"])
+    over = filled(incident.PAGE, living, path=("1",))
+    assert (over["kept_hidden"], over["kept"]) == (True, None)
+    assert "Resolved: three calm days in a row ended it" in text(over["verdict"])
+    assert "ended: three calm days by missing" in text(over["happened"])
+
+
+def test_windows_say_their_zone_only_where_it_is_not_that_of_the_times_beside_them() -> None:
+    new_york = ZoneInfo("America/New_York")
+    assert say.windows_zone(new_york, UTC) == "windows in New York time"
+    assert say.windows_zone(UTC, UTC) == say.windows_zone(new_york, new_york) == ""
 
 
 def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:

@@ -101,6 +101,22 @@ def test_the_lower_bound_is_the_delta_whose_limit_is_the_psi(reference: Referenc
     assert 0.10 < found["lower"] < found["psi"]
 
 
+def test_a_window_is_clear_below_the_line_that_is_told(reference: Reference) -> None:
+    calibration = from_reference(reference, "all", "day")
+    judge_day = Judge(reference, "all", "day", calibration)
+    place = reference.gridset.names().index("x")
+    marks = set()
+    for n in range(30):
+        window = counts(reference, 1_000, x=normal(1_000, shift=n / 60, seed=n))
+        found = judge_day.judge(window, WEEKDAY)
+        for level, name in enumerate(("warning", "critical")):
+            line = judge_day.psi_clears_below(found.values, WEEKDAY, name)[0, place]
+            is_clear = found.marks["psi"][0, place, level] == Mark.CLEAR
+            assert is_clear == (found.psi[0, place] < line)
+            marks.add((name, is_clear))
+    assert len(marks) == 4
+
+
 def test_limits_fall_as_windows_grow(reference: Reference) -> None:
     limits = [judge(reference, n, x=normal(n))["x"]["limit"] for n in (100, 300, 1_000, 10_000)]
     assert limits == sorted(limits, reverse=True)

@@ -13,6 +13,7 @@ from driftline.stats.words import (
     NBSP,
     Evidence,
     Part,
+    ending,
     group_words,
     number,
     part_of,
@@ -137,3 +138,16 @@ def test_the_part_that_moved_is_the_group_with_the_largest_share() -> None:
     found = part_of(numeric, parts, before, now)
     assert found is not None and found.share == pytest.approx(0.75)
     assert part_of(numeric, np.zeros(numeric.n_groups), before, now) is None
+
+
+def test_what_ended_it_names_the_windows_that_did() -> None:
+    psi = ending("temp", "psi", "week", (0.34, 0.21, 0.1))
+    assert psi == "temp: 3 calm weeks in a row ended it, with PSI 0.34, 0.21 and 0.10."
+    rate = ending("temp", "missing", "hour", (0.02, 0.0, -0.01))
+    assert rate == (
+        "temp: 3 calm hours in a row ended it, "
+        "with at least 2 points, 0 points and 0 points more missing than in the reference."
+    )
+    assert ending("temp", "psi", "day", (), is_expired=True) == (
+        "temp: no day could be judged for too long, so it expired."
+    )
