@@ -15,6 +15,10 @@ from monitor.views.pipeline import Partition, Pipeline, State
 
 # Rows of the table; beyond, those that need somebody come first.
 MAX_PARTITIONS = 64
+# Heads of the table that the glossary explains.
+EXPLAINED = ("lag", "behind", "epoch")
+# Versions with late events that are named.
+MAX_LATE = 12
 WORST = (State.STALLED, State.BEHIND, State.READING, State.CAUGHT_UP, State.IDLE)
 
 
@@ -42,7 +46,7 @@ def positions(found: Pipeline, told: say.Told, now_ms: int) -> Any:
     table = html.Table(
         [
             html.Thead(
-                html.Tr([html.Th(name, scope="col", className=kind) for name, kind in head])
+                html.Tr([html.Th(_head(name), scope="col", className=kind) for name, kind in head])
             ),
             html.Tbody(body),
         ],
@@ -54,6 +58,10 @@ def positions(found: Pipeline, told: say.Told, now_ms: int) -> Any:
         table,
         html.P(f"and {plural(left, 'partition')} more, none of them worse", className="note"),
     ]
+
+
+def _head(name: str) -> Any:
+    return parts.term(name) if name.casefold() in EXPLAINED else name
 
 
 def _position(p: Partition, told: say.Told, now_ms: int, head: Sequence[tuple[str, str]]) -> Any:
@@ -147,4 +155,31 @@ def _gap(gap: Gap, told: say.Told) -> Any:
                 ]
             ),
         ]
+    )
+
+
+def late(found: Pipeline) -> Any:
+    """Return the card of late events: what the word means, whose they are, what to do."""
+    if not found.late:
+        return None
+    rows = [
+        html.Li(
+            [
+                parts.icon_in("history", "idle"),
+                html.Div(
+                    [
+                        html.B(f"{cut(row.model, 80)} {cut(row.version, 40)}", className="isolate"),
+                        html.Span(f" {say.late_sentence(row)}"),
+                    ]
+                ),
+            ]
+        )
+        for row in found.late[:MAX_LATE]
+    ]
+    if len(found.late) > MAX_LATE:
+        rows.append(html.Li(f"and {plural(len(found.late) - MAX_LATE, 'more version')}"))
+    return parts.card(
+        "Late events",
+        [html.P(say.LATE_SAID, className="note"), html.Ul(rows, className="missing-list")],
+        aside="none was dropped",
     )

@@ -11,6 +11,10 @@ TERMS = {
         "Over its limit in 2 of 3 windows. One window over its limit alone is not told: "
         "chance does that."
     ),
+    "behind": (
+        "How long the oldest record that waits had been in Kafka when the end of the log was last "
+        "looked at. It is Kafka's time, not the events' own."
+    ),
     "binding": (
         "Which reference judges a version, and since when. "
         "A change counts from an instant on; what was judged before stays."
@@ -46,6 +50,10 @@ TERMS = {
         "Records that were read before they could be counted, as their version had no "
         "reference yet."
     ),
+    "epoch": (
+        "How often the partition changed hands. Each new owner raises it, and a former owner with "
+        "an older number can no longer write."
+    ),
     "evidence": (
         "How far a window is from the reference, over its own limit. At 1 the limit is reached; "
         "limits differ by feature and size, so only this compares features."
@@ -54,7 +62,15 @@ TERMS = {
         "It ended because nothing could be judged for too long; whether the problem is over "
         "is not known."
     ),
+    "fenced write": (
+        "A former owner of a partition wanted to write after another had taken over, and was "
+        "refused. That is how nothing is counted twice."
+    ),
     "finding": "One statistic of one feature in one window, with its limit and what it means.",
+    "gap": (
+        "Offsets that were gone before they could be read. Windows that may have lost records "
+        "are marked incomplete."
+    ),
     "group": (
         "A feature's values are put into groups of about equal weight in the reference; "
         "PSI compares the groups' shares."
@@ -67,6 +83,11 @@ TERMS = {
     "ks": (
         "Kolmogorov-Smirnov: the largest gap between the two cumulative curves, from 0 (alike) "
         "to 1 (nothing in common)."
+    ),
+    "lag": "Records between the last one counted and the end of the log, at the last look.",
+    "late": (
+        "Over an hour older than the newest event of its partition. It is counted in its window; "
+        "a window that was judged already is judged again."
     ),
     "limit": (
         "What the statistic must pass before it counts as a change. It rises where rows are few "

@@ -10,7 +10,7 @@ from dashboard.parts import Kpi
 from dashboard.words import NBSP, cut, duration, moment, percent, plural, reason_word, short, whole
 from driftline.events import REASONS
 from driftline.program import command
-from monitor.storage.rows import DeadLetter, Gap
+from monitor.storage.rows import DeadLetter, Gap, Late
 from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
 
 # Why -> what its producer changes; the reason itself is told in `driftline.events`.
@@ -107,8 +107,7 @@ def title(view: Pipeline) -> Title:
             f"Counting is{by} behind on {_of(behind, n)}",
             "warn",
             "triangle-alert",
-            f"{plural(view.lag, 'record')} to count. Another "
-            f"{command('ingest')} shares the partitions.",
+            f"{plural(view.lag, 'record')} to count. {faster(view)}",
         )
     if view.behind_ms >= 1_000:
         return Title(
@@ -119,6 +118,24 @@ def title(view: Pipeline) -> Title:
         return Title(f"Everything is counted; nothing new for {spoken(idle)}", "ok", "circle-check")
     of = f" of {cut(view.topic, 60)}" if view.topic is not None else ""
     return Title(f"Everything{of} is counted", "ok", "circle-check")
+
+
+def faster(view: Pipeline) -> str:
+    """Return what makes counting faster: who counts now is in the positions."""
+    living = [p for p in view.partitions if p.state is not State.STALLED]
+    owners = {p.position.owner for p in living if p.position.owner}
+    if len(living) == 1:
+        return "One consumer reads a partition; more partitions can be read by more."
+    if len(owners) >= len(living):
+        return "Every partition has a consumer of its own; more of both would share the work."
+    who = "One consumer counts" if len(owners) < 2 else f"{len(owners)} consumers count"
+    return (
+        f"{who} {_every(len(living))}; if it does not catch up, start another: {command('ingest')}."
+    )
+
+
+def _every(n: int) -> str:
+    return "both partitions" if n == 2 else f"all {n} partitions"
 
 
 def spoken(ms: float) -> str:
@@ -164,21 +181,34 @@ def kpis(view: Pipeline) -> list[Kpi]:
             short(view.lag),
             "record" if view.lag == 1 else "records",
             "at the last look" if stalled else f"over {plural(n, 'partition')}",
+            term="lag",
         ),
         Kpi(
             "Behind",
             "unknown" if is_unknown else duration(view.behind_ms),
             note=_behind_note(view, stalled),
             tone="warn" if is_behind else "",
+            term="behind",
         ),
-        Kpi("Dead letters", short(dead), note=f"{share(dead, records + dead)} of events"),
-        Kpi("Late events", short(late), note="in their windows"),
+        Kpi(
+            "Dead letters",
+            short(dead),
+            note=f"{share(dead, records + dead)} of events",
+            term="dead letter",
+        ),
+        Kpi(
+            "Late events",
+            short(late),
+            note="counted in their windows" if late else "none so far",
+            term="late",
+        ),
         Kpi(
             "Data gaps",
             short(gaps),
             note=f"{plural(lost, 'offset')} lost" if gaps else "nothing was lost",
+            term="gap",
         ),
-        Kpi("Fenced writes", short(fenced), note="late writers refused"),
+        Kpi("Fenced writes", short(fenced), note="late writers refused", term="fenced write"),
     ]
 
 
@@ -319,6 +349,29 @@ def gap_mend(gap: Gap) -> str:
     if gap.kind == "truncation":
         return "Replicate the topic, and let producers wait for all replicas (acks=all)."
     return "Let the consumers catch up before a topic is deleted."
+
+
+LATE_SAID = (
+    "An event is late when it is over an hour older than the newest one of its partition. "
+    "None was dropped: each is counted in its window, and a window that was judged already is "
+    "judged again as a revision."
+)
+# From this share on it was no delay: a whole log came after newer events.
+BACKFILL_SHARE = 0.5
+
+
+def late_sentence(late: Late) -> str:
+    """Return how many events of a version came late, why that is so, and what to do."""
+    said = f"{whole(late.late)} of {plural(late.events, 'event')}"
+    if late.late >= BACKFILL_SHARE * late.events:
+        return (
+            f"{said}: its log was sent after newer events of the same partition, "
+            "as a backfill is. Nothing to do."
+        )
+    return (
+        f"{said} ({share(late.late, late.events)}). Where that keeps revising windows, "
+        "let its producer send sooner."
+    )
 
 
 def deficit_sentence(missing: Missing, told: Told) -> str:

@@ -37,6 +37,7 @@ SLOTS = {
     "letter": ("pipeline-letter", "children"),
     "dead_class": ("pipeline-dead", "className"),
     "missing": ("pipeline-missing", "children"),
+    "late": ("pipeline-late", "children"),
 }
 
 
@@ -92,6 +93,7 @@ def skeleton() -> Any:
             html.Div(parts.skeleton(1), id="pipeline-missing"),
             aside="records that no window holds",
         ),
+        html.Div(id="pipeline-late"),
     ]
 
 
@@ -137,6 +139,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         else None,
         "dead_class": cards_letters.card_class(found, is_asked=key is not None),
         "missing": cards_pipeline.missing(found, told),
+        "late": cards_pipeline.late(found),
     }
 
 

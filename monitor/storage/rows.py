@@ -257,6 +257,16 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """Events of a version that came late, of how many; a label's version may be empty."""
+
+    model: str
+    version: str
+    late: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deficit:
     """Records of a version that were read before it had a reference, over all partitions."""
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy.engine import Connection
 
 from monitor.storage import reads
-from monitor.storage.rows import DeadLetter, Deficit, Gap, Position, Tally
+from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
 
 # A position row that nobody renewed for so many checkpoints has lost its owner.
 STALLED_CHECKPOINTS = 3
@@ -104,6 +104,8 @@ class Pipeline:
         The newest gaps; and how many there are, and how many offsets they cover.
     deficits, n_deficits
         Most records first; and how many there are.
+    late
+        The versions of which events came late, most of them first.
     """
 
     topics: tuple[str, ...]
@@ -119,6 +121,7 @@ class Pipeline:
     lost: tuple[int, int]
     deficits: tuple[Missing, ...]
     n_deficits: int
+    late: tuple[Late, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -189,6 +192,7 @@ def read(
         lost=reads.lost(conn, topic=topic),
         deficits=tuple(Missing(d, (d.model, d.version) in monitored) for d in deficits[:DEFICITS]),
         n_deficits=len(deficits),
+        late=tuple(reads.late(conn, topic=topic)),
     )
 
 

@@ -73,6 +73,7 @@ from monitor.storage.reads.streams import (
     find_letter,
     gaps,
     kept_letters,
+    late,
     lost,
     outcomes,
     positions,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.rows import DeadLetter, Deficit, Gap, Position, Tally
+from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
 
 DEAD = "dead:"
 
@@ -57,6 +57,25 @@ def tallies(conn: Connection, *, topic: str | None = None) -> list[Tally]:
     )
     rows = conn.execute(_of_topic(query, topic))
     return [Tally(row[0], row[1], row[2], int(row[3])) for row in rows]
+
+
+def late(conn: Connection, *, topic: str | None = None) -> list[Late]:
+    """Return the versions of which events came late, most of them first."""
+    c = t.counter.c
+
+    def of(*outcomes: str) -> sa.ColumnElement[int]:
+        return sa.func.sum(sa.case((c.outcome.in_(outcomes), c.count), else_=0))
+
+    late = of("late")
+    query = (
+        sa.select(c.model, c.version, late, of("prediction", "label", "unmonitored"))
+        .join(t.stream, t.stream.c.id == c.stream_id)
+        .group_by(c.model, c.version)
+        .having(late > 0)
+        .order_by(late.desc(), c.model, c.version)
+    )
+    rows = conn.execute(_of_topic(query, topic))
+    return [Late(row[0], row[1], int(row[2]), int(row[3])) for row in rows]
 
 
 def kept_letters(conn: Connection, *, topic: str | None = None) -> dict[str, int]:

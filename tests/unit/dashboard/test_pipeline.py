@@ -23,11 +23,12 @@ from dashboard.pages import pipeline as page
 from dashboard.words import NBSP
 from driftline.errors import DataError
 from driftline.events import REASONS
+from driftline.program import command
 from driftline.wire import decode
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
-from monitor.storage.rows import Gap, Position
+from monitor.storage.rows import Gap, Late, Position
 from monitor.views import pipeline as view
 from monitor.views.pipeline import Pipeline, State
 
@@ -329,3 +330,43 @@ def test_nothing_yet_is_no_fault(engine: Engine) -> None:
     assert sent["title"].startswith("Nothing is being counted")
     assert "No partition was read yet" in text(sent["positions"])
     assert sent["letter"] is None
+
+
+def test_who_counts_is_said_as_it_is_and_another_consumer_only_where_it_would_help() -> None:
+    def note(*changes: dict[str, Any]) -> str:
+        return say.title(found(*changes)).note.replace(NBSP, " ")
+
+    assert note(BEHIND, BEHIND) == (
+        "200 records to count. One consumer counts both partitions; if it does not catch up, "
+        f"start another: {command('ingest')}."
+    )
+    other = {**BEHIND, "owner": "ingest-2"}
+    assert "2 consumers count all 3 partitions" in note(BEHIND, BEHIND, other)
+    assert "Every partition has a consumer of its own" in note(BEHIND, other)
+    assert "start another" not in note(BEHIND, other) + note(BEHIND)
+    for said in (note(BEHIND), note(BEHIND, BEHIND), note(BEHIND, other)):
+        assert "Another driftline ingest shares" not in said
+
+
+def test_late_events_say_what_late_means_whose_they_are_and_where_they_went(
+    living: Engine,
+) -> None:
+    sent = filled(living)
+    said = text(sent["late"]).replace(NBSP, " ")
+    assert "over an hour older than the newest one of its partition" in said
+    assert "counted in its window" in said
+    assert "parcel-delay 1 40 of 2,874 events (1.4 %)" in said
+    assert "in their windows" in text(sent["kpis"])
+    backfill = say.late_sentence(Late("b", "1", 3_597, 3_600)).replace(NBSP, " ")
+    assert backfill.startswith("3,597 of 3,600 events: its log was sent after newer events")
+    assert "Nothing to do" in backfill
+
+
+def test_no_late_event_no_card(engine: Engine) -> None:
+    assert filled(engine)["late"] is None
+
+
+def test_words_of_the_trade_are_explained(living: Engine) -> None:
+    sent = filled(living)
+    terms = to_json_plotly([sent["kpis"], sent["positions"]]).count('"data-term"')
+    assert terms == 6 + 3
