@@ -330,6 +330,17 @@ def since_title(view: Overview, now_ms: int, zone: ZoneInfo) -> tuple[str, str]:
     return "In the last 7 days of data", ""
 
 
+def no_news(view: Overview) -> tuple[str, str]:
+    """Return what is said where nothing is new, and its mark: quiet is good where nothing fires."""
+    firing = len(view.groups)
+    if firing:
+        stays = "is" if firing == 1 else "are"
+        return f"Nothing new. {plural(firing, 'incident')} {stays} still firing.", "history"
+    if view.judged_to_ms is None:
+        return "Nothing was judged yet.", "hourglass"
+    return "Nothing happened. Quiet is good.", "circle-check"
+
+
 def news(view: Overview, zone: ZoneInfo) -> list[Told]:
     """Return what is new, newest first."""
     found = [_event(item) for item in view.news]

@@ -60,7 +60,7 @@
       });
     });
     return e("div", { className: "cell-spark" },
-      e("svg", { width: 112, height: 27, role: "img", "aria-label": v.words || "" },
+      e("svg", { width: 112, height: 27, viewBox: "0 0 112 27", preserveAspectRatio: "none", role: "img", "aria-label": v.words || "" },
         e("line", { x1: 0, x2: 112, y1: 26.5, y2: 26.5, stroke: "var(--border)" }), bars),
       e("div", { className: "cell-two" },
         e("div", { className: "line num strong" }, v.number),

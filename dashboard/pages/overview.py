@@ -29,15 +29,26 @@ NEWS_SHOWN = 8
 REFRESH_S = 20
 # Cards are drawn whole; a phone that shows hundreds of them has a search box instead.
 CARDS_SHOWN = 50
+# Rows of the list before it is read.
+WAITING = 4
 
 COLUMNS = (
-    column("model", "Model", draw="Two", flex=1.3, least_px=124),
-    column("status", "Status", draw="Status", flex=1.3, least_px=142),
-    column("volume", "Predictions, 28 days", draw="Spark", flex=1.6, least_px=222),
-    column("drifted", "Drifted, 28 days", draw="Strip", flex=1, least_px=118),
-    column("worst", "Worst feature against its limit", draw="Limit", flex=1.7, least_px=178),
-    column("todo", "What to do", draw="Two", flex=1.25, least_px=116),
+    # Where there is less room the stylesheet takes the strip, then the description.
+    column("model", "Model", draw="Two", flex=1.3, least_px=104),
+    column("status", "Status", draw="Status", flex=1.3, least_px=116),
+    column("volume", "Predictions, 28 days", draw="Spark", flex=1.7, least_px=132),
+    column("drifted", "Drifted, 28 days", draw="Strip", flex=0.95, least_px=66),
+    column("worst", "Worst feature against its limit", draw="Limit", flex=1.7, least_px=116),
+    column("todo", "What to do", draw="Two", flex=1.25, least_px=98),
 )
+# Words of the last line -> the glossary's; longer forms first.
+EXPLAINED = {
+    "dead letters": "dead letter",
+    "dead letter": "dead letter",
+    "data gaps": "gap",
+    "data gap": "gap",
+    "without a reference": "deficit",
+}
 LABEL = "Models, the worst first; Enter opens one"
 SLOTS = {
     "title": ("overview-title", "children"),
@@ -76,18 +87,17 @@ def skeleton() -> Any:
         html.Section(
             [
                 html.Div(
-                    grid("overview-models", COLUMNS, label=LABEL, row_px=64, empty="No model."),
+                    grid("overview-models", COLUMNS, label=LABEL, row_px=64),
                     id="overview-short",
+                    hidden=True,
                 ),
                 html.Div(
-                    grid(
-                        "overview-many", COLUMNS, label=LABEL, row_px=64, is_long=True,
-                        empty="No model.",
-                    ),
+                    grid("overview-many", COLUMNS, label=LABEL, row_px=64, is_long=True),
                     id="overview-long",
                     hidden=True,
                 ),
-                html.Div(id="overview-none"),
+                # Until the models are read: rows of their height, and no word about them.
+                html.Div(parts.skeleton(WAITING), id="overview-none", className="overview-wait"),
             ],
             className="card overview-list",
         ),
@@ -110,7 +120,7 @@ def skeleton() -> Any:
             className="overview-pair",
         ),
         html.Div(id="overview-pipeline", className="overview-pipeline"),
-    ]  # fmt: skip
+    ]
 
 
 def fill(look: Look) -> Mapping[str, Any]:
@@ -380,7 +390,7 @@ def news(view: Overview, look: Look) -> Any:
     """Return what is new, newest first; eight at most."""
     told = say.news(view, look.zone)
     if not told:
-        return parts.nothing("Nothing happened. Quiet is good.", "circle-check")
+        return parts.nothing(*say.no_news(view))
     shown = told[:NEWS_SHOWN]
     items = [
         html.Li(
@@ -406,9 +416,18 @@ def pipeline(view: Overview, look: Look) -> list[Any]:
     facts = say.pipeline(view.pipe, look.now_ms)
     return [
         html.Span([parts.icon("activity"), html.B("Pipeline"), html.Span(facts[0])]),
-        *(html.Span(fact) for fact in facts[1:]),
+        *(html.Span(_explained(fact)) for fact in facts[1:]),
         parts.link("Pipeline health", "/pipeline"),
     ]
+
+
+def _explained(fact: str) -> Any:
+    """Return a fact with the word of the trade in it explained."""
+    for word, means in EXPLAINED.items():
+        before, found, after = fact.partition(word)
+        if found:
+            return [before, parts.term(found, means), after]
+    return fact
 
 
 PAGE = Page(

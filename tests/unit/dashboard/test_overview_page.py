@@ -206,7 +206,35 @@ def test_news_say_since_when(living: Engine) -> None:
     assert "Since you last looked" in text(visited["news_head"])
     assert "today 13:40" in text(visited["news_head"])
     later = filled(living, last_visit_ms=NOW_MS + DAY)
-    assert "Nothing happened" in text(later["news"])
+    assert "Quiet" not in text(later["news"])
+    assert "Nothing new. 2 incidents are still firing." in text(later["news"]).replace(NBSP, " ")
+
+
+def test_quiet_is_good_only_where_nothing_fires(view: Overview) -> None:
+    one = replace(view, groups=view.groups[:1])
+    assert say.no_news(one)[0].replace(NBSP, " ") == "Nothing new. 1 incident is still firing."
+    assert say.no_news(replace(view, groups=())) == (
+        "Nothing happened. Quiet is good.", "circle-check",
+    )  # fmt: skip
+    young = replace(view, groups=(), judged_to_ms=None)
+    assert say.no_news(young)[0] == "Nothing was judged yet."
+
+
+def test_before_data_came_the_page_says_nothing_about_models() -> None:
+    sent = to_json_plotly(page.skeleton())
+    assert "No model" not in sent
+    assert '"id":"overview-short","hidden":true' in sent.replace(" ", "")
+    assert sent.count("skeleton") >= 4
+
+
+def test_all_columns_fit_beside_the_small_bar_at_768() -> None:
+    """Its bar of icons is 56 px; what is left without gutters is below 650."""
+    assert sum(column["minWidth"] for column in page.COLUMNS) <= 640
+
+
+def test_words_of_the_trade_are_explained(living: Engine) -> None:
+    line = to_json_plotly(filled(living)["pipeline"])
+    assert line.count('"data-term"') == 3
 
 
 def test_records_that_are_counted_show_before_any_window_is_judged(living: Engine) -> None:
