@@ -162,13 +162,13 @@ def incident_bar(bar: lanes.Bar) -> Part:
     tone = "crit" if bar.is_critical else "warn"
     classes = f"bar {tone}{' open' if bar.is_open else ''}{'' if bar.inside else ' bare'}"
     words = [
-        f"#{i.number} {incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}"
+        f"{incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}"
         for i in bar.incidents[:4]
     ]
     if len(bar.incidents) > 4:
         words.append(f"and {len(bar.incidents) - 4} more")
     first = bar.incidents[0]
-    label = f"Incident #{first.number}, {cut(first.feature, 60)}"
+    label = f"Incident #{bar.number}, {cut(first.feature, 60)}"
     if len(bar.incidents) > 1:
         label += f" and {len(bar.incidents) - 1} more"
     return html.Div(
@@ -198,10 +198,11 @@ def lane_values(found: Timeline) -> list[Part]:
         return [html.Div("", className="lane-name"), html.Div("none firing", className="lane-name")]
     tone = "crit" if any(i.severity == "critical" for i in firing) else "warn"
     numbers: list[Any] = []
-    for incident in firing[:MAX_INCIDENTS_NAMED]:
-        numbers += [link(f"#{incident.number}", address.incident(incident.number)), " "]
-    if len(firing) > MAX_INCIDENTS_NAMED:
-        numbers.append(f"+{len(firing) - MAX_INCIDENTS_NAMED} ")
+    named = list(dict.fromkeys(found.number_of[incident.number] for incident in firing))
+    for number in named[:MAX_INCIDENTS_NAMED]:
+        numbers += [link(f"#{number}", address.incident(number)), " "]
+    if len(named) > MAX_INCIDENTS_NAMED:
+        numbers.append(f"+{len(named) - MAX_INCIDENTS_NAMED} ")
     return [
         html.Div("", className="lane-name"),
         html.Div([*numbers, "firing"], className=f"lane-name firing {tone}"),

@@ -93,6 +93,10 @@ TERMS = {
         "What the statistic must pass before it counts as a change. It rises where rows are few "
         "and where the feature wobbles by itself."
     ),
+    "member": (
+        "One feature, segment and kind of problem. What moved together is one incident with "
+        "several members; each has a number, a state and evidence of its own."
+    ),
     "monitor": "What is judged of a model: which lengths, features, segments and limits.",
     "muted": (
         "No message tells of it, as the same feature over all rows stands already and speaks "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -22,9 +22,13 @@ PADDING_PX = 10
 
 @dataclass(frozen=True)
 class Bar:
-    """Incidents that came and went together: a span in percent of the plot, and words that fit."""
+    """Incidents that came and went together: a span in percent of the plot, and words that fit.
+
+    `number` is the one that lists show: that of the first one's group.
+    """
 
     incidents: tuple[Incident, ...]
+    number: int
     lane: int
     left: float
     width: float
@@ -68,9 +72,16 @@ def _together(incidents: Sequence[Incident]) -> list[_Span]:
 
 
 def pack(
-    incidents: Sequence[Incident], at: Axis, zone: ZoneInfo, plot_px: int
+    incidents: Sequence[Incident],
+    at: Axis,
+    zone: ZoneInfo,
+    plot_px: int,
+    number_of: Mapping[int, int],
 ) -> tuple[list[Bar], int]:
-    """Return the bars on the axis `at`, oldest first, and how many found no lane."""
+    """Return the bars on the axis `at`, oldest first, and how many found no lane.
+
+    `number_of` gives the number that each incident's group goes by.
+    """
 
     def percent(ms: int) -> float:
         return 100 * (local_ms(ms, zone) - at.from_ms) / max(1.0, at.to_ms - at.from_ms)
@@ -84,10 +95,12 @@ def pack(
             continue
         left = max(0.0, min(left, 100 - least))
         placed.append((left, max(min(100.0, right), left + least), span))
-    return _place(placed, plot_px)
+    return _place(placed, plot_px, number_of)
 
 
-def _place(spans: Sequence[tuple[float, float, _Span]], plot_px: int) -> tuple[list[Bar], int]:
+def _place(
+    spans: Sequence[tuple[float, float, _Span]], plot_px: int, number_of: Mapping[int, int]
+) -> tuple[list[Bar], int]:
     gap = 100 * 4 / plot_px
     lanes: list[list[tuple[float, float, _Span]]] = []
     lost = 0
@@ -107,10 +120,12 @@ def _place(spans: Sequence[tuple[float, float, _Span]], plot_px: int) -> tuple[l
             width_px, free_px = (
                 (b - a) * plot_px / 100 for a, b in ((left, right), (right, follower))
             )
-            inside, outside = _label(span.incidents, width_px, free_px)
+            number = number_of.get(span.incidents[0].number, span.incidents[0].number)
+            inside, outside = _label(span.incidents, number, width_px, free_px)
             bars.append(
                 Bar(
                     tuple(span.incidents),
+                    number,
                     lane,
                     left,
                     right - left,
@@ -122,8 +137,10 @@ def _place(spans: Sequence[tuple[float, float, _Span]], plot_px: int) -> tuple[l
     return bars, lost
 
 
-def _label(incidents: Sequence[Incident], width_px: float, free_px: float) -> tuple[str, str]:
-    number = f"#{incidents[0].number}"
+def _label(
+    incidents: Sequence[Incident], shown_number: int, width_px: float, free_px: float
+) -> tuple[str, str]:
+    number = f"#{shown_number}"
     feature = shown(incidents[0].feature)
     if len(incidents) > 1:
         feature += f" and {len(incidents) - 1} more"

@@ -26,7 +26,6 @@ from dashboard.words import (
     zone_name,
 )
 from monitor.storage.rows import Incident
-from monitor.views.episodes import group
 from monitor.views.heat import is_prediction
 from monitor.views.scope import ALL
 from monitor.views.timeline import Timeline
@@ -273,7 +272,7 @@ def _missing(found: Timeline) -> Kpi:
 
 def _incidents(found: Timeline) -> Kpi:
     """Count problems, as the list under the charts does: what came together is one."""
-    groups = group([*found.incidents, *found.elsewhere])
+    groups = found.groups
     standing = [one for one in groups if one.is_open]
     if standing:
         here = [one for one in standing if any(i.segment == found.scope.segment for i in one.told)]

@@ -15,7 +15,7 @@ from dashboard import sentences_incidents as say
 from dashboard.grid import column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.words import cut, moment, plural, shown
+from dashboard.words import NBSP, cut, moment, plural, shown, whole
 from monitor.storage import reads
 from monitor.views.episodes import STATES, Group, Listed, listed
 
@@ -31,8 +31,6 @@ MAX_SPAN_MS = 400 * 86_400_000
 A_PAGE = 50
 MOST_PAGES = 1_000_000
 STATE_WORDS = {"firing": "Firing", "all": "All", "resolved": "Resolved", "withdrawn": "Withdrawn"}
-# The API knows states of single incidents.
-API_STATES = {"firing": "open", "resolved": "resolved", "withdrawn": "withdrawn"}
 
 SLOTS = {
     "title": ("incidents-title", "children"),
@@ -41,6 +39,7 @@ SLOTS = {
     "chart": ("incidents-bars", "data"),
     "chart_hidden": ("incidents-when", "hidden"),
     "count": ("incidents-count", "children"),
+    "unit": ("incidents-unit", "children"),
     "tools": ("incidents-tools", "children"),
     "rows": ("incidents-grid", "rowData"),
     "heads": ("incidents-grid", "columnDefs"),
@@ -95,7 +94,7 @@ def skeleton() -> Any:
                 html.Header(
                     [
                         html.H3(id="incidents-count"),
-                        html.Span("newest first"),
+                        html.Span(id="incidents-unit"),
                         html.Div(id="incidents-tools", className="head-end"),
                     ]
                 ),
@@ -148,10 +147,13 @@ def fill(look: Look) -> Mapping[str, Any]:
         "chart": chart(view, span, look) if span else None,
         "chart_hidden": span is None or not view.groups,
         "count": plural(len(view.groups), "incident"),
+        "unit": ["newest first; ", whole(view.members), NBSP, parts.term("members", "member")]
+        if view.groups
+        else None,
         "tools": parts.csv_link(
             address.api(
-                "incidents",
-                state=API_STATES.get(state),
+                "incident-groups",
+                state=None if state == "all" else state,
                 model=model,
                 kind=kind,
                 from_=_instant(from_ms),

@@ -20,7 +20,7 @@ from dashboard.pages import Page
 from dashboard.sentences_series import partial_words
 from dashboard.words import cut, moment, plural, shown, whole
 from monitor.views import heat as rows
-from monitor.views.episodes import Group, group
+from monitor.views.episodes import Group
 from monitor.views.heat import Arrangement, Heat, arranged
 from monitor.views.scope import Scope
 from monitor.views.timeline import Timeline, importance, timeline, windows_to_learn
@@ -234,7 +234,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         }
     width = figures.NARROW_PX if look.is_narrow else figures.WIDE_PX
     at = figures.axis_of_columns(found.columns, scope.zone)
-    bars, lost = lanes.pack(found.incidents, at, scope.zone, width)
+    bars, lost = lanes.pack(found.incidents, at, scope.zone, width, found.number_of)
     depth = 1 + max((bar.lane for bar in bars), default=0)
     height = figures.heat_height(len(heat.features))
     newest = say.newest_words(found)
@@ -307,8 +307,10 @@ def _tags(chosen: Chosen) -> list[Any]:
 def _actions(found: Timeline) -> list[Any]:
     firing = found.firing
     if firing:
+        # It goes by its group's number, as in every list; the link chooses the member.
         number = firing[0].number
-        return [parts.link_button(f"Incident #{number}", address.incident(number), "siren")]
+        words = f"Incident #{found.number_of[number]}"
+        return [parts.link_button(words, address.incident(number), "siren")]
     if found.scope.reference is not None:
         digest = found.scope.reference.digest
         return [parts.link_button("Reference", address.reference(digest), "layers")]
@@ -408,13 +410,12 @@ def _no_rows(look: Look, found: Timeline) -> Any:
 
 def _groups(found: Timeline) -> list[Group]:
     """Return the incidents that came together as one, open ones first, those of segments after."""
-    groups = group([*found.incidents, *found.elsewhere])
 
     def rank(one: Group) -> tuple[bool, bool, bool, int]:
         is_here = any(i.segment == found.scope.segment for i in one.members)
         return not one.is_open, not is_here, one.severity != "critical", -one.opened_ms
 
-    return sorted(groups, key=rank)
+    return sorted(found.groups, key=rank)
 
 
 def _listed_head(found: Timeline) -> str:

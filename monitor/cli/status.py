@@ -87,7 +87,7 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     """
     from monitor.storage import engine as storage
     from monitor.storage import reads
-    from monitor.storage.rows import OPEN_STATES
+    from monitor.views.episodes import standing_groups
 
     engine = storage.create(database_url)
     try:
@@ -136,18 +136,18 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                 ],
                 incidents=[
                     {
-                        "id": i.number,
-                        "model": i.model,
-                        "version": i.version,
-                        "segment": i.segment,
-                        "feature": i.feature,
-                        "kind": i.kind,
-                        "severity": i.severity,
-                        "opened_at": instant(i.opened_ms),
-                        "summary": i.summary,
+                        "id": one.number,
+                        "model": one.model,
+                        "version": one.version,
+                        "severity": one.severity,
+                        "opened_at": instant(one.opened_ms),
+                        "features": list(one.features),
+                        "segments": list(one.segments),
+                        "kinds": list(one.kinds),
+                        "members": [member.number for member in one.members],
+                        "summary": one.worst.summary,
                     }
-                    for i in reads.incidents(conn, states=OPEN_STATES)
-                    if not i.muted
+                    for one in standing_groups(conn)
                 ],
             )
     finally:
@@ -205,8 +205,9 @@ def _print(found: Status) -> None:
                 f"offsets {g['from_offset']:,} to {g['to_offset']:,}"
             )
         )
-    in_segments = sum(i["segment"] != "all" for i in found.incidents)
-    more = f" ({in_segments} more in segments)" if in_segments else ""
-    console.print(Text(f"incidents: {len(found.incidents) - in_segments} open{more}"))
+    members = sum(len(i["members"]) for i in found.incidents)
+    of = f" ({members} members: one for each feature, segment and kind)" if members else ""
+    console.print(Text(f"incidents: {len(found.incidents)} open{of}"))
     for i in found.incidents:
-        console.print(Text(f"  {i['id']} {i['severity']}, {i['segment']}: {i['summary']}"))
+        where = "" if "all" in i["segments"] else f", {', '.join(i['segments'])}"
+        console.print(Text(f"  #{i['id']} {i['severity']}{where}: {i['summary']}"))

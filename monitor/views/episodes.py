@@ -281,6 +281,15 @@ def _overlap(one: Incident, other: Incident) -> bool:
     return one.first_window_ms < end(other) and other.first_window_ms < end(one)
 
 
+def standing_groups(conn: Connection) -> list[Group]:
+    """Return what stands, counted as everywhere: grouped with what is over already."""
+    open_ones = reads.incidents(conn, states=OPEN_STATES)
+    version_ids = {incident.version_id for incident in open_ones}
+    if not version_ids:
+        return []
+    return [made for made in group(reads.incidents(conn, version_ids=version_ids)) if made.is_open]
+
+
 @dataclass(frozen=True)
 class Listed:
     """A list of groups.
@@ -293,6 +302,8 @@ class Listed:
         How many groups there are by state, under the other wishes.
     firing
         How many stand, whatever was asked for.
+    members
+        How many incidents of a single feature, segment and kind the groups have.
     models, kinds
         What can be asked for.
     features
@@ -308,6 +319,7 @@ class Listed:
     groups: tuple[Group, ...]
     counts: Mapping[str, int]
     firing: int
+    members: int
     models: tuple[str, ...]
     kinds: tuple[str, ...]
     features: Mapping[int, int]
@@ -337,14 +349,16 @@ def listed(
         and (to_ms is None or found.opened_ms < to_ms)
         and (from_ms is None or found.resolved_ms is None or found.resolved_ms > from_ms)
     ]
+    shown = tuple(found for found in asked if found.state in STATES[state])
     versions = {version.id: version for m in models for version in m.versions}
     marks = [v.watermark_ms for v in versions.values() if v.watermark_ms is not None]
     return Listed(
-        groups=tuple(found for found in asked if found.state in STATES[state]),
+        groups=shown,
         counts={
             name: sum(found.state in states for found in asked) for name, states in STATES.items()
         },
         firing=sum(found.is_open for found in groups),
+        members=sum(len(found.members) for found in shown),
         models=tuple(sorted({found.model for found in groups})),
         kinds=tuple(sorted({name for found in groups for name in found.kinds})),
         features=feature_counts(conn, {found.version_id for found in groups}),

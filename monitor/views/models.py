@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.engine import Connection
 
 from monitor.storage import reads
-from monitor.storage.rows import OPEN_STATES, Incident, Model
-from monitor.views.episodes import group
+from monitor.storage.rows import Incident, Model
+from monitor.views.episodes import standing_groups
 
 HEALTH_ORDER = ("silent", "schema_broken", "critical", "drifting", "collecting", "healthy")
 
@@ -34,9 +34,9 @@ class Models:
 def models(conn: Connection) -> Models:
     """Read the list."""
     listed = reads.models(conn)
-    open_ones = reads.incidents(conn, states=OPEN_STATES)
-    firing = sum(one.is_open for one in group(open_ones))
-    return Models(tuple(lines(listed, open_ones, reads.judged(conn))), firing)
+    groups = standing_groups(conn)
+    open_ones = [incident for one in groups for incident in one.members if incident.is_open]
+    return Models(tuple(lines(listed, open_ones, reads.judged(conn))), len(groups))
 
 
 def lines(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,8 @@ from driftline.stats.calibration import MIN_SLICES, from_reference
 from driftline.stats.reference import Reference
 from monitor.storage import reads
 from monitor.storage.rollup import VERDICTS
-from monitor.storage.rows import OPEN_STATES, Incident, ReferenceRow
+from monitor.storage.rows import Incident, ReferenceRow
+from monitor.views.episodes import Group, group
 from monitor.views.heat import BLIND, NO_DATA, SOURCES, Squares, empty, is_prediction
 from monitor.views.scope import ALL, Scope
 from monitor.windows.calendar import DAY_MS, window_of
@@ -130,6 +131,8 @@ class Timeline:
         Told, not muted, of the scope's version and segment, open in the range or now; newest first.
     elsewhere
         Open and not muted in other segments of the version, the worst first.
+    groups
+        The incidents as they are listed everywhere, of which any of these is a member.
     is_clipped
         The range is longer than a page can show: the columns are its end.
     calibration
@@ -147,6 +150,7 @@ class Timeline:
     drifted: NDArray[np.int64]
     incidents: tuple[Incident, ...]
     elsewhere: tuple[Incident, ...]
+    groups: tuple[Group, ...]
     lived: tuple[Lived, ...]
     partial: Partial | None
     is_clipped: bool
@@ -162,18 +166,24 @@ class Timeline:
         """Open incidents of the segment, the worst first."""
         return tuple(sorted((i for i in self.incidents if i.is_open), key=_badness))
 
+    @cached_property
+    def number_of(self) -> Mapping[int, int]:
+        """The number that each incident's group goes by: the one that lists show."""
+        return {i.number: one.number for one in self.groups for i in one.members}
+
 
 def timeline(conn: Connection, scope: Scope, *, evidence: str = "worst") -> Timeline:
     """Read what was judged in `scope`; `evidence` is what the squares show, see `heat.EVIDENCE`."""
     version = scope.version
-    standing = reads.incidents(conn, version_ids=[version.id], states=OPEN_STATES)
-    told = reads.incidents(
-        conn, version_ids=[version.id], segment=scope.segment,
-        from_ms=scope.from_ms, to_ms=scope.to_ms,
-    )  # fmt: skip
-    here = {i.number: i for i in (*told, *standing) if i.segment == scope.segment and not i.muted}
-    incidents = tuple(here[number] for number in sorted(here, reverse=True))
+    every = reads.incidents(conn, version_ids=[version.id])
+    standing = [i for i in every if i.is_open]
+    incidents = tuple(
+        i
+        for i in every
+        if i.segment == scope.segment and not i.muted and (i.is_open or _stood(i, scope))
+    )
     elsewhere = [i for i in standing if i.segment != scope.segment and not i.muted]
+    concerned = {i.number for i in (*incidents, *elsewhere)}
     judged = reads.volumes(
         conn, version.id, length=scope.length, segment=scope.segment,
         from_ms=scope.from_ms, to_ms=scope.to_ms,
@@ -195,11 +205,20 @@ def timeline(conn: Connection, scope: Scope, *, evidence: str = "worst") -> Time
         drifted=_drifted(incidents, columns),
         incidents=incidents,
         elsewhere=tuple(sorted(elsewhere, key=_badness)),
+        groups=tuple(
+            one for one in group(every) if any(i.number in concerned for i in one.members)
+        ),
         lived=_lived(conn, scope),
         partial=_partial(conn, scope),
         is_clipped=is_clipped,
         calibration=_calibration(latest),
     )
+
+
+def _stood(incident: Incident, scope: Scope) -> bool:
+    """Whether an incident stood in the range."""
+    ended = incident.resolved_ms
+    return incident.first_window_ms < scope.to_ms and (ended is None or ended > scope.from_ms)
 
 
 def _badness(incident: Incident) -> tuple[bool, int]:

@@ -197,13 +197,16 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
         for i, at in enumerate(seen)
     ]
     incidents = [
-        {"id": i, "severity": "warning", "segment": segment, "summary": "It moved."}
-        for i, segment in enumerate(["all", "all", "origin=JFK"])
+        {"id": i, "severity": "warning", "segments": segments, "members": members,
+         "summary": "It moved."}
+        for i, (segments, members) in enumerate([(["all"], [0, 1, 2]), (["origin=JFK"], [3])])
     ]
     found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents)
     status._print(found)
     said = capsys.readouterr().out
-    assert "incidents: 2 open (1 more in segments)" in said
+    assert "incidents: 2 open (4 members: one for each feature, segment and kind)" in said
+    assert "#0 warning: It moved." in said
+    assert "#1 warning, origin=JFK: It moved." in said
     assert ("nothing is running: last seen 2026-01-01T00:00:09Z" in said) is not is_fresh
     assert ("idle for 97 s" in said) is is_fresh
     status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], []))

@@ -115,7 +115,7 @@ class StatusAnswer(Answer):
     data_version: int = said("Grows whenever there is something new to read", 41)
     judged_to: Instant | None = said("The furthest version's", "2013-05-16T04:00:00Z")
     models: list[HealthAnswer] = said("Every model version")
-    incidents_open: int = said("Those that stand and are not muted", 2)
+    incidents_open: int = said("Groups of incidents that stand: what moved together is one", 2)
     counters: dict[str, int] = said(
         "Events by what became of them, over everything ever read",
         {"label": 94_800, "late": 72, "prediction": 97_926},

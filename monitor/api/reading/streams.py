@@ -29,6 +29,7 @@ from monitor.clock import Clock
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, DeadLetter, Deficit, Gap, Position
 from monitor.views import pipeline as views
+from monitor.views.episodes import standing_groups
 from monitor.views.scope import NoSuch
 
 TAG = "records"
@@ -244,7 +245,7 @@ def _status(conn: Connection) -> StatusAnswer:
                 for model in reads.models(conn)
                 for version in model.versions
             ],
-            "incidents_open": sum(not i.muted for i in open_ones),
+            "incidents_open": len(standing_groups(conn)),
             "counters": {k: n for k, n in counts.items() if not k.startswith(reads.DEAD)},
             "dead_letters": reads.dead_reasons(counts),
             "partitions": [PositionAnswer.model_validate(p) for p in reads.positions(conn)],

@@ -13,6 +13,7 @@ from monitor.storage import engine as storage
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.rows import Incident
+from monitor.views.episodes import group
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Progress:
 
     records: int  # read and counted, whatever became of them
     predictions: int
-    incidents: int  # told so far, segment `all`
+    incidents: int  # told so far, as the pages count them
     watermark_ms: int | None
 
 
@@ -34,7 +35,8 @@ class Result:
     dead_letters: dict[str, int]
     windows: dict[str, int]
     findings: int
-    incidents: list[Incident]  # told ones, in the order they opened
+    incidents: list[Incident]  # told ones, in the order they opened, each of one feature
+    groups: int  # the same as the pages count them: what moved together is one
     seconds: float
     peak_bytes: int
 
@@ -46,6 +48,7 @@ class Result:
             "dead_letters": self.dead_letters,
             "windows": self.windows,
             "findings": self.findings,
+            "groups": self.groups,
             "incidents": [
                 {
                     "id": i.number,
@@ -87,7 +90,7 @@ class View:
                 # Partitions begin at 0 here, and every record moves its position by one.
                 records=sum(position.next_offset for position in reads.positions(conn)),
                 predictions=outcomes.get("prediction", 0),
-                incidents=len(reads.incidents(conn, version_ids=[self._version_id], segment="all")),
+                incidents=len(group(reads.incidents(conn, version_ids=[self._version_id]))),
                 watermark_ms=reads.watermark_ms(conn),
             )
 
@@ -130,6 +133,7 @@ class View:
             incidents=sorted(
                 (i for i in incidents if not i.muted), key=lambda i: (i.opened_ms, i.number)
             ),
+            groups=len(group(incidents)),
             seconds=seconds,
             peak_bytes=peak_bytes,
         )

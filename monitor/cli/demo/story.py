@@ -31,7 +31,7 @@ def tell(year: Result) -> list[str]:
         lines.append(f"Quiet all year: {', '.join(quiet)}.")
     dead = sum(year.dead_letters.values())
     lines.append(
-        f"{len(told)} incidents; {dead or 'no'} dead letters; "
+        f"{year.groups} incidents, as what moved together is one; {dead or 'no'} dead letters; "
         f"{year.seconds:.0f} s and {year.peak_bytes / 1_000_000:,.0f} MB for everything."
     )
     return lines

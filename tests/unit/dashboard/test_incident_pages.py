@@ -382,9 +382,10 @@ def test_filters_are_in_the_address_and_wrong_ones_are_said(living: Engine) -> N
 def test_a_link_to_csv_carries_the_filters(living: Engine) -> None:
     values = filled(incidents.PAGE, living, "?state=firing&model=taxi-out")
     (href,) = links([values["tools"]])
-    assert urlsplit(href).path == "/api/v1/incidents"
+    # Its rows are those of the list: what moved together is one.
+    assert urlsplit(href).path == "/api/v1/incident-groups"
     assert parse_qs(urlsplit(href).query) == {
-        "state": ["open"], "model": ["taxi-out"], "format": ["csv"],
+        "state": ["firing"], "model": ["taxi-out"], "format": ["csv"],
     }  # fmt: skip
 
 

@@ -193,7 +193,7 @@ def test_a_repeated_hour_has_a_place_of_its_own(found: Timeline) -> None:
 
 def test_incidents_that_come_and_go_together_share_a_bar(found: Timeline) -> None:
     at = figures.axis_of_columns(found.columns, found.scope.zone)
-    bars, lost = lanes.pack(found.incidents, at, found.scope.zone, 800)
+    bars, lost = lanes.pack(found.incidents, at, found.scope.zone, 800, found.number_of)
     assert lost == 0
     numbers = [i.number for bar in bars for i in bar.incidents]
     assert sorted(numbers) == sorted(i.number for i in found.incidents)

@@ -12,8 +12,18 @@ from sqlalchemy.engine import Engine
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.rows import Incident
-from monitor.views.episodes import Group, evidence_of, group, listed, opened, ratio_of
-from monitor.views.scope import NoSuch
+from monitor.views.episodes import (
+    Group,
+    evidence_of,
+    group,
+    listed,
+    opened,
+    ratio_of,
+    standing_groups,
+)
+from monitor.views.models import models
+from monitor.views.scope import NoSuch, resolve
+from monitor.views.timeline import timeline
 
 HOUR, DAY = 3_600_000, 86_400_000
 START = 1_360_000_000_000
@@ -250,6 +260,27 @@ def test_filters_count_what_the_other_filters_leave(engine: Engine) -> None:
         view = listed(conn, state="firing", kind="missing")
     assert dict(view.counts) == {"firing": 0, "all": 1, "resolved": 1, "withdrawn": 0}
     assert (view.firing, view.kinds, view.models) == (1, ("distribution", "missing"), ("m",))
+
+
+def test_every_place_counts_the_same_incidents(engine: Engine) -> None:
+    """The first one is over: what joined it is still one, although both began far apart."""
+    _write(
+        engine,
+        incident(1, 0, 1.5, feature="a"),
+        incident(2, 1, feature="b", first=-5),
+        incident(3, 1.2, feature="c", first=5),
+        incident(4, 1.3, feature="c", first=5, segment="s", muted=True),
+    )
+    with reading(engine) as conn:
+        view = listed(conn)
+        assert [found.number for found in view.groups if found.is_open] == [3, 1]
+        assert (view.firing, view.members) == (2, 4)
+        assert models(conn).firing == view.firing
+        assert [found.number for found in standing_groups(conn)] == [3, 1]
+        one = timeline(conn, resolve(conn, "m")[0])
+    assert one.number_of == {1: 1, 2: 1, 3: 3, 4: 3}
+    # A button, a lane and a list name it alike.
+    assert {one.number_of[i.number] for i in one.firing} == {1, 3}
 
 
 def test_the_list_takes_the_same_statements_for_one_incident_and_for_many(engine: Engine) -> None:
