@@ -117,6 +117,7 @@ __all__ = [
     "known_features",
     "last_finding_ms",
     "latches",
+    "late",
     "latest_events",
     "latest_findings",
     "lost",

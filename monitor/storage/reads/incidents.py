@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,9 +14,7 @@ from monitor.storage.rows import TOLD_STATES, Incident, IncidentEvent
 
 # Later than any window: an incident that stands has no end, and a bound lets an index stop.
 FAR_MS = 10**16
-EPISODES, SUMMARY, EVIDENCE = (
-    Incident.__slots__.index(name) for name in ("episodes", "summary", "evidence")
-)
+EPISODES, EVIDENCE = (Incident.__slots__.index(name) for name in ("episodes", "evidence"))
 
 
 def incidents(
@@ -62,12 +61,15 @@ def incidents(
         query = query.where(sa.or_(c.resolved_ms.is_(None), c.resolved_ms > from_ms))
     if to_ms is not None:
         query = query.where(c.first_window_ms < to_ms)
-    return [
-        # By place: a year of many models has thousands, and every list asks for all of them.
-        Incident(*row[:EPISODES], json.loads(row[EPISODES]), row[SUMMARY],
-                 json.loads(row[EVIDENCE]))
-        for row in conn.execute(query)
-    ]  # fmt: skip
+    return [_incident(row) for row in conn.execute(query)]
+
+
+def _incident(row: sa.Row[Any]) -> Incident:
+    """Return a row by place: a year of many models has thousands, and lists ask for all."""
+    values = list(row)
+    for place in (EPISODES, EVIDENCE):
+        values[place] = json.loads(values[place])
+    return Incident(*values)
 
 
 def incident_events(conn: Connection, number: int) -> list[IncidentEvent]:
