@@ -11,7 +11,7 @@ from dash import html
 from dashboard import address, lanes
 from dashboard.figures.heat import axis_of_columns
 from dashboard.figures.series import local_ms
-from dashboard.parts import Part, icon, link, name, status, table
+from dashboard.parts import Part, link, name, status, table
 from dashboard.sentences import evidence
 from dashboard.sentences_model import said, year_of
 from dashboard.tokens import HEAT_WORDS
@@ -36,48 +36,30 @@ def legend() -> list[Part]:
     ]
 
 
-def row_labels(found: Timeline, heat: Heat, query: Mapping[str, Any]) -> list[Part]:
-    """Return the names beside the heatmap's rows, each the link to its feature."""
+def rows(found: Timeline, heat: Heat, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what stands beside the heatmap's rows, as data that `assets/model.js` draws.
+
+    Left the name, a link to its feature; right the newest window's evidence, its limit and,
+    from .95 up, their ratio. Fifty rows as components of Dash made every click wait for them.
+    """
     model = found.scope.model.name
-    return [
-        html.Div(
-            [
-                html.Span(
-                    [icon("triangle-alert", 13), html.Span("incident: ", className="sr")],
-                    className="warn-i",
-                )
-                if feature in found.standing
-                else None,
-                link(
-                    shown(feature),
-                    address.feature(model, feature, **query),
-                    className="name",
-                    title=cut(feature, 300),
-                ),
-            ],
-            className="row",
-        )
-        for feature in heat.features
-    ]
-
-
-def row_values(found: Timeline, heat: Heat) -> list[Part]:
-    """Return the newest window's evidence, its limit and, from .95 up, their ratio."""
-    rows = []
+    drawn = []
     for feature in heat.features:
         word, value, limit, ratio, near = said(found.latest.get(feature))
-        rows.append(
-            html.Div(
-                [
-                    html.Span(word, className="word"),
-                    html.Span(value, className="num strong" if near else "num"),
-                    html.Span(f"/ {limit}" if limit else "", className="limit num"),
-                    html.Span(ratio, className="ratio num"),
-                ],
-                className="row",
-            )
+        drawn.append(
+            {
+                "name": shown(feature),
+                "title": cut(feature, 300),
+                "href": address.feature(model, feature, **query),
+                "firing": feature in found.standing,
+                "word": word,
+                "value": value,
+                "near": near,
+                "limit": f"/ {limit}" if limit else "",
+                "ratio": ratio,
+            }
         )
-    return rows
+    return drawn
 
 
 def twin(found: Timeline, heat: Heat, query: Mapping[str, Any]) -> Part:
@@ -162,8 +144,7 @@ def incident_bar(bar: lanes.Bar) -> Part:
     tone = "crit" if bar.is_critical else "warn"
     classes = f"bar {tone}{' open' if bar.is_open else ''}{'' if bar.inside else ' bare'}"
     words = [
-        f"{incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}"
-        for i in bar.incidents[:4]
+        f"{incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}" for i in bar.incidents[:4]
     ]
     if len(bar.incidents) > 4:
         words.append(f"and {len(bar.incidents) - 4} more")

@@ -417,6 +417,13 @@
         menu.open = false;
       }
     }
+    /* A link that a script drew: followed without loading the page. */
+    var drawn = target.closest("a[data-go]");
+    if (drawn && !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey &&
+        !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      go(drawn.getAttribute("href"));
+    }
     var step = target.closest("[data-write]");
     if (step) {
       event.preventDefault();

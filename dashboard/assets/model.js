@@ -117,8 +117,69 @@
     }
   });
 
+  /* ---- The rows' names and values: what did not change stays, with its focus. */
+  function element(tag, className, text) {
+    var made = document.createElement(tag);
+    made.className = className;
+    made.textContent = text || "";
+    return made;
+  }
+  function label(row) {
+    var box = element("div", "row"), link = element("a", "name", row.name);
+    if (row.firing) {
+      var mark = element("span", "warn-i"), icon = element("span", "i i-triangle-alert");
+      icon.style.width = icon.style.height = "13px";
+      icon.setAttribute("aria-hidden", "true");
+      mark.append(icon, element("span", "sr", "incident: "));
+      box.append(mark);
+    }
+    link.href = row.href;
+    link.title = row.title;
+    link.dataset.go = "";
+    box.append(link);
+    return box;
+  }
+  function value(row) {
+    var box = element("div", "row");
+    box.append(
+      element("span", "word", row.word),
+      element("span", row.near ? "num strong" : "num", row.value),
+      element("span", "limit num", row.limit),
+      element("span", "ratio num", row.ratio));
+    return box;
+  }
+  function draw(id, rows, make, keys) {
+    var box = document.getElementById(id), had = {};
+    if (!box) {
+      return;
+    }
+    Array.prototype.forEach.call(box.children, function (child) { had[child.dataset.drawn] = child; });
+    var wanted = rows.map(function (row) {
+      var key = JSON.stringify(keys.map(function (name) { return row[name]; }));
+      var made = had[key] || make(row);
+      made.dataset.drawn = key;
+      return made;
+    });
+    var isSame = wanted.length === box.children.length &&
+      wanted.every(function (made, at) { return made === box.children[at]; });
+    if (!isSame) {
+      var focused = box.contains(document.activeElement) ? document.activeElement : null;
+      box.replaceChildren.apply(box, wanted);
+      if (focused && box.contains(focused)) {
+        focused.focus({ preventScroll: true });
+      }
+    }
+  }
+  function rows(data) {
+    var found = Array.isArray(data) ? data : [];
+    draw("model-labels", found, label, ["name", "title", "href", "firing"]);
+    draw("model-values", found, value, ["name", "word", "value", "near", "limit", "ratio"]);
+    return window.dash_clientside.no_update;
+  }
+
   window.driftlineHeat = {
     click: click,
+    rows: rows,
     wanted: function () {
       return new URLSearchParams(window.location.search).get("q") || "";
     },

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import Dash, Input, Output, html
+from dash import Dash, Input, Output, dcc, html
 
 from dashboard import address, lanes, parts, scope_row
 from dashboard import cards_model as cards
@@ -54,12 +54,11 @@ SLOTS = {
     "bars_words": ("model-bars-box", "aria-label"),
     "bars_name": ("model-volume-name", "children"),
     "bar_values": ("model-bar-values", "children"),
-    "labels": ("model-labels", "children"),
+    "rows": ("model-rows", "data"),
     "heat": ("model-heat", "figure"),
     "heat_style": ("model-heat", "style"),
     "heat_words": ("model-heat-box", "aria-label"),
     "columns": ("model-walk", "data-columns"),
-    "values": ("model-values", "children"),
     "chart": ("model-chart", "className"),
     "twin": ("model-twin", "children"),
     "note": ("model-note", "children"),
@@ -182,6 +181,7 @@ def _chart() -> Any:
                 className="plot",
             ),
             html.Div(id="model-values", className="values rows"),
+            dcc.Store(id="model-rows"),
         ],
         id="model-chart",
         className="chart collecting",
@@ -229,8 +229,7 @@ def fill(look: Look) -> Mapping[str, Any]:
             "twin": [],
             "note": [],
             "pages": [],
-            "labels": [],
-            "values": [],
+            "rows": [],
         }
     width = figures.NARROW_PX if look.is_narrow else figures.WIDE_PX
     at = figures.axis_of_columns(found.columns, scope.zone)
@@ -252,8 +251,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "twin": cards.twin(found, heat, chosen.query) if is_table else [],
         "note": [html.P(note) for note in cards.rows_note(found, heat, lost)],
         "pages": _pages(chosen),
-        "labels": [] if is_table else cards.row_labels(found, heat, chosen.query),
-        "values": [] if is_table else cards.row_values(found, heat),
+        "rows": [] if is_table else cards.rows(found, heat, chosen.query),
     }
     if not is_table:
         values |= {
@@ -485,6 +483,11 @@ def register(app: Dash) -> None:
         Output("model-heat-box", "title"),
         Input("model-heat", "clickData"),
         prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        "function (rows) { return window.driftlineHeat.rows(rows); }",
+        Output("model-rows", "storage_type"),
+        Input("model-rows", "data"),
     )
     app.clientside_callback(
         "function () { return window.driftlineHeat.wanted(); }",

@@ -132,9 +132,9 @@ class Visit:
         self.context.add_init_script(CANARY)
         self.page: Page = self.context.new_page()
         self.seen = Seen()
-        # What callbacks were asked for, as (outputs, changed inputs, bytes of the answer).
+        # What callbacks were asked for, as (outputs, changed inputs).
         self.asked: list[dict[str, Any]] = []
-        self.answered_bytes = 0
+        self._answered: list[Request] = []
         self._open: set[Request] = set()
         self._quiet_since = time.monotonic()
         self._listen()
@@ -173,6 +173,8 @@ class Visit:
     def _done(self, request: Request) -> None:
         self._open.discard(request)
         self._quiet_since = time.monotonic()
+        if ASKS in request.url:
+            self._answered.append(request)
 
     def _failed(self, request: Request) -> None:
         self._done(request)
@@ -192,6 +194,12 @@ class Visit:
         """Open an address cold, and wait until it has settled."""
         self.page.goto(self.base + path)
         self.settle(heading=heading)
+
+    def weigh(self, path: str) -> int:
+        """Open an address; return the bytes, as they were sent, of all its questions' answers."""
+        self._answered.clear()
+        self.go(path)
+        return sum(request.sizes()["responseBodySize"] for request in self._answered)
 
     @property
     def path(self) -> str:

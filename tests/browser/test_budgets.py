@@ -22,6 +22,8 @@ MAX_POINTS, MAX_TRACES, MAX_SHAPES = 1_500, 20, 50
 # Router, heartbeat, search and the page itself, once each.
 MAX_CALLBACKS = 4
 MAX_STATEMENTS = 40
+# Of everything a page is filled with, as it goes over the wire.
+MAX_ANSWERS_KB = 100
 
 
 def cost(one: Visit, engine: Engine, path: str) -> tuple[int, int]:
@@ -95,7 +97,7 @@ def test_figures_keep_to_their_budget(visit: Visitor, demo_site: tuple[str, Engi
         "/",
         "/pipeline",
     ):
-        one.go(path)
+        assert 0 < one.weigh(path) < MAX_ANSWERS_KB * 1000, path
         for figure in one.figures():
             drawn += 1
             if len(figure["traces"]) > MAX_TRACES:

@@ -79,15 +79,18 @@ def test_the_verdict_says_what_moved_since_when(page: Page) -> None:
     assert "/incidents/" in said
 
 
-def test_rows_labels_and_values_are_the_same_features_worst_first(page: Page) -> None:
+def test_rows_names_and_values_are_the_same_features_worst_first(page: Page) -> None:
     values, _ = page()
-    labels = values["labels"]
-    assert (
-        len(labels) == len(values["values"]) == len(values["heat"]["layout"]["yaxis"]["ticktext"])
-    )
+    rows = values["rows"]
+    assert len(rows) == len(values["heat"]["layout"]["yaxis"]["ticktext"])
     order = values["heat"]["layout"]["yaxis"]["ticktext"]
     assert order[:4] == ["prediction", "prediction.score", "carrier", "weight"]
-    assert "/models/parcel-delay/features/carrier" in text(labels[2])
+    assert rows[2]["name"] == "carrier"
+    assert rows[2]["href"].startswith("/models/parcel-delay/features/carrier")
+    assert rows[2]["firing"]
+    assert not rows[0]["firing"]
+    assert rows[2]["word"]
+    assert rows[2]["limit"].startswith("/ ")
 
 
 def test_bars_heatmap_and_lanes_share_one_axis(page: Page) -> None:
