@@ -295,22 +295,6 @@ def select(
     )
 
 
-def range_picker(first: str, last: str, label: str = "Range") -> Part:
-    """Return a picker of days, both included, as ISO dates; it writes `from` and `to`."""
-    return dmc.DatePickerInput(
-        id=_control("range", f"{first}/{last}", ""),
-        type="range",
-        value=[first, last],
-        valueFormat="D MMM YYYY",
-        size="xs",
-        allowSingleDateInRange=True,
-        leftSection=icon("calendar"),
-        className="range",
-        popoverProps={"shadow": "md", "position": "bottom-end"},
-        **{"aria-label": label},
-    )
-
-
 def csv_link(href: str) -> Part:
     """Return the link to a table's cells; `href` is the API's answer as CSV."""
     return html.A([icon("download"), html.Span("CSV")], href=href, className="ghost", download="")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, dcc, html
 
-from dashboard import address, gantt, parts
+from dashboard import address, gantt, parts, ranges
 from dashboard import sentences_incidents as say
 from dashboard.grid import column, grid
 from dashboard.look import Look
@@ -20,6 +19,7 @@ from monitor.storage import reads
 from monitor.views.episodes import STATES, Group, Listed, listed
 
 ANY = ""
+UTC = ZoneInfo("UTC")
 # What the plot is wide, about, on a usual screen and on a phone.
 WIDE_PX, NARROW_PX = 1020, 260
 # From lane to lane: as far as two targets must be apart, and more for a finger.
@@ -117,8 +117,10 @@ def fill(look: Look) -> Mapping[str, Any]:
     data_ms = reads.watermark_ms(look.conn)
     state = asked.choice("state", tuple(STATES), "all")
     # Days of UTC, whoever reads the link: there is no model here whose days they could be.
-    from_ms = asked.instant("from", ZoneInfo("UTC"), now_ms=data_ms)
-    to_ms = asked.instant("to", ZoneInfo("UTC"), now_ms=data_ms, is_end=True)
+    from_ms = to_ms = None
+    if asked.text("from") != ranges.ALL:
+        from_ms = asked.instant("from", UTC, now_ms=data_ms)
+        to_ms = asked.instant("to", UTC, now_ms=data_ms, is_end=True)
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         asked.notes.append("The link asks for a range that ends before it begins. Showing all.")
         from_ms = to_ms = None
@@ -201,13 +203,14 @@ def _controls(
     if len(view.kinds) > 1 or kind:
         kinds = {ANY: "any", **{name: say.kind_word(name) for name in view.kinds}}
         controls.append(parts.select("kind", _known(kind, kinds), kinds, "Kind"))
-    if span is not None:
-        first, last = (
-            datetime.fromtimestamp(ms / 1000, UTC).astimezone(look.zone).date() for ms in span
-        )
-        if "to" in look.asked and datetime.fromtimestamp(span[1] / 1000, look.zone).hour == 0:
-            last -= timedelta(days=1)  # a range ends with the last instant of its last day
-        controls.append(parts.range_picker(first.isoformat(), last.isoformat()))
+    if span is not None and view.first_ms is not None and view.last_ms is not None:
+        presets = ranges.offered("day", view.first_ms, view.last_ms, UTC)
+        controls.append(
+            ranges.picker(
+                ranges.day_of(span[0], UTC), ranges.day_of(span[1] - 1, UTC), presets,
+                ranges.chosen(look.asked, ranges.ALL), default=ranges.ALL,
+            )
+        )  # fmt: skip
     return controls
 
 

@@ -379,6 +379,17 @@ def test_filters_are_in_the_address_and_wrong_ones_are_said(living: Engine) -> N
     assert nothing["rows_hidden"] is True
 
 
+def test_the_range_is_the_shared_control_and_its_presets_stay_in_the_link(living: Engine) -> None:
+    every = filled(incidents.PAGE, living)
+    assert '"label":"Everything"' in json.dumps(every["controls"], separators=(",", ":"))
+    everything = filled(incidents.PAGE, living, "?from=all")
+    assert [row["id"] for row in everything["rows"]] == [row["id"] for row in every["rows"]]
+    assert everything["notes"] == []
+    lately = filled(incidents.PAGE, living, "?from=-2d")
+    assert lately["notes"] == []
+    assert [row["id"] for row in lately["rows"]] == ["8", "6"]
+
+
 def test_a_link_to_csv_carries_the_filters(living: Engine) -> None:
     values = filled(incidents.PAGE, living, "?state=firing&model=taxi-out")
     (href,) = links([values["tools"]])
