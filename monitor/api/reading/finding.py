@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
@@ -10,7 +11,7 @@ from monitor.api.answers.common import instant_text
 from monitor.api.problems import Problem
 from monitor.storage import reads
 from monitor.storage.rows import Model, Version
-from monitor.views.scope import NoSuch, Scope, nearest, resolve
+from monitor.views.scope import ALL, NoSuch, Scope, nearest, resolve
 
 
 def find_model(conn: Connection, name: str) -> Model:
@@ -41,6 +42,35 @@ def find_version(conn: Connection, model: str, version: str | None) -> Version:
             return candidate
     asked = version or f"a version of {model}"
     raise NoSuch("version", asked, nearest(asked, (found.name for found in owner.versions)))
+
+
+def check_names(
+    conn: Connection,
+    versions: Sequence[Version],
+    *,
+    segment: str | None = None,
+    feature: str | None = None,
+) -> None:
+    """Tell a name that nothing has from one of which nothing was found.
+
+    Asked where a list came out empty: a typing error is no answer.
+
+    Raises
+    ------
+    NoSuch
+        With the nearest names.
+    """
+    if segment not in (None, ALL):
+        known = [name for version in versions for name in reads.segments(conn, version.id)]
+        if segment not in known:
+            raise NoSuch("segment", segment, nearest(segment, known))
+    if feature is not None:
+        names: dict[str, None] = {}
+        for digest in {b.reference_digest for version in versions for b in version.bindings}:
+            reference = reads.reference_document(conn, digest)
+            names |= dict.fromkeys(reference.gridset.names() if reference is not None else ())
+        if feature not in names:
+            raise NoSuch("feature", feature, nearest(feature, names))
 
 
 def version_ids(conn: Connection, model: str | None, version: str | None) -> list[int] | None:

@@ -33,7 +33,7 @@ from monitor.api.parameters import (
     To,
     span,
 )
-from monitor.api.reading.finding import version_ids
+from monitor.api.reading.finding import check_names, find_model, version_ids
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident
 from monitor.views.scope import NoSuch
@@ -66,12 +66,16 @@ def add(routes: APIRouter, answering: Answering) -> None:
         from_ms, to_ms = span(from_, to)
 
         def read(conn: Connection, after: Key | None, most: int) -> list[Incident]:
-            return reads.incidents(
+            found = reads.incidents(
                 conn, version_ids=version_ids(conn, model, version), segment=segment,
                 feature=feature, kind=kind,
                 states=_states(state), from_ms=from_ms, to_ms=to_ms,
                 before=after[0] if after else None, limit=most,
             )  # fmt: skip
+            if not found and after is None and model is not None:
+                owner = find_model(conn, model)
+                check_names(conn, owner.versions, segment=segment, feature=feature)
+            return found
 
         listing = Listing(IncidentAnswer, read, lambda i: (i.number,), (int,), incident_answer)
         return answering.page(

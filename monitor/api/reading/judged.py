@@ -25,7 +25,7 @@ from monitor.api.parameters import (
     To,
     span,
 )
-from monitor.api.reading.finding import find_version
+from monitor.api.reading.finding import check_names, find_version
 from monitor.storage import reads
 from monitor.storage.reads.listing import SegmentSpan, segment_spans
 from monitor.storage.rows import Window
@@ -56,10 +56,14 @@ def add(routes: APIRouter, answering: Answering) -> None:
         from_ms, to_ms = span(from_, to)
 
         def read(conn: Connection, after: Key | None, most: int) -> list[Window]:
-            return reads.windows(
-                conn, find_version(conn, model, version).id, length=length, segment=segment,
+            owner = find_version(conn, model, version)
+            found = reads.windows(
+                conn, owner.id, length=length, segment=segment,
                 from_ms=from_ms, to_ms=to_ms, after=after[0] if after else None, limit=most,
             )  # fmt: skip
+            if not found and after is None:
+                check_names(conn, [owner], segment=segment)
+            return found
 
         listing = Listing(
             WindowAnswer, read, lambda w: (w.start_ms,), (int,), WindowAnswer.model_validate
@@ -93,12 +97,16 @@ def add(routes: APIRouter, answering: Answering) -> None:
         from_ms, to_ms = span(from_, to)
 
         def read(conn: Connection, after: Key | None, most: int) -> list[dict[str, Any]]:
-            return reads.findings(
-                conn, find_version(conn, model, version).id, length=length,
-                segment=None if segment == "*" else segment, feature=feature,
+            owner = find_version(conn, model, version)
+            named = None if segment == "*" else segment
+            found = reads.findings(
+                conn, owner.id, length=length, segment=named, feature=feature,
                 from_ms=from_ms, to_ms=to_ms,
                 after=(after[0], after[1], after[2]) if after else None, limit=most,
             )  # fmt: skip
+            if not found and after is None:
+                check_names(conn, [owner], segment=named, feature=feature)
+            return found
 
         listing = Listing(
             FindingAnswer,

@@ -317,3 +317,20 @@ def test_a_database_that_is_gone_is_said(living: Engine, changing: TestClient) -
     with transaction(living) as conn:
         conn.execute(sa.text("ALTER TABLE incident RENAME TO gone"))
     assert problem(get(changing, "incidents"), 503)["title"].startswith("The database cannot")
+
+
+@pytest.mark.parametrize("listing", ["findings", "windows", "incidents"])
+def test_a_misspelt_name_is_told_from_one_of_which_nothing_was_found(
+    world: TestClient, listing: str
+) -> None:
+    base = f"{listing}?model={MODEL}"
+    if listing != "windows":
+        assert get(world, f"{base}&feature=weight&to=2001-01-01T00:00:00Z").json()["items"] == []
+        told = problem(get(world, f"{base}&feature=wieght"), 404)
+        assert "weight" in told["mend"]
+    segments = [row["segment"] for row in get(world, f"segments?{V}").json()["items"]]
+    named = next(name for name in segments if name != "all")
+    empty = get(world, f"{base}&segment={quote(named)}&to=2001-01-01T00:00:00Z")
+    assert empty.json()["items"] == []
+    told = problem(get(world, f"{base}&segment={quote(named[:-1])}"), 404)
+    assert named in told["mend"]
