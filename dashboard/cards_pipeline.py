@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from dash import html
 
 from dashboard import commands, parts
 from dashboard import sentences_pipeline as say
-from dashboard.words import cut, duration, plural, whole
+from dashboard.words import cut, day_text, duration, plural, whole
 from monitor.storage.rows import Gap
 from monitor.views.pipeline import Partition, Pipeline, State
+from monitor.views.rate import Rate
+from monitor.windows.panes import HOUR_MS
 
 # Rows of the table; beyond, those that need somebody come first.
 MAX_PARTITIONS = 64
@@ -155,6 +158,23 @@ def _gap(gap: Gap, told: say.Told) -> Any:
                 ]
             ),
         ]
+    )
+
+
+def rate_days(found: Rate, zone: tzinfo) -> Any:
+    """Return the chart's numbers by day, for who does not see it."""
+    by_day: dict[date, list[int]] = {}
+    for place, n in enumerate(found.hours):
+        at = datetime.fromtimestamp((found.from_ms + place * HOUR_MS) / 1000, zone)
+        by_day.setdefault(at.date(), []).append(n)
+    rows = [
+        (day_text(day, year=at.year), whole(sum(hours)), whole(max(hours)), whole(hours.count(0)))
+        for day, hours in reversed(by_day.items())
+    ]
+    head = ("Day", "Predictions", "Fullest hour", "Hours without any")
+    return html.Details(
+        [html.Summary("The numbers by day"), parts.table(head, rows, numeric=head[1:])],
+        className="numbers",
     )
 
 

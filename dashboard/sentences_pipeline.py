@@ -12,6 +12,7 @@ from driftline.events import REASONS
 from driftline.program import command
 from monitor.storage.rows import DeadLetter, Gap, Late
 from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
+from monitor.views.rate import Rate
 
 # Why -> what its producer changes; the reason itself is told in `driftline.events`.
 MENDS = {
@@ -165,7 +166,7 @@ def kpis(view: Pipeline) -> list[Kpi]:
     fenced = sum(p.position.fenced for p in view.partitions)
     gaps, lost = view.lost
     unmonitored = view.outcomes.get("unmonitored", 0)
-    labels = f"{short(view.outcomes.get('label', 0))} labels among them"
+    labels = f"{short(view.outcomes.get('label', 0))} are labels"
     stalled = len(view.in_state(State.STALLED))
     is_behind = bool(view.in_state(State.BEHIND))
     living = [p for p in view.partitions if p.state is not State.STALLED]
@@ -199,7 +200,7 @@ def kpis(view: Pipeline) -> list[Kpi]:
         Kpi(
             "Late events",
             short(late),
-            note="counted in their windows" if late else "none so far",
+            note="none was dropped" if late else "none so far",
             term="late",
         ),
         Kpi(
@@ -349,6 +350,20 @@ def gap_mend(gap: Gap) -> str:
     if gap.kind == "truncation":
         return "Replicate the topic, and let producers wait for all replicas (acks=all)."
     return "Let the consumers catch up before a topic is deleted."
+
+
+def rate_said(found: Rate, told: Told) -> str:
+    """Return what the chart of predictions by hour shows, in a sentence."""
+    n = len(found.hours)
+    total = sum(found.hours)
+    empty = sum(not rows for rows in found.hours)
+    span = f"{plural(n, 'hour')} to {told.instant(found.to_ms)}{NBSP}{told.word}"
+    said = f"{plural(total, 'prediction')} in the {span}, {short(total / n)} an hour"
+    if empty:
+        said += f"; {plural(empty, 'hour')} without any"
+    if found.gaps:
+        said += f"; records of {plural(len(found.gaps), 'span')} were lost"
+    return f"{said}."
 
 
 LATE_SAID = (

@@ -10,6 +10,7 @@ from dash import html
 
 from dashboard import address, cards_letters, cards_pipeline, parts
 from dashboard import sentences_pipeline as say
+from dashboard.figures.rate import HEIGHT, rate_figure
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.pages.refreshing import refreshing
@@ -18,8 +19,11 @@ from driftline.events import REASONS
 from monitor.storage import reads
 from monitor.views import pipeline as view
 from monitor.views.pipeline import LetterKey, Pipeline
+from monitor.views.rate import DAYS, Rate, rate
 
 ALL = ""
+RANGES = {"24h": "24 h", "7d": "7 days", "30d": "30 days"}
+RANGE = "7d"
 # How often the page asks again although no window was judged.
 REFRESH_S = 6
 
@@ -30,6 +34,12 @@ SLOTS = {
     "controls": ("pipeline-controls", "children"),
     "kpis": ("pipeline-kpis", "children"),
     "positions": ("pipeline-positions", "children"),
+    "rate_hidden": ("pipeline-rate-card", "hidden"),
+    "rate_range": ("pipeline-rate-range", "children"),
+    "rate": ("pipeline-rate", "figure"),
+    "rate_label": ("pipeline-rate-box", "aria-label"),
+    "rate_said": ("pipeline-rate-said", "children"),
+    "rate_days": ("pipeline-rate-days", "children"),
     "dead_summary": ("pipeline-dead-summary", "children"),
     "csv": ("pipeline-dead-csv", "children"),
     "reasons": ("pipeline-reasons", "children"),
@@ -73,6 +83,19 @@ def skeleton() -> Any:
                 **{"aria-label": "Positions by partition"},
             ),
             aside="position and counts commit together",
+        ),
+        html.Div(
+            parts.card(
+                "Predictions counted, by hour",
+                [
+                    parts.graph("pipeline-rate", HEIGHT, "Predictions counted, by hour"),
+                    html.P(id="pipeline-rate-said", className="note"),
+                    html.Div(id="pipeline-rate-days"),
+                ],
+                aside="event time, all models; the hours that were judged",
+                head=[html.Div(id="pipeline-rate-range")],
+            ),
+            id="pipeline-rate-card",
         ),
         parts.card(
             "Dead letters",
@@ -119,7 +142,12 @@ def fill(look: Look) -> Mapping[str, Any]:
         look.zone, look.zone_word, datetime.fromtimestamp(look.now_ms / 1000, look.zone).year
     )
     title = say.title(found)
+    days = asked.choice("range", tuple(DAYS), RANGE)
+    hours = look.cached(
+        ("pipeline-rate", days), lambda: rate(look.conn, days=DAYS[days], gaps=found.gaps)
+    )
     return {
+        **_rate(hours, days, told, look),
         "icon": parts.icon_in(title.icon, title.tone) if title.tone != "ok" else None,
         "title": title.words,
         "note": title.note or None,
@@ -140,6 +168,21 @@ def fill(look: Look) -> Mapping[str, Any]:
         "dead_class": cards_letters.card_class(found, is_asked=key is not None),
         "missing": cards_pipeline.missing(found, told),
         "late": cards_pipeline.late(found),
+    }
+
+
+def _rate(found: Rate | None, days: str, told: say.Told, look: Look) -> dict[str, Any]:
+    """Return the slots of the chart; where no hour was judged there is none."""
+    if found is None:
+        return {"rate_hidden": True}
+    said = say.rate_said(found, told)
+    return {
+        "rate_hidden": False,
+        "rate_range": parts.switch("range", days, RANGES, "Range", RANGE),
+        "rate": rate_figure(found, look.zone, look.scheme, 320 if look.is_narrow else 1_000),
+        "rate_label": said,
+        "rate_said": said,
+        "rate_days": cards_pipeline.rate_days(found, look.zone),
     }
 
 

@@ -47,6 +47,7 @@ from monitor.storage.reads.lately import (
     monitors,
     names_judged,
     recent_windows,
+    rows_by_window,
 )
 from monitor.storage.reads.looking import (
     counted,
@@ -135,6 +136,7 @@ __all__ = [
     "reference_document",
     "references",
     "registry_revision",
+    "rows_by_window",
     "segments",
     "squares",
     "tallies",

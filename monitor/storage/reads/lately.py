@@ -61,6 +61,24 @@ def recent_windows(
     return [RecentWindow(*row) for row in conn.execute(query)]
 
 
+def rows_by_window(conn: Connection, *, length: str, from_ms: int) -> list[tuple[int, int]]:
+    """Return (start, predictions of all models) of the judged windows of a length, in order."""
+    w = t.window.c
+    query = (
+        sa.select(w.start_ms, sa.func.sum(w.rows))
+        .where(
+            # Versions one by one: a step into the key for each, not a walk over all windows.
+            w.version_id.in_(sa.select(t.evaluator_cursor.c.version_id)),
+            w.length == length,
+            w.start_ms >= from_ms,
+            w.segment == "all",
+        )
+        .group_by(w.start_ms)
+        .order_by(w.start_ms)
+    )
+    return [(row[0], int(row[1])) for row in conn.execute(query)]
+
+
 def latest_findings(
     conn: Connection, version_ids: Iterable[int], *, lengths: Iterable[str]
 ) -> list[dict[str, Any]]:
