@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
@@ -76,14 +76,7 @@ class Filler:
             values, of_version = self._values(page, route, search, screen)
             found = {key: digest(value) for key, value in values.items()}
             known = digests(before.get("slots"), page.slots)
-            # A control may show what was chosen and taken back before the answer came: where
-            # the address moved, it is drawn anew.
-            moved = ctx.triggered_id == "url"
-            answer |= {
-                k: value
-                for k, value in values.items()
-                if known.get(k) != found[k] or (moved and holds_control(value))
-            }
+            answer |= {key: value for key, value in values.items() if known.get(key) != found[key]}
             answer["_seen"] = {
                 "asked": asked if of_version is not None else None,
                 "version": of_version,
@@ -162,13 +155,6 @@ def digest(value: Any) -> str:
     """Return a name of a value: the same for the same, as the browser would get it."""
     text = to_json_plotly(value) if not isinstance(value, str) else json.dumps(value)
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
-
-
-def holds_control(value: Any) -> bool:
-    """Whether a slot's value has a control in it, which the browser can change by itself."""
-    return not isinstance(value, str) and '"at":"control"' in to_json_plotly(value).replace(
-        '": "', '":"'
-    )
 
 
 def digests(said: object, keys: Collection[str]) -> dict[str, str]:

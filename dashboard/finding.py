@@ -37,10 +37,16 @@ def install(app: Dash, engine: Engine) -> None:
 
     app.callback(
         Output("search-results", "children"),
-        Input("search-text", "value"),
+        Input("search-asked", "data"),
         # The dialog is built with every page, and empty until somebody types.
         prevent_initial_call=True,
     )(found)
+    app.clientside_callback(
+        "function (typed) { return window.driftline.searching(typed); }",
+        Output("search-asked", "storage_type"),
+        Input("search-text", "value"),
+        prevent_initial_call=True,
+    )
 
 
 def _line(hit: Hit) -> Any:

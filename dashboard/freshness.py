@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
-from dashboard.words import NBSP, duration, moment, plural, two
+from dashboard.words import NBSP, duration, moment, plural, two, zone_name
 from driftline.program import command
 from monitor.storage.rows import Position
 from monitor.views.pipeline import behind_after_ms, behind_ms
 
 DAY_MS = 86_400_000
+UTC_ZONE = ZoneInfo("UTC")
 # An event time this far behind the wall clock is an old log being read again.
 REPLAY_AFTER_MS = 30 * DAY_MS
 # Below this, a missed heartbeat or two says nothing.
@@ -47,20 +49,22 @@ def judge(
     now_ms: int,
     checkpoint_interval_s: float,
     before: Sample | None = None,
+    zone: ZoneInfo = UTC_ZONE,
 ) -> Freshness:
     """Say whether the page is live.
 
     Live: everything read is counted, or is behind by less than two checkpoint
     intervals; so is an old log that is read again, with a badge. Behind: more.
-    Stale: no sign of life for three intervals.
+    Stale: no sign of life for three intervals. Instants are told in `zone`.
     """
     # Not the watermark, to which is judged: the newest event that is counted.
     read_ms = max((p.max_event_time_ms for p in positions if p.max_event_time_ms), default=None)
     seen = [p.seen_ms for p in positions if p.seen_ms is not None]
     if not seen:
         return Freshness("Waiting", "idle", "for the first event")
+    year = datetime.fromtimestamp(now_ms / 1000, zone).year
     read_to = (
-        f"read to {moment(read_ms, year=datetime.fromtimestamp(now_ms / 1000, UTC).year)}{NBSP}UTC"
+        f"read to {moment(read_ms, zone, year=year)}{NBSP}{zone_name(zone)}"
         if read_ms is not None
         else "no event read yet"
     )
@@ -69,12 +73,12 @@ def judge(
     interval_ms = checkpoint_interval_s * 1000
     silent_ms = now_ms - max(seen)
     if silent_ms > max(3 * interval_ms, STALE_AT_LEAST_MS):
-        since = moment(max(seen))
+        since = f"{moment(max(seen), zone)}{NBSP}{zone_name(zone)}"
         return Freshness(
             "Stale",
             "crit",
             read_to,
-            alarm=f"No checkpoint since {since}{NBSP}UTC, {duration(silent_ms)} ago. "
+            alarm=f"No checkpoint since {since}, {duration(silent_ms)} ago. "
             "Events wait in Kafka and will be counted; nothing is lost. "
             f"See that a consumer runs: {command('ingest')}.",
         )

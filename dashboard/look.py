@@ -86,6 +86,10 @@ class Screen:
             last_visit_ms=int(visit) if is_time and visit is not None else None,
         )
 
+    def zone(self, model_zone: ZoneInfo | None) -> ZoneInfo:
+        """Return the zone in which instants are told on a page of a model, or of many."""
+        return (model_zone or self.browser_zone) if self.is_local else UTC
+
 
 def _zone(name: object) -> ZoneInfo:
     if not isinstance(name, str) or len(name) > 64:
@@ -149,9 +153,7 @@ class Look:
     @property
     def zone(self) -> ZoneInfo:
         """The zone in which instants are told; windows are named in their model's zone always."""
-        if not self.screen.is_local:
-            return UTC
-        return self.model_zone or self.screen.browser_zone
+        return self.screen.zone(self.model_zone)
 
     @property
     def zone_word(self) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State, no_update
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from dashboard import parts, shell
+from dashboard import address, parts, shell
 from dashboard.filling import checked, digest, digests, first_line
 from dashboard.freshness import Sample, judge
+from dashboard.look import Screen
 from driftline.errors import StorageError
 from monitor.clock import Clock
 from monitor.storage import reads
@@ -35,7 +37,9 @@ OUTPUTS = {
 def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: float) -> None:
     """Register the heartbeat."""
 
-    def beat(_tick: object, _retry: object, pulse: object) -> dict[str, Any]:
+    def beat(
+        _tick: object, _retry: object, pulse: object, screen: object, pathname: object
+    ) -> dict[str, Any]:
         now_ms = clock.now_ms()
         answer: dict[str, Any] = dict.fromkeys(OUTPUTS, no_update)
         before = checked(pulse)
@@ -44,6 +48,7 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
                 version = reads.version_mark(conn)
                 seen = reads.watermark_ms(conn)
                 positions = reads.positions(conn)
+                zone = _zone(conn, Screen.of(screen), address.path_parts(pathname))
                 listed = models(conn) if before.get("version") != version else None
         except (SQLAlchemyError, StorageError) as error:
             answer["banner"] = parts.error_panel(
@@ -68,6 +73,7 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
             now_ms=now_ms,
             checkpoint_interval_s=checkpoint_interval_s,
             before=earlier,
+            zone=zone,
         )
         said = {
             "freshness": parts.freshness(fresh),
@@ -95,8 +101,18 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
     app.callback(
         output={key: Output(*slot) for key, slot in OUTPUTS.items()},
         inputs={"_tick": Input("tick", "n_intervals"), "_retry": Input("retry", "data")},
-        state={"pulse": State("pulse", "data")},
+        state={
+            "pulse": State("pulse", "data"),
+            "screen": State("screen", "data"),
+            "pathname": State("url", "pathname"),
+        },
     )(beat)
+
+
+def _zone(conn: Connection, screen: Screen, path: tuple[str, ...]) -> ZoneInfo:
+    """Return the zone that the user chose, as the page tells its times in it."""
+    is_model = screen.is_local and len(path) > 1 and path[0] == "models"
+    return screen.zone(reads.zone_of(conn, path[1]) if is_model else None)
 
 
 def _sample(said: Any) -> Sample | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State, no_update
 from dash.exceptions import PreventUpdate
@@ -16,7 +17,7 @@ from dashboard import address, shell
 from dashboard.filling import frame
 from dashboard.pages import Page
 from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
-from dashboard.words import shown, zone_name
+from dashboard.words import is_utc, shown, zone_name
 from driftline.errors import StorageError
 from monitor.storage import reads
 from monitor.storage.engine import reading
@@ -28,7 +29,7 @@ class Place:
 
     page: Page
     parts: tuple[str, ...]
-    local: str = "Local"  # the zone beside UTC: the model's where one is named
+    zone: ZoneInfo | None = None  # the model's, where one is named
 
     @property
     def stored(self) -> dict[str, str]:
@@ -39,7 +40,13 @@ class Place:
     @property
     def zones(self) -> list[dict[str, str]]:
         """The choices of the zone's switch."""
-        return [{"value": "utc", "label": "UTC"}, {"value": "local", "label": self.local}]
+        local = zone_name(self.zone) if self.zone is not None else "Local"
+        return [{"value": "utc", "label": "UTC"}, {"value": "local", "label": local}]
+
+    @property
+    def has_one_zone(self) -> bool:
+        """Whether there is nothing to choose: the model's own time is UTC."""
+        return self.zone is not None and is_utc(self.zone)
 
 
 def place_of(engine: Engine, pathname: object) -> Place:
@@ -55,7 +62,7 @@ def place_of(engine: Engine, pathname: object) -> Place:
                 zone = reads.zone_of(conn, parts[1])
     except (SQLAlchemyError, StorageError):
         pass
-    return Place(page, parts, zone_name(zone)) if zone is not None else Place(page, parts)
+    return Place(page, parts, zone)
 
 
 def install(app: Dash, engine: Engine) -> None:
@@ -73,6 +80,7 @@ def install(app: Dash, engine: Engine) -> None:
             "place": place.stored,
             "crumb": shell.crumbs(place.parts),
             "zones": place.zones,
+            "has_one_zone": place.has_one_zone,
         }
 
     app.callback(
@@ -81,6 +89,7 @@ def install(app: Dash, engine: Engine) -> None:
             "place": Output("place", "data"),
             "crumb": Output("crumb", "children"),
             "zones": Output("zone", "data"),
+            "has_one_zone": Output("zone-box", "hidden"),
         },
         inputs={
             "pathname": Input("url", "pathname"),
@@ -106,4 +115,5 @@ def _first(engine: Engine) -> Any:
         place=place.stored,
         crumb=shell.crumbs(place.parts),
         zones=place.zones,
+        has_one_zone=place.has_one_zone,
     )

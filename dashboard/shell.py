@@ -72,6 +72,7 @@ def layout(
     place: Mapping[str, str] | None = None,
     crumb: Sequence[Any] = (),
     zones: Sequence[Mapping[str, str]] = UNKNOWN_ZONES,
+    has_one_zone: bool = False,
 ) -> Any:
     """Return the shell around a page, or around none where the address is not known yet."""
     return dmc.MantineProvider(
@@ -84,9 +85,10 @@ def layout(
             dcc.Store(id="retry"),
             dcc.Store(id="place", data=place),
             dcc.Store(id="written"),
+            dcc.Store(id="search-asked"),
             html.A("Skip to the page", href="#main", className="skip"),
             _nav(),
-            _top(crumb, zones),
+            _top(crumb, zones, has_one_zone=has_one_zone),
             html.Main(
                 [
                     html.Div(id="gone", role="alert", hidden=True),
@@ -151,7 +153,7 @@ def _nav() -> Any:
     )
 
 
-def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]]) -> Any:
+def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]], *, has_one_zone: bool) -> Any:
     return html.Header(
         [
             html.Button(
@@ -188,6 +190,8 @@ def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]]) -> Any:
                     withItemsBorders=False,
                     transitionDuration=0,
                 ),
+                id="zone-box",
+                hidden=has_one_zone,
                 role="group",
                 className="switch zone",
                 **{"aria-label": "Times are told in"},
@@ -212,10 +216,9 @@ def _search() -> Any:
             dmc.TextInput(
                 id="search-text",
                 placeholder="A model, a feature, #12 or words of an incident",
-                debounce=150,
                 size="sm",
                 inputProps={"autoComplete": "off", "maxLength": 200},
-                **{"aria-label": "Search"},
+                **{"aria-label": "Search", "data-autofocus": True},
             ),
             html.Div(html.P(HINT), id="search-results", className="search-results"),
         ],

@@ -153,6 +153,15 @@ def zone_name(zone: ZoneInfo) -> str:
     return zone.key.rsplit("/", 1)[-1].replace("_", " ")
 
 
+def is_utc(zone: ZoneInfo) -> bool:
+    """Whether a zone's clock is UTC's by another name.
+
+    >>> is_utc(ZoneInfo("Etc/UTC")), is_utc(ZoneInfo("Europe/London"))
+    (True, False)
+    """
+    return zone.key.removeprefix("Etc/") in ("UTC", "UCT", "Universal", "Zulu", "GMT", "Greenwich")
+
+
 def day_text(day: date, *, year: int | None = None) -> str:
     """Return "15 May", with the year only where it is not `year`."""
     text = f"{day.day}{NBSP}{day:%b}"

@@ -62,6 +62,7 @@
     shownOf = (seen && seen.version) || "";
     offer();
     document.dispatchEvent(new CustomEvent("driftline-filled"));
+    window.setTimeout(restore, 50);
     return window.dash_clientside.no_update;
   }
   document.addEventListener("visibilitychange", function () {
@@ -157,6 +158,9 @@
   function screen(zone) {
     var root = document.documentElement;
     var chosen = (isZoneKnown ? zone : kept("driftline-zone")) === "local" ? "local" : "utc";
+    if (isZoneKnown && document.body.dataset.zone !== chosen) {
+      window.setTimeout(beat, 50); /* the header's times follow */
+    }
     isZoneKnown = true;
     document.body.dataset.zone = chosen;
     kept("driftline-zone", chosen);
@@ -208,7 +212,7 @@
       : { from: value[0], to: value[1], at: null, page: null };
   }
   /* A control that changed says so; one that was only drawn anew has the value it was drawn with. */
-  var pending = {};
+  var pending = {}, touched = {};
   function control(values) {
     var context = window.dash_clientside.callback_context;
     var moved = (context.triggered || []).map(function (one) { return one.prop_id; });
@@ -219,6 +223,10 @@
       });
       if (!isMoved) {
         return;
+      }
+      /* Not what is typed: a field is never drawn anew under the fingers. */
+      if (id.key !== "q" && String(Array.isArray(value) ? value.join("/") : value) !== id.was) {
+        touched[id.key] = id;
       }
       if (id.key === "range") {
         if (Array.isArray(value) && value[0] && value[1] && value.join("/") !== id.was) {
@@ -241,6 +249,20 @@
     });
     return window.dash_clientside.no_update;
   }
+  /* The page answered: a control that it did not draw anew shows what was chosen and taken back
+     before the answer came, by Back for example. It shows again what it was drawn with. */
+  function restore() {
+    var asked = touched;
+    touched = {};
+    Object.keys(asked).forEach(function (key) {
+      var id = asked[key], name = JSON.stringify(id, Object.keys(id).sort());
+      if (document.getElementById(name)) {
+        delete pending[key];
+        set(id, { value: key === "range" ? id.was.split("/") : id.was });
+      }
+    });
+  }
+  window.addEventListener("popstate", function () { window.setTimeout(restore, 50); });
   function mark() {
     var here = window.location.pathname;
     document.querySelectorAll(".nav a").forEach(function (link) {
@@ -297,21 +319,50 @@
   }
 
   /* ---- Dialogs, the drawer, menus. */
+  /* `typed`: the letters that came while the search field was on its way; null once it is there. */
+  var typed = null;
   function open(which) {
     set(which + "-dialog", { opened: true });
-    if (which === "search") {
+    if (which === "search" && typed === null) {
+      typed = "";
       var tries = 0, wait = window.setInterval(function () {
         var field = document.getElementById("search-text");
         tries += 1;
         if (field) {
           field.focus();
           field.select();
+          if (typed) {
+            document.execCommand("insertText", false, typed);
+          }
         }
-        if (field || tries > 40) {
+        if (field || tries > 120) {
+          typed = null;
           window.clearInterval(wait);
         }
-      }, 30);
+      }, 16);
     }
+  }
+  /* Letters before the field is there are kept, not taken for keys of the page. */
+  function early(event) {
+    if (typed === null || event.ctrlKey || event.metaKey || event.altKey) {
+      return false;
+    }
+    if (event.key.length === 1) {
+      typed += event.key;
+    } else if (event.key === "Backspace") {
+      typed = typed.slice(0, -1);
+    } else {
+      return false;
+    }
+    event.preventDefault();
+    return true;
+  }
+  /* What is typed is asked for when it has rested; the field itself never waits. */
+  var search = null;
+  function searching(text) {
+    window.clearTimeout(search);
+    search = window.setTimeout(function () { set("search-asked", { data: text || "" }); }, 150);
+    return window.dash_clientside.no_update;
   }
   function close() {
     closeMenus();
@@ -441,6 +492,9 @@
     return element && (/^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName) || element.isContentEditable);
   }
   document.addEventListener("keydown", function (event) {
+    if (early(event)) {
+      return;
+    }
     if (event.key === "Escape") {
       var menu = document.querySelector("details.menu[open]");
       if (menu) {
@@ -529,6 +583,6 @@
 
   window.driftline = {
     arrived: arrived, control: control, copy: copy, filled: filled, go: go, heard: heard,
-    screen: screen, say: say, write: write,
+    screen: screen, say: say, searching: searching, write: write,
   };
 })();

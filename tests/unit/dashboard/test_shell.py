@@ -209,16 +209,6 @@ def test_what_could_not_be_made_is_asked_again() -> None:
     assert cache.get("key", lambda: 3) == 3
 
 
-def test_a_control_is_drawn_anew_where_the_address_moved(browser: FlaskClient) -> None:
-    one = next(d for d in dependencies(browser) if "model-seen.data" in d["output"])
-    screen, path = {"scheme": "light"}, "/models/parcel-delay"
-    first = ask(browser, one, ["1.1", path, "", screen, None, None]).get_json()["response"]
-    seen = first["model-seen"]["data"]
-    again = ask(browser, one, ["1.1", path, "?at=x", screen, None, seen], moved=2).get_json()
-    assert "model-controls" in again["response"]
-    assert "model-heat" not in again["response"]
-
-
 def test_the_mark_moves_with_data_and_with_registrations(seeded: Engine) -> None:
     from monitor.storage import reads
 
@@ -259,3 +249,60 @@ def test_no_page_waits_for_the_heartbeat(browser: FlaskClient) -> None:
 def test_assets_are_kept_by_the_browser(browser: FlaskClient) -> None:
     with browser.get("/assets/live.js") as answer:
         assert "max-age=31536000" in answer.headers["Cache-Control"]
+
+
+def _callback(browser: FlaskClient, output: str) -> dict[str, Any]:
+    return next(
+        one for one in dependencies(browser) if output in one["output"].strip(".").split("...")
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "path", "word"),
+    [
+        ("utc", "/models/parcel-delay", "UTC"),
+        ("local", "/models/parcel-delay", "Berlin"),
+        ("local", "/", "Tokyo"),
+    ],
+)
+def test_the_header_tells_its_times_in_the_zone_that_was_chosen(
+    browser: FlaskClient, zone: str, path: str, word: str
+) -> None:
+    beat = _callback(browser, "freshness.children")
+    screen = {"scheme": "light", "narrow": False, "zone": zone, "tz": "Asia/Tokyo"}
+    answer = ask(browser, beat, [1, None, None, screen, path]).get_json()["response"]
+    assert f"\N{NO-BREAK SPACE}{word}" in json.dumps(answer["freshness"], ensure_ascii=False)
+
+
+def test_there_is_no_choice_of_zones_where_they_are_one(
+    browser: FlaskClient, seeded: Engine
+) -> None:
+    route = _callback(browser, "zone-box.hidden")
+
+    def is_hidden() -> bool:
+        moved = ask(browser, route, ["/models/parcel-delay", None, None, None]).get_json()
+        return bool(moved["response"]["zone-box"]["hidden"])
+
+    assert not is_hidden()
+    with storage.transaction(seeded) as conn:
+        zone = sa.select(t.model.c.timezone).where(t.model.c.name == "parcel-delay")
+        before = conn.execute(zone).scalar_one()
+        here = t.model.c.name == "parcel-delay"
+        conn.execute(sa.update(t.model).where(here).values(timezone="Etc/UTC"))
+    try:
+        assert is_hidden()
+    finally:
+        with storage.transaction(seeded) as conn:
+            conn.execute(sa.update(t.model).where(here).values(timezone=before))
+
+
+def test_a_move_sends_no_control_that_stays_as_it_is(browser: FlaskClient) -> None:
+    """What a browser changed by itself and took back, it restores by itself: `live.js`."""
+    fill = _callback(browser, "feature-seen.data")
+    path, screen = "/models/parcel-delay/features/weight", {"scheme": "light", "narrow": False}
+    first = ask(browser, fill, ["1", path, "", screen, None, None]).get_json()["response"]
+    assert "feature-controls" in first and "feature-part-head" in first
+    seen = first["feature-seen"]["data"]
+    moved = ask(browser, fill, ["1", path, "?at=newest", screen, None, seen], moved=2).get_json()
+    kept = {"feature-controls", "feature-series-head", "feature-part-head", "feature-series"}
+    assert not kept & set(moved["response"])
