@@ -173,26 +173,34 @@ def _few_words(few: Sequence[str], n_features: int, length: Length) -> str:
     if not few:
         return "none"
     if len(few) == n_features:
-        return f"all: a usual {length.name} has under 100 values"
+        return f"all: a usual {length.name} has under 100 values, so rates alone are judged"
     return names(few)
 
 
 def judged_words(view: ReferenceView, length: Length) -> str:
     """Return what the newest judged windows of a length said, over all features."""
     if not length.judged:
-        return "none judged yet"
+        return "none yet"
     counts: dict[str, int] = {}
     for feature in view.features:
         for limit in feature.limits:
             if limit.length == length.name:
                 for name, n in limit.verdicts.items():
                     counts[name] = counts.get(name, 0) + n
+    # What a length is shown with before it knows its wobble is no verdict.
+    learning = counts.pop("collecting", 0)
+    if learning and not counts:
+        return f"{plural(length.judged, 'window')} shown, none judged yet"
     total = max(1, sum(counts.values()))
     over = counts.get("warning", 0) + counts.get("critical", 0)
     unseen = counts.get("blind", 0) + counts.get("insufficient_data", 0)
-    said = f"{plural(length.judged, 'window')}: {percent(over / total)} of verdicts over a limit"
+    windows = length.judged - round(learning / max(1, len(view.features)))
+    said = f"{plural(windows, 'window')}: {percent(over / total)} of verdicts over a limit"
     if unseen:
         said += f", {percent(unseen / total)} blind or too few"
+    if not_psi := seeing(view, length.name, Sees.TOO_FEW):
+        which = "all" if len(not_psi) == len(view.features) else "those with too few values"
+        said += f"; {which} by rates only"
     return said
 
 
@@ -271,8 +279,13 @@ def range_words(feature: FeatureLine) -> str:
         return f"{number(feature.low, 4)} to {number(feature.high, 4)}"
     if feature.levels:
         told = ", ".join(f"{cut(name, 16)} {percent(share)}" for name, share in feature.levels[:2])
-        more = feature.n_categories - min(2, len(feature.levels))
-        return f"{told}, {whole(more)} more" if more > 0 else told
+        if feature.n_categories <= min(2, len(feature.levels)):
+            return told
+        count = plural(feature.n_categories, "value")
+        rare = feature.n_categories - len(feature.levels)
+        # Below one in a hundred a category is counted with the other rare ones.
+        kept = f", {whole(rare)} of them rare and counted together" if rare else ""
+        return f"{count}: {told}, …{kept}"
     if feature.n_categories:
         return plural(feature.n_categories, "category", "categories")
     return "only whether it is there"

@@ -220,6 +220,13 @@ def live(engine: Engine, names: Names | None = None) -> Living:
     return world
 
 
+def waiting(engine: Engine, names: Names | None = None) -> Living:
+    """A world in which a reference is registered and no event came yet."""
+    world = begin(engine, names)
+    register(world, world.names.model, world.names.version, main_reference(world.names, seed=4))
+    return world
+
+
 def register(world: Living, model: str, version: str, reference: Reference, **given: Any) -> None:
     """Bind a reference as the API does."""
     given = {"owner": world.names.owner, "description": world.names.description} | given

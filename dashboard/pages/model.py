@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -14,6 +14,7 @@ from dashboard import address, lanes, parts, scope_row
 from dashboard import cards_model as cards
 from dashboard import sentences_incidents as incidents
 from dashboard import sentences_model as say
+from dashboard.cards_collecting import collecting
 from dashboard.figures import heat as figures
 from dashboard.look import Look
 from dashboard.pages import Page
@@ -23,7 +24,13 @@ from monitor.views import heat as rows
 from monitor.views.episodes import Group
 from monitor.views.heat import Arrangement, Heat, arranged
 from monitor.views.scope import Scope
-from monitor.views.timeline import Timeline, importance, timeline, windows_to_learn
+from monitor.views.timeline import (
+    Timeline,
+    importance,
+    partial_of,
+    timeline,
+    windows_to_learn,
+)
 
 SORTS = {"worst": "Worst first", "importance": "Importance", "name": "Name"}
 LOOKS = {"heatmap": "Heatmap", "table": "Table"}
@@ -205,6 +212,10 @@ class Chosen:
 def fill(look: Look) -> Mapping[str, Any]:
     """Return what the slots hold."""
     chosen = choose(look)
+    if not chosen.scope.is_judged:
+        # Events are counted before anything is judged: what was kept may be older than they are.
+        now = replace(chosen.found, partial=partial_of(look.conn, chosen.scope))
+        chosen = replace(chosen, found=now)
     scope, found, heat = chosen.scope, chosen.found, chosen.heat
     model = scope.model
     verdict = say.verdict(found)
@@ -225,6 +236,8 @@ def fill(look: Look) -> Mapping[str, Any]:
     }
     if not len(found.columns):
         return values | {
+            "states": [*_states(chosen), *collecting(look.conn, found, chosen.to_learn)],
+            "head": [],
             "chart": "chart collecting",
             "twin": [],
             "note": [],
@@ -472,7 +485,9 @@ def _full_link(look: Look, chosen: Chosen) -> str:
     kept = {key: look.asked.text(key) for key in ("sort", "view", "evidence", "q", "all", "page")}
     return address.model(
         scope.model.name, version=scope.version.name, segment=scope.segment, window=scope.length,
-        from_=address.rfc3339(scope.from_ms), to=address.rfc3339(scope.to_ms), **kept,
+        from_=address.rfc3339(scope.from_ms) if scope.is_judged else None,
+        to=address.rfc3339(scope.to_ms) if scope.is_judged else None,
+        **kept,
     )  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def timeline(conn: Connection, scope: Scope, *, evidence: str = "worst") -> Time
             one for one in group(every) if any(i.number in concerned for i in one.members)
         ),
         lived=_lived(conn, scope),
-        partial=_partial(conn, scope),
+        partial=partial_of(conn, scope),
         is_clipped=is_clipped,
         calibration=_calibration(latest),
     )
@@ -475,7 +475,7 @@ def _lived(conn: Connection, scope: Scope) -> tuple[Lived, ...]:
     return tuple(sorted(found, key=lambda span: (span.from_ms, span.version_id)))
 
 
-def _partial(conn: Connection, scope: Scope) -> Partial | None:
+def partial_of(conn: Connection, scope: Scope) -> Partial | None:
     """Return what has been counted of the next window."""
     digest = scope.version.bindings[-1].reference_digest if scope.version.bindings else None
     if digest is None:

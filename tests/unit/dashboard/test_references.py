@@ -201,3 +201,65 @@ def test_a_picture_s_corners_stay_in_its_box() -> None:
     corners = outline([1.0, 0.0, 0.0001, 0.5])["clipPath"].removeprefix("polygon(").rstrip(")")
     for corner in corners.split(", "):
         assert all(0 <= float(part.rstrip("%")) <= 100 for part in corner.split())
+
+
+def verdicts(found: ReferenceView, length: str, counts: dict[str, int]) -> ReferenceView:
+    """The reference after windows of a length were judged so, each feature alike."""
+    judged = sum(counts.values())
+    return replace(
+        found,
+        lengths=tuple(
+            replace(each, judged=judged) if each.name == length else each for each in found.lengths
+        ),
+        features=tuple(
+            replace(
+                feature,
+                limits=tuple(
+                    replace(limit, verdicts=counts) if limit.length == length else limit
+                    for limit in feature.limits
+                ),
+            )
+            for feature in found.features
+        ),
+    )
+
+
+def judged(found: ReferenceView, name: str) -> str:
+    length = next(each for each in found.lengths if each.name == name)
+    return say.judged_words(found, length).replace(NBSP, " ")
+
+
+def test_a_length_that_waits_has_shown_its_windows_and_judged_none(living: Engine) -> None:
+    found = verdicts(one(living), "week", {"collecting": 3})
+    assert judged(found, "week") == "3 windows shown, none judged yet"
+
+
+def test_what_was_shown_while_it_learnt_is_no_verdict(living: Engine) -> None:
+    found = verdicts(one(living), "day", {"collecting": 9, "ok": 36, "warning": 4})
+    assert judged(found, "day").startswith("40 windows: 10.0 % of verdicts over a limit")
+
+
+def test_where_values_are_too_few_the_rates_alone_are_judged(living: Engine) -> None:
+    found = verdicts(one(living), "hour", {"ok": 10})
+    few = replace(
+        found,
+        features=tuple(
+            replace(
+                feature,
+                limits=tuple(replace(limit, sees=Sees.TOO_FEW) for limit in feature.limits),
+            )
+            for feature in found.features
+        ),
+    )
+    assert judged(few, "hour").endswith("all by rates only")
+    row = next(row for row in say.length_rows(few) if row[0] == "1 hour")
+    assert "so rates alone are judged" in row[4].replace(NBSP, " ")
+
+
+def test_categories_are_counted_once_and_the_rare_ones_are_said(living: Engine) -> None:
+    feature = next(f for f in one(living).features if f.name == "carrier")
+    levels = tuple((f"A{n}", 0.02) for n in range(31))
+    many = replace(feature, levels=levels, n_categories=94)
+    said = say.range_words(many).replace(NBSP, " ")
+    assert said.startswith("94 values: A0 2.0 %, A1 2.0 %, …")
+    assert said.endswith("63 of them rare and counted together")
