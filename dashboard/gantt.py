@@ -13,7 +13,7 @@ from monitor.views.episodes import Group
 # So many lanes for all models together; a model that needs more than its share of them, or
 # than are read at a glance, counts the rest.
 ALL_LANES = 24
-MOST_LANES, LEAST_LANES = 12, 2
+MOST_LANES, LEAST_LANES = 12, 1
 MAX_MODELS = 20
 # A bar of a few hours in a year must stay a bar.
 MIN_PX = 6

@@ -28,7 +28,7 @@ MIN_SPAN_MS = 14 * 86_400_000
 # A longer history than this is a blur of bars; the list below has all of it.
 MAX_SPAN_MS = 400 * 86_400_000
 # Rows of the list at once: more cost a second in the browser.
-A_PAGE = 50
+A_PAGE = 25
 MOST_PAGES = 1_000_000
 STATE_WORDS = {"firing": "Firing", "all": "All", "resolved": "Resolved", "withdrawn": "Withdrawn"}
 

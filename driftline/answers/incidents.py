@@ -101,11 +101,16 @@ class GroupEvent(IncidentEvent):
 
 @dataclass(frozen=True, slots=True)
 class IncidentGroupDetail(IncidentGroup):
-    """A group with all that is recorded of it; `chosen` is the number that was asked for."""
+    """A group with what is recorded of it; `chosen` is the number that was asked for.
+
+    At most 100 members and 300 lines of history: `n_members` and `n_history` say of how many.
+    """
 
     chosen: int
     members: tuple[GroupMember, ...]
     history: tuple[GroupEvent, ...]
+    n_members: int
+    n_history: int
     n_features: int | None
     timezone: str
     judged_to: datetime | None

@@ -8,7 +8,7 @@ member keeps its own state, number and evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
 from driftline.stats.words import Evidence, Part
 from monitor.storage import reads
+from monitor.storage.reads.judged import IN_AT_MOST
 from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
 from monitor.views.scope import NoSuch
 from monitor.views.standing import NOTHING_KNOWN, Standing, standing
@@ -341,14 +342,7 @@ def listed(
     """Return groups; `[from_ms, to_ms)` asks for those that stood in that time."""
     models = reads.models(conn, include_archived=True)
     groups = group(reads.incidents(conn))
-    asked = [
-        found
-        for found in groups
-        if (model is None or found.model == model)
-        and (kind is None or kind in found.kinds)
-        and (to_ms is None or found.opened_ms < to_ms)
-        and (from_ms is None or found.resolved_ms is None or found.resolved_ms > from_ms)
-    ]
+    asked = _wanted(groups, model, kind, from_ms, to_ms)
     shown = tuple(found for found in asked if found.state in STATES[state])
     versions = {version.id: version for m in models for version in m.versions}
     marks = [v.watermark_ms for v in versions.values() if v.watermark_ms is not None]
@@ -367,6 +361,54 @@ def listed(
         first_ms=min((found.opened_ms for found in groups), default=None),
         last_ms=max(marks, default=None),
     )
+
+
+def _wanted(
+    groups: Iterable[Group],
+    model: str | None,
+    kind: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+) -> list[Group]:
+    return [
+        found
+        for found in groups
+        if (model is None or found.model == model)
+        and (kind is None or kind in found.kinds)
+        and (to_ms is None or found.opened_ms < to_ms)
+        and (from_ms is None or found.resolved_ms is None or found.resolved_ms > from_ms)
+    ]
+
+
+def page_of_groups(
+    conn: Connection,
+    *,
+    state: str = "all",
+    version_ids: Collection[int] | None = None,
+    kind: str | None = None,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    after: tuple[int, int] | None = None,
+    limit: int,
+) -> list[Group]:
+    """Return the next groups after one, newest first; `after` is its (opened, number).
+
+    Which incidents belong together hangs on all of a version's: of those the outline is
+    read, and whole rows of the page alone.
+    """
+    outlines = group(reads.incidents(conn, version_ids=version_ids, is_outline=True))
+    found = [
+        made
+        for made in _wanted(outlines, None, kind, from_ms, to_ms)
+        if made.state in STATES[state] and (after is None or (made.opened_ms, made.number) < after)
+    ][:limit]
+    numbers = {incident.number for made in found for incident in made.members}
+    whole: dict[int, Incident] = {}
+    ordered = sorted(numbers)
+    for place in range(0, len(ordered), IN_AT_MOST):
+        some = ordered[place : place + IN_AT_MOST]
+        whole |= {i.number: i for i in reads.incidents(conn, numbers=some)}
+    return [Group(tuple(whole[i.number] for i in made.members)) for made in found]
 
 
 def feature_counts(conn: Connection, version_ids: Iterable[int]) -> dict[int, int]:

@@ -105,8 +105,14 @@ class GroupDetail(GroupAnswer):
     """A group with all that is recorded of it."""
 
     chosen: int = said("The number that was asked for", 19)
-    members: list[MemberAnswer] = said("The worst first")
-    history: list[HappenedAnswer] = said("What happened, the oldest first")
+    members: list[MemberAnswer] = said(
+        "The worst first, at most 100; the others by their numbers in `incidents`"
+    )
+    history: list[HappenedAnswer] = said(
+        "What happened, the oldest first, the last 300 lines; a member's own are with it"
+    )
+    n_members: int = said("How many members there are", 2)
+    n_history: int = said("How many lines there are", 3)
     n_features: int | None = said("How many features the version has", 18)
     timezone: str = said("The model's", "America/New_York")
     judged_to: Instant | None = said("To when the version is judged", "2013-05-16T04:00:00Z")

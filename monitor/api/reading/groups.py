@@ -8,15 +8,19 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.engine import Connection
 
 from monitor.api import openapi
-from monitor.api.answering import Answering, Listing, whole
+from monitor.api.answering import Answering, Listing
 from monitor.api.answers.common import Page
 from monitor.api.answers.incidents import GroupAnswer, GroupDetail, HappenedAnswer, MemberAnswer
+from monitor.api.cursors import Key
 from monitor.api.parameters import AnyKind, AnyModel, Cursor, Format, From, Limit, Number, To, span
-from monitor.api.reading.finding import find_model
+from monitor.api.reading.finding import version_ids
 from monitor.api.reading.incidents import incident_answer
-from monitor.views.episodes import Group, Opened, evidence_of, listed, opened
+from monitor.views.episodes import Group, Opened, evidence_of, opened, page_of_groups
 
 TAG = "incidents"
+# A blizzard may open hundreds: the rest is told one by one, by the numbers in `incidents`.
+MOST_MEMBERS = 100
+MOST_LINES = 300
 
 GroupState = Annotated[
     Literal["firing", "all", "resolved", "withdrawn"],
@@ -45,17 +49,17 @@ def add(routes: APIRouter, answering: Answering) -> None:
         """The newest first; incidents of one version that are one problem are one group."""
         from_ms, to_ms = span(from_, to)
 
-        def read(conn: Connection) -> tuple[Group, ...]:
-            if model is not None:
-                find_model(conn, model)
-            return listed(
-                conn, state=state, model=model, kind=kind, from_ms=from_ms, to_ms=to_ms
-            ).groups
+        def read(conn: Connection, after: Key | None, most: int) -> list[Group]:
+            return page_of_groups(
+                conn, state=state, version_ids=version_ids(conn, model, None), kind=kind,
+                from_ms=from_ms, to_ms=to_ms,
+                after=(after[0], after[1]) if after else None, limit=most,
+            )  # fmt: skip
 
-        def key(group: Group) -> tuple[Any, ...]:
-            return (-group.opened_ms, -group.number)
+        def key(group: Group) -> Key:
+            return (group.opened_ms, group.number)
 
-        listing = Listing(GroupAnswer, whole(read, key), key, (int, int), group_answer)
+        listing = Listing(GroupAnswer, read, key, (int, int), group_answer)
         return answering.page(
             request, listing, limit=limit, cursor=cursor, format_=format,
             filename=("incident-groups", model),
@@ -96,7 +100,7 @@ def group_answer(group: Group) -> GroupAnswer:
 
 def _detail(found: Opened) -> GroupDetail:
     members = []
-    for member in found.group.ranked:
+    for member in found.group.ranked[:MOST_MEMBERS]:
         over = found.over.get(member.number)
         evidence = evidence_of(member)
         members.append(
@@ -114,7 +118,7 @@ def _detail(found: Opened) -> GroupDetail:
                 "incident": happened.incident.number,
             }
         )
-        for happened in found.happened
+        for happened in found.happened[-MOST_LINES:]
     ]
     return GroupDetail.model_validate(
         {
@@ -122,6 +126,8 @@ def _detail(found: Opened) -> GroupDetail:
             "chosen": found.chosen.number,
             "members": members,
             "history": history,
+            "n_members": len(found.group.members),
+            "n_history": len(found.happened),
             "n_features": found.features,
             "timezone": found.timezone,
             "judged_to": found.judged_to_ms,

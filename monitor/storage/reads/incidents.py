@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ def incidents(
     *,
     version_ids: Iterable[int] | None = None,
     number: int | None = None,
+    numbers: Collection[int] | None = None,
     segment: str | None = None,
     feature: str | None = None,
     kind: str | None = None,
@@ -30,13 +31,20 @@ def incidents(
     to_ms: int | None = None,
     before: int | None = None,
     limit: int | None = None,
+    is_outline: bool = False,
 ) -> list[Incident]:
     """Return incidents, newest number first; `[from_ms, to_ms)` asks for those open in that time.
 
     Pending ones stay out unless `states` names them. `before` (a number) continues a page.
+    An outline leaves out what is long: episodes, summary and evidence are empty.
     """
     c = t.incident.c
-    names = {"model": t.model.c.name, "version": t.model_version.c.name}
+    names: dict[str, Any] = {"model": t.model.c.name, "version": t.model_version.c.name}
+    if is_outline:
+        names |= {
+            name: sa.literal_column(empty).label(name)
+            for name, empty in (("episodes", "'[]'"), ("summary", "''"), ("evidence", "'{}'"))
+        }
     query = (
         sa.select(*(names[name] if name in names else c[name] for name in Incident.__slots__))
         .join(t.model_version, t.model_version.c.id == c.version_id)
@@ -49,6 +57,8 @@ def incidents(
         query = query.where(c.version_id.in_(list(version_ids)))
     if number is not None:
         query = query.where(c.number == number)
+    if numbers is not None:
+        query = query.where(c.number.in_(sorted(numbers)))
     if segment is not None:
         query = query.where(c.segment == segment)
     if feature is not None:

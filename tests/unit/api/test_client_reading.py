@@ -22,6 +22,7 @@ from driftline.reading import Reading, _typed
 from monitor.api.answers import compared, incidents, judged, registered, streams
 from monitor.api.answers import overview as overview_answers
 from monitor.api.answers import timeline as timeline_answers
+from monitor.api.reading import groups as api_groups
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
@@ -232,6 +233,23 @@ def test_the_overview_and_the_groups_have_the_numbers_of_the_pages(
     detail = sdk.incident_group(groups[0].members[-1].number)
     assert detail.chosen == groups[0].members[-1].number
     assert detail.incidents == tuple(m.number for m in groups[0].ranked)
+    assert (detail.n_members, detail.n_history) == (len(detail.members), len(detail.history))
+
+
+def test_a_large_group_is_told_in_part_and_says_of_how_many(
+    sdk: Client, still: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(still) as conn:
+        largest = max(episodes.listed(conn).groups, key=lambda group: len(group.members))
+        happened = episodes.opened(conn, largest.number).happened
+    monkeypatch.setattr(api_groups, "MOST_MEMBERS", 1)
+    monkeypatch.setattr(api_groups, "MOST_LINES", 1)
+    found = sdk.incident_group(largest.number)
+    assert [member.id for member in found.members] == [largest.worst.number]
+    assert (found.n_members, len(found.incidents)) == (len(largest.members), len(largest.members))
+    assert found.n_members > 1
+    assert [line.detail for line in found.history] == [happened[-1].event.detail]
+    assert found.n_history == len(happened)
 
 
 def test_an_answer_of_a_newer_server_is_read_and_one_of_an_older_is_said() -> None:

@@ -18,6 +18,7 @@ from monitor.views.episodes import (
     group,
     listed,
     opened,
+    page_of_groups,
     ratio_of,
     standing_groups,
 )
@@ -260,6 +261,30 @@ def test_filters_count_what_the_other_filters_leave(engine: Engine) -> None:
         view = listed(conn, state="firing", kind="missing")
     assert dict(view.counts) == {"firing": 0, "all": 1, "resolved": 1, "withdrawn": 0}
     assert (view.firing, view.kinds, view.models) == (1, ("distribution", "missing"), ("m",))
+
+
+def test_a_page_of_groups_reads_whole_rows_of_its_own_members_alone(engine: Engine) -> None:
+    _write(engine, *(
+        incident(n, 3 * n, 3 * n + 2, feature=f, evidence=evidence(2.0), summary="s" * 900)
+        for n, f in enumerate("abcdefghi", 1)
+    ))  # fmt: skip
+    read: list[Any] = []
+
+    def note(_c: Any, _cur: Any, statement: str, values: Any, *_rest: Any) -> None:
+        read.append((statement, values))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    with reading(engine) as conn:
+        first = page_of_groups(conn, limit=3)
+        last = first[-1]
+        second = page_of_groups(conn, after=(last.opened_ms, last.number), limit=3)
+        every = listed(conn).groups
+    sa.event.remove(engine, "before_cursor_execute", note)
+    assert [found.number for found in first] == [9, 8, 7]
+    assert [found.number for found in second] == [6, 5, 4]
+    assert (*first, *second) == every[:6]
+    whole = [values for statement, values in read if "incident.evidence" in statement][:2]
+    assert [set(values) & set(range(1, 10)) for values in whole] == [{7, 8, 9}, {4, 5, 6}]
 
 
 def test_every_place_counts_the_same_incidents(engine: Engine) -> None:
