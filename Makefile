@@ -10,9 +10,10 @@ DEV := .venv/.driftline-dev
 demo: $(DEMO)
 	@$(BIN)/driftline demo $(ARGS)
 
-# Every test (ARGS="-k flights" and such); `-m "not demo"` leaves out the minute of the demo.
+# Every test, on up to four cores (ARGS="-k flights" and such; "-n 0 --pdb" for a debugger);
+# `-m "not demo"` leaves out the minute of the demo.
 test: $(DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
 check: $(DEV)
 	$(BIN)/ruff check .
@@ -33,11 +34,11 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(DEMO): pyproject.toml constraints.txt
-	@echo "Installing into .venv (about a minute) ..." >&2
+	@echo "Installing into .venv (once; as long as the network takes, a minute if it is fast) ..." >&2
 	@scripts/bootstrap demo
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt
-	@echo "Installing into .venv (about a minute) ..." >&2
+	@echo "Installing into .venv (once; as long as the network takes, a minute if it is fast) ..." >&2
 	@scripts/bootstrap dev
 	@touch $@ $(DEMO)

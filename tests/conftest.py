@@ -24,6 +24,23 @@ from monitor.storage import engine as storage
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give workers what belongs together: the year is made once, and begun first.
+
+    A module's own databases are made once, too; tests of pages share nothing and are dealt out.
+    """
+    items.sort(key=lambda item: "demo" not in _fixtures(item))
+    for item in items:
+        if "demo" in _fixtures(item):
+            item.add_marker(pytest.mark.xdist_group("demo"))
+        elif "browser" not in item.keywords:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """The address of a database that does not exist yet."""
