@@ -64,6 +64,8 @@ def verdict(found: Timeline, first_verdict_ms: int | None = None) -> Verdict:
         return _collecting(found, first_verdict_ms)
     if firing:
         return Verdict(icon, tone, f"{word}: {_what(found)}", _notes(found))
+    if found.muted and found.scope.segment != ALL:
+        return _muted(found)
     if health not in ("healthy", "collecting"):
         # What is open is not of this segment, or of what no feature has.
         return Verdict(icon, tone, f"{word}: see its open incidents.")
@@ -103,6 +105,26 @@ def _collecting(found: Timeline, first_verdict_ms: int | None) -> Verdict:
     if reference is not None:
         notes.append(("", f"The reference has {plural(reference.rows, 'row')}."))
     return Verdict(icon, tone, f"Collecting: the first verdict{when}.", tuple(notes))
+
+
+def _muted(found: Timeline) -> Verdict:
+    """Return the verdict on a segment whose incidents are told by others."""
+    names = list(dict.fromkeys(i.feature for i in found.muted))
+    told = ", ".join(cut(name, 40) for name in names[:TOLD])
+    if len(names) > TOLD:
+        told += f" and {len(names) - TOLD} more"
+    segment = cut(found.scope.segment, 60)
+    return Verdict(
+        "bell-off",
+        "warn",
+        f"Muted: {told} of {segment} moved, as in all rows.",
+        (
+            (
+                "",
+                "The incident over all rows tells of it; the segment has no message of its own.",
+            ),
+        ),
+    )
 
 
 def _what(found: Timeline) -> str:

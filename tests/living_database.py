@@ -29,6 +29,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from fake_source import FakeSource, FakeTopic
 from hostile import Names
 from sqlalchemy.engine import Engine
@@ -40,6 +41,7 @@ from monitor.clock import HeldClock
 from monitor.evaluate import EvaluateSettings, Evaluator
 from monitor.storage import engine as storage
 from monitor.storage import registry
+from monitor.storage import schema as t
 from monitor.storage.engine import transaction
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -225,6 +227,23 @@ def waiting(engine: Engine, names: Names | None = None) -> Living:
     world = begin(engine, names)
     register(world, world.names.model, world.names.version, main_reference(world.names, seed=4))
     return world
+
+
+def hold(engine: Engine, model: str, version: str, partition: int = 4) -> int:
+    """Let the newest day of a version have been closed without a partition; return its start.
+
+    Written as the evaluator writes it when a partition's owner is gone for too long.
+    """
+    w, v, m = t.window.c, t.model_version.c, t.model.c
+    owner = sa.select(v.id).join(t.model, m.id == v.model_id)
+    owner = owner.where(m.name == model, v.name == version)
+    with transaction(engine) as conn:
+        here = (w.version_id == owner.scalar_subquery(), w.length == "day", w.segment == "all")
+        start_ms = int(conn.execute(sa.select(sa.func.max(w.start_ms)).where(*here)).scalar_one())
+        held = {"closed_by": "hold", "incomplete": json.dumps([f"hold: partition {partition}"])}
+        conn.execute(sa.update(t.window).where(*here, w.start_ms == start_ms).values(**held))
+        registry.bump_data_version(conn)
+    return start_ms
 
 
 def register(world: Living, model: str, version: str, reference: Reference, **given: Any) -> None:

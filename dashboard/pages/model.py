@@ -18,7 +18,7 @@ from dashboard.cards_collecting import collecting
 from dashboard.figures import heat as figures
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.sentences_series import partial_words
+from dashboard.sentences_series import cause_words, partial_words
 from dashboard.words import cut, moment, plural, shown, whole
 from monitor.views import heat as rows
 from monitor.views.episodes import Group
@@ -347,7 +347,7 @@ def _states(chosen: Chosen) -> list[Any]:
     causes = [cause for told in found.columns.incomplete.values() for cause in told]
     if causes:
         count = plural(len(found.columns.incomplete), found.columns.unit)
-        first = cut(causes[0], 200)
+        first = cause_words(causes[0])
         more = f" And {len(set(causes)) - 1} more." if len(set(causes)) > 1 else ""
         states.append(parts.state("file-warning", f"{count} incomplete", f"{first}{more}", "warn"))
     return [html.Div(states, className="model-states")] if states else []

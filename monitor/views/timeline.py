@@ -138,6 +138,8 @@ class Timeline:
     calibration
         judged; collecting or uncalibrated where the length knows no natural wobble (yet);
         waiting before the first window.
+    muted
+        Open in the segment and told by others: those of all rows, or of a silent model.
     """
 
     scope: Scope
@@ -155,6 +157,7 @@ class Timeline:
     partial: Partial | None
     is_clipped: bool
     calibration: str
+    muted: tuple[Incident, ...] = ()
 
     @property
     def standing(self) -> frozenset[str]:
@@ -212,6 +215,9 @@ def timeline(conn: Connection, scope: Scope, *, evidence: str = "worst") -> Time
         partial=partial_of(conn, scope),
         is_clipped=is_clipped,
         calibration=_calibration(latest),
+        muted=tuple(
+            sorted((i for i in standing if i.segment == scope.segment and i.muted), key=_badness)
+        ),
     )
 
 
