@@ -76,8 +76,17 @@ def collected(
     at_most: int,
     segment: str = "all",
 ) -> dict[str, int]:
-    """Return how many complete windows of each length a reference judged, counted to `at_most`."""
-    w = t.window.c
+    """Return how many complete windows of each length a reference judged, counted to `at_most`.
+
+    Those that begin before the first event are fragments: nothing is learnt from them.
+    """
+    w, p = t.window.c, t.pane.c
+    gridset = sa.select(t.reference.c.gridset).where(t.reference.c.digest == digest)
+    first_ms = (
+        sa.select(sa.func.min(p.start_ms))
+        .where(p.version_id == version_id, p.gridset == gridset.scalar_subquery())
+        .scalar_subquery()
+    )
     parts = []
     for length in lengths:
         first = (
@@ -88,6 +97,7 @@ def collected(
                 w.segment == segment,
                 w.reference_digest == digest,
                 w.incomplete.is_(None),
+                w.start_ms >= sa.func.coalesce(first_ms, 0),
             )
             .limit(at_most)
             .subquery()

@@ -18,7 +18,8 @@ from driftline.stats.evidence import Judge
 from driftline.stats.grid import categorical_grid, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.reference import Reference
-from monitor.storage import registry
+from monitor.storage import reads, registry
+from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.views import reference as view
 from monitor.views.profiled import COLUMNS, Sees, columns
@@ -246,3 +247,23 @@ def test_the_list_and_a_page_take_as_many_statements_however_many_there_are(livi
     lines(living)  # reads the outline of what is new
     assert (counted(lambda: lines(living)), counted(lambda: one(living, digest))) == before
     assert max(before) <= 13
+
+
+def test_a_fragment_of_a_week_is_not_collected(living: Engine) -> None:
+    """1 May was a Friday: the week that the events begin in teaches nothing."""
+    digest = digest_of(living, "parcel-delay", "1")
+    with living.connect() as conn:
+        query = sa.select(t.window.c.start_ms, t.window.c.version_id).where(
+            t.window.c.length == "week",
+            t.window.c.segment == "all",
+            t.window.c.reference_digest == digest,
+            t.window.c.incomplete.is_(None),
+        )
+        weeks = conn.execute(query.order_by(t.window.c.start_ms)).all()
+        version_id = weeks[0].version_id
+        first_ms = conn.execute(
+            sa.select(sa.func.min(t.pane.c.start_ms)).where(t.pane.c.version_id == version_id)
+        ).scalar_one()
+        found = reads.collected(conn, version_id, digest, ["week"], at_most=MIN_SLICES)
+    assert weeks[0].start_ms < first_ms
+    assert found == {"week": len(weeks) - 1}
