@@ -300,6 +300,11 @@ def state_word(group: Group) -> tuple[str, str, str]:
     return icon, word.partition(",")[0], tone
 
 
+def muted_word(group: Group) -> str:
+    """Say that no message tells of a group, where another speaks for all of it."""
+    return "muted" if all(incident.muted for incident in group.members) else ""
+
+
 def lasted(group: Group, judged_to_ms: int | None) -> str:
     """Return for how long it stood, by the data's own clock while it stands."""
     end = group.resolved_ms if group.resolved_ms is not None else judged_to_ms
@@ -350,7 +355,7 @@ def verdict(opened: Opened, zone: ZoneInfo) -> Said:
         notes.append(("", f"{when} {zone_name(zone)}."))
     subject, said = split_subject(group.worst.feature, group.worst.summary)
     notes.append((subject, said))
-    if all(incident.muted for incident in group.members):
+    if muted_word(group):
         notes.append(("", "It is muted: no message tells of it."))
     alike = _alike(group)
     if alike:

@@ -286,8 +286,12 @@ def kept(held: Sequence[say.Holding]) -> Any:
         html.Ul(items, className="kept"),
         *more,
         html.P(
-            "It ends when each of these had three calm windows in a row. A window that is over "
-            "its limit or not calm begins the count again; one that cannot be judged does not.",
+            [
+                "It ends when each of these had three ",
+                parts.term("calm"),
+                " windows in a row. A window that is over its limit or not calm begins the count "
+                "again; one that cannot be judged does not.",
+            ],
             className="more",
         ),
     ]
@@ -418,7 +422,8 @@ def cards(found: Opened, zone: ZoneInfo) -> list[Any]:
         )
     muted = len(found.group.members) - len(told)
     if told and muted:
-        shown.append(html.P(f"{plural(muted, 'more', 'more')} in segments, muted."))
+        more = f"{plural(muted, 'more', 'more')} in segments, "
+        shown.append(html.P([more, parts.term("muted"), "."]))
     return shown
 
 
@@ -501,6 +506,14 @@ def revised(drawn: Drawn | None, incident: Incident) -> list[Point]:
     ]
 
 
+def _explained(text: str, is_bold: bool) -> list[Any]:
+    """Return a piece of a line; the word that says why nobody was told explains itself."""
+    if is_bold:
+        return [html.B(text)]
+    before, word, after = text.partition("pending")
+    return [before, parts.term(word), after] if word else [text]
+
+
 def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
     """Return every transition in the order of the events' own time."""
     year = say.data_year(found.judged_to_ms, look.zone)
@@ -510,7 +523,7 @@ def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
     is_replay = len(late) == len([entry for entry in entries if entry.icon != "clock"]) > 0
     items = []
     for entry in entries[-ENTRIES_SHOWN:]:
-        told = [html.B(text) if is_bold else text for text, is_bold in entry.parts]
+        told = [part for text, is_bold in entry.parts for part in _explained(text, is_bold)]
         recorded = None
         if entry.recorded_ms is not None and not is_replay:
             when = moment(entry.recorded_ms, look.zone, year=year)

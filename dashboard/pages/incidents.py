@@ -271,7 +271,7 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
     return {
         "id": str(group.number),
         "href": address.incident(group.number),
-        "state": {"icon": icon, "word": word, "tone": tone},
+        "state": {"icon": icon, "word": word, "tone": tone, "sub": say.muted_word(group)},
         "incident": {
             "number": f"#{group.number}",
             "title": say.title(group, view.features.get(group.version_id)),
@@ -319,6 +319,7 @@ def _card(group: Group, view: Listed, look: Look, year: int | None) -> Any:
             html.Div(
                 [
                     html.Span(f"#{group.number}", className="num number"),
+                    html.Span(say.muted_word(group), className="sub"),
                     html.Span([parts.icon(icon, 13), html.Span(word)], className=f"pill {tone}"),
                 ],
                 className="top-line",

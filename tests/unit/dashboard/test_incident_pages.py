@@ -87,6 +87,17 @@ def text(value: Any) -> str:
     return ""
 
 
+def terms(value: Any) -> list[str]:
+    """The words that have an explanation."""
+    if isinstance(value, list):
+        return [word for each in value for word in terms(each)]
+    if isinstance(value, Mapping):
+        props = value.get("props", {})
+        own = [text(value)] if props.get("data-term") else []
+        return own + terms(props.get("children"))
+    return []
+
+
 def links(value: Any) -> list[str]:
     if isinstance(value, list):
         return [href for each in value for href in links(each)]
@@ -226,6 +237,28 @@ def test_the_page_says_what_keeps_it_open_and_what_ended_it(living: Engine) -> N
     assert (over["kept_hidden"], over["kept"]) == (True, None)
     assert "Resolved: three calm days in a row ended it" in text(over["verdict"])
     assert "ended: three calm days by missing" in text(over["happened"])
+
+
+def test_a_group_that_nobody_was_told_of_says_so(living: Engine) -> None:
+    muted, told = one(1, 0, segment="s=1", muted=True), one(2, 0, 3, segment="s=1")
+    assert (say.muted_word(made(muted)), say.muted_word(made(told))) == ("muted", "")
+    with reading(living) as conn:
+        view, page = listed(conn), opened(conn, 1)
+        look = Look(
+            conn=conn, engine=living, path=("incidents",), asked=Asked(""), screen=Screen(),
+            now_ms=NOW_MS, checkpoint_interval_s=30.0,
+        )  # fmt: skip
+        assert incidents.row(made(muted), view, look)["state"]["sub"] == "muted"
+    page = replace(page, group=made(muted), chosen=muted)
+    assert ("", "It is muted: no message tells of it.") in say.verdict(page, UTC).notes
+
+
+def test_words_that_only_we_use_explain_themselves(living: Engine) -> None:
+    page = filled(incident.PAGE, living, path=("8",))
+    assert terms(page["kept"]) == ["calm"]
+    assert terms(page["happened"]) == ["pending"]
+    assert terms(page["aside"]) == ["muted"]
+    assert terms(filled(incidents.PAGE, living)["unit"]) == ["members"]
 
 
 def test_windows_say_their_zone_only_where_it_is_not_that_of_the_times_beside_them() -> None:
