@@ -115,7 +115,7 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
             told = [(middle + up, *first), (middle - up, *second)]  # type: ignore[list-item]
     left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
     flag = html.Span(
-        [subject.when(), html.Span(f" {value}", className="narrow")],
+        [subject.when(), html.Span(f" · {value}", className="narrow")],
         className="flag num",
         # Within the plot at both of its ends.
         style={"left": f"clamp(24px, {100 * (left + width / 2):.3f}%, 100% - 24px)"},
@@ -232,7 +232,7 @@ def groups_chart(made: Distribution) -> Part:
         columns.append(
             html.Div(
                 [
-                    html.Span(label if is_lit else "", className="share num"),
+                    html.Span(label, className="share num") if is_lit else None,
                     html.I(
                         className="lit" if is_lit else "soft",
                         style={"height": f"{max(1.5, 64 * group.psi_share / top):.1f}px"},
@@ -515,10 +515,7 @@ def numbers(
     if cells:
         parts_.append(html.Table(html.Tbody(cells), className="table distances"))
     if made is not None:
-        rows = [
-            [name, before, html.B(now), delta]
-            for name, before, now, delta in say.number_rows(made.current, made.reference)
-        ]
+        rows = [list(row) for row in say.number_rows(made.current, made.reference)]
         columns = ["Measure", against, head, "Change"]
         parts_.append(parts.table(columns, rows, numeric=columns[1:]))
     return parts_
