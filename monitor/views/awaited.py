@@ -103,6 +103,8 @@ def usual_value(feature: FeatureGrid, mass: NDArray[np.int64]) -> Any:
         short = float(f"{value:.3g}")
         return int(short) if grid.cells == "integers" and short == int(short) else short
     if isinstance(grid, CategoricalGrid) and grid.levels:
-        named = mass[: len(grid.levels)]
-        return grid.levels[int(named.argmax())]
+        usual = grid.levels[int(mass[: len(grid.levels)].argmax())]
+        # Booleans are categories by these names.
+        is_boolean = {*grid.levels, *grid.rare} <= {"true", "false"}
+        return usual == "true" if is_boolean else usual
     return ANYTHING
