@@ -83,7 +83,13 @@ def skeleton() -> Any:
         parts.card(
             "What each length sees",
             html.Div(parts.skeleton(3), id="reference-lengths"),
-            aside="how a window of the usual size is judged",
+            # The heads of its table are not there on a phone.
+            aside=[
+                "how a window of the usual size is judged where it is ",
+                parts.term("calibrated"),
+                " and not ",
+                parts.term("blind"),
+            ],
         ),
         parts.card(
             "Features",
