@@ -228,8 +228,9 @@
       if (id.key !== "q" && String(Array.isArray(value) ? value.join("/") : value) !== id.was) {
         touched[id.key] = id;
       }
-      if (id.key === "range") {
-        if (Array.isArray(value) && value[0] && value[1] && value.join("/") !== id.was) {
+      /* Two days of a picker; a switch of ranges is a choice like any other. */
+      if (id.key === "range" && Array.isArray(value)) {
+        if (value[0] && value[1] && value.join("/") !== id.was) {
           write(range(value.join("/"), value));
         }
       } else if (value !== null && value !== undefined) {
@@ -258,7 +259,7 @@
       var id = asked[key], name = JSON.stringify(id, Object.keys(id).sort());
       if (document.getElementById(name)) {
         delete pending[key];
-        set(id, { value: key === "range" ? id.was.split("/") : id.was });
+        set(id, { value: key === "range" && id.was.indexOf("/") > 0 ? id.was.split("/") : id.was });
       }
     });
   }

@@ -42,6 +42,7 @@ LINKS: list[tuple[str, str, dict[str, str]]] = [
     (address.feature(MODEL, NAMES.carrier, stat="unseen"), NAMES.carrier, {"stat": "unseen"}),
     ("/incidents?state=all", "", {"state": "all"}),
     ("/pipeline?reason=bad_json", "", {}),
+    ("/pipeline?range=30d", "", {"range": "30 days"}),
     ("/references", "", {}),
 ]
 
@@ -110,6 +111,7 @@ CHANGES = [
     ("feature-numeric", "scale", "Linear", {"scale": "linear"}),
     ("feature-numeric", "view", "Table", {"view": "table"}),
     ("incidents", "state", "Firing", {"state": "firing"}),
+    ("pipeline", "range", "30 days", {"range": "30d"}),
 ]
 
 
