@@ -84,6 +84,7 @@ def test_the_object_is_the_promised_one(year: dict[str, Any]) -> None:
         "dead_letters",
         "windows",
         "findings",
+        "groups",
         "incidents",
         "seconds",
         "peak_rss_mb",
