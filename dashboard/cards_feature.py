@@ -114,11 +114,12 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
             up = READING_ROOM / 2 if a >= b else -READING_ROOM / 2
             told = [(middle + up, *first), (middle - up, *second)]  # type: ignore[list-item]
     left, width = at.place(local_ms(window.start_ms, zone), local_ms(window.end_ms, zone))
+    middle_pc = 100 * min(1.0, max(0.0, left + width / 2))
     flag = html.Span(
         [subject.when(), html.Span(f" · {value}", className="narrow")],
         className="flag num",
-        # Within the plot at both of its ends.
-        style={"left": f"clamp(24px, {100 * (left + width / 2):.3f}%, 100% - 24px)"},
+        # As much of it to the left as of the plot: within it at both ends, however long.
+        style={"left": f"{middle_pc:.3f}%", "transform": f"translateX(-{middle_pc:.3f}%)"},
     )
     return [
         flag,

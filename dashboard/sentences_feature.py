@@ -220,16 +220,17 @@ def _evidence(subject: Subject, statistic: str) -> list[tuple[str, str]]:
     critical = found["psi_critical"] is not None and found["psi"] > found["psi_critical"]
     limit = found["psi_critical"] if critical else found["psi_limit"]
     value, line = apart(found["psi"], limit)
+    named = f"{'critical limit' if critical else 'limit'} {line}"
     season = f" against the reference's {made.season}s" if made and made.season else ""
     honest = made is not None and made.is_honest and found["verdict"] != "uncalibrated"
     if honest:
         delta = DELTA["critical" if critical else "warning"]
         said = (
-            f"99.9{NBSP}% sure that the true PSI is above {delta:.2f} ({value}, limit {line})"
+            f"99.9{NBSP}% sure that the true PSI is above {delta:.2f} ({value}, {named})"
             f"{season}{lasting}"
         )
     else:
-        said = f"PSI {value} (limit {line}){season}{lasting}"
+        said = f"PSI {value} ({named}){season}{lasting}"
     groups = sorted(made.groups, key=lambda g: -g.psi_share)[:2] if made is not None else []
     groups = [group for group in groups if group.psi_share >= TOLD]
     if not groups:

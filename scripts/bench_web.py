@@ -39,6 +39,8 @@ from monitor.views.scope import resolve
 
 PAGE_BUDGET_MS, CLICK_BUDGET_MS = 1_500, 300
 ASKS = "/_dash-update-component"
+# What the one question names that fills a page.
+FILLS = "-seen.data"
 # A page that has asked nothing for so long has settled; it is not counted.
 QUIET_S = 0.2
 GIVE_UP_S = 30.0
@@ -206,6 +208,7 @@ class Visitor:
         self.cpu_ms = 0.0
         self._open: set[Request] = set()
         self._last = time.perf_counter()
+        self._is_filled = False
         self.answers: list[tuple[float, int]] = []
         page.on("request", self._asked)
         page.on("requestfinished", self._answered)
@@ -222,6 +225,7 @@ class Visitor:
     def _answered(self, request: Request) -> None:
         self._gone(request)
         if ASKS in request.url:
+            self._is_filled = self._is_filled or FILLS in (request.post_data or "")
             timing = request.timing
             size = request.sizes()["responseBodySize"]
             self.answers.append((timing["responseEnd"] - timing["requestStart"], size))
@@ -229,11 +233,12 @@ class Visitor:
     def timed(self, act: Callable[[], Any]) -> float:
         """Return how many ms it takes from `act` until the page stands again."""
         self.answers.clear()
+        self._is_filled = False
         began, cpu_s = time.perf_counter(), self._cpu_s()
         act()
         stood: float | None = None
         while time.perf_counter() - began < GIVE_UP_S:
-            is_calm = not self._open and bool(self.page.evaluate(STANDS))
+            is_calm = self._is_filled and not self._open and bool(self.page.evaluate(STANDS))
             now = time.perf_counter()
             if not is_calm or (stood is not None and self._last > stood):
                 stood = None

@@ -36,6 +36,8 @@ TIMEOUT_S = 20.0
 # A page has settled when it has asked nothing for so long.
 QUIET_S = 0.15
 ASKS = "/_dash-update-component"
+# What the one question names that fills a page.
+FILLS = "-seen.data"
 # What a hostile text that runs would do; see `tests/hostile.py`.
 CANARY = """
 (() => {
@@ -136,6 +138,7 @@ class Visit:
         self.asked: list[dict[str, Any]] = []
         self._answered: list[Request] = []
         self._open: set[Request] = set()
+        self._is_filled = True  # the page that was opened last
         self._quiet_since = time.monotonic()
         self._listen()
 
@@ -175,6 +178,7 @@ class Visit:
         self._quiet_since = time.monotonic()
         if ASKS in request.url:
             self._answered.append(request)
+            self._is_filled = self._is_filled or FILLS in (request.post_data or "")
 
     def _failed(self, request: Request) -> None:
         self._done(request)
@@ -192,6 +196,7 @@ class Visit:
 
     def go(self, path: str, *, heading: str | None = None) -> None:
         """Open an address cold, and wait until it has settled."""
+        self._is_filled = False
         self.page.goto(self.base + path)
         self.settle(heading=heading)
 
@@ -224,12 +229,12 @@ class Visit:
             self.until(lambda: self.heading() == heading, f"heading {heading!r}")
 
     def _is_settled(self) -> bool:
-        if self._open or time.monotonic() - self._quiet_since < QUIET_S:
+        if not self._is_filled or self._open or time.monotonic() - self._quiet_since < QUIET_S:
             return False
         return bool(self.page.evaluate(SETTLED))
 
     def _why(self) -> str:
-        return f"(open: {len(self._open)})"
+        return f"(open: {len(self._open)}, filled: {self._is_filled})"
 
     def heading(self) -> str:
         """The page's only visible h1."""

@@ -197,8 +197,13 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
         for i, at in enumerate(seen)
     ]
     incidents = [
-        {"id": i, "severity": "warning", "segments": segments, "members": members,
-         "summary": "It moved."}
+        {
+            "id": i,
+            "severity": "warning",
+            "segments": segments,
+            "members": members,
+            "summary": "It moved.",
+        }
         for i, (segments, members) in enumerate([(["all"], [0, 1, 2]), (["origin=JFK"], [3])])
     ]
     found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents)
