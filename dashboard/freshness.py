@@ -18,6 +18,8 @@ UTC_ZONE = ZoneInfo("UTC")
 REPLAY_AFTER_MS = 30 * DAY_MS
 # Below this, a missed heartbeat or two says nothing.
 STALE_AT_LEAST_MS = 10_000
+# A checkpoint this far in the future is no sign of life: one of two clocks is wrong.
+CLOCKS_APART_MS = 60_000
 REPLAYING = "Replaying"
 # Days of event time in a second; a slower replay is told without its speed.
 SLOWEST = 0.1
@@ -25,13 +27,14 @@ SLOWEST = 0.1
 
 @dataclass(frozen=True)
 class Freshness:
-    """The word, its tone, and the words beside it; `alarm` is the banner of a stale page."""
+    """The word, its tone, and the words beside it; `alarm` is the banner, under its `headline`."""
 
     word: str
     tone: str
     detail: str
     badge: str | None = None
     alarm: str | None = None
+    headline: str = "Counting has stopped."
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ def judge(
         read_to += "; first window still open"
     interval_ms = checkpoint_interval_s * 1000
     silent_ms = now_ms - max(seen)
+    if silent_ms < -CLOCKS_APART_MS:
+        ahead = duration(-silent_ms)
+        return Freshness(
+            "Unknown",
+            "warn",
+            read_to,
+            alarm=f"The last checkpoint is {ahead} in the future of this server's clock, so "
+            "whether counting goes on cannot be told. Set the clocks of the consumer's and of this machine "
+            "by the same time server; counts and verdicts do not depend on them.",
+            headline="Two clocks disagree.",
+        )
     if silent_ms > max(3 * interval_ms, STALE_AT_LEAST_MS):
         since = f"{moment(max(seen), zone)}{NBSP}{zone_name(zone)}"
         return Freshness(

@@ -69,12 +69,13 @@ def grid(
     label: str,
     row_px: int = 46,
     empty: str = "Nothing here.",
-    is_long: bool = False,
 ) -> Any:
     """Return an empty grid; its rows are the slot `(name, "rowData")`.
 
-    `is_long` gives it a height of its own, in which only the rows in view are drawn.
+    A page whose list may be long fills `(name, "dashGridOptions")` and `(name, "style")` with
+    what `room` returns, too.
     """
+    options, style = room(0, row_px=row_px, empty=empty)
     return html.Div(
         dag.AgGrid(
             id=name,
@@ -88,25 +89,37 @@ def grid(
                 "suppressHeaderMenuButton": True,
                 "sortingOrder": ["desc", "asc", None],
             },
-            dashGridOptions={
-                "theme": {"function": THEME},
-                "rowHeight": row_px,
-                "domLayout": "normal" if is_long else "autoHeight",
-                "suppressCellFocus": False,
-                "suppressMovableColumns": True,
-                "animateRows": False,
-                "suppressColumnVirtualisation": True,
-                "localeText": {"noRowsToShow": empty},
-                "ensureDomOrder": True,
-                "enableCellTextSelection": True,
-            },
+            dashGridOptions=options,
             eventListeners={
                 "cellKeyDown": ["driftlineKey(params)"],
                 "rowClicked": ["driftlineRow(params)"],
             },
-            style={"height": f"{VIRTUAL_PX}px" if is_long else None, "width": "100%"},
+            style=style,
         ),
         className="grid",
         role="region",
         **{"aria-label": label},
     )
+
+
+def room(
+    n_rows: int, *, row_px: int = 46, empty: str = "Nothing here."
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a grid's options and style: as high as its rows, or scrolling within a height.
+
+    Of a long list only the rows in view are drawn.
+    """
+    is_long = n_rows > ALL_DRAWN
+    options = {
+        "theme": {"function": THEME},
+        "rowHeight": row_px,
+        "domLayout": "normal" if is_long else "autoHeight",
+        "suppressCellFocus": False,
+        "suppressMovableColumns": True,
+        "animateRows": False,
+        "suppressColumnVirtualisation": True,
+        "localeText": {"noRowsToShow": empty},
+        "ensureDomOrder": True,
+        "enableCellTextSelection": True,
+    }
+    return options, {"height": f"{VIRTUAL_PX}px" if is_long else None, "width": "100%"}

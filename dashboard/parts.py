@@ -377,9 +377,10 @@ def stale_banner(fresh: Freshness, href: str) -> Part | None:
     return html.Div(
         [
             icon("clock", 16),
-            html.Span([html.B("Counting has stopped. "), fresh.alarm]),
+            html.Span([html.B(f"{fresh.headline} "), fresh.alarm]),
             link_button("Pipeline health", href, "activity"),
         ],
         className="banner",
-        **{"data-as-of": fresh.detail},
+        # Verdicts turn grey where this stands: nothing newer is known.
+        **({"data-as-of": fresh.detail} if fresh.word == "Stale" else {}),
     )

@@ -12,7 +12,7 @@ from dash import html
 from dashboard import address, parts
 from dashboard import sentences_incidents as incidents
 from dashboard import sentences_overview as say
-from dashboard.grid import ALL_DRAWN, column, grid
+from dashboard.grid import ALL_DRAWN, column, grid, room
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.pages.refreshing import refreshing
@@ -49,15 +49,16 @@ EXPLAINED = {
     "data gap": "gap",
     "without a reference": "deficit",
 }
+ROW_PX = 64
 LABEL = "Models, the worst first; Enter opens one"
 SLOTS = {
     "title": ("overview-title", "children"),
     "lead": ("overview-lead", "children"),
     "controls": ("overview-controls", "children"),
     "rows": ("overview-models", "rowData"),
-    "rows_hidden": ("overview-short", "hidden"),
-    "long": ("overview-many", "rowData"),
-    "long_hidden": ("overview-long", "hidden"),
+    "options": ("overview-models", "dashGridOptions"),
+    "height": ("overview-models", "style"),
+    "rows_hidden": ("overview-list", "hidden"),
     "cards": ("overview-cards", "children"),
     "none": ("overview-none", "children"),
     "open": ("overview-open", "children"),
@@ -87,13 +88,8 @@ def skeleton() -> Any:
         html.Section(
             [
                 html.Div(
-                    grid("overview-models", COLUMNS, label=LABEL, row_px=64),
-                    id="overview-short",
-                    hidden=True,
-                ),
-                html.Div(
-                    grid("overview-many", COLUMNS, label=LABEL, row_px=64, is_long=True),
-                    id="overview-long",
+                    grid("overview-models", COLUMNS, label=LABEL, row_px=ROW_PX),
+                    id="overview-list",
                     hidden=True,
                 ),
                 # Until the models are read: rows of their height, and no word about them.
@@ -132,16 +128,16 @@ def fill(look: Look) -> Mapping[str, Any]:
     visit_ms = look.last_visit_ms
     view = look.cached(key(look), lambda: overview(look.conn, last_visit_ms=visit_ms))
     lines = chosen(view.lines, show=show, sort=sort, wanted=wanted)
-    is_long = len(lines) > ALL_DRAWN
+    options, height = room(len(lines), row_px=ROW_PX)
     rows = [] if look.is_narrow else [row(line, look, view.judged_to_ms) for line in lines]
     return {
         "title": say.title(view.lines),
         "lead": _said(say.lead(view.lines, look.zone, view.judged_to_ms)),
         "controls": _controls(view, show, sort, wanted),
-        "rows": [] if is_long else rows,
-        "rows_hidden": is_long or not lines or look.is_narrow,
-        "long": rows if is_long else [],
-        "long_hidden": not is_long or look.is_narrow,
+        "rows": rows,
+        "options": options,
+        "height": height,
+        "rows_hidden": not lines or look.is_narrow,
         "cards": cards(lines, look, view.judged_to_ms) if look.is_narrow else [],
         "none": None if lines else _none(show, wanted),
         "open": open_incidents(view, look),

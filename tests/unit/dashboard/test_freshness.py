@@ -54,6 +54,23 @@ def test_no_sign_of_life_is_stale() -> None:
     assert said({"fetched_ms": None, "checkpointed_ms": None}).word == "Waiting"
 
 
+def test_a_checkpoint_in_the_future_is_no_sign_of_life() -> None:
+    """Else a consumer that died would be live for as long as its clock was ahead."""
+    ahead: dict[str, int | None] = {
+        "fetched_ms": NOW_MS + 3 * 3_600_000, "checkpointed_ms": NOW_MS + 3 * 3_600_000
+    }  # fmt: skip
+    found = said(ahead)
+    assert found.word == "Unknown"
+    assert found.headline == "Two clocks disagree."
+    assert found.alarm is not None
+    assert f"3{NBSP}h in the future" in found.alarm or "3 h in the future" in found.alarm
+    little: dict[str, int | None] = {
+        "fetched_ms": NOW_MS + 5_000,
+        "checkpointed_ms": NOW_MS + 5_000,
+    }
+    assert said(little).word == "Live"
+
+
 @pytest.mark.parametrize("behind_s", [0, 1, 61, 7_200])
 @pytest.mark.parametrize("speed", [None, 0.0, 0.01, 4.0])
 def test_an_old_log_that_flows_by_keeps_one_word_however_it_flows(

@@ -223,7 +223,7 @@ def test_quiet_is_good_only_where_nothing_fires(view: Overview) -> None:
 def test_before_data_came_the_page_says_nothing_about_models() -> None:
     sent = to_json_plotly(page.skeleton())
     assert "No model" not in sent
-    assert '"id":"overview-short","hidden":true' in sent.replace(" ", "")
+    assert '"id":"overview-list","hidden":true' in sent.replace(" ", "")
     assert sent.count("skeleton") >= 4
 
 
@@ -272,9 +272,10 @@ def test_many_models_are_drawn_as_they_scroll_into_view(living: Engine) -> None:
         )  # fmt: skip
         look.cached(page.key(look), lambda: many)
         values = page.fill(look)
-    assert len(values["long"]) == 200
-    assert values["rows"] == []
-    assert (values["rows_hidden"], values["long_hidden"]) == (True, False)
+    assert len(values["rows"]) == 200
+    assert values["options"]["domLayout"] == "normal"
+    assert values["height"]["height"] == "640px"
+    assert not values["rows_hidden"]
     assert "Find a model" in to_json_plotly(values["controls"])
 
 
