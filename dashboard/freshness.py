@@ -82,8 +82,8 @@ def judge(
             "warn",
             read_to,
             alarm=f"The last checkpoint is {ahead} in the future of this server's clock, so "
-            "whether counting goes on cannot be told. Set the clocks of the consumer's and of this machine "
-            "by the same time server; counts and verdicts do not depend on them.",
+            "whether counting goes on cannot be told. Set the clocks of the consumer's and of this "
+            "machine by the same time server; counts and verdicts do not depend on them.",
             headline="Two clocks disagree.",
         )
     if silent_ms > max(3 * interval_ms, STALE_AT_LEAST_MS):
