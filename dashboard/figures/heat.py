@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.figures.factory import Figure, axis, template, typed
-from dashboard.figures.series import Axis, axis_of, local_ms, time_axis
+from dashboard.figures.series import Axis, all_local_ms, axis_of, local_ms, time_axis
 from dashboard.tokens import HEAT, HEAT_LIMITS, TOKENS, Scheme
 from dashboard.words import EVIDENCE, escaped
 from monitor.storage.rows import Incident
@@ -44,8 +44,8 @@ def axis_of_columns(columns: Columns, zone: ZoneInfo) -> Axis:
 
 def centres(columns: Columns, zone: ZoneInfo) -> Floats:
     """Return [columns] the middle of each on the model's wall clock."""
-    starts = np.array([local_ms(ms, zone) for ms in columns.starts.tolist()], dtype=np.float64)
-    ends = np.array([local_ms(ms, zone) for ms in columns.ends.tolist()], dtype=np.float64)
+    starts = all_local_ms(columns.starts, zone)
+    ends = all_local_ms(columns.ends, zone)
     # The hour that a clock change repeats begins and ends at the same time: it gets half of it.
     ends = np.where(ends > starts, ends, starts + _UNIT_MS[columns.unit] / 2)
     return np.asarray((starts + ends) / 2)

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -36,6 +37,7 @@ _TICK_ROOM = 0.09
 _MAX_BREAKS = 8
 _MAX_HATCHES = 200
 _TICK_PX = 88
+WEEK_MS = 7 * DAY_MS
 # Labels keep clear of the corners.
 _EDGE = 0.018
 Floats = NDArray[np.float64]
@@ -64,6 +66,37 @@ def local_ms(ms: float, zone: ZoneInfo) -> float:
     """
     offset = datetime.fromtimestamp(ms / 1000, UTC).astimezone(zone).utcoffset()
     return ms + (offset or timedelta()).total_seconds() * 1000
+
+
+def all_local_ms(instants: Sequence[float] | NDArray[Any], zone: ZoneInfo) -> Floats:
+    """Return many instants in order of time as the wall clock of `zone` shows them.
+
+    Asks for the offset at both ends, and between them only where it changes: a year of hours
+    has three offsets.
+
+    >>> all_local_ms([0.0, 1360368000000.0], ZoneInfo("America/New_York")).tolist()
+    [-18000000.0, 1360350000000.0]
+    """
+    ms = np.asarray(instants, dtype=np.float64)
+    shown = np.empty_like(ms)
+
+    def fill(low: int, high: int) -> None:
+        """Fill `[low, high)`, halved until both ends have the offset of less than a week."""
+        first, last = local_ms(float(ms[low]), zone), local_ms(float(ms[high - 1]), zone)
+        offset = first - ms[low]
+        is_short = ms[high - 1] - ms[low] < WEEK_MS
+        if high - low <= 2:
+            shown[low], shown[high - 1] = first, last
+        elif is_short and offset == last - ms[high - 1]:
+            shown[low:high] = ms[low:high] + offset
+        else:
+            middle = (low + high) // 2
+            fill(low, middle)
+            fill(middle, high)
+
+    if ms.size:
+        fill(0, ms.size)
+    return shown
 
 
 def axis_of(from_ms: int, to_ms: int, zone: ZoneInfo) -> Axis:

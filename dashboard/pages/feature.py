@@ -395,15 +395,14 @@ def _numbers(chosen: Chosen) -> dict[str, Any]:
 
 
 def _small_rows(found: History, zone: ZoneInfo) -> Any:
-    rows = [
-        (
-            series_figures.local_ms((w.start_ms + w.end_ms) / 2, zone),
-            np.nan if w.found is None or w.found["missing"] is None else w.found["missing"],
-            float(w.rows),
-        )
-        for w in found.windows
-    ]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+    windows = found.windows
+    missing = [w.found["missing"] if w.found is not None else None for w in windows]
+    columns = (
+        series_figures.all_local_ms([(w.start_ms + w.end_ms) / 2 for w in windows], zone),
+        [np.nan if share is None else share for share in missing],
+        [w.rows for w in windows],
+    )
+    return np.array(columns, dtype=np.float64).T
 
 
 def _full_link(look: Look, chosen: Chosen) -> str:

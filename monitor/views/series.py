@@ -356,7 +356,9 @@ def standing_window(history: History) -> tuple[int, str] | None:
 
 def alarming(history: History, window: FeatureWindow) -> frozenset[str]:
     """Return the statistics that are over their limit in a window, and had been before it."""
-    over = (window.found or {"exceeds": ""})["exceeds"].split(",")
+    if window.found is None or not window.found["exceeds"]:
+        return frozenset()  # most of a year's hours
+    over = window.found["exceeds"].split(",")
     return frozenset(
         latch.statistic
         for latch in history.latches

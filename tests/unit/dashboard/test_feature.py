@@ -582,3 +582,16 @@ def test_a_link_shows_what_it_names_whoever_looked_before(living: Engine) -> Non
     assert windows("") > 7
     assert windows("?from=2026-05-08T22:00:00Z&to=2026-05-15T22:00:00Z") == 7
     assert windows("") > 7
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "America/New_York", "Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe"]
+)
+@pytest.mark.parametrize("step_h", [0.5, 1, 24, 24 * 40])
+def test_many_instants_are_shown_as_each_would_be(zone: str, step_h: float) -> None:
+    info = ZoneInfo(zone)
+    ms = [1_735_689_600_000 + n * step_h * 3_600_000 for n in range(int(24 * 400 / step_h))]
+    expected = [series_figures.local_ms(one, info) for one in ms]
+    assert series_figures.all_local_ms(ms, info).tolist() == expected
+    assert series_figures.all_local_ms(ms[:1], info).tolist() == expected[:1]
+    assert series_figures.all_local_ms([], info).tolist() == []
