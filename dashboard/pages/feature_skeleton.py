@@ -139,7 +139,14 @@ def skeleton() -> Any:
                             ]
                         ),
                         _graph("feature-part", part_figures.HEIGHT, "Loading"),
-                        html.Div(parts.skeleton(4), id="feature-part-body"),
+                        html.Div(
+                            # Wider than a phone, it scrolls: by keys, too.
+                            parts.skeleton(4),
+                            id="feature-part-body",
+                            tabIndex=0,
+                            role="group",
+                            **{"aria-label": "Which part moved"},
+                        ),
                     ],
                     className="card feature-part",
                 ),

@@ -176,7 +176,7 @@ class Visit:
     def _done(self, request: Request) -> None:
         self._open.discard(request)
         self._quiet_since = time.monotonic()
-        if ASKS in request.url:
+        if ASKS in request.url and request.failure is None:
             self._answered.append(request)
             self._is_filled = self._is_filled or FILLS in (request.post_data or "")
 

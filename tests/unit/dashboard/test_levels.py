@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from plotly.io.json import to_json_plotly
 
 from dashboard import cards_feature as cards
@@ -50,7 +51,8 @@ def test_without_a_shared_group_nothing_is_together() -> None:
     assert "together" not in table(made(0)).values()
 
 
-def test_the_button_counts_rows_not_values() -> None:
+def test_the_button_counts_rows_not_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "LEVELS_SHOWN", 12)
     sent = json.loads(to_json_plotly(cards.levels(made(5), "share", "15 May", is_all=False)))
     words = [part["props"]["children"] for part in sent if part["type"] == "Button"]
     assert words == ["Show all 17 rows"]
