@@ -42,7 +42,7 @@ LINKS: list[tuple[str, str, dict[str, str]]] = [
     (address.feature(MODEL, NAMES.carrier, stat="unseen"), NAMES.carrier, {"stat": "unseen"}),
     ("/incidents?state=all", "", {"state": "all"}),
     ("/pipeline?reason=bad_json", "", {}),
-    ("/pipeline?range=30d", "", {"range": "30 days"}),
+    ("/pipeline?range=30d", "", {"range": "30d"}),
     ("/references", "", {}),
 ]
 
@@ -68,11 +68,6 @@ def test_every_address_of_the_table_opens_cold(
         if heading and heading not in one.heading():
             wrong.append(f"{path}: heading {one.heading()!r}")
         found = chosen(one, wanted)
-        for _ in range(20):  # a switch is drawn after the page was filled
-            if found == wanted:
-                break
-            one.page.wait_for_timeout(100)
-            found = chosen(one, wanted)
         if found != wanted:
             wrong.append(f"{path}: {found} of {one.controls()}")
         # What the link says stays in it, and nothing is added.
