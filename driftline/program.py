@@ -29,7 +29,7 @@ def spelled(scripts: Path, found: str | None, here: Path | None) -> str:
 
     Examples
     --------
-    >>> spelled(Path("/work/.venv/bin"), None, Path("/work"))
+    >>> spelled(Path("/opt/none/bin"), None, Path("/opt"))
     'driftline'
     """
     own = scripts / NAME

@@ -21,7 +21,7 @@ from driftline.errors import (
     StorageError,
     StorageUnavailable,
 )
-from driftline.program import command
+from driftline.program import NAME
 from monitor.views.scope import NoSuch
 
 MEDIA_TYPE = "application/problem+json"
@@ -128,7 +128,13 @@ async def _conflict(_request: Request, error: Conflict) -> JSONResponse:
 
 
 async def _schema_version(_request: Request, error: SchemaVersionError) -> JSONResponse:
-    return response(503, "The database is of another release", str(error), error.mend)
+    return response(
+        503,
+        "The database is of another release",
+        f"It is at schema {error.found or 'none'}, this server knows {error.expected}.",
+        f"run a newer release of {NAME}" if error.is_newer else f"run `{NAME} db upgrade` where "
+        "the server runs",
+    )  # fmt: skip
 
 
 async def _unavailable(_request: Request, _error: Exception) -> JSONResponse:
@@ -136,7 +142,7 @@ async def _unavailable(_request: Request, _error: Exception) -> JSONResponse:
         503,
         "The database cannot be used now",
         "It did not answer, or refused; nothing was changed.",
-        f"try again in a moment; `{command('status')}` says whether it answers",
+        f"try again in a moment; `{NAME} status` says whether it answers",
     )
 
 

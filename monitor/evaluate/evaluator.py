@@ -181,7 +181,10 @@ class Evaluator:
             event_ms = max(known) - spec.lateness_ms if mark.is_final and known else mark.time_ms
             if event_ms is None:
                 return None
-            if event_ms - span[1] > BACKFILL_MS and sql.has_backlog(conn, streams, BACKLOG_MS):
+            is_far_behind = event_ms - span[1] > BACKFILL_MS
+            if is_far_behind and sql.has_backlog(
+                conn, streams, BACKLOG_MS, read_since_ms=now_ms - spec.max_hold_ms
+            ):
                 # Its partitions are read at different paces: more rows of its windows may wait.
                 return None
             # A window whose end the wall clock has not reached cannot be over by silence.

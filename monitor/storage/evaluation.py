@@ -68,14 +68,22 @@ def partition_times(conn: Connection, streams: Collection[int]) -> list[Partitio
     return [PartitionTime(*row) for row in conn.execute(query.order_by(p.stream_id, p.partition))]
 
 
-def has_backlog(conn: Connection, streams: Collection[int], by_ms: int) -> bool:
-    """Return whether records of `streams` have waited for longer than `by_ms` to be counted."""
+def has_backlog(
+    conn: Connection, streams: Collection[int], by_ms: int, *, read_since_ms: int
+) -> bool:
+    """Return whether records of `streams` have waited for longer than `by_ms` to be counted.
+
+    Those of a partition that nobody has read since `read_since_ms` are not waited for.
+    """
     p = t.stream_position.c
     waiting = sa.or_(
         p.last_counted_kafka_ms.is_(None), p.fetched_ms - p.last_counted_kafka_ms > by_ms
     )
     query = sa.select(p.partition).where(
-        p.stream_id.in_(streams), p.end_offset > p.next_offset, waiting
+        p.stream_id.in_(streams),
+        p.end_offset > p.next_offset,
+        p.fetched_ms >= read_since_ms,
+        waiting,
     )
     return conn.execute(query.limit(1)).first() is not None
 

@@ -282,13 +282,28 @@ def _overlap(one: Incident, other: Incident) -> bool:
     return one.first_window_ms < end(other) and other.first_window_ms < end(one)
 
 
-def standing_groups(conn: Connection) -> list[Group]:
-    """Return what stands, counted as everywhere: grouped with what is over already."""
-    open_ones = reads.incidents(conn, states=OPEN_STATES)
+def standing_groups(conn: Connection, *, is_outline: bool = False) -> list[Group]:
+    """Return what stands, counted as everywhere: grouped with what is over already.
+
+    An outline has no evidence, summary and episodes: enough to count and to name by.
+    """
+    open_ones = reads.incidents(conn, states=OPEN_STATES, is_outline=True)
     version_ids = {incident.version_id for incident in open_ones}
     if not version_ids:
         return []
-    return [made for made in group(reads.incidents(conn, version_ids=version_ids)) if made.is_open]
+    outlines = group(reads.incidents(conn, version_ids=version_ids, is_outline=True))
+    standing_ones = [made for made in outlines if made.is_open]
+    return standing_ones if is_outline else _in_full(conn, standing_ones)
+
+
+def _in_full(conn: Connection, outlines: Sequence[Group]) -> list[Group]:
+    """Return the groups of whole rows that were made of outlines."""
+    numbers = sorted({incident.number for made in outlines for incident in made.members})
+    whole: dict[int, Incident] = {}
+    for place in range(0, len(numbers), IN_AT_MOST):
+        some = numbers[place : place + IN_AT_MOST]
+        whole |= {i.number: i for i in reads.incidents(conn, numbers=some)}
+    return [Group(tuple(whole[i.number] for i in made.members)) for made in outlines]
 
 
 @dataclass(frozen=True)
@@ -402,13 +417,7 @@ def page_of_groups(
         for made in _wanted(outlines, None, kind, from_ms, to_ms)
         if made.state in STATES[state] and (after is None or (made.opened_ms, made.number) < after)
     ][:limit]
-    numbers = {incident.number for made in found for incident in made.members}
-    whole: dict[int, Incident] = {}
-    ordered = sorted(numbers)
-    for place in range(0, len(ordered), IN_AT_MOST):
-        some = ordered[place : place + IN_AT_MOST]
-        whole |= {i.number: i for i in reads.incidents(conn, numbers=some)}
-    return [Group(tuple(whole[i.number] for i in made.members)) for made in found]
+    return _in_full(conn, found)
 
 
 def feature_counts(conn: Connection, version_ids: Iterable[int]) -> dict[int, int]:

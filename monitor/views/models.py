@@ -34,7 +34,7 @@ class Models:
 def models(conn: Connection) -> Models:
     """Read the list."""
     listed = reads.models(conn)
-    groups = standing_groups(conn)
+    groups = standing_groups(conn, is_outline=True)
     open_ones = [incident for one in groups for incident in one.members if incident.is_open]
     return Models(tuple(lines(listed, open_ones, reads.judged(conn))), len(groups))
 

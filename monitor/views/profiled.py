@@ -322,18 +322,16 @@ def _histogram(grid: NumericGrid, mass: Ints) -> Floats:
         n_columns = max(2, len(np.unique(highs)))
     edges = np.linspace(first, last, n_columns + 1)
     heights = np.zeros(n_columns)
-    places = np.clip(np.searchsorted(edges, highs[is_atom], side="right") - 1, 0, n_columns - 1)
-    np.add.at(heights, places, inner[is_atom])
-    for low, high, weight in zip(lows[~is_atom], highs[~is_atom], inner[~is_atom], strict=True):
-        inside = np.clip(np.array([low, high]), first, last)
-        width = high - low
-        if width <= 0 or inside[0] == inside[1]:
-            place = np.clip(np.searchsorted(edges, high, side="right") - 1, 0, n_columns - 1)
-            heights[int(place)] += weight
-            continue
-        overlap = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
-        part = np.maximum(overlap, 0.0) / width
-        heights += weight * part
-        heights[0] += weight * max(0.0, first - low) / width
-        heights[-1] += weight * max(0.0, high - last) / width
+    is_point = is_atom | (highs <= lows)
+    places = np.searchsorted(edges, highs[is_point], side="right") - 1
+    np.add.at(heights, np.clip(places, 0, n_columns - 1), inner[is_point])
+    # The rest lies evenly: its cumulative curve is straight between the ends of the bins.
+    spread = inner[~is_point]
+    if spread.size:
+        until = spread.cumsum()
+        ends = np.column_stack([lows[~is_point], highs[~is_point]]).ravel()
+        at_edge = np.interp(edges, ends, np.column_stack([until - spread, until]).ravel())
+        heights += np.diff(at_edge)
+        heights[0] += at_edge[0]
+        heights[-1] += until[-1] - at_edge[-1]
     return heights
