@@ -11,6 +11,7 @@ from dash import html
 from dashboard import address, commands, parts
 from dashboard.cards_model import reference_span
 from dashboard.pages.refreshing import refreshing
+from dashboard.sentences_incidents import version_tag
 from dashboard.words import NBSP, cut, moment, plural, whole
 from monitor.storage import reads
 from monitor.views.awaited import expected
@@ -87,9 +88,8 @@ def _lanes(found: Timeline, panes: Sequence[tuple[int, int]], to_learn: int) -> 
     most = max(rows for _, rows in drawn) or 1
     first, last = (f"{moment(ms, UTC)}{NBSP}UTC" for ms in (drawn[0][0], drawn[-1][0]))
     total = sum(rows for _, rows in panes)
-    version = cut(scope.version.name, 24)
-    word = version if version.startswith("v") else f"v{version}"
-    named = f"{word} · reference {reference_span(scope.reference, found)}"
+    tag = cut(version_tag(scope.version.name), 24)
+    named = f"{tag} · reference {reference_span(scope.reference, found)}"
     bars = html.Div(
         [
             html.I(style={"height": f"{max(2, round(100 * rows / most))}%"}, title=whole(rows))

@@ -73,12 +73,12 @@ class Filler:
             asked = digest([version, pathname, search, screen, retry])
             if before.get("asked") == asked:
                 raise PreventUpdate
-            values, of_version = self._values(page, route, search, screen)
+            values, of_version, is_whole = self._values(page, route, search, screen)
             found = {key: digest(value) for key, value in values.items()}
             known = digests(before.get("slots"), page.slots)
             answer |= {key: value for key, value in values.items() if known.get(key) != found[key]}
             answer["_seen"] = {
-                "asked": asked if of_version is not None else None,
+                "asked": asked if is_whole else None,
                 "version": of_version,
                 "slots": {**known, **found},
             }
@@ -104,8 +104,11 @@ class Filler:
 
     def _values(
         self, page: Page, route: tuple[str, ...], search: object, screen: object
-    ) -> tuple[dict[str, Any], str | None]:
-        """Return what goes into the slots and its data version; None where nothing was read."""
+    ) -> tuple[dict[str, Any], str | None, bool]:
+        """Return what goes into the slots, its data version, and whether the page could be made.
+
+        Without a version nothing was read, and the browser asks again with its next heartbeat.
+        """
         now_ms = self._clock.now_ms()
         version = None
         asked = address.Asked(search)
@@ -128,15 +131,15 @@ class Filler:
                 )
                 values = dict(page.fill(look))
         except scope.NoSuch as missing:
-            return {"_notice": not_here(missing, route), "_hidden": True}, version
+            return {"_notice": not_here(missing, route), "_hidden": True}, version, True
         except (SQLAlchemyError, StorageError) as error:
-            return {"_notice": _unreadable(error, page.name, now_ms)}, None
+            return {"_notice": _unreadable(error, page.name, now_ms)}, None, False
         except Exception as error:
             log.exception("a page could not be filled", page=page.name)
-            return {"_notice": _broken(error, page.name, now_ms)}, None
+            return {"_notice": _broken(error, page.name, now_ms)}, version, False
         if unknown := set(values) - set(page.slots):
             raise KeyError(f"{page.name} fills {sorted(unknown)}, which are no slots of its")
-        return {**values, "_notice": parts.notes(asked.notes), "_hidden": False}, version
+        return {**values, "_notice": parts.notes(asked.notes), "_hidden": False}, version, True
 
 
 def frame(page: Page) -> Any:

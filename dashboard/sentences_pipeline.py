@@ -369,7 +369,7 @@ def rate_said(found: Rate, told: Told) -> str:
 LATE_SAID = (
     "An event is late when it is over an hour older than the newest one of its partition. "
     "None was dropped: each is counted in its window, and a window that was judged already is "
-    "judged again as a revision."
+    "judged again as a revision, unless it is older than the monitor's horizon (a week by default)."
 )
 # From this share on it was no delay: a whole log came after newer events.
 BACKFILL_SHARE = 0.5

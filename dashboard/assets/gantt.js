@@ -18,6 +18,7 @@
   function link(href, kind, words, style) {
     var node = make("a", kind, words, style);
     node.href = href;
+    node.dataset.go = "";
     node.title = words;
     return node;
   }
@@ -77,14 +78,5 @@
     }
     return window.dash_clientside.no_update;
   }
-  document.addEventListener("click", function (event) {
-    var a = event.target.closest && event.target.closest("#incidents-chart a");
-    if (!a || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey ||
-        event.shiftKey || event.altKey) {
-      return;
-    }
-    event.preventDefault();
-    window.driftline.go(a.getAttribute("href"));
-  });
   window.driftlineGantt = { draw: draw };
 })();

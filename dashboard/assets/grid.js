@@ -12,22 +12,11 @@
       style: { width: (size || 14) + "px", height: (size || 14) + "px" },
     });
   }
-  function follow(event, href) {
-    if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey ||
-        event.shiftKey || event.altKey) {
-      return;
-    }
-    event.preventDefault();
-    window.driftline.go(href);
-  }
   function anchor(href, children, className) {
     if (!href) {
       return e("span", { className: className }, children);
     }
-    return e("a", {
-      href: href, className: className,
-      onClick: function (event) { follow(event, href); },
-    }, children);
+    return e("a", { href: href, className: className, "data-go": "" }, children);
   }
 
   /* {title, href, tag, sub, number} : two lines. */

@@ -58,6 +58,9 @@
   }
   function heard(pulse) {
     newest = (pulse && pulse.version) || null;
+    if (shownOf === "") {
+      offered = null; /* nothing could be read: asked again with every heartbeat until it is */
+    }
     offer();
     return window.dash_clientside.no_update;
   }

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from dashboard.figures.factory import Figure, axis, template, typed
-from dashboard.figures.series import axis_of, local_ms, time_ticks
+from dashboard.figures.series import all_local_ms, axis_of, local_ms, time_ticks
 from dashboard.tokens import TOKENS, Scheme
 from monitor.views.rate import Rate
 from monitor.windows.panes import HOUR_MS
@@ -23,7 +23,7 @@ def rate_figure(found: Rate, zone: ZoneInfo, scheme: Scheme, width_px: int = 1_0
     c = TOKENS[scheme]
     starts = found.from_ms + np.arange(len(found.hours), dtype=np.float64) * HOUR_MS
     # Each hour stands from its start to its end; the last one ends the line.
-    x = np.array([local_ms(ms, zone) for ms in (*starts, found.to_ms)])
+    x = all_local_ms(np.append(starts, found.to_ms), zone)
     y = np.array([*found.hours, found.hours[-1]], dtype=np.float64)
     top = float(y.max()) * 1.08
     at = axis_of(found.from_ms, found.to_ms, zone)

@@ -172,6 +172,23 @@ def test_a_database_that_is_gone_is_said_and_the_page_stays(visit: Visitor, livi
         assert one.seen.faults() == []
 
 
+def test_a_page_that_was_opened_without_a_database_fills_itself_when_it_is_back(
+    visit: Visitor, living: Engine
+) -> None:
+    with serving(living, now_ms=NOW_MS) as base:
+        one = visit(base)
+        one.go("/incidents")
+        # Not what the heartbeat reads: it goes on, and tells of no other version.
+        with storage.transaction(living) as conn:
+            conn.exec_driver_sql('ALTER TABLE "incident_event" RENAME TO "elsewhere"')
+        one.page.evaluate("driftline.go('/incidents/1')")
+        one.until(lambda: "could not be read" in one.text(), "the page says that it cannot read")
+        with storage.transaction(living) as conn:
+            conn.exec_driver_sql('ALTER TABLE "elsewhere" RENAME TO "incident_event"')
+        one.until(lambda: "What happened" in one.text(), "the page is filled", timeout_s=10)
+        one.until(lambda: "could not be read" not in one.text(), "and says no more of it")
+
+
 def test_counting_that_stopped_is_a_banner_and_the_verdict_says_as_of_when(
     visit: Visitor, living: Engine
 ) -> None:
