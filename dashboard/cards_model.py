@@ -13,6 +13,7 @@ from dashboard.figures.heat import axis_of_columns
 from dashboard.figures.series import local_ms
 from dashboard.parts import Part, link, name, status, table
 from dashboard.sentences import evidence
+from dashboard.sentences_incidents import version_tag
 from dashboard.sentences_model import said, year_of
 from dashboard.tokens import HEAT_WORDS
 from dashboard.words import DASH, cut, day_text, incident_word, percent, plural, shown, whole
@@ -119,8 +120,7 @@ def version_lane(found: Timeline) -> list[Part]:
 
 
 def _lived_words(span: Lived, found: Timeline) -> str:
-    version = cut(span.version, 24)
-    words = version if version.startswith("v") else f"v{version}"
+    words = cut(version_tag(span.version), 24)
     reference = span.reference
     if reference is None:
         return words

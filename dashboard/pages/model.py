@@ -306,7 +306,7 @@ def choose(look: Look) -> Chosen:
 
 def _tags(chosen: Chosen) -> list[Any]:
     model, version = chosen.scope.model, chosen.scope.version
-    word = version.name if version.name.startswith("v") else f"v{version.name}"
+    word = incidents.version_tag(version.name)
     tags: list[Any] = [parts.tag(word, 40)]
     if model.owner:
         tags.append(parts.tag(model.owner, 40))

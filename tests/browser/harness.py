@@ -385,7 +385,11 @@ LAYOUT = """(() => {
     const out = [...document.querySelectorAll('body *')].filter(e => {
       const box = e.getBoundingClientRect();
       return box.width && box.right > wide + 1 && !e.closest('.js-plotly-plot');
-    }).slice(0, 3).map(e => e.tagName + '#' + e.id + '.' + e.className);
+    }).slice(0, 3).map(e => {
+      const within = e.closest('[id]');
+      return (within ? '#' + within.id + ' ' : '') + e.tagName + '.' + e.className + ' '
+        + (e.textContent || '').slice(0, 40);
+    });
     const to = document.documentElement.scrollWidth;
     found.push('scrolls sideways to ' + to + ': ' + out.join(', '));
   }

@@ -81,3 +81,16 @@ def test_a_name_opens_its_feature_without_loading_the_page(
     one.settle()
     assert one.page.evaluate("window.stayed")
     assert "temp" in one.page.locator("h1:visible").inner_text()
+
+
+def test_a_chart_that_has_not_measured_its_place_widens_no_page(
+    visit: Visitor, demo_site: tuple[str, Engine]
+) -> None:
+    """Plotly draws 700 px first; on a busy phone that is there long enough to be seen."""
+    one = visit(demo_site[0], "light", 390)
+    one.go(MODEL)
+    one.page.evaluate(
+        "document.querySelectorAll('#model-heat .svg-container, #model-heat .main-svg').forEach("
+        "part => { part.style.width = '700px'; part.setAttribute('width', 700); })"
+    )
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
