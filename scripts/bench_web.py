@@ -46,8 +46,9 @@ QUIET_S = 0.2
 GIVE_UP_S = 30.0
 PORT = 8791
 CHECKPOINT_S = 1.0
-# Every so many checkpoints something was judged, and open pages ask again.
-JUDGED_EVERY = 5
+# Every so many checkpoints something was judged, and open pages ask again: as often as ingest
+# commits by default. A replay judges all the time: `--judged-every 1`.
+JUDGED_EVERY = 30
 # The heading stands, nothing is a skeleton, every visible chart is drawn, every grid has rows.
 STANDS = """(() => {
   const shown = e => e.getClientRects().length > 0;
@@ -107,7 +108,7 @@ def _quantile(values: list[float], percent: int) -> int | None:
 # -- what runs beside the browser -------------------------------------------------------------
 
 
-def write(path: Path) -> None:
+def write(path: Path, judged_every: int) -> None:
     """Commit checkpoints for ever: positions, counters and panes, and now and then a verdict."""
     engine = storage.create(f"sqlite:///{path}")
     with storage.reading(engine) as conn:
@@ -132,7 +133,7 @@ def write(path: Path) -> None:
                 " WHERE version_id = 1 AND gridset = ? AND start_ms = ?",
                 newest,
             )
-            if number % JUDGED_EVERY == 0:
+            if number % judged_every == 0:
                 conn.exec_driver_sql("UPDATE data_version SET value = value + 1")
         number += 1
         time.sleep(CHECKPOINT_S)
@@ -277,8 +278,8 @@ def addresses(path: Path) -> dict[str, Any]:
         "firing": one("SELECT min(number) FROM incident WHERE version_id = 1 AND state = 'firing'"),
         "digest": one("SELECT reference_digest FROM binding WHERE version_id = 1"),
         "first": _rfc3339(first),
-        "days": [_rfc3339(last - n * data.DAY_MS) for n in range(20)],
-        "hours": [_rfc3339(last + n * data.HOUR_MS) for n in range(20)],
+        "days": [_rfc3339(last - n * data.DAY_MS) for n in range(40)],
+        "hours": [_rfc3339(last + n * data.HOUR_MS) for n in range(40)],
         "end": _rfc3339(last + data.DAY_MS),
     }
     db.close()
@@ -295,7 +296,7 @@ def _query(**query: str) -> str:
     )
 
 
-def measure(visitor: Visitor, known: dict[str, Any], times: int) -> Iterator[Timed]:
+def measure(visitor: Visitor, known: dict[str, Any], times: int, only: str) -> Iterator[Timed]:
     """Open every page, then do on it what people do."""
     model = f"/models/{data.MODEL}"
     feature = f"{model}/features/{quote(known['feature'], safe='')}"
@@ -313,6 +314,8 @@ def measure(visitor: Visitor, known: dict[str, Any], times: int) -> Iterator[Tim
         "reference": f"/references/{known['digest']}",
     }
     for name, path in pages.items():
+        if only not in f"page: {name}":
+            continue
         yield _again(f"page: {name}", PAGE_BUDGET_MS, visitor, [path] * (times + 1), visitor.open)
     stats = ("psi", "missing")
     clicks = {
@@ -335,9 +338,13 @@ def measure(visitor: Visitor, known: dict[str, Any], times: int) -> Iterator[Tim
         ),
     }
     for name, (start, paths) in clicks.items():
+        if only not in f"click: {name}":
+            continue
         visitor.open(start)
         yield _again(f"click: {name}", CLICK_BUDGET_MS, visitor, paths[: times + 1], visitor.go)
     opened = Timed("click: open a square", CLICK_BUDGET_MS)
+    if only not in opened.name:
+        return
     for at in known["days"][: times + 1]:
         visitor.go(model)
         _one(opened, visitor, feature + _query(at=at), visitor.go)
@@ -392,10 +399,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--no-browser", action="store_true", help="time the views alone")
     parser.add_argument("--json", action="store_true", help="print JSON to stdout at the end")
+    parser.add_argument("--only", default="", help="what has this in its name: page, click, model")
+    parser.add_argument(
+        "--judged-every", type=int, default=JUDGED_EVERY, help="seconds from verdict to verdict"
+    )
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.write:
-        write(asked.write)
+        write(asked.write, asked.judged_every)
     # The server and the writer end with it, however it is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = asked.folder or Path(tempfile.gettempdir()) / "driftline-bench-web"
@@ -415,7 +426,8 @@ def main() -> None:
     )
     done: list[Timed] = []
     driftline = str(Path(sys.executable).with_name("driftline"))
-    with child(sys.executable, __file__, "--write", str(path)):
+    writer = ("--write", str(path), "--judged-every", str(asked.judged_every))
+    with child(sys.executable, __file__, *writer):
         for timed in views(path, asked.times + 1):
             show(timed)
             done.append(timed)
@@ -429,7 +441,7 @@ def main() -> None:
                 )
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 visitor = Visitor(page, base, psutil.Process(server.pid))
-                for timed in measure(visitor, addresses(path), asked.times):
+                for timed in measure(visitor, addresses(path), asked.times, asked.only):
                     show(timed)
                     done.append(timed)
                 browser.close()

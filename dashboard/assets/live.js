@@ -5,6 +5,8 @@
 (function () {
   var HIDDEN_MS = 2147483000;
   var SHOWN_MS = 2000;
+  /* New data waits until nobody has touched the page for so long, and never longer than that. */
+  var CALM_MS = 1500, LONGEST_MS = 10000;
   var TRIES_MS = 250;
   var driftline = (window.driftline = window.driftline || {});
   var paused = false;
@@ -48,16 +50,35 @@
     }
   }
   /* The page asks again when the heartbeat tells of a version that it does not show. Its first
-     question waits for no heartbeat: until it is answered, nothing is offered. */
-  var newest = null, shownOf = null, offered = null;
-  function offer() {
-    if (newest && !isDialogOpen() && shownOf !== null && shownOf !== newest && offered !== newest) {
-      offered = newest;
-      set("version", { data: newest });
-    }
+     question waits for no heartbeat: until it is answered, nothing is offered. Nor is anything
+     while somebody clicks and types: their questions go first, and bring the newest data anyway. */
+  var newest = null, newestAt = 0, shownOf = null, offered = null, touchedAt = Date.now(), later = null;
+  function isWanted() {
+    return newest && !isDialogOpen() && shownOf !== null && shownOf !== newest && offered !== newest;
   }
+  function offer() {
+    window.clearTimeout(later);
+    if (!isWanted()) {
+      return;
+    }
+    var now = Date.now(), wait = Math.min(touchedAt + CALM_MS, newestAt + LONGEST_MS) - now;
+    if (wait > 0) {
+      later = window.setTimeout(offer, wait);
+      return;
+    }
+    offered = newest;
+    set("version", { data: newest });
+  }
+  function touched() {
+    touchedAt = Date.now();
+  }
+  ["_dashprivate_pushstate", "popstate", "pointerdown", "keydown"].forEach(function (name) {
+    window.addEventListener(name, touched, true);
+  });
   function heard(pulse) {
-    newest = (pulse && pulse.version) || null;
+    var version = (pulse && pulse.version) || null;
+    newestAt = version === newest ? newestAt : Date.now();
+    newest = version;
     if (shownOf === "") {
       offered = null; /* nothing could be read: asked again with every heartbeat until it is */
     }

@@ -117,14 +117,9 @@
     }
   });
 
-  /* ---- The rows' names and values: what did not change stays, with its focus. */
-  function element(tag, className, text) {
-    var made = document.createElement(tag);
-    made.className = className;
-    made.textContent = text || "";
-    return made;
-  }
+  /* ---- The rows' names and values. */
   function label(row) {
+    var element = window.driftline.element;
     var box = element("div", "row"), link = element("a", "name", row.name);
     if (row.firing) {
       var mark = element("span", "warn-i"), icon = element("span", "i i-triangle-alert");
@@ -140,6 +135,7 @@
     return box;
   }
   function value(row) {
+    var element = window.driftline.element;
     var box = element("div", "row");
     box.append(
       element("span", "word", row.word),
@@ -148,32 +144,10 @@
       element("span", "ratio num", row.ratio));
     return box;
   }
-  function draw(id, rows, make, keys) {
-    var box = document.getElementById(id), had = {};
-    if (!box) {
-      return;
-    }
-    Array.prototype.forEach.call(box.children, function (child) { had[child.dataset.drawn] = child; });
-    var wanted = rows.map(function (row) {
-      var key = JSON.stringify(keys.map(function (name) { return row[name]; }));
-      var made = had[key] || make(row);
-      made.dataset.drawn = key;
-      return made;
-    });
-    var isSame = wanted.length === box.children.length &&
-      wanted.every(function (made, at) { return made === box.children[at]; });
-    if (!isSame) {
-      var focused = box.contains(document.activeElement) ? document.activeElement : null;
-      box.replaceChildren.apply(box, wanted);
-      if (focused && box.contains(focused)) {
-        focused.focus({ preventScroll: true });
-      }
-    }
-  }
   function rows(data) {
     var found = Array.isArray(data) ? data : [];
-    draw("model-labels", found, label, ["name", "title", "href", "firing"]);
-    draw("model-values", found, value, ["name", "word", "value", "near", "limit", "ratio"]);
+    window.driftline.draw("model-labels", found, label, ["name", "title", "href", "firing"]);
+    window.driftline.draw("model-values", found, value, ["name", "word", "value", "near", "limit", "ratio"]);
     return window.dash_clientside.no_update;
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dash import html
+from dash import Dash, Input, Output, dcc, html
 
 from dashboard import address, parts
 from dashboard import sentences_reference as say
@@ -48,7 +48,9 @@ SLOTS = {
     "lengths": ("reference-lengths", "children"),
     "features_aside": ("reference-features-aside", "children"),
     "sort": ("reference-sort", "children"),
-    "features": ("reference-features", "children"),
+    "features_head": ("reference-head", "children"),
+    "features": ("reference-data", "data"),
+    "features_note": ("reference-note", "children"),
     "segments": ("reference-segments", "children"),
 }
 
@@ -93,7 +95,17 @@ def skeleton() -> Any:
         ),
         parts.card(
             "Features",
-            html.Div(parts.skeleton(6), id="reference-features"),
+            [
+                html.Table(
+                    [
+                        html.Thead(html.Tr(id="reference-head")),
+                        html.Tbody(id="reference-rows"),
+                    ],
+                    className="table features",
+                ),
+                html.Div(parts.skeleton(6), id="reference-note"),
+                dcc.Store(id="reference-data"),
+            ],
             aside=html.Span(id="reference-features-aside"),
             head=[
                 asking("q", "Search features", "reference-q"),
@@ -134,7 +146,9 @@ def fill(look: Look) -> Mapping[str, Any]:
         "lengths": lengths(found),
         "features_aside": aside(found, wanted, text),
         "sort": parts.select("sort", sort, SORTS, "Sort"),
-        "features": features(found, wanted, page, pages, text=text, sort=sort),
+        "features_head": features_head(found, wanted),
+        "features": features(found, wanted, page),
+        "features_note": features_note(found, wanted, page, pages, text=text, sort=sort),
         "segments": segments(found),
     }
 
@@ -236,7 +250,37 @@ def aside(found: ReferenceView, wanted: list[FeatureLine], text: str) -> Any:
     return f"{whole(len(wanted))} of {n} match “{cut(text, 40)}”"
 
 
-def features(
+def features_head(found: ReferenceView, wanted: list[FeatureLine]) -> Any:
+    """Return the head of the features' table; without a feature there is none."""
+    return _heads(_columns(found)) if wanted else []
+
+
+def _columns(found: ReferenceView) -> list[tuple[str, str]]:
+    """Return the columns' names and classes; `assets/reference.js` draws their cells."""
+    return [
+        ("Feature", ""),
+        ("Distribution", ""),
+        ("Values", ""),
+        ("Groups", "num"),
+        ("Missing", "num"),
+        *((_limit_column(length.name), "num") for length in found.lengths),
+    ]
+
+
+def _limit_column(length: str) -> str:
+    return f"Limit, {say.LENGTHS[length][0]}"
+
+
+def features(found: ReferenceView, wanted: list[FeatureLine], page: int) -> list[dict[str, Any]]:
+    """Return one row a feature: its shape, what it is, and what each length sees of it.
+
+    As data that `assets/reference.js` draws: as components of Dash they are a thousand.
+    """
+    first = (page - 1) * FEATURES
+    return [_feature(found, line) for line in wanted[first : first + FEATURES]]
+
+
+def features_note(
     found: ReferenceView,
     wanted: list[FeatureLine],
     page: int,
@@ -245,25 +289,14 @@ def features(
     text: str,
     sort: str,
 ) -> Any:
-    """Return one row a feature: its shape, what it is, and what each length sees of it."""
+    """Return what stands below the table: its other pages, or why it is empty."""
     short = say.short(found.row.digest)
     sorted_by = None if sort == "document" else sort
     if not wanted:
         clear = parts.link("Clear the search", address.to("references", short, sort=sorted_by))
         return parts.nothing([f"No feature is called “{cut(text, 60)}”. ", clear], "search")
-    head = [
-        ("Feature", ""),
-        ("Distribution", ""),
-        ("Values", ""),
-        ("Groups", "num"),
-        ("Missing", "num"),
-        *((f"Limit, {say.LENGTHS[length.name][0]}", "num") for length in found.lengths),
-    ]
-    first = (page - 1) * FEATURES
-    rows = [_feature(found, line, head) for line in wanted[first : first + FEATURES]]
-    table = _table(head, rows, "table features")
     if pages == 1:
-        return table
+        return []
     links = [
         parts.link(
             str(n),
@@ -272,56 +305,61 @@ def features(
         )
         for n in range(1, pages + 1)
     ]
-    return [table, html.Nav(links, className="pages", **{"aria-label": "Pages of features"})]
+    return html.Nav(links, className="pages", **{"aria-label": "Pages of features"})
 
 
 def _table(head: Sequence[tuple[str, str]], rows: list[Any], css: str) -> Any:
     """Return a table whose cells carry their column's name, for the cards of a phone."""
-    cells = [html.Th(_head(name), scope="col", className=kind) for name, kind in head]
-    return html.Table([html.Thead(html.Tr(cells)), html.Tbody(rows)], className=css)
+    return html.Table([html.Thead(html.Tr(_heads(head))), html.Tbody(rows)], className=css)
+
+
+def _heads(head: Sequence[tuple[str, str]]) -> list[Any]:
+    return [html.Th(_head(name), scope="col", className=kind) for name, kind in head]
 
 
 def _head(name: str) -> Any:
     return parts.term(name, EXPLAINED[name]) if name in EXPLAINED else name
 
 
-def _feature(found: ReferenceView, line: FeatureLine, head: list[tuple[str, str]]) -> Any:
+def _feature(found: ReferenceView, line: FeatureLine) -> dict[str, Any]:
     source = {length.name: length.source for length in found.lengths}
-    cells: list[Any] = [
-        html.Span(
-            html.I(className="shape", style=outline(line.columns)) if line.columns else None,
-            className="shape-box",
-            role="img",
-            **{"aria-label": say.shape_words(line)},
-        ),
-        html.Span(say.range_words(line), className="values", title=say.shape_words(line)),
-        whole(line.n_groups) if line.n_groups else "–",
-        percent(line.missing) if line.missing else "none",
-    ]
+    limits = []
     for limit in line.limits:
         word, sentence = say.limit_words(limit, source[limit.length])
-        if limit.sees is Sees.BLIND:
-            cells.append(html.Span(parts.status("eye-off", word, "idle"), title=sentence))
-        else:
-            is_number = limit.sees is Sees.JUDGES
-            cells.append(html.Span(word, title=sentence, className="" if is_number else "calm"))
+        limits.append(
+            {
+                "label": _limit_column(limit.length),
+                "word": word,
+                "title": sentence,
+                "icon": "eye-off" if limit.sees is Sees.BLIND else "",
+                "css": "" if limit.sees is Sees.JUDGES else "calm",
+            }
+        )
     owner = found.judged
-    name = parts.name(line.name)
-    named = (
-        parts.link(name, address.feature(owner.model, line.name), className="quiet")
-        if owner is not None and owner.archived_ms is None
-        else name
-    )
     kind = "prediction" if line.is_prediction else say.KINDS.get(line.kind, line.kind)
     weight = f", weight {line.importance:.3g}" if line.importance is not None else ""
-    return html.Tr(
-        [
-            html.Th([named, html.Div(f"{kind}{weight}", className="sub")], scope="row"),
-            *(
-                html.Td(cell, className=css, **{"data-label": label})
-                for cell, (label, css) in zip(cells, head[1:], strict=True)
-            ),
-        ]
+    return {
+        "name": cut(line.name, 200),
+        "title": cut(line.name, 300),
+        "href": address.feature(owner.model, line.name)
+        if owner is not None and owner.archived_ms is None
+        else "",
+        "sub": f"{kind}{weight}",
+        "said": say.shape_words(line),
+        "shape": outline(line.columns)["clipPath"] if line.columns else "",
+        "values": say.range_words(line),
+        "groups": whole(line.n_groups) if line.n_groups else "–",
+        "missing": percent(line.missing) if line.missing else "none",
+        "limits": limits,
+    }
+
+
+def register(app: Dash) -> None:
+    """The features' rows are drawn in the browser."""
+    app.clientside_callback(
+        "function (rows) { return window.driftlineReference.rows(rows); }",
+        Output("reference-data", "storage_type"),
+        Input("reference-data", "data"),
     )
 
 
@@ -354,4 +392,5 @@ PAGE = Page(
     slots=SLOTS,
     fill=fill,
     title=lambda parts_: f"Reference {cut(say.short(parts_[1]), 20)}",
+    register=register,
 )

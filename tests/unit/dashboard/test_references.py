@@ -144,19 +144,23 @@ def test_a_limit_is_a_number_or_a_word(sees: Sees, word: str, said: str) -> None
 
 def test_the_page_shows_every_feature_with_its_limits(living: Engine) -> None:
     found, sent = one(living), page_of(living)
-    shown = text(sent["features"])
-    assert all(feature.name in shown for feature in found.features)
+    rows = sent["features"]
+    assert [row["name"] for row in rows] == [feature.name for feature in found.features]
     assert f"{len(found.features)}{NBSP}features" in sent["features_aside"]
-    assert "blind" in shown
-    assert "Limit, 1 day" in shown
+    assert "blind" in {limit["word"] for row in rows for limit in row["limits"]}
+    labels = [limit["label"] for limit in rows[0]["limits"]]
+    assert "Limit, 1 day" in labels
+    assert text(sent["features_head"]).endswith("".join(labels))
 
 
 def test_a_search_narrows_and_says_how_to_come_back(living: Engine) -> None:
     sent = page_of(living, search="?q=WEIGHT")
-    assert "weight" in text(sent["features"])
-    assert "distance" not in text(sent["features"])
+    names = [row["name"] for row in sent["features"]]
+    assert "weight" in names
+    assert "distance" not in names
     sent = page_of(living, search="?q=%3Cb%3Enothing")
-    assert "No feature is called “<b>nothing”. Clear the search" in text(sent["features"])
+    assert (sent["features"], sent["features_head"]) == ([], [])
+    assert "No feature is called “<b>nothing”. Clear the search" in text(sent["features_note"])
 
 
 def test_blind_features_can_come_first(living: Engine) -> None:
@@ -170,11 +174,10 @@ def test_hundreds_of_features_come_in_pages(living: Engine) -> None:
     line = found.features[0]
     many = [replace(line, name=f"f{n:03}") for n in range(150)]
     for page, first, last in ((1, "f000", "f059"), (3, "f120", "f149")):
-        made = reference.features(found, many, page, 3, text="", sort="document")
-        shown = text(json.loads(to_json_plotly(made)))
-        assert first in shown
-        assert last in shown
-        assert ("f060" in shown) == (page == 2)
+        rows = reference.features(found, many, page)
+        assert (rows[0]["name"], rows[-1]["name"]) == (first, last)
+        note = reference.features_note(found, many, page, 3, text="", sort="document")
+        assert text(json.loads(to_json_plotly(note))) == "123"
 
 
 def test_a_page_that_is_not_there_is_said(living: Engine) -> None:

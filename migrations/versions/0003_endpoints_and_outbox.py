@@ -1,0 +1,111 @@
+"""Endpoints, alerts and the outbox; an audit of what cannot be undone."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+TABLES = ("audit", "delivery_attempt", "outbox", "alert_incident", "alert", "endpoint")
+
+
+def upgrade() -> None:
+    row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "endpoint",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("secrets", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("disabled_ms", sa.BigInteger(), nullable=True),
+        sa.Column("disabled_reason", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_endpoint")),
+        sa.UniqueConstraint("name", name=op.f("uq_endpoint_name")),
+    )
+    op.create_table(
+        "alert",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("alert_id", sa.String(length=40), nullable=False),
+        sa.Column("version_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("severity", sa.String(length=10), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("told_ms", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
+        sa.UniqueConstraint("alert_id", name=op.f("uq_alert_alert_id")),
+    )
+    op.create_index(op.f("ix_alert_version_id"), "alert", ["version_id"], unique=False)
+    op.create_table(
+        "alert_incident",
+        sa.Column("incident_number", sa.BigInteger(), nullable=False),
+        sa.Column("alert_row", sa.BigInteger(), nullable=False),
+        sa.Column("severity", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("episodes", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("incident_number", name=op.f("pk_alert_incident")),
+    )
+    op.create_index(
+        op.f("ix_alert_incident_alert_row"), "alert_incident", ["alert_row"], unique=False
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("endpoint_id", sa.BigInteger(), nullable=False),
+        sa.Column("webhook_id", sa.String(length=80), nullable=False),
+        sa.Column("alert_id", sa.String(length=40), nullable=True),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=40), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_ms", sa.BigInteger(), nullable=False),
+        sa.Column("leased_by", sa.String(length=200), nullable=True),
+        sa.Column("lease_until_ms", sa.BigInteger(), nullable=True),
+        sa.Column("finished_ms", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.UniqueConstraint(
+            "endpoint_id", "webhook_id", name=op.f("uq_outbox_endpoint_id_webhook_id")
+        ),
+    )
+    op.create_index("ix_outbox_due", "outbox", ["state", "due_ms"], unique=False)
+    op.create_index(
+        "ix_outbox_order", "outbox", ["endpoint_id", "alert_id", "sequence"], unique=False
+    )
+    op.create_table(
+        "delivery_attempt",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("outbox_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("response", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery_attempt")),
+    )
+    op.create_index(
+        op.f("ix_delivery_attempt_outbox_id"), "delivery_attempt", ["outbox_id"], unique=False
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", row_id, nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("action", sa.String(length=60), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+
+
+def downgrade() -> None:
+    for name in TABLES:
+        op.drop_table(name)
