@@ -24,8 +24,16 @@ def upgrade() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("disabled_ms", sa.BigInteger(), nullable=True),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
+        sa.Column("removed_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_endpoint")),
-        sa.UniqueConstraint("name", name=op.f("uq_endpoint_name")),
+    )
+    op.create_index(
+        "ix_endpoint_name",
+        "endpoint",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("removed_ms IS NULL"),
+        postgresql_where=sa.text("removed_ms IS NULL"),
     )
     op.create_table(
         "alert",

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -428,12 +429,21 @@ endpoint = Table(
     "endpoint",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("name", String(100), nullable=False, unique=True),
+    Column("name", String(100), nullable=False),
     Column("url", Text, nullable=False),
     Column("secrets", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("disabled_ms", BigInteger),
     Column("disabled_reason", Text),
+    Column("removed_ms", BigInteger),
+    # A removed endpoint keeps its row for what was sent to it; its name is free again.
+    Index(
+        "ix_endpoint_name",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_ms IS NULL"),
+        postgresql_where=text("removed_ms IS NULL"),
+    ),
 )
 
 # One problem as the world was told of it: the incidents of one version that belong together.

@@ -1,0 +1,162 @@
+"""Where alerts are sent: the SQL of endpoints.
+
+Secrets stand here as they are, because a signature needs them; nothing above
+`monitor.alerts` may hand one out again. A removed endpoint keeps its row, without secrets,
+so that what was sent to it can still be told, and its number never means another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftline.errors import Conflict
+from monitor.storage import schema as t
+
+IS_STANDING = t.endpoint.c.removed_ms.is_(None)
+IS_ENABLED = sa.and_(IS_STANDING, t.endpoint.c.disabled_ms.is_(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What signs; `until_ms` is when it stops signing, None while nothing takes over from it."""
+
+    value: str = field(repr=False)
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address that alerts are sent to; its secrets newest first."""
+
+    id: int
+    name: str
+    url: str
+    secrets: tuple[Secret, ...] = field(repr=False)
+    created_ms: int
+    disabled_ms: int | None
+    disabled_reason: str | None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether messages are sent to it."""
+        return self.disabled_ms is None
+
+    def signing(self, now_ms: int) -> tuple[str, ...]:
+        """Return the secrets that sign at `now_ms`, newest first."""
+        return tuple(s.value for s in self.secrets if s.until_ms is None or s.until_ms > now_ms)
+
+
+def endpoints(conn: Connection) -> list[Endpoint]:
+    """Return the endpoints by name."""
+    query = sa.select(t.endpoint).where(IS_STANDING).order_by(t.endpoint.c.name)
+    return [_endpoint(row) for row in conn.execute(query)]
+
+
+def find(conn: Connection, name: str) -> Endpoint | None:
+    """Return the endpoint of that name, if there is one."""
+    query = sa.select(t.endpoint).where(IS_STANDING, t.endpoint.c.name == name)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _endpoint(row)
+
+
+def add(
+    conn: Connection, name: str, url: str, secret: str, *, now_ms: int
+) -> tuple[Endpoint, bool]:
+    """Return the endpoint of that name and address, and whether it is new.
+
+    The same name and address again change nothing, not even the secret.
+
+    Raises
+    ------
+    Conflict
+        The name belongs to another address.
+    """
+    try:
+        with conn.begin_nested():
+            conn.execute(
+                sa.insert(t.endpoint).values(
+                    name=name, url=url, secrets=_as_json([Secret(secret)]), created_ms=now_ms
+                )
+            )
+    except sa.exc.IntegrityError:
+        standing = find(conn, name)
+        if standing is None:
+            raise
+        if standing.url != url:
+            raise Conflict(
+                f"endpoint {name} sends to {standing.url} already: take another name, "
+                "or remove it first"
+            ) from None
+        return standing, False
+    made = find(conn, name)
+    assert made is not None
+    return made, True
+
+
+def rotate(
+    conn: Connection, endpoint: Endpoint, secret: str, *, now_ms: int, until_ms: int
+) -> Endpoint:
+    """Let `secret` sign from now on, and the one before it until `until_ms`, too."""
+    # Two at most: a header that grows with every rotation would not be read any more.
+    before = [Secret(s.value, until_ms) for s in endpoint.secrets[:1] if s.value != secret]
+    secrets = (Secret(secret), *before)
+    _set(conn, endpoint.id, secrets=_as_json(secrets))
+    return _again(conn, endpoint)
+
+
+def disable(conn: Connection, endpoint_id: int, reason: str, *, now_ms: int) -> bool:
+    """Send nothing to it any more; False when it was disabled before."""
+    done = conn.execute(
+        sa.update(t.endpoint)
+        .where(t.endpoint.c.id == endpoint_id, IS_ENABLED)
+        .values(disabled_ms=now_ms, disabled_reason=reason)
+    )
+    return done.rowcount == 1
+
+
+def enable(conn: Connection, endpoint_id: int) -> None:
+    """Send to it again: from now on, and what has waited."""
+    _set(conn, endpoint_id, disabled_ms=None, disabled_reason=None)
+
+
+def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> None:
+    """Forget its secrets and cancel what waits for it; what was sent stays told."""
+    _set(conn, endpoint_id, removed_ms=now_ms, secrets="[]")
+    conn.execute(
+        sa.update(t.outbox)
+        .where(t.outbox.c.endpoint_id == endpoint_id, t.outbox.c.state == "pending")
+        .values(state="cancelled", finished_ms=now_ms, leased_by=None, lease_until_ms=None)
+    )
+
+
+def _set(conn: Connection, endpoint_id: int, **values: Any) -> None:
+    conn.execute(
+        sa.update(t.endpoint).where(t.endpoint.c.id == endpoint_id, IS_STANDING).values(**values)
+    )
+
+
+def _again(conn: Connection, endpoint: Endpoint) -> Endpoint:
+    query = sa.select(t.endpoint).where(t.endpoint.c.id == endpoint.id)
+    return _endpoint(conn.execute(query).one())
+
+
+def _endpoint(row: sa.Row[Any]) -> Endpoint:
+    return Endpoint(
+        id=row.id,
+        name=row.name,
+        url=row.url,
+        secrets=tuple(Secret(s["secret"], s["until_ms"]) for s in json.loads(row.secrets)),
+        created_ms=row.created_ms,
+        disabled_ms=row.disabled_ms,
+        disabled_reason=row.disabled_reason,
+    )
+
+
+def _as_json(secrets: Iterable[Secret]) -> str:
+    return json.dumps([{"secret": s.value, "until_ms": s.until_ms} for s in secrets])

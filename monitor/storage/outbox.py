@@ -1,0 +1,76 @@
+"""The outbox: what is to be sent, written in the transaction that decided it.
+
+A row is one message for one endpoint, its body frozen. It leaves `pending` once, for
+delivered, dead or cancelled; until then it is sent again whenever it is due and nobody
+holds its lease.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import schema as t
+from monitor.storage.endpoints import IS_ENABLED
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a receiver gets; `body` is sent byte for byte as it is, however often.
+
+    `webhook_id` is the same for the same message for ever, so that a receiver can go by it.
+    `alert_id` and `sequence` order the messages of one alert; None and 0 where there is none.
+    """
+
+    webhook_id: str
+    alert_id: str | None
+    sequence: int
+    type: str
+    body: str
+
+
+def enqueue(conn: Connection, message: Message, now_ms: int) -> int:
+    """Write `message` for every enabled endpoint; return for how many it is new.
+
+    A message that an endpoint has already, sent or not, changes nothing there. Call it in
+    the transaction that decides the message.
+    """
+    return _write(conn, message, now_ms, IS_ENABLED)
+
+
+def enqueue_for(conn: Connection, endpoint_id: int, message: Message, now_ms: int) -> bool:
+    """Write `message` for one endpoint alone; False when it is not enabled or has it already."""
+    is_this = sa.and_(IS_ENABLED, t.endpoint.c.id == endpoint_id)
+    return _write(conn, message, now_ms, is_this) == 1
+
+
+def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement[bool]) -> int:
+    o = t.outbox.c
+    has_it = (
+        sa.select(o.id)
+        .where(o.endpoint_id == t.endpoint.c.id, o.webhook_id == message.webhook_id)
+        .exists()
+    )
+    values = {
+        o.webhook_id: message.webhook_id,
+        o.alert_id: message.alert_id,
+        o.sequence: message.sequence,
+        o.type: message.type,
+        o.body: message.body,
+        o.created_ms: now_ms,
+        o.state: "pending",
+        o.due_ms: now_ms,
+    }
+    rows = (
+        sa.select(
+            t.endpoint.c.id,
+            *(sa.literal(value, column.type) for column, value in values.items()),
+        )
+        .where(to, ~has_it)
+        .order_by(t.endpoint.c.id)
+    )
+    return conn.execute(
+        sa.insert(t.outbox).from_select([o.endpoint_id, *values], rows, include_defaults=False)
+    ).rowcount
