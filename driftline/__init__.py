@@ -31,17 +31,25 @@ from driftline.errors import (
     StreamError,
     TooFewRows,
 )
+    WebhookVerificationError,
 
 if TYPE_CHECKING:
     from driftline import answers
     from driftline.client import Client, Reference
 
+    from driftline.webhooks import Alert, verify_webhook
 __version__ = "0.1.0"
 
-_LAZY = {"Client": "driftline.client", "Reference": "driftline.client"}
+_LAZY = {
+    "Alert": "driftline.webhooks",
+    "Client": "driftline.client",
+    "Reference": "driftline.client",
+    "verify_webhook": "driftline.webhooks",
+}
 
 __all__ = [
     "ApiConflict",
+    "Alert",
     "ApiError",
     "BrokerUnavailable",
     "Client",
@@ -66,8 +74,10 @@ __all__ = [
     "TooFewRows",
     "__version__",
     "answers",
+    "WebhookVerificationError",
 ]
 
+    "verify_webhook",
 
 def __getattr__(name: str) -> Any:
     if name == "answers":

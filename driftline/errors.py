@@ -25,6 +25,7 @@ message names what mends the fault.
         ServerUnavailable    retryable
         ApiConflict          a Conflict, too
 """
+      WebhookVerificationError  reason, detail
 
 from __future__ import annotations
 
@@ -154,3 +155,18 @@ class ServerUnavailable(ApiError):
 
 class ApiConflict(ApiError, Conflict):
     """The server has something else under this name already (409): caught as `Conflict`, too."""
+
+
+class WebhookVerificationError(DriftlineError):
+    """A webhook that must not be trusted, or a secret that is none.
+
+    Attributes
+    ----------
+    reason
+        One word: missing_header, bad_timestamp, no_match, too_old, too_new, bad_body or
+        bad_secret. Only the last is this side's fault; answer the others with status 400.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
