@@ -25,6 +25,7 @@ from dashboard.words import (
 )
 from driftline.stats.episodes import CLEAR_AFTER
 from driftline.stats.words import Evidence, percent, points
+from monitor.detect.evidence import ratio_of
 from monitor.storage.rows import Incident
 from monitor.views.episodes import (
     Group,
@@ -33,7 +34,6 @@ from monitor.views.episodes import (
     Over,
     evidence_of,
     is_prediction,
-    ratio_of,
 )
 from monitor.views.standing import Ended, Hold
 from monitor.windows.calendar import NOMINAL_MS

@@ -15,20 +15,17 @@ from functools import cached_property
 from sqlalchemy.engine import Connection
 
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
-from driftline.stats.words import Evidence, Part
+from driftline.stats.words import Evidence
+from monitor.detect.evidence import evidence_in, ratio_of
+from monitor.detect.groups import ALL
+from monitor.detect.groups import group as belonging_together
 from monitor.storage import reads
 from monitor.storage.reads.judged import IN_AT_MOST
 from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
 from monitor.views.scope import NoSuch
 from monitor.views.standing import NOTHING_KNOWN, Standing, standing
-from monitor.windows.calendar import DAY_MS, LENGTHS
+from monitor.windows.calendar import LENGTHS
 
-ALL = "all"
-# What happens in a night is told by the hour at once, and by the day when the second bad
-# day is over: at most two days after the first hour told it.
-TOGETHER_MS = 2 * DAY_MS
-# The longest window: what began further apart was told together by chance.
-BEGAN_TOGETHER_MS = 7 * DAY_MS
 # The states that a list can be asked for, and what each holds.
 STATES = {
     "firing": OPEN_STATES,
@@ -50,28 +47,7 @@ def evidence_of(incident: Incident, which: str = "worst") -> Evidence | None:
 
     None where nothing is stored.
     """
-    stored = incident.evidence.get(which) if isinstance(incident.evidence, dict) else None
-    if not stored:
-        return None
-    part = stored.get("part")
-    return Evidence(
-        **{
-            **stored,
-            "part": Part(**part) if part else None,
-            "values": tuple(stored.get("values") or ()),
-        }
-    )
-
-
-def ratio_of(evidence: Evidence | None) -> float:
-    """Return evidence over its limit (1 = at the limit, 0 = none): what rows are ranked by.
-
-    For a rate that is the bound of its excess, because that is what is held against the limit.
-    """
-    if evidence is None or not evidence.limit:
-        return 0.0
-    held = evidence.value if evidence.statistic == "psi" else abs(evidence.excess or 0.0)
-    return held / evidence.limit
+    return evidence_in(incident.evidence, which)
 
 
 @dataclass(frozen=True)
@@ -195,91 +171,9 @@ class Group:
 
 
 def group(incidents: Iterable[Incident]) -> list[Group]:
-    """Return incidents as groups, the newest first.
-
-    Two rules, and neither makes chains: "joined to what overlaps with something that
-    overlaps with it" would make one incident of a whole year.
-
-    1. An incident of a segment belongs to the incident of the same version, feature and
-       kind over all rows that stood while it did: it is the same problem, seen closer. But
-       where the segment was told more than two days earlier it was a problem of its own.
-    2. Of the others, one belongs to the group of the first that opened within two days
-       before it (`TOGETHER_MS`), stood while it did, and whose first bad window lies within
-       a week of its own (`BEGAN_TOGETHER_MS`). Both count from that first one always,
-       however many have joined since.
-
-    Three weeks of drift and a new one that opens in their midst thus stay two things; what
-    one night did to five features, by the hour and then by the day, is one.
-    """
-    by_version: dict[int, list[Incident]] = {}
-    for incident in incidents:
-        by_version.setdefault(incident.version_id, []).append(incident)
-    found = [made for members in by_version.values() for made in _of_version(members)]
+    """Return incidents as groups, the newest first, by the rule of `monitor.detect.groups`."""
+    found = [Group(members) for members in belonging_together(incidents)]
     return sorted(found, key=lambda made: (-made.opened_ms, -made.number))
-
-
-def _of_version(incidents: Sequence[Incident]) -> list[Group]:
-    over_all: dict[tuple[str, str], list[Incident]] = {}
-    for incident in incidents:
-        if incident.segment == ALL:
-            over_all.setdefault((incident.feature, incident.kind), []).append(incident)
-    closer: dict[int, list[Incident]] = {}
-    roots: list[Incident] = []
-    for incident in incidents:
-        siblings = over_all.get((incident.feature, incident.kind), ())
-        whole = None
-        if incident.segment != ALL:
-            whole = max(
-                (
-                    i
-                    for i in siblings
-                    if i.opened_ms - incident.opened_ms <= TOGETHER_MS and _overlap(i, incident)
-                ),
-                key=lambda i: i.number,
-                default=None,
-            )
-        if whole is None:
-            roots.append(incident)
-        else:
-            closer.setdefault(whole.number, []).append(incident)
-    groups: list[list[Incident]] = []
-    for root in sorted(roots, key=lambda i: (i.opened_ms, i.segment != ALL, i.number)):
-        home = next(
-            (
-                members
-                for members in groups
-                if root.opened_ms - members[0].opened_ms <= TOGETHER_MS
-                and abs(root.first_window_ms - members[0].first_window_ms) <= BEGAN_TOGETHER_MS
-                and _overlap(members[0], root)
-            ),
-            None,
-        )
-        if home is None:
-            groups.append([root])
-        else:
-            home.append(root)
-    return [
-        Group(
-            tuple(
-                sorted(
-                    (i for root in roots for i in (root, *closer.get(root.number, ()))),
-                    key=lambda i: i.number,
-                )
-            )
-        )
-        for roots in groups
-    ]
-
-
-def _overlap(one: Incident, other: Incident) -> bool:
-    """Whether both stood at one time, from the start of their first bad window on."""
-
-    def end(incident: Incident) -> float:
-        if incident.is_open or incident.resolved_ms is None:
-            return float("inf")
-        return max(incident.resolved_ms, incident.opened_ms)
-
-    return one.first_window_ms < end(other) and other.first_window_ms < end(one)
 
 
 def standing_groups(conn: Connection, *, is_outline: bool = False) -> list[Group]:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import Connection
 
+from monitor.detect.evidence import ratio_of
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
 from monitor.storage.rows import (
@@ -27,7 +28,7 @@ from monitor.storage.rows import (
     ReferenceRow,
     Version,
 )
-from monitor.views.episodes import Group, evidence_of, group, is_prediction, ratio_of
+from monitor.views.episodes import Group, evidence_of, group, is_prediction
 from monitor.windows.calendar import DAY_MS, LENGTHS, window_of
 from monitor.windows.panes import pane_ms_of
 

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from monitor.detect.evidence import ratio_of
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.rows import Incident
@@ -19,7 +20,6 @@ from monitor.views.episodes import (
     listed,
     opened,
     page_of_groups,
-    ratio_of,
     standing_groups,
 )
 from monitor.views.models import models
