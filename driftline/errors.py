@@ -5,11 +5,13 @@ message names what mends the fault.
 
     DriftlineError
       ConfigError            key, source, got, expected
+      MissingExtra           what, extra
       DataError              the record's fault: dead-lettered, never retried
         DecodeError
         SchemaError
         EventTimeError
-      InvalidReference       a frame that cannot become a reference
+      InvalidFrame           a frame that cannot be counted
+        InvalidReference     a frame that cannot become a reference
       StatisticError
         TooFewRows           n, needed
         GridMismatch         left, right
@@ -24,8 +26,8 @@ message names what mends the fault.
       ApiError               status, title, detail
         ServerUnavailable    retryable
         ApiConflict          a Conflict, too
-"""
       WebhookVerificationError  reason, detail
+"""
 
 from __future__ import annotations
 
@@ -42,6 +44,20 @@ class ConfigError(DriftlineError):
     def __init__(self, key: str, source: str, got: object, expected: str) -> None:
         self.key, self.source, self.got, self.expected = key, source, got, expected
         super().__init__(f"{key} ({source}): got {got!r}, expected {expected}")
+
+
+class MissingExtra(DriftlineError):
+    """Something needs packages that an extra of this distribution brings.
+
+    Examples
+    --------
+    >>> print(MissingExtra("up", "the service", "server"))
+    up needs the service: pip install 'driftline[server]'
+    """
+
+    def __init__(self, what: str, brings: str, extra: str) -> None:
+        self.what, self.extra = what, extra
+        super().__init__(f"{what} needs {brings}: pip install 'driftline[{extra}]'")
 
 
 class DataError(DriftlineError):
@@ -64,7 +80,11 @@ class EventTimeError(DataError):
     """A time that is absent, has no offset, or cannot be right."""
 
 
-class InvalidReference(DriftlineError):
+class InvalidFrame(DriftlineError):
+    """A frame that cannot be counted."""
+
+
+class InvalidReference(InvalidFrame):
     """A frame or a document that cannot become a reference."""
 
 

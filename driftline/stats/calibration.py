@@ -126,8 +126,16 @@ class Calibration:
         )
 
 
-def from_reference(reference: Reference, segment: str, length: str) -> Calibration | None:
+def from_reference(
+    reference: Reference, segment: str, length: str, *, with_season: bool = True
+) -> Calibration | None:
     """Learn the wobble of a length from the reference's full slices.
+
+    Parameters
+    ----------
+    with_season
+        Whether weekends may be compared with weekends: without it every slice is
+        compared with all others, which suits rows of weekdays and weekends together.
 
     Returns
     -------
@@ -140,7 +148,7 @@ def from_reference(reference: Reference, segment: str, length: str) -> Calibrati
         return None
     observed = observed_slices(reference, slices)
     whole = observe(reference, reference.profiles[segment].counts[None, :])
-    weekend = slices.is_weekend if length == "day" else None
+    weekend = slices.is_weekend if length == "day" and with_season else None
     buckets = reference.buckets.get(segment, {}) if weekend is not None else {}
     tau2, guard, seasonal = _distributions(reference, observed, whole.groups[0], weekend, buckets)
     up, down = {}, {}

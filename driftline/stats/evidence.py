@@ -183,13 +183,13 @@ class Judge:
         self, seen: Observed, is_weekend: NDArray[np.bool_]
     ) -> tuple[Floats, Floats, Floats, Ints]:
         """Return PSI, its parts, the variance v of its noise, and the reference's groups used."""
-        r = self._compared(is_weekend)
+        r = self.compared(is_weekend)
         psi, parts = psi_by_feature(self.reference.gridset, r, seen.groups)
         enough = (seen.values >= MIN_ROWS_PSI) & self._has_psi
         psi = np.where(enough, psi, np.nan)
         return round_significant(psi), parts, self._noise(seen.values, r), r
 
-    def _compared(self, is_weekend: NDArray[np.bool_]) -> Ints:
+    def compared(self, is_weekend: NDArray[np.bool_]) -> Ints:
         """Return the reference's groups that each window is compared with [W, groups]."""
         r = np.broadcast_to(self._own.groups, (len(is_weekend), self._own.groups.shape[1]))
         if self._season is None or self.calibration is None:
@@ -209,7 +209,7 @@ class Judge:
         self, values: Ints, is_weekend: NDArray[np.bool_], level: str = "warning"
     ) -> Floats:
         """Return the PSI below which windows of so many values [W, F] count as clear."""
-        v = self._noise(values, self._compared(is_weekend))
+        v = self._noise(values, self.compared(is_weekend))
         return (self.reference.gridset.B - 1) * v + DELTA[level] / 2
 
     def _limits(

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import narwhals as nw
 import numpy as np
@@ -30,7 +30,8 @@ from driftline.stats.grid import (
     numeric_grid,
     numeric_groups,
 )
-from driftline.stats.gridset import FeatureGrid
+from driftline.stats.gridset import FeatureGrid, Kind
+from driftline.stats.plain_frame import PlainFrame
 from driftline.stats.profile import Column, State, canonical_category
 from driftline.stats.slicing import local_to_utc_ms
 
@@ -69,14 +70,20 @@ class Feature:
     warning: str | None = None
 
 
-def open_frame(frame: Any) -> Frame:
-    """The frame as narwhals sees it.
+def open_frame(frame: Any, what: str = "the reference") -> Frame:
+    """The frame as narwhals sees it; a mapping of columns is one, too.
 
     Raises
     ------
     InvalidReference
         When it is no frame, has no rows, or has a column name twice.
     """
+    if isinstance(frame, Mapping):
+        frame = PlainFrame(frame, what)
+        _check_names(frame.columns)
+        if not len(frame):
+            raise InvalidReference(f"{what} has no rows")
+        return cast(Frame, frame)
     names = getattr(frame, "column_names", getattr(frame, "columns", None))
     if names is not None and not callable(names):
         _check_names(list(names))
@@ -84,11 +91,11 @@ def open_frame(frame: Any) -> Frame:
         opened: Frame = nw.from_native(frame, eager_only=True)
     except (TypeError, NarwhalsError) as error:
         raise InvalidReference(
-            "the reference must be a pandas or polars DataFrame or a pyarrow Table, "
+            f"{what} must be a pandas or polars DataFrame or a pyarrow Table, "
             f"not {type(frame).__name__}"
         ) from error
     if not len(opened):
-        raise InvalidReference("the reference has no rows")
+        raise InvalidReference(f"{what} has no rows")
     return opened
 
 
@@ -208,16 +215,18 @@ def _objects(
 ) -> Feature:
     """A column of Python objects is what its values are."""
     present = [value for value, null in zip(values, is_null.tolist(), strict=True) if not null]
-    numbers = (int, float, Decimal, np.integer, np.floating)
-    if not is_category and all(
-        isinstance(value, numbers) and not isinstance(value, bool) for value in present
-    ):
+    if not is_category and all(map(_is_number, present)):
         x = np.zeros(len(values))
         x[~is_null] = [_float(value) for value in present]
         return _numeric(name, x, is_null, False, is_forced)
     if all(canonical_category(value) is None for value in present):
         return _presence(name, is_null, f"holds values of type {type(present[0]).__name__}")
     return _categorical(name, values, is_null, is_forced)
+
+
+def _is_number(value: object) -> bool:
+    numbers = (int, float, Decimal, np.integer, np.floating)
+    return isinstance(value, numbers) and not isinstance(value, bool)
 
 
 def _float(value: Any) -> float:
@@ -310,15 +319,13 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
     numbers_of: dict[str | None, int] = {value: i for i, value in enumerate(counts)}
     numbers_of[None] = -1
     numbers = np.fromiter(map(numbers_of.__getitem__, values), np.int64, len(values))
-    is_wrong = (numbers < 0) & ~is_null
     state = _state(is_null)
-    state[is_wrong] = State.TYPE_ERROR
+    n_wrong = _mark_no_category(values, raw, is_null, state)
     bin_of = np.fromiter(map(grid.index.__getitem__, counts), np.int64, len(counts))
     tally = np.fromiter(counts.values(), np.int64, len(counts))
     mass = np.bincount(bin_of, weights=tally, minlength=grid.n_bins).astype(np.int64)
     feature = FeatureGrid(name, "categorical", grid, categorical_groups(grid, mass))
     warning = None
-    n_wrong = int(is_wrong.sum())
     if n_wrong:
         warning = (
             f"{name!r} mixes types: {n_wrong:,} values are no category and count as type errors"
@@ -331,6 +338,53 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
     return Feature(feature, Column(values, state), numbers, warning)
+
+
+def read_column(series: Series, kind: Kind) -> Column:
+    """A column for a grid that exists already: what does not fit its kind is a type error.
+
+    The same values give the same counts as in a frame that becomes a reference and in
+    events of a log, whatever type the library has for them.
+    """
+    is_null = series.is_null().to_numpy().astype(np.bool_)
+    state = _state(is_null)
+    dtype = series.dtype
+    if kind == "presence":
+        return Column(None, state)
+    if kind == "numeric":
+        if dtype.is_numeric():
+            return Column(_floats(series, is_null), state)
+        x = np.zeros(len(is_null))
+        fits = np.zeros(len(is_null), np.bool_)
+        if dtype == nw.Object:
+            values = series.to_list()
+            fits = np.fromiter(map(_is_number, values), np.bool_, len(values)) & ~is_null
+            x[fits] = [_float(values[i]) for i in np.flatnonzero(fits).tolist()]
+        state[~fits & ~is_null] = State.TYPE_ERROR
+        return Column(x, state)
+    if isinstance(dtype, nw.Enum) or dtype == nw.Categorical:
+        series = series.cast(nw.String())
+    elif not (dtype in (nw.String, nw.Boolean, nw.Object) or dtype.is_numeric()):
+        state[~is_null] = State.TYPE_ERROR
+        return Column(None if is_null.all() else [""] * len(is_null), state)
+    raw = series.to_list()
+    values = categories(raw)
+    _mark_no_category(values, raw, is_null, state)
+    return Column(["" if value is None else value for value in values], state)
+
+
+def _mark_no_category(
+    values: Sequence[str | None],
+    raw: Sequence[Any],
+    is_null: NDArray[np.bool_],
+    state: NDArray[np.uint8],
+) -> int:
+    """Mark what is no category; return how many type errors: NaN is none, it is missing."""
+    odd = [i for i, value in enumerate(values) if value is None and not is_null[i]]
+    is_nan = np.array([isinstance(raw[i], float) and raw[i] != raw[i] for i in odd], np.bool_)
+    places = np.array(odd, np.intp)
+    state[places] = np.where(is_nan, np.uint8(State.NULL), np.uint8(State.TYPE_ERROR))
+    return len(odd) - int(is_nan.sum())
 
 
 def refuse_surrogates(texts: Iterable[str]) -> None:

@@ -71,45 +71,60 @@ class Evidence:
 def sentence(evidence: Evidence, timezone: str) -> str:
     """Return the one sentence that says what was seen, against which limit, and when."""
     when = window_words(evidence.start_ms, evidence.length, timezone)
-    lasting = f"2 of the last 3 {_WINDOW[evidence.length]}"
-    name = evidence.feature
+    lasting = f", in 2 of the last 3 {_WINDOW[evidence.length]}"
+    return f"{evidence.feature}: {_claim(evidence, f' {when}', lasting)}."
+
+
+def claim(evidence: Evidence) -> str:
+    """Return what was seen and against which limit, of rows that stand by themselves.
+
+    Examples
+    --------
+    >>> gone = Evidence("age", "missing", "day", 0, 0, 900, value=0.77, limit=0.04, reference=0.003)
+    >>> claim(gone).replace(NBSP, " ")
+    'missing 0.3 % → 77 % of 900 rows, limit 4 points'
+    """
+    return _claim(evidence, "", "")
+
+
+def _claim(evidence: Evidence, when: str, lasting: str) -> str:
+    """`when` and `lasting` follow what they are said of, their separators included."""
     if evidence.statistic == "psi":
         delta = 0.25 if evidence.critical else 0.10
         numbers = f"{number(evidence.value)}, limit {number(evidence.limit)}"
         if evidence.is_honest:
-            said = f"{name}: 99.9{NBSP}% sure that PSI is above {delta:.2f} ({numbers} {when})"
+            said = f"99.9{NBSP}% sure that PSI is above {delta:.2f} ({numbers}{when})"
         else:
-            said = f"{name}: PSI {numbers}, {when}"
-        said += f", in {lasting}"
+            said = f"PSI {numbers}{',' if when else ''}{when}"
+        said += lasting
         part = evidence.part
         if part is not None and part.share >= WORTH_NAMING:
             said += (
                 f"; {percent(part.share, 0)} of it from {part.where}, "
                 f"now {percent(part.window)} of rows instead of {percent(part.reference)}"
             )
-        return said + "."
+        return said
     excess = abs(evidence.excess or 0.0)
     if evidence.statistic in ("missing", "type_error"):
         what = "missing" if evidence.statistic == "missing" else "of the wrong type"
         return (
-            f"{name}: {what} {percent(evidence.reference or 0.0)} \u2192 "
-            f"{percent(evidence.value)} of {evidence.rows:,} rows {when}, limit "
-            f"{points(evidence.limit)}, in {lasting}."
+            f"{what} {percent(evidence.reference or 0.0)} \u2192 "
+            f"{percent(evidence.value)} of {evidence.rows:,} rows{when}, limit "
+            f"{points(evidence.limit)}{lasting}"
         )
+    bound = f"(at least {percent(excess)}, limit {percent(evidence.limit)}){lasting}"
     if evidence.statistic == "unseen":
         said = (
-            f"{name}: {percent(evidence.value)} of rows have values the reference never saw "
-            f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}"
+            f"{percent(evidence.value)} of rows have values the reference never saw{when} {bound}"
         )
         if evidence.values:
             said += f"; the first were {', '.join(evidence.values)}"
-        return said + "."
+        return said
     span = ""
     if evidence.low is not None and evidence.high is not None:
         span = f" {number(evidence.low, 4)} to {number(evidence.high, 4)}"
     return (
-        f"{name}: {percent(evidence.value)} of values lie outside the reference's range{span} "
-        f"{when} (at least {percent(excess)}, limit {percent(evidence.limit)}), in {lasting}."
+        f"{percent(evidence.value)} of values lie outside the reference's range{span}{when} {bound}"
     )
 
 

@@ -61,6 +61,20 @@ def test_pandas_polars_and_pyarrow_make_the_same_reference_in_any_order():
     assert {r.warnings for r in references} == {()}
 
 
+def test_a_mapping_of_plain_columns_makes_the_same_reference():
+    frame = flights()
+    plain = {name: frame[name].tolist() for name in frame.columns}
+    plain = {
+        name: [None if value is pd.NaT or value != value else value for value in values]
+        for name, values in plain.items()
+    }
+    plain = {
+        name: [value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for value in v]
+        for name, v in plain.items()
+    }
+    assert build_reference(plain, **OPTIONS).digest == build_reference(frame, **OPTIONS).digest
+
+
 def test_a_reference_knows_its_features_segments_and_times():
     reference = build_reference(flights(), **OPTIONS)
     assert reference.gridset.names() == (
@@ -152,8 +166,12 @@ def test_a_wrong_argument_is_one_clear_sentence(change, says):
         (pa.table([[1], [2]], names=["x", "x"]), "column 'x' appears 2 times"),
         (pd.DataFrame({3: [1]}), "column names must be non-empty strings"),
         (pd.DataFrame({"x" * 300: [1]}), "longer than 200 characters"),
-        ({"x": [1]}, "pandas or polars DataFrame or a pyarrow Table, not dict"),
-        ([1, 2], "not list"),
+        ({"x": []}, "no rows"),
+        ({}, "no rows"),
+        ({"x": [1], "y": [1, 2]}, "must be of equal length"),
+        ({"x": "text"}, "column 'x' must be a list, not str"),
+        ({3: [1]}, "column names must be non-empty strings"),
+        ([1, 2], "pandas or polars DataFrame or a pyarrow Table, not list"),
         (None, "not NoneType"),
         (pl.LazyFrame({"x": [1]}), "not LazyFrame"),
         (pd.DataFrame(index=[1, 2]), "no column is left to profile"),
