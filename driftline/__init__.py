@@ -20,7 +20,9 @@ from driftline.errors import (
     EventTimeError,
     Fenced,
     GridMismatch,
+    InvalidFrame,
     InvalidReference,
+    MissingExtra,
     OffsetOutOfRange,
     SchemaError,
     SchemaVersionError,
@@ -30,26 +32,28 @@ from driftline.errors import (
     StorageUnavailable,
     StreamError,
     TooFewRows,
-)
     WebhookVerificationError,
+)
 
 if TYPE_CHECKING:
     from driftline import answers
     from driftline.client import Client, Reference
-
+    from driftline.logger import EventLogger
     from driftline.webhooks import Alert, verify_webhook
+
 __version__ = "0.1.0"
 
 _LAZY = {
     "Alert": "driftline.webhooks",
     "Client": "driftline.client",
+    "EventLogger": "driftline.logger",
     "Reference": "driftline.client",
     "verify_webhook": "driftline.webhooks",
 }
 
 __all__ = [
-    "ApiConflict",
     "Alert",
+    "ApiConflict",
     "ApiError",
     "BrokerUnavailable",
     "Client",
@@ -58,10 +62,13 @@ __all__ = [
     "DataError",
     "DecodeError",
     "DriftlineError",
+    "EventLogger",
     "EventTimeError",
     "Fenced",
     "GridMismatch",
+    "InvalidFrame",
     "InvalidReference",
+    "MissingExtra",
     "OffsetOutOfRange",
     "Reference",
     "SchemaError",
@@ -72,12 +79,12 @@ __all__ = [
     "StorageUnavailable",
     "StreamError",
     "TooFewRows",
+    "WebhookVerificationError",
     "__version__",
     "answers",
-    "WebhookVerificationError",
+    "verify_webhook",
 ]
 
-    "verify_webhook",
 
 def __getattr__(name: str) -> Any:
     if name == "answers":

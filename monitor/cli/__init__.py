@@ -12,13 +12,21 @@ from driftline.errors import (
     ConfigError,
     Conflict,
     DriftlineError,
+    MissingExtra,
     SchemaVersionError,
     ServerUnavailable,
     StorageUnavailable,
     StreamError,
 )
 
-_ABSENT = (ConfigError, SchemaVersionError, ServerUnavailable, StorageUnavailable, StreamError)
+_ABSENT = (
+    ConfigError,
+    MissingExtra,
+    SchemaVersionError,
+    ServerUnavailable,
+    StorageUnavailable,
+    StreamError,
+)
 
 
 def main() -> None:

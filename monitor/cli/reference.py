@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from driftline.errors import InvalidReference
+from driftline.errors import InvalidReference, MissingExtra
 from monitor.cli import options
 from monitor.cli.processes import url_of
 
@@ -125,7 +125,7 @@ def _read(file: Path) -> Any:
     try:
         from pyarrow import ArrowException, csv, parquet
     except ModuleNotFoundError as error:
-        raise InvalidReference("reading a file needs pyarrow: pip install pyarrow") from error
+        raise MissingExtra(f"reading {file}", "pyarrow", "arrow") from error
     is_csv = kind == ".csv"
     try:
         table = csv.read_csv(file) if is_csv else parquet.read_table(file)

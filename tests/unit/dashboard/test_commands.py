@@ -14,7 +14,6 @@ from typing import Any
 import flask
 import pytest
 from hostile import CORPUS, names
-from typer.main import get_command
 from typer.testing import CliRunner
 
 import dashboard
@@ -22,13 +21,13 @@ from consumers.admit import Rules, admit
 from dashboard import commands
 from dashboard.commands import Installation
 from driftline import program
+from monitor.cli.app import VERBS, load
 from monitor.cli.app import app as cli
 from monitor.views.awaited import Awaited
 
 ROOT = Path(dashboard.__file__).parents[1]
 PRINTING = ("dashboard", "monitor", "driftline", "consumers")
 HERE = Installation("http://127.0.0.1:8050", "127.0.0.1:9092", "driftline.events")
-VERBS = set(get_command(cli).commands)  # type: ignore[attr-defined]
 
 
 def sources() -> list[ast.AST]:
@@ -92,9 +91,8 @@ def registered(command: str) -> dict[str, Any]:
     """What the program takes a command for; a shell joins what a backslash continues."""
     words = shlex.split(command.replace("\\\n", ""))
     assert words[:3] == [program.program(), "reference", "register"]
-    group: Any = get_command(cli)
     found: dict[str, Any] = (
-        group.commands["reference"].commands["register"].make_context("x", words[3:]).params
+        load("reference").commands["register"].make_context("x", words[3:]).params
     )
     return found
 

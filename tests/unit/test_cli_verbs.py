@@ -1,0 +1,92 @@
+"""The verbs are listed without being imported, and say what they miss."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import monitor.cli
+from driftline.errors import DriftlineError
+from monitor.cli import app as verbs
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+# What the base install does not bring, and two of its own that take long.
+HEAVY = {*verbs.EXTRAS["demo"].modules, "scipy", "kafka"} - {"pydantic"}
+
+
+def distributions(extra: str) -> set[str]:
+    """The distributions of an extra, those of the extras within it too."""
+    found = set()
+    for requirement in PROJECT["optional-dependencies"][extra]:
+        name, within = re.match(r"([\w-]+)(?:\[(.*)\])?", requirement).groups()  # type: ignore[union-attr]
+        found |= set().union(*map(distributions, within.split(","))) if within else {name}
+    return found
+
+
+def plain(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("extra", verbs.EXTRAS)
+def test_an_extra_is_known_by_every_distribution_that_it_brings(extra: str) -> None:
+    by_module = packages_distributions()
+    known = {plain(by_module[module][0]) for module in verbs.EXTRAS[extra].modules}
+    assert known == {plain(name) for name in distributions(extra)}
+
+
+@pytest.mark.parametrize("name", verbs.VERBS)
+def test_the_table_says_what_the_verb_s_own_help_says(name: str) -> None:
+    said = verbs.load(name).help.split("\n\n")[0].replace("\n", " ").strip()
+    assert said == verbs.VERBS[name].help
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "config show"])
+def test_what_shows_no_more_than_words_imports_nothing_heavy(words: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from monitor.cli import main\n"
+        "try: main()\n"
+        "finally: print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("verb", "line"),
+    [
+        ("up", "up needs the service: pip install 'driftline[server]'"),
+        ("db", "db needs the service: pip install 'driftline[server]'"),
+        (
+            "demo",
+            "demo needs the service, a broker and the flights: pip install 'driftline[demo]'",
+        ),
+    ],
+)
+def test_a_verb_that_misses_an_extra_names_it_in_one_line(
+    verb: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(verbs, "find_spec", lambda name: None if name == "dash" else real(name))
+    monkeypatch.setattr(sys, "argv", ["driftline", verb])
+    with pytest.raises(SystemExit) as end:
+        monitor.cli.main()
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"driftline: {line}\n"
+
+
+def test_the_service_says_on_which_systems_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    with pytest.raises(DriftlineError, match="up runs on Linux and macOS"):
+        verbs.load("up")
+    assert verbs.load("reference").name == "reference"
