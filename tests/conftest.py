@@ -1,6 +1,7 @@
 """What every test may use: fresh, living and hostile databases, and the demo's year.
 
 What takes seconds is made once a run; a test that writes to it takes a copy.
+A module with the mark `both_databases` runs on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import demo_year
 import living_database
+import postgres
 import pytest
 from demo_year import Demo
 from hostile import hostile_names
@@ -41,19 +43,54 @@ def _fixtures(item: pytest.Item) -> list[str]:
     return getattr(item, "fixturenames", [])
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """The address of a database that does not exist yet."""
-    return f"sqlite:///{tmp_path / 'driftline.db'}"
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module that says so on both databases."""
+    is_marked = metafunc.definition.get_closest_marker("both_databases") is not None
+    if is_marked and "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", ["sqlite", "postgresql"])
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
+def backend() -> str:
+    """Which database the test runs on."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[postgres.Databases]:
+    """A PostgreSQL of this worker's own; without one the test is skipped, or fails in CI."""
+    made = postgres.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database that does not exist yet, or is empty."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'driftline.db'}"
+        return
+    databases: postgres.Databases = request.getfixturevalue("databases")
+    url = databases.create()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def engine(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty database at this release's schema."""
-    made = storage.create(database_url)
-    storage.upgrade(made)
+    if backend == "sqlite":
+        made = storage.create(f"sqlite:///{tmp_path / 'driftline.db'}")
+        storage.upgrade(made)
+        yield made
+        made.dispose()
+        return
+    databases: postgres.Databases = request.getfixturevalue("databases")
+    url = databases.copy_of("empty")
+    made = storage.create(url)
     yield made
     made.dispose()
+    databases.drop(url)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""The evaluator on a real database: idempotent, revised by late events, raced, replayed."""
+"""The evaluator on a real database: idempotent, revised by late events, raced, replayed.
+
+The stories that take seconds are told on SQLite alone.
+"""
 
 from __future__ import annotations
 
@@ -175,6 +178,7 @@ def world(engine: Engine, reference: Reference) -> World:
     return world_of(engine, reference)
 
 
+@pytest.mark.both_databases
 def test_windows_are_judged_once_their_end_is_behind_the_watermark(world: World) -> None:
     world.write(START_MS, 49)
     assert world.evaluator().step() > 0
@@ -184,12 +188,14 @@ def test_windows_are_judged_once_their_end_is_behind_the_watermark(world: World)
     assert "week" not in dict(lengths)
 
 
+@pytest.mark.both_databases
 def test_no_drift_no_incident(world: World) -> None:
     world.write(START_MS, 24 * 28)
     world.evaluator().step()
     assert world.rows(t.incident) == []
 
 
+@pytest.mark.both_databases
 def test_running_it_again_changes_nothing(world: World) -> None:
     world.write(START_MS, 24 * 4, shift=0.9)
     evaluator = world.evaluator()
@@ -200,6 +206,7 @@ def test_running_it_again_changes_nothing(world: World) -> None:
     assert (world.facts(), world.rows(t.data_version)) == (before, version)
 
 
+@pytest.mark.both_databases
 def test_a_shift_of_a_day_and_another_opens_one_incident(world: World) -> None:
     world.write(START_MS, 24 * 4)
     world.write(START_MS + 4 * DAY_MS, 24 * 3, shift=0.9)
@@ -214,6 +221,7 @@ def test_a_shift_of_a_day_and_another_opens_one_incident(world: World) -> None:
     assert events == ["opened"]
 
 
+@pytest.mark.both_databases
 def test_it_resolves_after_three_clear_days(world: World) -> None:
     world.write(START_MS, 24 * 3, shift=0.9)
     world.write(START_MS + 3 * DAY_MS, 24 * 4)
@@ -227,6 +235,7 @@ def test_it_resolves_after_three_clear_days(world: World) -> None:
     assert ended.detail.startswith("x: 3 calm days in a row ended it, with PSI 0.")
 
 
+@pytest.mark.both_databases
 def test_a_late_event_makes_a_revision(world: World) -> None:
     world.write(START_MS, 24 * 3)
     evaluator = world.evaluator()
@@ -241,6 +250,7 @@ def test_a_late_event_makes_a_revision(world: World) -> None:
     assert evaluator.step() == 0
 
 
+@pytest.mark.both_databases
 def test_events_later_than_the_horizon_are_counted_and_judge_nothing_again(world: World) -> None:
     world.write(START_MS, 24 * 15)
     evaluator = world.evaluator()
@@ -295,6 +305,7 @@ def test_a_log_that_is_sent_after_newer_events_of_another_model_is_judged_from_e
     other_engine.dispose()
 
 
+@pytest.mark.both_databases
 def test_a_log_far_behind_its_stream_is_not_judged_while_more_of_it_may_wait(
     world: World,
 ) -> None:
@@ -309,6 +320,7 @@ def test_a_log_far_behind_its_stream_is_not_judged_while_more_of_it_may_wait(
     assert world.evaluator().step() > 0
 
 
+@pytest.mark.both_databases
 def test_a_few_records_to_come_hold_no_log_back(world: World) -> None:
     stream_is_at(world, START_MS + 100 * DAY_MS)
     world.write(START_MS, 24 * 5)
@@ -317,6 +329,7 @@ def test_a_few_records_to_come_hold_no_log_back(world: World) -> None:
     assert world.evaluator().step() == 5 * 24 + 5 + 1
 
 
+@pytest.mark.both_databases
 def test_late_events_that_mend_a_window_withdraw_its_incident(world: World) -> None:
     world.write(START_MS, 24 * 2)
     hole = START_MS + 2 * DAY_MS
@@ -335,6 +348,7 @@ def test_late_events_that_mend_a_window_withdraw_its_incident(world: World) -> N
     assert [row.event for row in world.rows(t.incident_event)][-1] == "withdrawn"
 
 
+@pytest.mark.both_databases
 def test_revising_in_steps_finds_what_one_run_over_the_whole_log_finds(
     world: World, reference: Reference, tmp_path: Any
 ) -> None:
@@ -359,6 +373,7 @@ def test_revising_in_steps_finds_what_one_run_over_the_whole_log_finds(
     other_engine.dispose()
 
 
+@pytest.mark.both_databases
 def test_the_slower_of_two_evaluators_writes_nothing(world: World) -> None:
     world.write(START_MS, 24 * 2)
     slow, fast = world.evaluator(), world.evaluator()
@@ -374,6 +389,7 @@ def test_the_slower_of_two_evaluators_writes_nothing(world: World) -> None:
     assert len(world.rows(t.window)) == 48 + 2
 
 
+@pytest.mark.both_databases
 def test_a_partition_that_lags_holds_the_windows_back_until_it_is_idle(world: World) -> None:
     world.write(START_MS, 24 * 2)
     world.write(START_MS, 2, partition=1)
@@ -385,6 +401,7 @@ def test_a_partition_that_lags_holds_the_windows_back_until_it_is_idle(world: Wo
     assert {row.length for row in world.rows(t.window)} == {"hour", "day"}
 
 
+@pytest.mark.both_databases
 def test_when_nothing_is_left_to_read_windows_with_data_close_by_idle(world: World) -> None:
     world.write(START_MS, 30)
     world.idle()
@@ -397,6 +414,7 @@ def test_when_nothing_is_left_to_read_windows_with_data_close_by_idle(world: Wor
     assert [row.closed_by for row in world.rows(t.window) if row.length == "week"] == ["idle"]
 
 
+@pytest.mark.both_databases
 def test_silence_does_not_close_a_window_that_is_not_over_by_the_clock(world: World) -> None:
     world.now_ms = START_MS + 31 * HOUR_MS
     world.write(START_MS, 30)
@@ -405,6 +423,7 @@ def test_silence_does_not_close_a_window_that_is_not_over_by_the_clock(world: Wo
     assert len([row for row in world.rows(t.window) if row.length == "day"]) == 1
 
 
+@pytest.mark.both_databases
 def test_an_owner_gone_for_an_hour_is_judged_without_and_named(world: World) -> None:
     world.write(START_MS, 30)
     world.write(START_MS, 2, partition=1)
@@ -429,6 +448,7 @@ def test_a_length_without_slices_learns_from_its_first_eight_live_windows(world:
     assert (kept.length, kept.source, len(json.loads(kept.windows))) == ("week", "live", 8)
 
 
+@pytest.mark.both_databases
 def test_a_reference_without_times_judges_at_once_and_never_above_warning(
     engine: Engine,
 ) -> None:
@@ -444,6 +464,7 @@ def test_a_reference_without_times_judges_at_once_and_never_above_warning(
     assert incident.severity == "warning"
 
 
+@pytest.mark.both_databases
 def test_a_latch_without_anything_to_judge_expires(world: World) -> None:
     world.write(START_MS, 24 * 3, shift=0.9)
     evaluator = world.evaluator()
@@ -463,6 +484,7 @@ def test_floats_are_rounded_before_they_are_stored(world: World) -> None:
         assert row.psi_limit == float(f"{row.psi_limit:.9g}")
 
 
+@pytest.mark.both_databases
 def test_what_was_judged_does_not_depend_on_how_often_the_evaluator_looked(
     engine: Engine, tmp_path: Any
 ) -> None:
@@ -547,6 +569,7 @@ def test_an_incident_speaks_of_the_reference_that_judged_it(engine: Engine) -> N
     assert after.summary.split(", in 2 of")[0] == before.summary.split(", in 2 of")[0]
 
 
+@pytest.mark.both_databases
 def test_a_version_that_cannot_be_judged_does_not_keep_the_others_waiting(
     world: World, reference: Reference
 ) -> None:
@@ -565,6 +588,7 @@ def test_a_version_that_cannot_be_judged_does_not_keep_the_others_waiting(
     assert evaluator.step() > 0
 
 
+@pytest.mark.both_databases
 def test_a_stream_of_months_of_silence_is_judged_as_it_comes(world: World) -> None:
     evaluator = world.evaluator()
     for month in range(4):
@@ -579,6 +603,7 @@ def test_a_stream_of_months_of_silence_is_judged_as_it_comes(world: World) -> No
         assert len(days) == month + 1
 
 
+@pytest.mark.both_databases
 def test_half_hour_clock_changes_are_judged_once(engine: Engine) -> None:
     start_ms = START_MS + 95 * DAY_MS  # 5 April 2024
     island = build_reference(

@@ -20,6 +20,8 @@ from consumers.loop import Loop
 from consumers.settings import IngestSettings
 from monitor.clock import HeldClock
 
+pytestmark = pytest.mark.both_databases
+
 INTERVAL_S = 30.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -30,6 +31,8 @@ from driftline.errors import Conflict
 from monitor.clock import HeldClock
 from monitor.storage import delta as delta_module
 from monitor.storage import schema as t
+
+pytestmark = pytest.mark.both_databases
 
 INTERVAL_S = 30.0
 
@@ -413,6 +416,14 @@ class Faults:
         self.is_down = False
         sa.event.listen(engine, "before_cursor_execute", self._before)
         sa.event.listen(engine, "after_cursor_execute", self._after)
+        if engine.dialect.name == "postgresql":  # there COMMIT is a call of the driver's
+            self._commit_of_driver = engine.dialect.do_commit
+            engine.dialect.do_commit = self._commit  # type: ignore[method-assign]
+
+    def _commit(self, dbapi: Any) -> None:
+        self._before(None, None, "COMMIT")
+        self._commit_of_driver(dbapi)
+        self._after(None, None, "COMMIT")
 
     def _fail(self, statement: str) -> None:
         raise sa.exc.OperationalError(statement, {}, sqlite3.OperationalError("cut"))

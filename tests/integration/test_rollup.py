@@ -20,6 +20,8 @@ from monitor.windows.calendar import DAY_MS, window_of
 from monitor.windows.panes import HOUR_MS
 from tests.integration.test_evaluator import START_MS, World, frame, world_of
 
+pytestmark = pytest.mark.both_databases
+
 STATISTICS = ("psi", "missing", "type_error", "unseen", "out_of_range")
 
 

@@ -15,6 +15,8 @@ from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_migrated_database_has_exactly_the_tables_of_the_code(engine: Engine) -> None:
     with engine.connect() as conn:
@@ -84,8 +86,8 @@ def test_writers_wait_for_each_other_and_lose_no_update(engine: Engine) -> None:
     def bump() -> None:
         for _ in range(50):
             with storage.transaction(engine) as conn:
-                now = conn.execute(sa.select(t.registry.c.revision)).scalar_one()
-                conn.execute(sa.update(t.registry).values(revision=now + 1))
+                conn.execute(sa.select(t.registry.c.revision)).scalar_one()
+                conn.execute(sa.update(t.registry).values(revision=t.registry.c.revision + 1))
 
     threads = [threading.Thread(target=bump) for _ in range(3)]
     for thread in threads:
