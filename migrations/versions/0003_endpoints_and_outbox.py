@@ -10,7 +10,15 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-TABLES = ("audit", "delivery_attempt", "outbox", "alert_incident", "alert", "endpoint")
+TABLES = (
+    "audit",
+    "delivery_attempt",
+    "outbox",
+    "alert_held",
+    "alert_incident",
+    "alert",
+    "endpoint",
+)
 
 
 def upgrade() -> None:
@@ -43,13 +51,16 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("severity", sa.String(length=10), nullable=False),
+        sa.Column("worst", sa.String(length=10), nullable=False),
+        sa.Column("opened_ms", sa.BigInteger(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("told_ms", sa.BigInteger(), nullable=False),
         sa.Column("recorded_ms", sa.BigInteger(), nullable=False),
+        sa.Column("warned_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert")),
         sa.UniqueConstraint("alert_id", name=op.f("uq_alert_alert_id")),
     )
-    op.create_index(op.f("ix_alert_version_id"), "alert", ["version_id"], unique=False)
+    op.create_index("ix_alert_warned", "alert", ["version_id", "warned_ms"], unique=False)
     op.create_table(
         "alert_incident",
         sa.Column("incident_number", sa.BigInteger(), nullable=False),
@@ -62,6 +73,16 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_alert_incident_alert_row"), "alert_incident", ["alert_row"], unique=False
     )
+    op.create_table(
+        "alert_held",
+        sa.Column("incident_number", sa.BigInteger(), nullable=False),
+        sa.Column("version_id", sa.BigInteger(), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("incident_number", name=op.f("pk_alert_held")),
+    )
+    op.create_index(op.f("ix_alert_held_version_id"), "alert_held", ["version_id"], unique=False)
+    op.create_index("ix_incident_standing", "incident", ["version_id", "resolved_ms"], unique=False)
     op.create_table(
         "outbox",
         sa.Column("id", row_id, nullable=False),
@@ -115,5 +136,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_incident_standing", "incident")
     for name in TABLES:
         op.drop_table(name)

@@ -409,6 +409,8 @@ incident = Table(
     Column("summary", Text, nullable=False),
     Column("evidence", Text, nullable=False),  # JSON
     Index("ix_incident_key", "version_id", "segment", "feature", "kind", "opened_ms"),
+    # What stood at some time or later, without what was over long before.
+    Index("ix_incident_standing", "version_id", "resolved_ms"),
 )
 
 # Append-only: what happened to an incident, in event time and in wall time.
@@ -452,16 +454,22 @@ alert = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("alert_id", String(40), nullable=False, unique=True),
-    Column("version_id", BigInteger, nullable=False, index=True),
+    Column("version_id", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),  # the incident that its URL names
     Column("state", String(12), nullable=False),  # open | resolved | withdrawn, as last told
     Column("severity", String(10), nullable=False),  # as last told
+    Column("worst", String(10), nullable=False),  # the worst that was told since it was detected
+    Column("opened_ms", BigInteger, nullable=False),  # event time from which it stood
     Column("sequence", Integer, nullable=False),  # of the last message
     Column("told_ms", BigInteger, nullable=False),  # event time of the last message
     Column("recorded_ms", BigInteger, nullable=False),  # wall time of it
+    # Event time of its last detection or update below critical: there is one a day.
+    Column("warned_ms", BigInteger),
+    Index("ix_alert_warned", "version_id", "warned_ms"),
 )
 
-# What a receiver knows of each incident: as the last message that named it said.
+# What a receiver knows of each incident, by the last message that concerned it; the
+# severity is the worst that was told of its episode.
 alert_incident = Table(
     "alert_incident",
     metadata,
@@ -470,6 +478,16 @@ alert_incident = Table(
     Column("severity", String(10), nullable=False),
     Column("state", String(12), nullable=False),
     Column("episodes", Integer, nullable=False),
+)
+
+# Incidents with something new that waits: for the next message, or for the day to be over.
+alert_held = Table(
+    "alert_held",
+    metadata,
+    Column("incident_number", BigInteger, primary_key=True),
+    Column("version_id", BigInteger, nullable=False, index=True),
+    Column("at_ms", BigInteger, nullable=False),  # event time of the evaluation that held it
+    Column("recorded_ms", BigInteger, nullable=False),  # wall time of it
 )
 
 # One message for one endpoint, its body frozen; written in the transaction that decided it.
