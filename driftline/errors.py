@@ -12,6 +12,7 @@ message names what mends the fault.
         EventTimeError
       InvalidFrame           a frame that cannot be counted
         InvalidReference     a frame that cannot become a reference
+      InvalidEndpoint        a name, URL or secret that no endpoint can have
       StatisticError
         TooFewRows           n, needed
         GridMismatch         left, right
@@ -86,6 +87,10 @@ class InvalidFrame(DriftlineError):
 
 class InvalidReference(InvalidFrame):
     """A frame or a document that cannot become a reference."""
+
+
+class InvalidEndpoint(DriftlineError):
+    """A name, a URL or a secret that no endpoint can have."""
 
 
 class StatisticError(DriftlineError):

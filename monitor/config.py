@@ -115,6 +115,13 @@ KEYS: Final = {
             low=0.1,
             high=86_400,
         ),
+        Key(
+            "alerts.allow",
+            str,
+            "",
+            "",
+            "networks that webhooks may go to though they are private, such as 10.1.0.0/16, ...",
+        ),
     )
 }
 

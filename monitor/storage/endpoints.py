@@ -55,14 +55,14 @@ class Endpoint:
 def endpoints(conn: Connection) -> list[Endpoint]:
     """Return the endpoints by name."""
     query = sa.select(t.endpoint).where(IS_STANDING).order_by(t.endpoint.c.name)
-    return [_endpoint(row) for row in conn.execute(query)]
+    return [endpoint_of(row) for row in conn.execute(query)]
 
 
 def find(conn: Connection, name: str) -> Endpoint | None:
     """Return the endpoint of that name, if there is one."""
     query = sa.select(t.endpoint).where(IS_STANDING, t.endpoint.c.name == name)
     row = conn.execute(query).one_or_none()
-    return None if row is None else _endpoint(row)
+    return None if row is None else endpoint_of(row)
 
 
 def add(
@@ -143,10 +143,11 @@ def _set(conn: Connection, endpoint_id: int, **values: Any) -> None:
 
 def _again(conn: Connection, endpoint: Endpoint) -> Endpoint:
     query = sa.select(t.endpoint).where(t.endpoint.c.id == endpoint.id)
-    return _endpoint(conn.execute(query).one())
+    return endpoint_of(conn.execute(query).one())
 
 
-def _endpoint(row: sa.Row[Any]) -> Endpoint:
+def endpoint_of(row: sa.Row[Any]) -> Endpoint:
+    """Return a whole row of the table as an endpoint."""
     return Endpoint(
         id=row.id,
         name=row.name,

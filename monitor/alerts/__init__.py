@@ -1,0 +1,67 @@
+"""Alerts go out: from the outbox in SQL to the endpoints that people named.
+
+`guard` says where to, `http` sends, `schedule` says when again, `dispatch` puts them together.
+Nothing here decides what is told: the evaluator has written it, and its body is frozen.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from driftline.errors import StorageUnavailable
+from monitor.alerts.dispatch import Dispatcher
+from monitor.alerts.guard import Network
+from monitor.alerts.http import Poster
+from monitor.clock import Clock, SystemClock
+from monitor.storage import engine as storage
+
+__all__ = ["DeliverSettings", "Dispatcher", "Poster", "run"]
+
+log = structlog.get_logger(__name__)
+
+# Time between two looks at an outbox that has nothing due: one indexed query.
+_LOOK_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class DeliverSettings:
+    """What the dispatcher needs to know; `allow` as `monitor.alerts.guard.networks` reads it."""
+
+    database_url: str
+    allow: tuple[Network, ...] = ()
+
+
+def run(settings: DeliverSettings, stop: threading.Event, *, clock: Clock | None = None) -> None:
+    """Send what is due, again and again, until `stop` is set; a lost database is waited for.
+
+    Raises
+    ------
+    SchemaVersionError, StorageUnavailable
+        At start: the database is of another release, or not there.
+    """
+    engine = storage.create(settings.database_url)
+    try:
+        storage.check_schema(engine)
+        dispatcher = Dispatcher(engine, Poster(settings.allow), clock=clock or SystemClock())
+        is_up = True
+        while not stop.is_set():
+            try:
+                begun = dispatcher.step()
+            except StorageUnavailable as error:
+                if is_up:
+                    log.warning("database lost: waiting for it", error=str(error))
+                is_up, begun = False, 0
+            else:
+                if not is_up:
+                    log.info("database is back")
+                is_up = True
+            if not begun:
+                dispatcher.wait(_LOOK_S)
+        # What is still under way is sent again when its lease ends.
+        dispatcher.finish()
+    finally:
+        engine.dispose()

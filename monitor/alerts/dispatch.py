@@ -1,0 +1,221 @@
+"""The dispatcher: takes what is due from the outbox, sends it, and records what came back.
+
+Sending happens outside any transaction, in threads, few of them for one endpoint, so that a slow
+one holds up nobody else. Between sending and recording this process may die: then the lease
+ends, and the same message is sent again.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+from sqlalchemy.engine import Engine
+
+from driftline.errors import StorageUnavailable
+from driftline.webhooks import sign
+from monitor.alerts import messages
+from monitor.alerts.schedule import DELAYS_S, Answer, next_step
+from monitor.clock import Clock
+from monitor.storage import deliveries, endpoints, outbox
+from monitor.storage.deliveries import TEST_TYPE, Attempt, Claim, Due
+from monitor.storage.engine import reading, transaction
+
+log = structlog.get_logger(__name__)
+
+# An attempt takes 15 s at most, its record a moment; the rest is for a database that is away
+# and for clocks of several machines that differ.
+LEASE_S: Final = 60.0
+WORKERS: Final = 16
+# Eight endpoints would have to hang at once before another one waited for them.
+WORKERS_PER_ENDPOINT: Final = 2
+_STOP_S: Final = 2.0
+_RECORD_AGAIN_S: Final = 1.0
+
+
+class Post(Protocol):
+    """What sends a body to a URL, and never raises."""
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer: ...
+
+
+def _nothing(_: Claim) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is done at once, and for how long a message is held."""
+
+    lease_s: float = LEASE_S
+    workers: int = WORKERS
+    workers_per_endpoint: int = WORKERS_PER_ENDPOINT
+
+
+class Dispatcher:
+    """Sends what the outbox holds; any number of them may run.
+
+    Parameters
+    ----------
+    engine
+        An upgraded database.
+    post
+        What sends.
+    clock
+        Of attempts and leases. Those of several machines must agree within `lease_s` less the
+        longest attempt.
+    limits
+        See there.
+    draw
+        Numbers from [0, 1) for the jitter.
+    after_sending
+        Called with what was sent, before it is recorded: where a test ends the process.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        post: Post,
+        *,
+        clock: Clock,
+        limits: Limits = Limits(),
+        draw: Callable[[], float] = random.random,
+        after_sending: Callable[[Claim], None] = _nothing,
+    ) -> None:
+        self._engine, self._post, self._clock, self._limits = engine, post, clock, limits
+        self._draw, self._after_sending = draw, after_sending
+        self._owner = f"{socket.gethostname()[:100]}-{secrets.token_hex(8)}"
+        self._in_flight: Counter[int] = Counter()
+        self._changed = threading.Condition()
+
+    def step(self) -> int:
+        """Begin to send what is due, as far as there are hands; return how many that was.
+
+        Raises
+        ------
+        StorageUnavailable
+            The database cannot be used now.
+        """
+        begun = 0
+        while (free := self._free()) > 0:
+            now_ms = self._clock.now_ms()
+            with reading(self._engine) as conn:
+                found = deliveries.due(conn, now_ms, busy=self._busy(), limit=free)
+            taken = sum(self._begin(one, now_ms) for one in found)
+            if not taken:
+                break
+            begun += taken
+        return begun
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something that was sent is recorded, at most `timeout_s`."""
+        with self._changed:
+            self._changed.wait(timeout_s)
+
+    def finish(self, timeout_s: float = _STOP_S) -> bool:
+        """Wait for what is being sent; False when some of it is still under way."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._in_flight.total(), timeout_s)
+
+    def _free(self) -> int:
+        with self._changed:
+            return self._limits.workers - self._in_flight.total()
+
+    def _busy(self) -> list[int]:
+        with self._changed:
+            most = self._limits.workers_per_endpoint
+            return [endpoint for endpoint, n in self._in_flight.items() if n >= most]
+
+    def _begin(self, one: Due, now_ms: int) -> bool:
+        if one.endpoint_id in self._busy():
+            return False
+        lease_until_ms = now_ms + round(self._limits.lease_s * 1_000)
+        with transaction(self._engine) as conn:
+            held = deliveries.claim(conn, one.outbox_id, self._owner, now_ms, lease_until_ms)
+        if held is None:
+            return False
+        with self._changed:
+            self._in_flight[held.endpoint.id] += 1
+        threading.Thread(target=self._work, args=(held,), name="deliver", daemon=True).start()
+        return True
+
+    def _work(self, held: Claim) -> None:
+        try:
+            self._deliver(held)
+        except Exception:
+            # The lease ends, and the message is sent again.
+            log.exception("delivery", endpoint=held.endpoint.name, webhook=held.message.webhook_id)
+        finally:
+            with self._changed:
+                self._in_flight[held.endpoint.id] -= 1
+                self._changed.notify_all()
+
+    def _deliver(self, held: Claim) -> None:
+        at_ms, began_s = self._clock.now_ms(), self._clock.monotonic_s()
+        answer = self._post(held.endpoint.url, _headers(held, at_ms), held.message.body.encode())
+        duration_ms = round((self._clock.monotonic_s() - began_s) * 1_000)
+        self._after_sending(held)
+        attempt = Attempt(
+            held.number, at_ms, duration_ms, answer.status, answer.why, answer.body or None
+        )
+        while True:
+            try:
+                self._record(held, attempt, answer)
+            except StorageUnavailable as error:
+                if self._clock.now_ms() + _RECORD_AGAIN_S * 1_000 >= held.lease_until_ms:
+                    raise
+                log.warning("cannot record a delivery yet", error=str(error))
+                threading.Event().wait(_RECORD_AGAIN_S)
+            else:
+                return
+
+    def _record(self, held: Claim, attempt: Attempt, answer: Answer) -> None:
+        now_ms = attempt.at_ms + attempt.duration_ms
+        # Nobody waits for days for a test.
+        most = 1 if held.message.type == TEST_TYPE else len(DELAYS_S)
+        then = next_step(answer, held.number, now_ms, self._draw(), attempts=most)
+        lost = 0
+        with transaction(self._engine) as conn:
+            counts = deliveries.record(conn, held, attempt, then.state, due_ms=then.due_ms)
+            if then.is_gone:
+                why = answer.why or ""
+                if endpoints.disable(conn, held.endpoint.id, why, now_ms=now_ms):
+                    lost = deliveries.bury(conn, held.endpoint.id, now_ms)
+                    told = messages.endpoint_disabled(held.endpoint, why, lost, now_ms)
+                    outbox.enqueue(conn, told, now_ms)
+        said = {
+            "endpoint": held.endpoint.name,
+            "type": held.message.type,
+            "webhook": held.message.webhook_id,
+            "attempt": held.number,
+        }
+        if then.is_gone:
+            log.warning("endpoint is gone and disabled", **said, given_up=lost)
+        elif then.state == "dead" and counts:
+            log.error("given up", **said, error=answer.why)
+        elif then.state == "pending":
+            log.warning("not delivered yet", **said, error=answer.why)
+        else:
+            log.info("delivered", **said, duration_ms=attempt.duration_ms)
+
+
+def _headers(held: Claim, at_ms: int) -> dict[str, str]:
+    """What Standard Webhooks asks for; the signature is of this attempt's time."""
+    at_s, message = at_ms // 1_000, held.message
+    signatures = [
+        sign(secret, message.webhook_id, at_s, message.body)
+        for secret in held.endpoint.signing(at_ms)
+    ]
+    return {
+        "content-type": "application/json",
+        "webhook-id": message.webhook_id,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": " ".join(signatures),
+    }

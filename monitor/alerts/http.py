@@ -1,0 +1,219 @@
+"""One attempt over HTTP: dial a checked address, send, read the answer's beginning, and be done.
+
+The name is resolved here, once, and the address that was checked is the one that is dialled;
+nothing in between asks the name again. Redirects are not followed, proxies of the environment
+are not asked, and one deadline covers everything, so that a receiver that hangs or sends a byte
+a second takes no longer than one that never answers.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import httpcore2
+
+from driftline import __version__
+from driftline.errors import InvalidEndpoint
+from monitor.alerts.guard import Address, Network, Refused, Target, checked, resolve, target_of
+from monitor.alerts.schedule import Answer
+
+TIMEOUT_S: Final = 15.0
+MAX_ANSWER_BYTES: Final = 4_096
+USER_AGENT: Final = f"Driftline/{__version__}"
+# A body is written in pieces, so that the deadline is looked at in between.
+_PIECE_BYTES: Final = 16_384
+
+Resolve = Callable[[str, int], Sequence[Address]]
+
+
+class _Late(httpcore2.TimeoutException):
+    """The deadline is over."""
+
+
+class Poster:
+    """Sends bodies to endpoints.
+
+    Parameters
+    ----------
+    allow
+        Networks that may be reached although they are on the deny list.
+    timeout_s
+        For one attempt, from the name's resolution to the answer's end.
+    resolve
+        How a name becomes addresses.
+    tls
+        What certificates are trusted; the system's by default.
+    """
+
+    def __init__(
+        self,
+        allow: Sequence[Network] = (),
+        *,
+        timeout_s: float = TIMEOUT_S,
+        resolve: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow, self._timeout_s, self._resolve = tuple(allow), timeout_s, resolve
+        self._tls = tls or httpcore2.default_ssl_context()
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a body to a URL, and return what came back; nothing is raised."""
+        deadline_s = time.monotonic() + self._timeout_s
+        try:
+            target = target_of(url)
+            return self._post(target, headers, body, deadline_s)
+        except Exception as error:  # noqa: BLE001 - whatever a receiver does is one failed attempt
+            return Answer(error=_words(error, self._timeout_s))
+
+    def _post(
+        self, target: Target, headers: Mapping[str, str], body: bytes, deadline_s: float
+    ) -> Answer:
+        sent = {
+            "host": target.authority,
+            "user-agent": USER_AGENT,
+            "accept": "*/*",
+            # What is shown to people must not have to be unpacked.
+            "accept-encoding": "identity",
+            "connection": "close",
+            "content-length": str(len(body)),
+            **headers,
+        }
+        dialler = _Dialler(target, self._resolve, self._allow, deadline_s)
+        url = httpcore2.URL(
+            scheme=target.scheme, host=target.host, port=target.port, target=target.path
+        )
+        with (
+            httpcore2.ConnectionPool(ssl_context=self._tls, network_backend=dialler) as pool,
+            pool.stream("POST", url, headers=list(sent.items()), content=body) as response,
+        ):
+            found = {name.lower(): value for name, value in response.headers}
+            retry_after = found.get(b"retry-after")
+            return Answer(
+                status=response.status,
+                retry_after=None if retry_after is None else retry_after.decode("latin-1"),
+                body=_beginning(response.iter_stream()),
+            )
+
+
+class _Dialler(httpcore2.NetworkBackend):
+    """Connects to the checked addresses of one target, whatever name it is asked for."""
+
+    def __init__(
+        self, target: Target, resolve: Resolve, allow: Sequence[Network], deadline_s: float
+    ) -> None:
+        self._target, self._resolve, self._allow = target, resolve, allow
+        self._deadline_s = deadline_s
+        self._system = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        addresses = _resolved(self._resolve, self._target, self._deadline_s)
+        checked(self._target, addresses, self._allow)
+        failed: Exception = OSError(f"{self._target.host} has no address")
+        for place, address in enumerate(addresses):
+            # The last one may take all the time that is left, each before it its share.
+            share_s = _left(self._deadline_s) / (len(addresses) - place)
+            try:
+                stream = self._system.connect_tcp(str(address), self._target.port, share_s)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failed = error
+            else:
+                return _Stream(stream, self._deadline_s)
+        raise failed
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose every step ends at the deadline."""
+
+    def __init__(self, inner: httpcore2.NetworkStream, deadline_s: float) -> None:
+        self._inner, self._deadline_s = inner, deadline_s
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(self._deadline_s))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _PIECE_BYTES):
+            self._inner.write(buffer[start : start + _PIECE_BYTES], _left(self._deadline_s))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.NetworkStream:
+        inner = self._inner.start_tls(ssl_context, server_hostname, _left(self._deadline_s))
+        return _Stream(inner, self._deadline_s)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _left(deadline_s: float) -> float:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise _Late
+    return left_s
+
+
+def _resolved(resolve: Resolve, target: Target, deadline_s: float) -> Sequence[Address]:
+    """The addresses of a host; a name server that does not answer is not waited for for ever."""
+    found: list[Sequence[Address]] = []
+    failed: list[OSError] = []
+
+    def ask() -> None:
+        try:
+            found.append(resolve(target.host, target.port))
+        except (OSError, UnicodeError) as error:
+            failed.append(OSError(f"{target.host} has no address: {error}"))
+
+    thread = threading.Thread(target=ask, name="resolve", daemon=True)
+    thread.start()
+    thread.join(_left(deadline_s))
+    if failed:
+        raise failed[0]
+    if not found:
+        raise OSError(f"no name server said where {target.host} is")
+    return found[0]
+
+
+def _beginning(chunks: Iterable[bytes]) -> str:
+    """The first bytes of an answer as text; that it breaks off later changes nothing."""
+    kept = b""
+    try:
+        for chunk in chunks:
+            kept += chunk[: MAX_ANSWER_BYTES - len(kept)]
+            if len(kept) >= MAX_ANSWER_BYTES:
+                break
+    except Exception:  # noqa: BLE001 - the status was read: that is the answer
+        pass
+    # No database keeps a NUL in a text.
+    return kept.decode("utf-8", "replace").replace("\x00", "\ufffd")
+
+
+def _words(error: Exception, timeout_s: float) -> str:
+    """Why there was no answer, in one line."""
+    said = " ".join(str(error).split())
+    if isinstance(error, httpcore2.TimeoutException):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, Refused | InvalidEndpoint | OSError):
+        return said
+    if isinstance(error, httpcore2.ConnectError):
+        return f"no connection: {said}"
+    if isinstance(error, httpcore2.NetworkError):
+        return f"the connection broke: {said}"
+    if isinstance(error, httpcore2.ProtocolError):
+        return f"the answer is no HTTP: {said}"
+    return f"{type(error).__name__}: {said}"
