@@ -12,6 +12,8 @@ if engine is None:  # run by hand (`alembic -c ... revision`): the default datab
     engine = storage.create()
 
 with storage.transaction(engine) as connection:
+    storage.without_timeouts(connection)
+    storage.take_turns(connection, "migrate")
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,4 +1,8 @@
-"""Endpoints, alerts and the outbox; an audit of what cannot be undone."""
+"""Endpoints, alerts and the outbox; an audit of what cannot be undone.
+
+On PostgreSQL names sort by their bytes from here on, as they always did in SQLite: whatever
+language a database was made for, both answer in one order.
+"""
 
 from __future__ import annotations
 
@@ -133,9 +137,33 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
+    _collate("C")
 
 
 def downgrade() -> None:
+    _collate("default")
     op.drop_index("ix_incident_standing", "incident")
     for name in TABLES:
         op.drop_table(name)
+
+
+def _collate(name: str) -> None:
+    """Let every short text of ours sort so."""
+    conn = op.get_bind()
+    if conn.dialect.name != "postgresql":
+        return
+    columns = conn.execute(
+        sa.text(
+            "SELECT table_name, column_name, character_maximum_length "
+            "FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND data_type = 'character varying' "
+            "AND table_name <> 'alembic_version' ORDER BY table_name, ordinal_position"
+        )
+    )
+    by_table: dict[str, list[str]] = {}
+    for table, column, length in columns:
+        by_table.setdefault(table, []).append(
+            f'ALTER COLUMN "{column}" TYPE VARCHAR({length}) COLLATE "{name}"'
+        )
+    for table, changes in by_table.items():
+        op.execute(f'ALTER TABLE "{table}" {", ".join(changes)}')

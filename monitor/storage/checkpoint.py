@@ -24,7 +24,7 @@ from driftline.errors import Conflict, Fenced, StorageError
 from monitor.storage import registry
 from monitor.storage import schema as t
 from monitor.storage.delta import Delta, Place, add
-from monitor.storage.engine import insert_rows
+from monitor.storage.engine import insert_rows, take_turns
 
 
 class RegistryMoved(StorageError):
@@ -131,6 +131,8 @@ def open_stream(
     Conflict
         Another consumer group counts this stream.
     """
+    # Two members that start together would both make it.
+    take_turns(conn, "stream")
     found = conn.execute(
         sa.select(t.stream).where(
             t.stream.c.cluster_id == cluster_id, t.stream.c.topic_id == topic_id
@@ -219,7 +221,7 @@ def claim(
         Another consumer group counts this stream.
     """
     here = _here(stream_id, partition)
-    moved = conn.execute(
+    take = (
         sa.update(t.stream_position)
         .where(here)
         .values(
@@ -227,7 +229,11 @@ def claim(
             owner=owner,
             fenced=t.stream_position.c.fenced + int(was_fenced),
         )
-    ).rowcount
+    )
+    moved = conn.execute(take).rowcount
+    if not moved:  # perhaps another member is making it
+        take_turns(conn, "stream")
+        moved = conn.execute(take).rowcount
     if not moved:
         # The topic grew: all of a new partition's records came after the stream began.
         row = _new_position(stream_id, partition, 0, group_id) | {"claim_epoch": 1, "owner": owner}

@@ -24,16 +24,11 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
+from monitor.storage import postgres
 
 DEFAULT_URL = "sqlite:///driftline.db"
 # Long enough for a checkpoint or an evaluation of somebody else to finish.
 SQLITE_BUSY_TIMEOUT_S = 30.0
-# An owner stopped inside its transaction must not block the next claim for ever.
-POSTGRES_SESSION = (
-    "SET lock_timeout = '10s'",
-    "SET statement_timeout = '60s'",
-    "SET idle_in_transaction_session_timeout = '30s'",
-)
 
 
 def create(url: str = DEFAULT_URL) -> Engine:
@@ -51,10 +46,10 @@ def create(url: str = DEFAULT_URL) -> Engine:
             "database", "url", url, "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
         ) from None
     backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return postgres.create(parsed)
     if backend == "sqlite":
         return _create_sqlite(parsed)
-    if backend == "postgresql":
-        return _create_postgres(parsed)
     raise ConfigError(
         "database", "url", backend, "sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
     )
@@ -85,25 +80,6 @@ def _create_sqlite(url: sa.URL) -> Engine:
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA temp_store = MEMORY")
         cursor.close()
-
-    return engine
-
-
-def _create_postgres(url: sa.URL) -> Engine:
-    try:
-        engine = sa.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
-    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
-        raise ConfigError(
-            "database", "url", url.drivername, f"a driver that is installed ({error})"
-        ) from None
-
-    @sa.event.listens_for(engine, "connect")
-    def _session(dbapi: Any, _record: object) -> None:
-        cursor = dbapi.cursor()
-        for statement in POSTGRES_SESSION:
-            cursor.execute(statement)
-        cursor.close()
-        dbapi.commit()
 
     return engine
 
@@ -159,19 +135,43 @@ def unavailable_is_said(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        # Locks and deadlocks, timeouts, a server that shuts down: all of them may be tried again.
         raise StorageUnavailable(
-            f"the database {engine.url.render_as_string()} cannot be used now: {error.orig}"
+            f"the database {_place(engine)} cannot be used now: {error.orig}"
         ) from error
     except DBAPIError as error:
-        if type(error) is sa.exc.DatabaseError:  # SQLite: no database, or a damaged one
+        if postgres.sqlstate(error) == postgres.MAY_NOT:
             raise StorageUnavailable(
-                f"{engine.url.render_as_string()} cannot be read: {error.orig}"
+                f"the database {_place(engine)} refuses its user {engine.url.username or ''}: "
+                f"{error.orig}; GRANT it that, or make it the owner of the database"
             ) from error
-        if error.connection_invalidated:
+        if type(error) is sa.exc.DatabaseError:  # SQLite: no database, or a damaged one
+            raise StorageUnavailable(f"{_place(engine)} cannot be read: {error.orig}") from error
+        if error.connection_invalidated or postgres.sqlstate(error) in postgres.UNAVAILABLE:
             raise StorageUnavailable(
-                f"the connection to {engine.url.render_as_string()} was lost: {error.orig}"
+                f"the connection to {_place(engine)} was lost: {error.orig}"
             ) from error
         raise
+
+
+def _place(engine: Engine) -> str:
+    """The database as a person names it: without the password and what only the driver reads."""
+    return engine.url.set(query={}).render_as_string()
+
+
+def take_turns(conn: Connection, what: str) -> None:
+    """Let no other transaction do this until ours ends (`what`: "migrate" or "stream").
+
+    SQLite's write lock does the same.
+    """
+    if conn.dialect.name == "postgresql":
+        postgres.take_turns(conn, what)
+
+
+def without_timeouts(conn: Connection) -> None:
+    """Let this transaction take the time it needs: a migration, a backup."""
+    if conn.dialect.name == "postgresql":
+        postgres.without_timeouts(conn)
 
 
 def insert_rows(conn: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

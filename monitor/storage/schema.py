@@ -16,12 +16,12 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
+from sqlalchemy import String as AnyString
 
 metadata = MetaData(
     naming_convention={
@@ -30,6 +30,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def String(length: int) -> AnyString:
+    """A short text that sorts by its bytes, whatever language a PostgreSQL was made for."""
+    return AnyString(length).with_variant(AnyString(length, collation="C"), "postgresql")
+
 
 # SQLite gives only INTEGER PRIMARY KEY its row id.
 Id = BigInteger().with_variant(Integer, "sqlite")

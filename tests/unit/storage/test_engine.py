@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import Engine
@@ -105,3 +108,67 @@ def test_a_reader_sees_one_state_while_others_write(engine: Engine) -> None:
         with storage.transaction(engine) as writer:
             writer.execute(sa.update(t.registry).values(revision=before + 1))
         assert reader.execute(query).scalar_one() == before
+
+
+def test_every_short_text_sorts_by_its_bytes(engine: Engine) -> None:
+    if engine.dialect.name == "postgresql":
+        query = sa.text(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND data_type = 'character varying' "
+            "AND collation_name IS DISTINCT FROM 'C' AND table_name <> 'alembic_version'"
+        )
+        with engine.connect() as conn:
+            assert conn.execute(query).all() == []
+    names = ["a", "B", "_", "é", "Z", "z", "-", "ab", "a b"]
+    with storage.transaction(engine) as conn:
+        storage.insert_rows(
+            conn, t.model, [{"name": n, "timezone": "UTC", "created_ms": 1} for n in names]
+        )
+        found = conn.execute(sa.select(t.model.c.name).order_by(t.model.c.name)).scalars().all()
+    assert found == sorted(names)
+
+
+def test_text_with_a_nul_comes_back_as_it_was(engine: Engine) -> None:
+    name = "JFK\0\0"
+    with storage.transaction(engine) as conn:
+        names = ("stream_id", "partition", "model", "version", "outcome", "count")
+        storage.insert_tuples(conn, t.counter, names, [(1, 0, name, "1", "prediction", 2)])
+        moved = conn.execute(
+            sa.update(t.counter).where(t.counter.c.model == name).values(count=3)
+        ).rowcount
+        assert moved == 1
+        rows = conn.execute(sa.select(t.counter.c.model, t.counter.c["count"])).all()
+    assert [tuple(row) for row in rows] == [(name, 3)]
+
+
+def test_migrations_lead_back_to_an_empty_database_and_up_again(database_url: str) -> None:
+    engine = storage.create(database_url)
+    storage.upgrade(engine)
+    command.downgrade(storage.alembic_config(engine), "base")
+    assert set(sa.inspect(engine).get_table_names()) <= {"alembic_version"}
+    storage.upgrade(engine)
+    with engine.connect() as conn:
+        assert compare_metadata(MigrationContext.configure(conn), t.metadata) == []
+    engine.dispose()
+
+
+def test_two_processes_that_start_at_once_upgrade_a_database_once(database_url: str) -> None:
+    command_line = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "db",
+        "upgrade",
+        "--database",
+        database_url,
+    ]
+    both = [
+        subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    engine = storage.create(database_url)
+    storage.check_schema(engine)
+    engine.dispose()

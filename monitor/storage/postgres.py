@@ -1,0 +1,122 @@
+"""What PostgreSQL needs that SQLite does not: sessions that end, and text with a NUL in it.
+
+Only `monitor.storage.engine` uses it; the driver is an extra, and imported when it is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from driftline.errors import ConfigError
+
+# An owner stopped inside its transaction must not block the next claim for ever.
+SESSION: Final = {
+    "lock_timeout": "10s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+# A network that swallows packets is noticed within a minute, not after libpq's two hours.
+CONNECT: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+    "application_name": "driftline",
+}
+# PostgreSQL's text cannot hold a NUL, and names come from outside. A noncharacter stands for
+# it there: Unicode keeps it for such use and never lets it be interchanged.
+NUL: Final = "\0"
+NUL_IN_SQL: Final = "\ufdd0"
+# That the server takes no writes now, or ended a transaction that did nothing for too long;
+# the driver does not count these among the operational errors.
+UNAVAILABLE: Final = frozenset({"25006", "25P03", "25P04"})
+MAY_NOT: Final = "42501"
+# What takes turns; numbers under a key of our own among the server's advisory locks.
+_LOCK_KEY: Final = 0x6472_6674
+_TURNS: Final = {"migrate": 1, "stream": 2}
+
+
+def create(url: sa.URL) -> Engine:
+    """Return an engine for PostgreSQL; nothing is opened yet.
+
+    Raises
+    ------
+    ConfigError
+        The driver is not installed, or is not known.
+    """
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_driver_name() != "psycopg":
+        raise ConfigError(
+            "database", "url", url.drivername, "postgresql+psycopg: no other driver is supported"
+        )
+    try:
+        from psycopg import Error  # noqa: F401  (SQLAlchemy's own message names no mend)
+
+        engine = sa.create_engine(
+            url,
+            connect_args={k: v for k, v in CONNECT.items() if k not in url.query},
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+        )
+    except ImportError as error:
+        raise ConfigError(
+            "database",
+            "url",
+            url.drivername,
+            f"its driver: pip install 'driftline[postgres]' ({error})",
+        ) from None
+    dumper, loader = _adapters()
+
+    @sa.event.listens_for(engine, "connect")
+    def _session(dbapi: Any, _record: object) -> None:
+        dbapi.adapters.register_dumper(str, dumper)
+        for name in ("text", "varchar"):
+            dbapi.adapters.register_loader(name, loader)
+        cursor = dbapi.cursor()
+        for name, value in SESSION.items():
+            cursor.execute(f"SET {name} = '{value}'")
+        cursor.close()
+        dbapi.commit()
+
+    return engine
+
+
+def _adapters() -> tuple[type[Any], type[Any]]:
+    """How text goes to the server and comes back."""
+    from psycopg.abc import Buffer
+    from psycopg.types.string import StrDumperUnknown, TextLoader
+
+    class TextOut(StrDumperUnknown):
+        def dump(self, obj: str) -> Buffer | None:
+            return super().dump(obj.replace(NUL, NUL_IN_SQL) if NUL in obj else obj)
+
+    class TextIn(TextLoader):
+        def load(self, data: Buffer) -> bytes | str:
+            text = super().load(data)
+            if isinstance(text, str) and NUL_IN_SQL in text:
+                return text.replace(NUL_IN_SQL, NUL)
+            return text
+
+    return TextOut, TextIn
+
+
+def take_turns(conn: Connection, what: str) -> None:
+    """Wait until no other transaction does this; held until the transaction ends."""
+    conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY, _TURNS[what])))
+
+
+def without_timeouts(conn: Connection) -> None:
+    """Let this transaction take the time it needs: a migration, a backup."""
+    for name in SESSION:
+        conn.exec_driver_sql(f"SET LOCAL {name} = 0")
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """Return the server's code of an error; None for another database's."""
+    return getattr(error.orig, "sqlstate", None)
