@@ -39,6 +39,7 @@ from driftline.errors import (
 if TYPE_CHECKING:
     from driftline import answers
     from driftline.client import Client, Reference
+    from driftline.comparing import Comparison, compare, profile
     from driftline.logger import EventLogger
     from driftline.webhooks import Alert, verify_webhook
 
@@ -47,8 +48,11 @@ __version__ = "0.1.0"
 _LAZY = {
     "Alert": "driftline.webhooks",
     "Client": "driftline.client",
+    "Comparison": "driftline.comparing",
     "EventLogger": "driftline.logger",
     "Reference": "driftline.client",
+    "compare": "driftline.comparing",
+    "profile": "driftline.comparing",
     "verify_webhook": "driftline.webhooks",
 }
 
@@ -58,6 +62,7 @@ __all__ = [
     "ApiError",
     "BrokerUnavailable",
     "Client",
+    "Comparison",
     "ConfigError",
     "Conflict",
     "DataError",
@@ -84,6 +89,8 @@ __all__ = [
     "WebhookVerificationError",
     "__version__",
     "answers",
+    "compare",
+    "profile",
     "verify_webhook",
 ]
 

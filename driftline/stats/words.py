@@ -72,7 +72,7 @@ def sentence(evidence: Evidence, timezone: str) -> str:
     """Return the one sentence that says what was seen, against which limit, and when."""
     when = window_words(evidence.start_ms, evidence.length, timezone)
     lasting = f", in 2 of the last 3 {_WINDOW[evidence.length]}"
-    return f"{evidence.feature}: {_claim(evidence, f' {when}', lasting)}."
+    return f"{evidence.feature}: {_claim(evidence, f' {when}', lasting, 'the first were')}."
 
 
 def claim(evidence: Evidence) -> str:
@@ -84,10 +84,10 @@ def claim(evidence: Evidence) -> str:
     >>> claim(gone).replace(NBSP, " ")
     'missing 0.3 % → 77 % of 900 rows, limit 4 points'
     """
-    return _claim(evidence, "", "")
+    return _claim(evidence, "", "", "such as")
 
 
-def _claim(evidence: Evidence, when: str, lasting: str) -> str:
+def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str:
     """`when` and `lasting` follow what they are said of, their separators included."""
     if evidence.statistic == "psi":
         delta = 0.25 if evidence.critical else 0.10
@@ -118,7 +118,7 @@ def _claim(evidence: Evidence, when: str, lasting: str) -> str:
             f"{percent(evidence.value)} of rows have values the reference never saw{when} {bound}"
         )
         if evidence.values:
-            said += f"; the first were {', '.join(evidence.values)}"
+            said += f"; {for_example} {', '.join(evidence.values)}"
         return said
     span = ""
     if evidence.low is not None and evidence.high is not None:
