@@ -1,0 +1,374 @@
+"""Two frames compared without a server: verdicts, sentences, printing, bad input."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import driftline
+from driftline import Comparison, compare, profile
+from driftline.comparing import COLUMNS, text
+from driftline.errors import DriftlineError, GridMismatch, InvalidFrame, InvalidReference
+from driftline.stats.profile import Profile
+from driftline.stats.reference import Reference
+
+N = 3_000
+OPTIONS: dict[str, Any] = {"prediction": "says", "score": "p", "label": "left", "timestamp": "at"}
+
+
+def frame(n: int = N, seed: int = 0, first: str = "2026-01-05", days: float = 28) -> pd.DataFrame:
+    """Four weeks without any drift."""
+    draw = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "age": draw.integers(18, 90, n),
+            "income": draw.lognormal(8, 1, n).round(2),
+            "plan": draw.choice(["basic", "pro", "team"], n, p=[0.6, 0.3, 0.1]),
+            "is_new": draw.random(n) < 0.3,
+            "says": draw.choice(["leaves", "stays"], n, p=[0.2, 0.8]),
+            "p": draw.beta(2, 6, n),
+            "left": draw.integers(0, 2, n),
+            "at": pd.Timestamp(first, tz="UTC")
+            + pd.to_timedelta(np.sort(draw.random(n)) * days * 86_400, unit="s").floor("ms"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def before() -> pd.DataFrame:
+    return frame()
+
+
+def after(**changed: Any) -> pd.DataFrame:
+    made = frame(2_000, seed=1, first="2026-02-02", days=20)
+    for name, values in changed.items():
+        made[name] = values(made) if callable(values) else values
+    return made
+
+
+def test_a_row_a_feature_with_exactly_these_columns(before: pd.DataFrame) -> None:
+    found = compare(before, after(), **OPTIONS)
+    assert COLUMNS == (
+        "feature", "kind", "rows_reference", "rows_current", "psi", "psi_limit", "ks_low",
+        "ks_high", "missing_reference", "missing_current", "verdict", "why",
+    )  # fmt: skip
+    assert {row.feature: row.kind for row in found} == {
+        "age": "numeric", "income": "numeric", "plan": "categorical", "is_new": "categorical",
+        "prediction": "categorical", "prediction.score": "numeric",
+    }  # fmt: skip
+    assert len(found) == 6
+    assert {(row.rows_reference, row.rows_current) for row in found} == {(3_000, 2_000)}
+    assert found.verdict == "ok" and found.drifted == ()
+
+
+def test_what_moved_comes_first_and_says_why(before: pd.DataFrame) -> None:
+    now = after(
+        age=lambda f: f["age"] + 25,
+        income=lambda f: f["income"].where(np.arange(len(f)) % 10 > 6),
+        plan=lambda f: np.where(np.arange(len(f)) % 20 == 0, "trial", f["plan"]),
+    )
+    found = compare(before, now, **OPTIONS)
+    assert found.verdict == "critical"
+    assert [row.feature for row in found.drifted] == [row.feature for row in found][:3]
+    why = {row.feature: row.why.replace("\u00a0", " ") for row in found}
+    assert re.match(r"PSI 2\.\d+, limit 0\.\d+; \d+ % of it from values .*, now \d", why["age"])
+    assert why["income"].startswith("missing 0 % → 70 % of 2,000 rows, limit 1 point")
+    assert "5.0 % of rows have values the reference never saw" in why["plan"]
+    assert why["plan"].endswith("such as trial")
+    assert found["income"].missing_current == pytest.approx(0.7)
+    assert found["age"].ks_low is not None and found["age"].ks_low > 0.2
+    assert found["plan"].ks_low is None
+
+
+def test_every_kind_of_frame_on_either_side_gives_the_same(before: pd.DataFrame) -> None:
+    now = after(age=lambda f: f["age"] + 9)
+
+    def plain(made: pd.DataFrame) -> dict[str, list[Any]]:
+        columns = {name: made[name].tolist() for name in made}
+        return columns | {"at": [value.to_pydatetime() for value in made["at"]]}
+
+    kinds = [
+        lambda f: f,
+        pl.from_pandas,
+        lambda f: pa.Table.from_pandas(f, preserve_index=False),
+        plain,
+        lambda f: f.sample(frac=1, random_state=3),
+        lambda f: f.astype({"plan": "category", "age": "Int64", "is_new": object}),
+    ]
+    wanted = compare(before, now, **OPTIONS).to_dicts()
+    for kind in kinds:
+        assert compare(kind(before), now, **OPTIONS).to_dicts() == wanted
+        assert compare(before, kind(now), **OPTIONS).to_dicts() == wanted
+
+
+def test_a_reference_is_built_once_and_compared_with_many(before: pd.DataFrame) -> None:
+    built = profile(before, **OPTIONS)
+    now = after(age=lambda f: f["age"] + 9)
+    wanted = compare(before, now, **OPTIONS)
+    again = compare(built, now, prediction="says", score="p", label="left", timestamp="at")
+    assert again.to_dicts() == wanted.to_dicts()
+    kept = Reference.from_document(wanted.reference.to_document())
+    assert kept.digest == built.digest
+    assert set(kept.slices["all"]) == {"hour", "day", "week"}
+    with pytest.raises(InvalidReference, match="say how a reference is built"):
+        compare(built, now, exclude=["age"])
+
+
+def test_a_profile_stands_for_its_frame(before: pd.DataFrame) -> None:
+    found = compare(before, after(), **OPTIONS)
+    bytes_ = found.current.to_bytes()
+    kept = Profile.from_bytes(found.reference.gridset, bytes_)
+    again = compare(found.reference, kept, length=found.length)
+    assert [row.psi for row in again] == [row.psi for row in found]
+    other = compare(before[["age"]], after()[["age"]])
+    with pytest.raises(GridMismatch):
+        compare(found.reference, other.current)
+    with pytest.raises(InvalidFrame, match="no rows"):
+        compare(found.reference, Profile.empty(found.reference.gridset))
+
+
+def test_without_times_limits_know_no_wobble_and_nothing_is_critical() -> None:
+    before, now = frame().drop(columns="at"), after(age=lambda f: f["age"] + 40)
+    found = compare(before, now, **OPTIONS | {"timestamp": None})
+    assert found["age"].verdict == "warning"
+    assert all(row.why.endswith("natural wobble unknown") for row in found)
+    assert any("timestamp= gives them" in note for note in found.notes)
+
+
+def test_few_days_know_no_wobble_and_say_how_many_are_needed() -> None:
+    few = frame(1_500, days=0.2)
+    found = compare(few, few, **OPTIONS)
+    [note] = [note for note in found.notes if "natural wobble" in note]
+    assert "full hours" in note and "8 of one length are needed" in note
+
+
+@pytest.mark.parametrize(
+    ("days", "length"), [(0.03, "hour"), (0.2, "hour"), (0.4, "day"), (3, "day"), (20, "day")]
+)
+def test_rows_are_judged_as_what_they_span(before: pd.DataFrame, days: float, length: str) -> None:
+    now = frame(500, seed=4, first="2026-02-03", days=days)
+    assert compare(before, now, **OPTIONS).length == length
+
+
+def test_without_times_of_their_own_rows_are_judged_as_what_holds_so_many(
+    before: pd.DataFrame,
+) -> None:
+    many, few = after().drop(columns="at"), after().drop(columns="at").head(30)
+    assert compare(before, many, **OPTIONS).length == "day"
+    found = compare(before, few, **OPTIONS)
+    assert found.length == "hour"
+    assert any("no column 'at'" in note for note in found.notes)
+
+
+def test_a_length_may_be_asked_for(before: pd.DataFrame) -> None:
+    assert compare(before, after(), **OPTIONS, length="hour").length == "hour"
+    with pytest.raises(InvalidFrame, match="4 full weeks, 8 are needed; it knows hour and day"):
+        compare(before, after(), **OPTIONS, length="week")
+    with pytest.raises(InvalidFrame, match="one of hour, day, week"):
+        compare(before, after(), **OPTIONS, length="month")
+
+
+def test_few_rows_say_how_many_are_needed(before: pd.DataFrame) -> None:
+    one = compare(before, after().head(1), **OPTIONS)
+    assert one.verdict == "insufficient_data"
+    assert one["age"].why == "1 value, PSI is judged from 100, missing values from 20 rows"
+    fifty = compare(before, after().head(50), **OPTIONS, length="day")
+    assert fifty["age"].verdict == "ok" and fifty["age"].psi is None
+    assert fifty["age"].why.endswith("50 values, PSI is judged from 100")
+
+
+def test_a_vanished_column_is_missing_in_every_row(before: pd.DataFrame) -> None:
+    found = compare(before, after().drop(columns=["age", "says"]), **OPTIONS)
+    assert found["age"].verdict == "critical"
+    assert found["age"].missing_current == 1.0
+    assert found["age"].why.startswith("the current frame has no such column; missing 0")
+    assert found["prediction"].verdict == "critical"
+
+
+def test_a_prediction_that_nobody_named_is_a_note(before: pd.DataFrame) -> None:
+    found = compare(profile(before, **OPTIONS), after())
+    assert any("prediction= names its column" in note for note in found.notes)
+
+
+def test_unknown_columns_are_a_note_and_known_ones_that_are_no_features_are_not(
+    before: pd.DataFrame,
+) -> None:
+    now = after(extra=1.0, is_new=lambda f: f["is_new"])
+    found = compare(before, now, **OPTIONS, exclude=["is_new"])
+    assert [note for note in found.notes if note.startswith("not compared")] == [
+        "not compared, because the reference does not have them: 'extra'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (lambda f: f["age"].astype(str), "of the wrong type 0 % → 100 %"),
+        (lambda f: f["age"] > 40, "of the wrong type 0 % → 100 %"),
+        (lambda f: f["at"], "of the wrong type 0 % → 100 %"),
+        (lambda f: [None] * len(f), "missing 0 % → 100 %"),
+        (lambda f: pd.Series([None, 30] * (len(f) // 2), dtype=object), "missing 0 % → 50 %"),
+        (lambda f: pd.Series(["x", 30] * (len(f) // 2), dtype=object), "wrong type 0 % → 50 %"),
+    ],
+)
+def test_a_number_that_is_none_is_a_type_error(
+    before: pd.DataFrame, values: Any, says: str
+) -> None:
+    found = compare(before, after(age=values), **OPTIONS)
+    assert found["age"].verdict == "critical"
+    assert says in found["age"].why.replace("\u00a0", " ")
+
+
+def test_a_category_that_is_none_is_a_type_error(before: pd.DataFrame) -> None:
+    for values in (lambda f: f["at"], lambda f: f["income"] + 0.123456):
+        found = compare(before, after(plan=values), **OPTIONS)
+        assert "of the wrong type 0" in found["plan"].why
+    half = compare(before, after(plan=lambda f: [["x"], "pro"] * 1_000), **OPTIONS)
+    assert "50" in half["plan"].why and half["plan"].verdict == "critical"
+
+
+def test_nan_among_categories_is_missing_in_every_library() -> None:
+    before = pl.DataFrame({"zone": [1.0, 2.0, float("nan"), None] * 100})
+    found = compare(before, before, categorical=["zone"])
+    assert found["zone"].missing_reference == found["zone"].missing_current == 0.5
+    assert found["zone"].verdict == "ok"
+    assert found.reference.warnings == profile(before, categorical=["zone"]).warnings
+    assert not any("mixes types" in note for note in found.notes)
+
+
+def test_a_column_without_any_value_is_watched_for_presence() -> None:
+    nothing = pd.DataFrame({"x": range(300), "empty": [None] * 300})
+    found = compare(nothing, nothing)
+    assert found["empty"].kind == "presence" and found["empty"].verdict == "ok"
+    filled = compare(nothing, nothing.assign(empty=range(300)))
+    assert filled["empty"].verdict == "warning"
+
+
+def test_a_reference_of_one_row_is_answered() -> None:
+    found = compare({"x": [1.0], "c": ["a"]}, {"x": [2.0] * 200, "c": ["a"] * 200})
+    assert len(found) == 2 and "only 1 rows" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("reference", "current", "error", "says"),
+    [
+        ({"x": []}, {"x": [1]}, InvalidReference, "the reference has no rows"),
+        ({"x": [1, 2]}, {"x": []}, InvalidFrame, "the current frame has no rows"),
+        ({"x": [1, 2]}, {"y": [1]}, InvalidFrame, "no column in common: the reference has 'x'"),
+        ({"x": [1, 2]}, None, InvalidFrame, "the current frame must be a pandas"),
+        (None, {"x": [1, 2]}, InvalidReference, "the reference must be a pandas"),
+        (
+            {"x": [1, 2]},
+            pd.DataFrame([[1, 2]], columns=["x", "x"]),
+            InvalidFrame,
+            "column 'x' appears 2 times",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::polars.exceptions.PerformanceWarning")
+def test_what_cannot_be_compared_is_one_clear_sentence(
+    reference: Any, current: Any, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says) as caught:
+        compare(reference, current)
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+
+
+def test_times_that_are_none_are_one_clear_sentence(before: pd.DataFrame) -> None:
+    with pytest.raises(InvalidFrame, match="time column 'at' is of type String"):
+        compare(before, after(at="yesterday"), **OPTIONS)
+
+
+def test_rows_become_dictionaries_and_a_data_frame(before: pd.DataFrame) -> None:
+    found = compare(before, after().head(30), **OPTIONS)
+    dicts = found.to_dicts()
+    assert tuple(dicts[0]) == COLUMNS
+    made = found.to_pandas()
+    assert tuple(made.columns) == COLUMNS and len(made) == 6
+    assert made["psi"].dtype == float and made["psi"].isna().all()
+
+
+def test_without_pandas_it_says_so(before: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compare({"x": [1, 2] * 100}, {"x": [1, 2] * 100})
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(DriftlineError, match="pip install pandas"):
+        found.to_pandas()
+
+
+def hostile() -> Comparison:
+    name = "<script>alert(1)</script>\x1b[2J"
+    before = {name: ["a"] * 500 + ["b"] * 500, "x" * 200: list(range(1_000))}
+    now = {name: ["<img src=x>\x1b[31m"] * 1_000, "x" * 200: list(range(1_000))}
+    return compare(before, now)
+
+
+@pytest.mark.parametrize("width", [20, 80, 119, 120, 200])
+def test_it_prints_aligned_and_cut_to_the_width(
+    before: pd.DataFrame, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for found in (compare(before, after(age=50), **OPTIONS), hostile()):
+        lines = repr(found).splitlines()
+        assert max(map(len, lines)) <= max(width, 60)
+        at = lines[2].index("verdict")
+        first = lines[3 : 3 + len(found)]
+        assert [row.verdict for row in found] == [line[at:].split()[0] for line in first]
+
+
+def test_a_terminal_is_told_no_commands_by_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    assert "\x1b" not in repr(hostile())
+    coloured = text.table(hostile(), width=150, is_coloured=True)
+    assert set(re.findall(r"\x1b[^m]*.", coloured)) <= {
+        "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[1;31m",
+    }  # fmt: skip
+
+
+class _Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_html_stands_alone_and_escapes_names() -> None:
+    found = hostile()
+    for made in (found.to_html(), found._repr_html_()):
+        tags = _Tags(made).tags
+        assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in tags}
+        assert not {"src", "href", "onclick"} & {key for _, attrs in tags for key in attrs}
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made and "\x1b" not in made
+        assert made.count('<th scope="row"') == 2
+    page = found.to_html()
+    assert page.startswith("<!doctype html>") and "color-scheme" in page
+    assert "url(" not in page and "http://" not in page and "https://" not in page
+
+
+def test_the_function_stays_the_function_and_importing_the_package_stays_light() -> None:
+    import driftline.comparing
+
+    assert callable(driftline.compare)
+    code = (
+        "import sys, driftline\n"
+        "before = set(sys.modules)\n"
+        "assert 'numpy' not in before and 'rich' not in before\n"
+        "found = driftline.compare({'x': [1, 2] * 200}, {'x': [1, 2] * 200})\n"
+        "repr(found), found.to_html()\n"
+        "print(sorted({'pandas', 'polars', 'pyarrow', 'sqlalchemy', 'fastapi', 'kafka', 'dash'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
