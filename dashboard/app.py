@@ -19,11 +19,15 @@ from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
 from driftline.program import command
 from monitor.clock import Clock, SystemClock
 
-# Before anything is painted: the scheme the user chose, or the system's.
+# Before anything is painted: the scheme the user chose, or the system's. And while the
+# libraries load, what they will ask first is asked (`assets/early.js` hands it over).
 BOOT = (
     "(function(){var s=null;try{s=localStorage.getItem('mantine-color-scheme-value')}catch(e){}"
     "if(s!=='light'&&s!=='dark'){s=matchMedia('(prefers-color-scheme: dark)').matches?'dark':"
-    "'light'}document.documentElement.setAttribute('data-mantine-color-scheme',s)})()"
+    "'light'}document.documentElement.setAttribute('data-mantine-color-scheme',s);"
+    "window.driftlineEarly={};['_dash-layout','_dash-dependencies'].forEach(function(n){"
+    "window.driftlineEarly[n]=fetch('/'+n,{credentials:'same-origin',"
+    "headers:{Accept:'application/json'}})})})()"
 )
 KEEP_ASSETS_S = 365 * 86_400
 INDEX = f"""<!DOCTYPE html>
@@ -72,7 +76,7 @@ def create(
         filler.install(app, page)
         if page.register is not None:
             page.register(app)
-    routing.install(app, engine)
+    routing.install(app, engine, filler)
     pulse.install(app, engine, clock, checkpoint_interval_s)
     finding.install(app, engine)
     intake.install(app)

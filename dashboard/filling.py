@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import structlog
 from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
@@ -77,11 +78,7 @@ class Filler:
             found = {key: digest(value) for key, value in values.items()}
             known = digests(before.get("slots"), page.slots)
             answer |= {key: value for key, value in values.items() if known.get(key) != found[key]}
-            answer["_seen"] = {
-                "asked": asked if is_whole else None,
-                "version": of_version,
-                "slots": {**known, **found},
-            }
+            answer["_seen"] = _seen(asked if is_whole else None, of_version, {**known, **found})
             return answer
 
         app.callback(
@@ -99,8 +96,37 @@ class Filler:
             "function (seen) { return window.driftline.filled(seen); }",
             Output(f"{page.name}-seen", "storage_type"),
             Input(f"{page.name}-seen", "data"),
-            prevent_initial_call=True,
         )
+
+    def filled_frame(
+        self, page: Page, pathname: str, search: str, screen: Mapping[str, Any]
+    ) -> Any:
+        """Return a page's skeleton filled already, as its callback would answer its first question.
+
+        That question is then answered by "nothing new". What could not be read is left to it.
+        """
+        made = frame(page)
+        route = address.path_parts(pathname)
+        values, version, is_whole = self._values(page, route, search, screen)
+        if not is_whole:
+            return made
+        places = {
+            "_notice": (f"{page.name}-notice", "children"),
+            "_hidden": (f"{page.name}-body", "hidden"),
+            **page.slots,
+        }
+        by_id = {
+            part.id: part
+            for part in made._traverse()
+            if isinstance(part, Component) and isinstance(getattr(part, "id", None), str)
+        }
+        for key, value in values.items():
+            name, what = places[key]
+            setattr(by_id[name], what, value)
+        asked = digest([None, pathname, search, screen, None])
+        found = {key: digest(value) for key, value in values.items()}
+        by_id[f"{page.name}-seen"].data = _seen(asked, version, found)
+        return made
 
     def _values(
         self, page: Page, route: tuple[str, ...], search: object, screen: object
@@ -152,6 +178,11 @@ def frame(page: Page) -> Any:
         ],
         className=f"page page-{page.name}",
     )
+
+
+def _seen(asked: str | None, version: str | None, slots: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the browser keeps of an answer, and sends back with its next question."""
+    return {"asked": asked, "version": version, "slots": dict(slots)}
 
 
 def digest(value: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, State, no_update
@@ -14,13 +15,17 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard import address, shell
-from dashboard.filling import frame
+from dashboard.filling import Filler, frame
 from dashboard.pages import Page
 from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
 from dashboard.words import is_utc, shown, zone_name
 from driftline.errors import StorageError
 from monitor.storage import reads
 from monitor.storage.engine import reading
+
+# The cookie in which a browser says how it looks, and the most that it may say.
+SCREEN = "driftline-screen"
+MAX_SCREEN = 1_000
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ def place_of(engine: Engine, pathname: object) -> Place:
     return Place(page, parts, zone)
 
 
-def install(app: Dash, engine: Engine) -> None:
+def install(app: Dash, engine: Engine, filler: Filler) -> None:
     """Give the app its layout and its router."""
-    app.layout = lambda: _first(engine)
+    app.layout = lambda: _first(engine, filler)
 
     def routed(pathname: object, _version: object, _retry: object, before: object) -> Any:
         place = place_of(engine, pathname)
@@ -100,20 +105,38 @@ def install(app: Dash, engine: Engine) -> None:
     )(routed)
 
 
-def _first(engine: Engine) -> Any:
-    """Return the shell around the page that asks for it: one question less before it stands."""
+def _first(engine: Engine, filler: Filler) -> Any:
+    """Return the shell around the page that asks for it, filled where its screen is known.
+
+    One question and one drawing of the page less before it stands.
+    """
     referrer = request.referrer if has_request_context() else None
     try:
-        path = urlsplit(referrer).path if referrer else None
+        asks = urlsplit(referrer) if referrer else None
     except ValueError:
-        path = None
-    if not isinstance(path, str):
+        asks = None
+    if asks is None:
         return shell.layout()
-    place = place_of(engine, path)
+    place = place_of(engine, asks.path)
+    screen = _screen(request.cookies.get(SCREEN))
+    search = f"?{asks.query}" if asks.query else ""
     return shell.layout(
-        page=frame(place.page),
+        page=frame(place.page)
+        if screen is None
+        else filler.filled_frame(place.page, asks.path, search, screen),
         place=place.stored,
         crumb=shell.crumbs(place.parts),
         zones=place.zones,
         has_one_zone=place.has_one_zone,
     )
+
+
+def _screen(said: str | None) -> dict[str, Any] | None:
+    """Return what `assets/live.js` told of the screen when a page was left, if it did."""
+    if not said or len(said) > MAX_SCREEN:
+        return None
+    try:
+        found = json.loads(unquote(said))
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -86,7 +86,11 @@
     return window.dash_clientside.no_update;
   }
   function filled(seen) {
-    shownOf = (seen && seen.version) || "";
+    if (!seen) {
+      return window.dash_clientside.no_update; /* the page's first question is on its way */
+    }
+    shownOf = seen.version || "";
+    document.body.dataset.filled = shownOf;
     offer();
     document.dispatchEvent(new CustomEvent("driftline-filled"));
     window.setTimeout(driftline.restore, 50);
@@ -94,13 +98,11 @@
   }
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) {
-      kept("driftline-visit", String(Date.now()));
+      left();
     }
     follow();
   });
-  window.addEventListener("pagehide", function () {
-    kept("driftline-visit", String(Date.now()));
-  });
+  window.addEventListener("pagehide", left);
   function pause() {
     paused = !paused;
     document.body.classList.toggle("is-paused", paused);
@@ -181,7 +183,7 @@
   /* ---- The screen: figures are drawn by the server for one scheme and one width. */
   var narrow = window.matchMedia("(max-width: 767px)");
   var visit = Number(kept("driftline-visit")) || null;
-  var isZoneKnown = false;
+  var isZoneKnown = false, shows = null;
   function screen(zone) {
     var root = document.documentElement;
     var chosen = (isZoneKnown ? zone : kept("driftline-zone")) === "local" ? "local" : "utc";
@@ -191,14 +193,20 @@
     isZoneKnown = true;
     document.body.dataset.zone = chosen;
     kept("driftline-zone", chosen);
-    var none = window.dash_clientside.no_update;
-    return [
-      {
-        scheme: root.getAttribute("data-mantine-color-scheme"), narrow: narrow.matches,
-        zone: chosen, tz: Intl.DateTimeFormat().resolvedOptions().timeZone, visit: visit,
-      },
-      chosen === zone ? none : chosen,
-    ];
+    shows = {
+      scheme: root.getAttribute("data-mantine-color-scheme"), narrow: narrow.matches,
+      zone: chosen, tz: Intl.DateTimeFormat().resolvedOptions().timeZone, visit: visit,
+    };
+    return [shows, chosen === zone ? window.dash_clientside.no_update : chosen];
+  }
+  /* The next page is filled before it asks: the server must know by then how it will look. */
+  function left() {
+    var now = Date.now();
+    kept("driftline-visit", String(now));
+    if (shows) {
+      document.cookie = "driftline-screen=" + encodeURIComponent(JSON.stringify(
+        Object.assign({}, shows, { visit: now }))) + "; path=/; max-age=31536000; SameSite=Strict";
+    }
   }
   function tell() {
     if (!isZoneKnown) {

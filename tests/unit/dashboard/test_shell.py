@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -231,6 +232,64 @@ def test_the_layout_brings_the_page_that_asks_for_it(browser: FlaskClient) -> No
     assert '"nowhere-seen"' in layout("http://127.0.0.1:8050/nothing/here")
     for address in (None, "http://[", "http://x/%ff/\x00", "x" * 50_000):
         assert '"page"' in layout(address), address
+
+
+SCREEN = {"scheme": "dark", "narrow": False, "zone": "utc", "tz": "Asia/Tokyo", "visit": None}
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "search"),
+    [
+        ("overview", "/", ""),
+        ("model", "/models/parcel-delay", "?window=hour"),
+        ("model", "/models/no-such-model", ""),
+        ("incidents", "/incidents", "?state=all"),
+        ("references", "/references", ""),
+    ],
+)
+def test_a_known_screen_gets_its_page_filled_and_its_question_brings_nothing_new(
+    browser: FlaskClient, page: str, path: str, search: str
+) -> None:
+    browser.set_cookie("driftline-screen", quote(json.dumps(SCREEN)))
+    layout = browser.get(
+        "/_dash-layout", headers={"Referer": f"http://127.0.0.1:8050{path}{search}"}
+    )
+    browser.delete_cookie("driftline-screen")
+    brought = _props(layout.get_json(), f"{page}-seen")["data"]
+    one = _callback(browser, f"{page}-seen.data")
+    fresh = ask(browser, one, [None, path, search, SCREEN, None, None])
+    answered = fresh.get_json()["response"]
+    assert brought == answered.pop(f"{page}-seen")["data"]
+    for name, props in answered.items():
+        here = _props(layout.get_json(), name)
+        assert {what: here.get(what) for what in props} == props, name
+    assert ask(browser, one, [None, path, search, SCREEN, None, brought]).status_code == 204
+    elsewhere = {**SCREEN, "scheme": "light"}
+    assert ask(browser, one, [None, path, search, elsewhere, None, brought]).status_code == 200
+
+
+def test_a_screen_that_cannot_be_read_is_not_believed(browser: FlaskClient) -> None:
+    for said in ("", "x", "[1]", "%ff", quote(json.dumps({"scheme": ["dark"] * 150})), "[" * 900):
+        browser.set_cookie("driftline-screen", said)
+        answer = browser.get("/_dash-layout", headers={"Referer": "http://127.0.0.1:8050/"})
+        assert answer.status_code == 200
+        assert "data" not in _props(answer.get_json(), "overview-seen"), said
+    browser.delete_cookie("driftline-screen")
+
+
+def _props(layout: Any, name: str) -> dict[str, Any]:
+    """The properties of the component with this id."""
+    found = [layout]
+    while found:
+        here = found.pop()
+        if isinstance(here, list):
+            found += here
+        elif isinstance(here, dict) and "props" in here:
+            if here["props"].get("id") == name:
+                props: dict[str, Any] = here["props"]
+                return props
+            found.append(here["props"].get("children"))
+    raise AssertionError(f"{name} is not in the layout")
 
 
 def _title(layout: str) -> str:
