@@ -215,5 +215,5 @@ def _words(error: Exception, timeout_s: float) -> str:
     if isinstance(error, httpcore2.NetworkError):
         return f"the connection broke: {said}"
     if isinstance(error, httpcore2.ProtocolError):
-        return f"the answer is no HTTP: {said}"
+        return f"the connection gave no HTTP answer: {said}"
     return f"{type(error).__name__}: {said}"

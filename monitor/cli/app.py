@@ -97,7 +97,7 @@ VERBS: Final = {
     ),
     "up": Verb(
         "monitor.cli.up:up",
-        "Run broker (unless --kafka), consumer, evaluator and web until Ctrl-C.",
+        "Run broker (unless --kafka), consumer, evaluator, dispatcher and web until Ctrl-C.",
         "server",
         is_posix_only=True,
     ),
@@ -117,6 +117,12 @@ VERBS: Final = {
         "monitor.cli.roles:web",
         "Serve the dashboard and the API.",
         "server",
+    "deliver": Verb(
+        "monitor.cli.roles:deliver",
+        "Send alerts to their endpoints, again until they arrive.",
+        "server",
+        is_posix_only=True,
+    ),
         is_posix_only=True,
     ),
     "status": Verb(

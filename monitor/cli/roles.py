@@ -1,4 +1,7 @@
-"""One role each in the foreground: `ingest`, `evaluate`, `web`. `up` runs them as children."""
+"""One role each in the foreground: `ingest`, `evaluate`, `deliver`, `web`.
+
+`up` runs them as children.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,18 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
         ),
         stop,
     )
+
+
+def deliver(config: options.ConfigFile = None, database: options.Database = None) -> None:
+    """Send alerts to their endpoints, again until they arrive."""
+    from monitor.alerts import DeliverSettings, guard, run
+
+    stop = threading.Event()
+    stop_with_parent(stop)
+    options.log_to_stderr()
+    settings = options.settings(config=config, database=database)
+    allow = guard.networks(settings.text("alerts.allow"), settings.source("alerts.allow"))
+    run(DeliverSettings(options.existing_database(settings), allow), stop)
 
 
 def web(

@@ -1,4 +1,4 @@
-"""The process tree of one machine: broker, web, ingest, evaluate, each a child.
+"""The process tree of one machine: broker, web, ingest, evaluate, deliver, each a child.
 
 It starts them in order, notices when one dies, and ends them all. Which settings a
 child runs with travels in its environment, so that a child is the same command a
@@ -46,7 +46,7 @@ class ChildDied(DriftlineError):
 
 
 class Tree:
-    """Broker (unless `kafka.bootstrap` was given), web, ingest and evaluate, as children.
+    """Broker (unless `kafka.bootstrap` was given), web, ingest, evaluate, deliver, as children.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Tree:
         if self._broker is not None:
             self.children.append(self._broker.start().child)
         ensure_topic(self.bootstrap, self.topic)
-        for name in ("web", "ingest", "evaluate"):
+        for name in ("web", "ingest", "evaluate", "deliver"):
             self.begin(name)
 
     def begin(self, name: str) -> None:

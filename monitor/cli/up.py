@@ -16,7 +16,7 @@ def up(
     port: options.WebPort = None,
     broker_port: options.BrokerPort = None,
 ) -> None:
-    """Run broker (unless --kafka), consumer, evaluator and web until Ctrl-C."""
+    """Run broker (unless --kafka), consumer, evaluator, dispatcher and web until Ctrl-C."""
     settings = options.settings(
         config=config, kafka=kafka, database=database, port=port, broker_port=broker_port
     )

@@ -6,6 +6,17 @@ Use it inside `monitor.storage.engine.reading`, so that what is shown together
 was true together.
 """
 
+from monitor.storage.reads.deliveries import (
+    Delivery,
+    Tally,
+    attempts_of,
+    body_of,
+    deliveries,
+    disabled_endpoints,
+    sum_of,
+    tallies_by_endpoint,
+    tally,
+)
 from monitor.storage.reads.history import (
     feature_windows,
     latches,
@@ -85,9 +96,13 @@ from monitor.storage.reads.verdicts import collected, newest_starts, verdicts
 
 __all__ = [
     "DEAD",
+    "Delivery",
     "PaneSum",
     "Square",
+    "Tally",
     "Volume",
+    "attempts_of",
+    "body_of",
     "cells",
     "collected",
     "counted",
@@ -96,6 +111,8 @@ __all__ = [
     "dead_letters",
     "dead_reasons",
     "deficits",
+    "deliveries",
+    "disabled_endpoints",
     "documents",
     "ever_judged",
     "feature_names",
@@ -139,7 +156,10 @@ __all__ = [
     "rows_by_window",
     "segments",
     "squares",
+    "sum_of",
     "tallies",
+    "tallies_by_endpoint",
+    "tally",
     "topics",
     "unseen_values",
     "uses",
