@@ -1,0 +1,346 @@
+"""Which messages about incidents are due: from what is true and what receivers know.
+
+An alert is one problem as the world is told of it: the incidents of one version that
+belong together (`monitor.detect.groups`), under one id for ever. A message is due where
+what its receivers know is not true any more, and only there, so that deciding twice says
+nothing twice. Nothing here reads a database or a clock, and nothing here finds words:
+that is `monitor.detect.messages`.
+
+- `drift.detected` opens an alert, or opens it again after it was over.
+- `drift.updated` adds to an open one: members, escalations, reopenings.
+- `drift.resolved` when all its told members are over; `drift.withdrawn` when late events
+  took away the ground of every one of them.
+- What is critical goes at once. Below that there is one detection or update a day for a
+  version; what comes later the same day is held until the day is over, or goes along when
+  its alert has another message.
+- A muted incident is not told: the one over all rows speaks for it. What was withdrawn
+  before it was told stays unsaid; what opened and ended meanwhile is told, as detected and
+  then resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+
+from monitor.detect.groups import by_opening, group
+from monitor.detect.knowledge import (
+    OPEN,
+    Alert,
+    Held,
+    IncidentNow,
+    Knowledge,
+    KnownIncident,
+    Moment,
+)
+
+DETECTED, UPDATED = "drift.detected", "drift.updated"
+RESOLVED, WITHDRAWN = "drift.resolved", "drift.withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message that is due: what it is about, not yet its words.
+
+    Attributes
+    ----------
+    alert
+        As it stands with this message.
+    why
+        What is new, where that needs a word: "" | again | also | critical.
+    numbers
+        The incidents it is about.
+    others
+        Incidents of the alert that ended meanwhile.
+    """
+
+    type: str
+    alert: Alert
+    why: str
+    numbers: tuple[int, ...]
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """One incident with something that receivers do not know."""
+
+    incident: IncidentNow
+    why: str  # opened | reopened | escalated
+    since_ms: int
+
+    @property
+    def is_critical(self) -> bool:
+        return self.incident.severity == "critical"
+
+
+def alert_id_of(model: str, version: str, first: IncidentNow) -> str:
+    """Return the id of the alert whose first told incident is `first`.
+
+    The names go in with their lengths: no two lists of names give the same bytes.
+    """
+    parts = (model, version, first.segment, first.feature, first.kind, str(first.first_window_ms))
+    named = b"".join(b"%d:%s" % (len(part), part) for part in (p.encode() for p in parts))
+    return blake2b(named, digest_size=16).hexdigest()
+
+
+def decide(
+    incidents: Sequence[IncidentNow],
+    known: Knowledge,
+    moment: Moment,
+    *,
+    model: str,
+    version: str,
+    concerned: Collection[int],
+) -> tuple[list[Notice], Knowledge]:
+    """Return the messages that are due for one version, in order, and what is known after them.
+
+    Parameters
+    ----------
+    incidents
+        Those that are new or changed, with all that may belong together with them, muted
+        and withdrawn ones too, and every told member of the alerts in `known`.
+    concerned
+        Numbers of those that changed or are held: what was over before alerts were kept
+        is no news.
+
+    Notes
+    -----
+    An incident stays in the alert that told it. A new one joins the oldest alert that any
+    member of its group is in, whatever late events do to the groups.
+    """
+    groups = group(incidents)
+    news = _news_by_alert(groups, known, model, version, concerned)
+    speaking, warned_ms = _speaking(news, known, moment)
+    members: dict[str, dict[int, IncidentNow]] = {}
+    for incident in incidents:
+        if incident.number in known.incidents:
+            alert_id = known.incidents[incident.number].alert_id
+            members.setdefault(alert_id, {})[incident.number] = incident
+    pages = {i.number: found[0].number for found in groups for i in found}
+
+    alerts, told, held = dict(known.alerts), dict(known.incidents), dict[int, Held]()
+    notices: list[Notice] = []
+    order = [i for i in known.alerts if i in members or i in news]
+    for alert_id in (*order, *(i for i in news if i not in known.alerts)):
+        case = _Case(
+            alert_id,
+            alerts.get(alert_id),
+            members.get(alert_id, {}),
+            news.get(alert_id, []),
+            told,
+            moment,
+        )
+        if alert_id in speaking:
+            case.tell_news(pages)
+        case.tell_end()
+        if case.alert is not None:
+            alerts[alert_id] = case.alert
+        notices += case.notices
+        for item in case.news:
+            number = item.incident.number
+            held[number] = known.held.get(number, Held(moment.event_ms, moment.now_ms))
+    return notices, Knowledge(alerts, told, held, warned_ms)
+
+
+def _news_by_alert(
+    groups: Iterable[Sequence[IncidentNow]],
+    known: Knowledge,
+    model: str,
+    version: str,
+    concerned: Collection[int],
+) -> dict[str, list[_News]]:
+    """Return what receivers do not know, by the alert that will tell it; oldest news first."""
+    age = {alert_id: place for place, alert_id in enumerate(known.alerts)}
+    found: dict[str, list[_News]] = {}
+    for members in groups:
+        unknown: list[_News] = []
+        homes: list[str] = []
+        for incident in sorted(members, key=by_opening):
+            before = known.incidents.get(incident.number)
+            news = _news_of(incident, before, is_concerned=incident.number in concerned)
+            if before is not None:
+                homes.append(before.alert_id)
+                if news is not None:
+                    found.setdefault(before.alert_id, []).append(news)
+            elif news is not None:
+                unknown.append(news)
+        if unknown:
+            home = min(homes, key=age.__getitem__, default=None)
+            alert_id = home or alert_id_of(model, version, unknown[0].incident)
+            found.setdefault(alert_id, []).extend(unknown)
+    return found
+
+
+def _news_of(
+    incident: IncidentNow, before: KnownIncident | None, *, is_concerned: bool
+) -> _News | None:
+    """Return what of an incident opens or updates an alert; its end alone does not."""
+    if incident.muted or incident.is_withdrawn:
+        return None
+    if before is None:
+        is_new = incident.is_open or is_concerned
+        return _News(incident, "opened", incident.opened_ms) if is_new else None
+    # An episode more is a reopening, whether or not its end was told, or seen.
+    is_longer = len(incident.episodes) > before.episodes
+    since_ms = incident.episodes[min(before.episodes, len(incident.episodes) - 1)]
+    if incident.is_open:
+        if is_longer or not before.is_open:
+            return _News(incident, "reopened", since_ms)
+        if incident.severity == "critical" != before.severity:
+            return _News(incident, "escalated", since_ms)
+        return None
+    is_back = before.state == "withdrawn" or (is_longer and not before.is_open)
+    return _News(incident, "reopened", since_ms) if is_back else None
+
+
+def _speaking(
+    news: Mapping[str, Sequence[_News]], known: Knowledge, moment: Moment
+) -> tuple[set[str], int | None]:
+    """Return which alerts tell their news now, and when the version was last warned then."""
+
+    def has_waited(item: _News) -> bool:
+        held = known.held.get(item.incident.number)
+        return held is not None and moment.ends(held)
+
+    critical = {i for i, items in news.items() if any(item.is_critical for item in items)}
+    waited = {i for i, items in news.items() if any(has_waited(item) for item in items)} - critical
+    speaking, warned_ms = critical | waited, known.warned_ms
+    if waited:
+        warned_ms = moment.event_ms
+    others = [i for i in news if i not in speaking]
+    others.sort(key=lambda i: min(by_opening(item.incident) for item in news[i]))
+    for alert_id in others:
+        if warned_ms is None or not moment.is_same_day(warned_ms):
+            speaking.add(alert_id)
+            warned_ms = moment.event_ms
+    return speaking, warned_ms
+
+
+@dataclass
+class _Case:
+    """One alert while it is decided about.
+
+    `members` are told already; `told` is what is known of every incident, and grows.
+    """
+
+    alert_id: str
+    alert: Alert | None
+    members: dict[int, IncidentNow]
+    news: list[_News]
+    told: dict[int, KnownIncident]
+    moment: Moment
+    notices: list[Notice] = field(default_factory=list)
+
+    def tell_news(self, pages: Mapping[int, int]) -> None:
+        """Add the message that opens the alert, opens it again or updates it."""
+        fresh = {item.incident.number: item.incident for item in self.news}
+        before = self.alert
+        others = [
+            number
+            for number, incident in self.members.items()
+            if number not in fresh and self.told[number].is_open and not incident.is_open
+        ]
+        standing = [i.severity for i in (self.members | fresh).values() if self._stands(i)]
+        severity = _worst(standing or [i.severity for i in fresh.values()])
+        worst = _worst([severity, *(i.severity for i in fresh.values())])
+        since_ms = min(item.since_ms for item in self.news)
+        is_calm = not any(item.is_critical for item in self.news)
+        if before is None:
+            made = Alert(
+                self.alert_id,
+                number=pages[self.news[0].incident.number],
+                state=OPEN,
+                severity=severity,
+                worst=worst,
+                sequence=0,
+                opened_ms=since_ms,
+                told_ms=self.moment.event_ms,
+                recorded_ms=self.moment.now_ms,
+            )
+            kind, why = DETECTED, ""
+        elif before.state != OPEN:
+            made = replace(before, worst=worst, opened_ms=since_ms)
+            kind, why = DETECTED, "again"
+        else:
+            made = replace(
+                before,
+                worst=_worst([before.worst, worst]),
+                opened_ms=min(before.opened_ms, since_ms),
+            )
+            kind, why = UPDATED, _why(self.news)
+        if is_calm:
+            made = replace(made, warned_ms=self.moment.event_ms)
+        made = replace(made, state=OPEN, severity=severity)
+        self._tell(kind, made, why, list(fresh), others)
+
+    def tell_end(self) -> None:
+        """Add the message that ends the alert, where nothing of it stands or waits any more.
+
+        What waits and is over by now is told with it.
+        """
+        alert = self.alert
+        everyone = self.members | {item.incident.number: item.incident for item in self.news}
+        if alert is None or any(self._stands(i) for i in everyone.values()):
+            return
+        is_withdrawn = all(i.is_withdrawn for i in everyone.values())
+        if alert.state != OPEN and not (alert.state == "resolved" and is_withdrawn):
+            return
+        if is_withdrawn:
+            ended = replace(alert, state="withdrawn", severity=alert.worst)
+            self._tell(WITHDRAWN, ended, "", list(everyone), [])
+            return
+        own = [
+            number
+            for number, incident in everyone.items()
+            # Of this time only: an alert that was detected again has members from before.
+            if not incident.is_open
+            and (
+                number not in self.told
+                or self.told[number].is_open
+                or (incident.resolved_ms or incident.opened_ms) >= alert.opened_ms
+            )
+        ]
+        worst = _worst([alert.worst, *(everyone[number].severity for number in own)])
+        ended = replace(alert, state="resolved", severity=worst, worst=worst)
+        self._tell(RESOLVED, ended, "", own, [])
+
+    def _stands(self, incident: IncidentNow) -> bool:
+        """Whether the alert cannot be over because of this incident."""
+        before = self.told.get(incident.number)
+        is_another_s = incident.muted and not (before is not None and before.is_open)
+        return incident.is_open and not is_another_s
+
+    def _tell(
+        self, kind: str, alert: Alert, why: str, numbers: Sequence[int], others: Sequence[int]
+    ) -> None:
+        self.members = self.members | {item.incident.number: item.incident for item in self.news}
+        self.news = []
+        self.alert = replace(
+            alert,
+            sequence=alert.sequence + 1,
+            told_ms=self.moment.event_ms,
+            recorded_ms=self.moment.now_ms,
+        )
+        for number in (*numbers, *others):
+            self.told[number] = self._known(self.members[number])
+        self.notices.append(Notice(kind, self.alert, why, tuple(numbers), tuple(others)))
+
+    def _known(self, incident: IncidentNow) -> KnownIncident:
+        before, episodes = self.told.get(incident.number), len(incident.episodes)
+        severity = incident.severity
+        if before is not None and before.episodes >= episodes:
+            severity = _worst([severity, before.severity])
+        return KnownIncident(self.alert_id, severity, incident.state, episodes)
+
+
+def _why(news: Iterable[_News]) -> str:
+    found = {item.why for item in news}
+    if "escalated" in found:
+        return "critical"
+    return "again" if found == {"reopened"} else "also"
+
+
+def _worst(severities: Iterable[str]) -> str:
+    return "critical" if "critical" in set(severities) else "warning"

@@ -1,0 +1,190 @@
+"""The words of a message: one notice and its incidents in, a frozen JSON body out.
+
+Names are data and may hold anything; the body is valid JSON for every one of them, and
+holds no number that JSON has not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from driftline.stats.words import Evidence, sentence
+from monitor.detect.alerts import DETECTED, UPDATED, WITHDRAWN, Notice
+from monitor.detect.evidence import evidence_in, ratio_of
+from monitor.detect.groups import ALL
+from monitor.windows.panes import HOUR_MS
+
+# A body stays small enough for what receivers take: 50 incidents are some 40 kB.
+NAMED_AT_MOST = 50
+_LEADS = {"": "", "again": "again: ", "also": "also: ", "critical": "now critical: "}
+
+
+class Described(Protocol):
+    """An incident as far as a message tells of it."""
+
+    @property
+    def number(self) -> int:
+        """What it goes by."""
+
+    @property
+    def segment(self) -> str:
+        """`all`, or the rows with one value of a dimension."""
+
+    @property
+    def feature(self) -> str:
+        """What moved."""
+
+    @property
+    def kind(self) -> str:
+        """Distribution, missing, ..."""
+
+    @property
+    def severity(self) -> str:
+        """warning or critical."""
+
+    @property
+    def state(self) -> str:
+        """firing, resolved, ..."""
+
+    @property
+    def opened_ms(self) -> int:
+        """End of the window that made it sure."""
+
+    @property
+    def resolved_ms(self) -> int | None:
+        """When it ended, None while it stands."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it stands."""
+
+    @property
+    def summary(self) -> str:
+        """What happened, in a sentence."""
+
+    @property
+    def evidence(self) -> Any:
+        """The windows that show it, as stored."""
+
+
+def webhook_id_of(notice: Notice) -> str:
+    """Return the id by which receivers know a message again: the same for the same message."""
+    told = f"{notice.alert.alert_id} {notice.type} {notice.alert.sequence}"
+    return "msg_" + blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def body_of(
+    notice: Notice,
+    incidents: Mapping[int, Described],
+    *,
+    model: str,
+    version: str,
+    timezone: str,
+    web_url: str,
+) -> str:
+    """Return the body of a message as JSON, in the form of the design.
+
+    Parameters
+    ----------
+    incidents
+        By number: at least those that the notice names.
+    timezone
+        The model's, for the days and hours of the summary.
+    web_url
+        Where the pages are, for the link.
+    """
+    alert = notice.alert
+    concerned = _worst_first(notice.numbers, incidents)
+    named = [*concerned, *_worst_first(notice.others, incidents)]
+    data: dict[str, Any] = {
+        "alert_id": alert.alert_id,
+        "sequence": alert.sequence,
+        "model": model,
+        "version": version,
+        "severity": alert.severity,
+        "summary": f"{model} {version}: {_summary(notice, concerned, timezone)}",
+        "url": f"{web_url.rstrip('/')}/incidents/{alert.number}",
+        "incidents": [_described(incident) for incident in named[:NAMED_AT_MOST]],
+    }
+    if len(named) > NAMED_AT_MOST:
+        data["more"] = len(named) - NAMED_AT_MOST
+    body = {"type": notice.type, "timestamp": _instant(alert.recorded_ms), "data": data}
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _worst_first(numbers: Sequence[int], incidents: Mapping[int, Described]) -> list[Described]:
+    return sorted(
+        (incidents[number] for number in numbers),
+        key=lambda i: (
+            not i.is_open,
+            i.state == "withdrawn",
+            i.segment != ALL,
+            i.severity != "critical",
+            -ratio_of(evidence_in(i.evidence)),
+            i.number,
+        ),
+    )
+
+
+def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> str:
+    first, others = concerned[0], len(concerned) - 1
+    if notice.type in (DETECTED, UPDATED):
+        evidence = evidence_in(first.evidence)
+        said = sentence(evidence, timezone) if evidence is not None else first.summary
+        where = "" if first.segment == ALL else f"{first.segment}: "
+        more = f", and {others} more" if others else ""
+        said = (said or f"{first.feature}: {first.kind}").removesuffix(".")
+        return f"{_LEADS[notice.why]}{where}{said}{more}."
+    where = "" if first.segment == ALL else f", {first.segment}"
+    who = f"{first.feature} ({first.kind.replace('_', ' ')}{where})"
+    if others:
+        who += f" and {others} more"
+    are = "are" if others else "is"
+    if notice.type == WITHDRAWN:
+        return f"{who} {are} withdrawn: late events changed the windows."
+    ends = [i.resolved_ms for i in concerned if i.state != "withdrawn" and i.resolved_ms]
+    stood_ms = max(ends, default=notice.alert.opened_ms) - notice.alert.opened_ms
+    return f"{who} {are} over after {_lasting(stood_ms)}."
+
+
+def _lasting(ms: int) -> str:
+    hours = max(1, round(ms / HOUR_MS))
+    if hours < 48:
+        return f"{hours} hour{'' if hours == 1 else 's'}"
+    return f"{round(hours / 24)} days"
+
+
+def _described(incident: Described) -> dict[str, Any]:
+    evidence = evidence_in(incident.evidence)
+    return {
+        "id": incident.number,
+        "feature": incident.feature,
+        "segment": incident.segment,
+        "kind": incident.kind,
+        "severity": incident.severity,
+        "state": incident.state,
+        "statistic": evidence.statistic if evidence else None,
+        "value": _finite(evidence.value) if evidence else None,
+        "limit": _finite(evidence.limit) if evidence else None,
+        "window": _window(evidence) if evidence else None,
+        "summary": incident.summary,
+    }
+
+
+def _window(evidence: Evidence) -> dict[str, str]:
+    return {"start": _instant(evidence.start_ms), "end": _instant(evidence.end_ms)}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _instant(ms: int) -> str:
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    precision = "milliseconds" if ms % 1000 else "seconds"
+    return at.isoformat(timespec=precision).replace("+00:00", "Z")
