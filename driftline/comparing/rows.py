@@ -129,7 +129,11 @@ class _Reader:
     def _why(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         j = self._judgement
         over = [name for name in STATISTICS if Mark.EXCEEDS in j.marks[name][0, place]]
-        said = [self._claim(feature, place, name) for name in self._worst_first(over, place)]
+        # Where it comes from is told of the worst: of the others it is mostly the same.
+        said = [
+            self._claim(feature, place, name, with_part=at == 0)
+            for at, name in enumerate(self._worst_first(over, place))
+        ]
         if feature.name in self._counted.vanished:
             said.insert(0, "the current frame has no such column")
         if not over:
@@ -177,7 +181,9 @@ class _Reader:
             f"PSI is not judged: fewer than 8 {length}s of the reference have {MIN_ROWS_PSI} values"
         )
 
-    def _claim(self, feature: FeatureGrid, place: int, statistic: str) -> str:
+    def _claim(
+        self, feature: FeatureGrid, place: int, statistic: str, *, with_part: bool = True
+    ) -> str:
         j, rows = self._judgement, self._counted.profile.rows
         made = Evidence(
             feature=feature.name,
@@ -195,7 +201,7 @@ class _Reader:
                 feature, j.parts[0, span], self._compared[span], self._seen.groups[0, span]
             )
             value, limit = float(j.psi[0, place]), float(j.psi_limit[0, place])
-            return claim(replace(made, value=value, limit=limit, part=part))
+            return claim(replace(made, value=value, limit=limit, part=part if with_part else None))
         rate = j.rates[statistic]
         grid = feature.grid
         return claim(

@@ -88,6 +88,10 @@ class Verb:
 
 VERBS: Final = {
     "reference": Verb("monitor.cli.reference:app", "The data that windows are compared with."),
+    "compare": Verb(
+        "monitor.cli.compare:compare",
+        "Judge the rows of file B against file A, without a server.",
+    ),
     "config": Verb("monitor.cli.config:app", "The settings."),
     "demo": Verb(
         "monitor.cli.demo.command:demo",
@@ -113,16 +117,16 @@ VERBS: Final = {
         "server",
         is_posix_only=True,
     ),
-    "web": Verb(
-        "monitor.cli.roles:web",
-        "Serve the dashboard and the API.",
-        "server",
     "deliver": Verb(
         "monitor.cli.roles:deliver",
         "Send alerts to their endpoints, again until they arrive.",
         "server",
         is_posix_only=True,
     ),
+    "web": Verb(
+        "monitor.cli.roles:web",
+        "Serve the dashboard and the API.",
+        "server",
         is_posix_only=True,
     ),
     "status": Verb(

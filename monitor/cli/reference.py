@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from zoneinfo import ZoneInfo
 
 import typer
 
-from driftline.errors import InvalidReference, MissingExtra
 from monitor.cli import options
 from monitor.cli.processes import url_of
 
@@ -26,7 +25,7 @@ _SHOWN: Final = 12
 
 @app.command()
 def register(
-    file: Annotated[Path, typer.Argument(help="A Parquet or CSV file; its rows stay here.")],
+    file: Annotated[Path, typer.Argument(help="Parquet, CSV or NDJSON; its rows stay here.")],
     model: Annotated[str, typer.Option(help="Name of the model.")],
     version: Annotated[str, typer.Option(help="Its version.")],
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
@@ -52,11 +51,14 @@ def register(
 ) -> None:
     """Count FILE on its own grids and register the counts; no row leaves this process."""
     from driftline import Client
+    from monitor.cli import tables
 
+    table = tables.read(file, timestamp=timestamp)
+    prediction, score, timestamp = table.outputs(prediction, score, timestamp)
     found = Client(url or _local(config)).register_reference(
         model,
         version,
-        _read(file),
+        table.frame,
         prediction=prediction,
         score=score,
         label=label,
@@ -114,27 +116,3 @@ def _some(names: Sequence[str]) -> str:
 def _local(config: Path | None) -> str:
     settings = options.settings(config=config)
     return url_of(settings.text("web.host"), settings.integer("web.port"))
-
-
-def _read(file: Path) -> Any:
-    if not file.is_file():
-        raise InvalidReference(f"there is no file {file}")
-    kind = file.suffix.lower()
-    if kind not in (".parquet", ".csv"):
-        raise InvalidReference(f"{file}: only .parquet and .csv files are read")
-    try:
-        from pyarrow import ArrowException, csv, parquet
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"reading {file}", "pyarrow", "arrow") from error
-    is_csv = kind == ".csv"
-    try:
-        table = csv.read_csv(file) if is_csv else parquet.read_table(file)
-        # Names are decoded when they are asked for.
-        list(table.column_names)
-    except UnicodeDecodeError as error:
-        raise InvalidReference(
-            f"{file} cannot be read: a column's name is not UTF-8 ({error}); save it as UTF-8"
-        ) from error
-    except (OSError, ValueError, ArrowException) as error:
-        raise InvalidReference(f"{file} cannot be read: {error}") from error
-    return table

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import driftline
 from consumers.kafka import KafkaSource
-from driftline.errors import ConfigError, InvalidReference, StorageUnavailable
-from monitor.cli import reference, status
+from driftline.errors import ConfigError, InvalidFrame, StorageUnavailable
+from monitor.cli import status, tables
 from monitor.cli.app import app
 from monitor.cli.broker import ensure_topic
 from monitor.cli.demo.command import make_room
@@ -27,8 +27,8 @@ from monitor.storage import engine as storage
 def test_a_csv_file_whose_header_is_not_utf_8_is_said(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("größe,x\n1,2\n".encode("latin-1"))
-    with pytest.raises(InvalidReference, match="save it as UTF-8"):
-        reference._read(path)
+    with pytest.raises(InvalidFrame, match="save it as UTF-8"):
+        tables.read(path)
 
 
 def test_an_empty_column_of_a_csv_file_is_watched_for_presence(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_an_empty_column_of_a_csv_file_is_watched_for_presence(tmp_path: Path) -
 
     path = tmp_path / "x.csv"
     path.write_text("x,empty\n" + "1,\n2,\n" * 10)
-    made = build_reference(reference._read(path))
+    made = build_reference(tables.read(path).frame)
     assert [f.kind for f in made.gridset.features] == ["numeric", "presence"]
 
 
@@ -170,8 +170,8 @@ def test_the_version_is_printed() -> None:
 def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("{}")
-    with pytest.raises(InvalidReference, match=r"only \.parquet and \.csv"):
-        reference._read(path)
+    with pytest.raises(InvalidFrame, match=r"only \.parquet, \.csv"):
+        tables.read(path)
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])
