@@ -135,6 +135,18 @@ VERBS: Final = {
         "server",
     ),
     "db": Verb("monitor.cli.db:app", "The database's schema.", "server"),
+    "backup": Verb(
+        "monitor.cli.backup:backup",
+        "Copy the database into one file while everything runs.",
+        "server",
+        is_posix_only=True,
+    ),
+    "restore": Verb(
+        "monitor.cli.backup:restore",
+        "Put a backup in the place of the database.",
+        "server",
+        is_posix_only=True,
+    ),
 }
 
 

@@ -229,10 +229,20 @@ def upgrade(engine: Engine) -> None:
 
 def schema_versions(engine: Engine) -> tuple[str | None, str]:
     """Return the schema version found (None when empty) and the one this release needs."""
-    expected = ScriptDirectory.from_config(alembic_config()).get_current_head()
     with unavailable_is_said(engine), engine.connect() as conn:
         found = MigrationContext.configure(conn).get_current_revision()
-    return found, str(expected)
+    return found, head()
+
+
+def head() -> str:
+    """Return the schema version that this release needs."""
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+
+
+def is_known(version: str) -> bool:
+    """Whether this release knows a schema version: its own or an older one."""
+    script = ScriptDirectory.from_config(alembic_config())
+    return version in {revision.revision for revision in script.walk_revisions()}
 
 
 def check_schema(engine: Engine) -> None:
@@ -247,7 +257,5 @@ def check_schema(engine: Engine) -> None:
     """
     found, expected = schema_versions(engine)
     if found != expected:
-        script = ScriptDirectory.from_config(alembic_config())
-        known = {revision.revision for revision in script.walk_revisions()}
-        is_newer = found is not None and found not in known
+        is_newer = found is not None and not is_known(found)
         raise SchemaVersionError(found, expected, is_newer=is_newer)

@@ -5,6 +5,7 @@ Only `monitor.storage.engine` uses it; the driver is an extra, and imported when
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -120,3 +121,37 @@ def without_timeouts(conn: Connection) -> None:
 def sqlstate(error: DBAPIError) -> str | None:
     """Return the server's code of an error; None for another database's."""
     return getattr(error.orig, "sqlstate", None)
+
+
+def other_sessions(conn: Connection) -> int:
+    """Return how many other sessions of ours are open on this database."""
+    query = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND application_name = :name AND pid <> pg_backend_pid()"
+    )
+    found = conn.execute(query, {"name": CONNECT["application_name"]}).scalar_one()
+    return int(found)
+
+
+def lock_tables(conn: Connection, names: Sequence[str]) -> None:
+    """Let nobody read or write these tables until the transaction ends."""
+    listed = ", ".join(f'"{name}"' for name in names)
+    conn.exec_driver_sql(f"LOCK TABLE {listed} IN ACCESS EXCLUSIVE MODE")
+
+
+def continue_numbers(conn: Connection, columns: Mapping[str, str | None]) -> None:
+    """Let each table's own numbers go on behind the rows that were put into it."""
+    for table, column in columns.items():
+        sequence = (
+            column
+            and conn.execute(
+                sa.select(sa.func.pg_get_serial_sequence(f'"{table}"', column))
+            ).scalar_one()
+        )
+        if sequence:
+            conn.execute(
+                sa.text(
+                    f'SELECT setval(:name, coalesce(max("{column}"), 0) + 1, false) FROM "{table}"'
+                ),
+                {"name": sequence},
+            )
