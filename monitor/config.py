@@ -73,6 +73,13 @@ KEYS: Final = {
             high=65_535,
         ),
         Key(
+            "web.url",
+            str,
+            "",
+            "",
+            "where people open the pages, for links in messages; default: host and port",
+        ),
+        Key(
             "ingest.checkpoint_interval_s",
             float,
             30.0,

@@ -48,6 +48,7 @@ def ingest(
 
 def evaluate(config: options.ConfigFile = None, database: options.Database = None) -> None:
     """Judge the windows that are over, open and close incidents."""
+    from monitor.cli.links import public_url
     from monitor.evaluate import EvaluateSettings, run
 
     stop = threading.Event()
@@ -61,6 +62,7 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
             idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
             # Three checkpoints without a word: that owner is stuck or gone.
             stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
+            web_url=public_url(settings),
         ),
         stop,
     )

@@ -4,8 +4,8 @@
 2. The watermark says which windows are over; stale ones are judged again.
 3. Panes are added up, judged and folded onto the states before them.
 4. One transaction moves the cursor by compare-and-swap and writes windows,
-   findings, latches and incidents; another evaluator that was faster makes it
-   write nothing.
+   findings, latches, incidents and the messages about them; another evaluator
+   that was faster makes it write nothing.
 
 Running it again changes nothing.
 """
@@ -24,8 +24,10 @@ from driftline.errors import StorageUnavailable
 from driftline.stats.episodes import expire, expires_after
 from driftline.stats.evidence import KIND_OF
 from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
+from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import MonitorSpec
+from monitor.evaluate.alerts import AlertBook, tell_overdue
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import (
     Judged,
@@ -35,8 +37,8 @@ from monitor.evaluate.judging import (
     judge_windows,
 )
 from monitor.evaluate.teacher import Learnt, SliceCalibrations, Teacher
+from monitor.storage import alerts, latches, rollup
 from monitor.storage import evaluation as sql
-from monitor.storage import latches, rollup
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
@@ -67,6 +69,10 @@ class EvaluateSettings:
         For how long a partition must have been read to its end to count as idle.
     stalled_after_s
         A position row older than this belongs to an owner that is stuck or gone.
+    web_url
+        Where the pages are, for the links in messages.
+    tells
+        Whether it decides messages: what judges the past anew must not.
     """
 
     database_url: str
@@ -75,6 +81,8 @@ class EvaluateSettings:
     idle_timeout_s: float = 60.0
     # Three times the longest interval between two checkpoints.
     stalled_after_s: float = 90.0
+    web_url: str = "http://127.0.0.1:8050"
+    tells: bool = True
 
 
 @dataclass
@@ -116,12 +124,17 @@ class Evaluator:
         A version whose judging fails does not keep the others waiting.
         """
         self._registry = registry_store.load(self._engine, self._registry)
-        count = 0
+        count, overdue = 0, self._overdue()
         for bound in self._registry.versions.values():
             if not bound.bindings:
                 continue
             try:
                 count += self._judge_version(bound)
+                if bound.version_id in overdue:
+                    settings = self._settings
+                    tell_overdue(
+                        self._engine, bound, self._now_ms(), settings.web_url, settings.owner
+                    )
             except StorageUnavailable:
                 raise
             except Exception as error:
@@ -313,12 +326,34 @@ class Evaluator:
             for judged, digest in found.judged:
                 touched |= self._write_windows(conn, found, judged, digest)
             touched |= self._expire(conn, found)
+            changed: set[int] = set()
             if touched:
                 assert self._registry is not None
                 references = self._registry.references
-                IncidentBook(conn, bound, references, found.now_ms).update(touched)
+                changed = IncidentBook(conn, bound, references, found.now_ms).update(touched)
+            self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
             registry_store.bump_data_version(conn)
         return True
+
+    def _tell(
+        self,
+        conn: Connection,
+        bound: BoundVersion,
+        changed: set[int],
+        event_ms: int | None,
+        now_ms: int,
+    ) -> None:
+        """Decide the messages about what changed, and about what waits, in this transaction."""
+        if self._settings.tells and event_ms is not None:
+            moment = Moment(event_ms, now_ms, bound.timezone)
+            AlertBook(conn, bound, moment, self._settings.web_url).update(changed)
+
+    def _overdue(self) -> set[int]:
+        """Return the versions with news that has waited for a day by the clock."""
+        if not self._settings.tells:
+            return set()
+        with reading(self._engine) as conn:
+            return alerts.versions_held_since(conn, self._now_ms() - HELD_AT_MOST_MS)
 
     def _write_windows(
         self, conn: Connection, found: _Pass, judged: Judged, digest: str

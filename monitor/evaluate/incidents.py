@@ -19,6 +19,7 @@ from driftline.stats.groups import psi_by_feature
 from driftline.stats.reference import Reference
 from driftline.stats.words import Evidence, ending, part_of, summary
 from monitor.detect.incidents import Episode, Incident, IncidentState, derive
+from monitor.detect.knowledge import OPEN_STATES
 from monitor.evaluate.judging import PaneTable
 from monitor.storage import evaluation as sql
 from monitor.storage import latches
@@ -61,11 +62,19 @@ class IncidentBook:
         self._bound = bound
         self._references = references
         self._now_ms = now_ms
+        self._changed: set[int] = set()
 
-    def update(self, touched: Iterable[Touched]) -> None:
+    def update(self, touched: Iterable[Touched]) -> set[int]:
         """Derive the incidents of what was touched, in every segment, and store what changed.
 
         New ones are numbered in the order in which they opened.
+
+        Returns
+        -------
+        set of int
+            Numbers of those that are new, or that became something else to whoever was told
+            of them: over, withdrawn, critical, opened again, muted. How firm they stand and
+            in which words changes oftener.
         """
         fresh: list[tuple[Incident, str, Touched, int | None]] = []
         for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
@@ -89,6 +98,7 @@ class IncidentBook:
         fresh.sort(key=lambda item: (item[0].opened_ms, item[1] != "all", item[2].feature))
         for incident, segment, key, told_ms in fresh:
             self._insert(incident, segment, key, told_ms)
+        return self._changed
 
     def _reconcile(
         self,
@@ -122,6 +132,7 @@ class IncidentBook:
             )
         for row in free:
             if row.state != IncidentState.WITHDRAWN:
+                self._changed.add(row.number)
                 self._conn.execute(
                     sa.update(t.incident)
                     .where(c.number == row.number)
@@ -185,6 +196,8 @@ class IncidentBook:
         self._conn.execute(
             sa.update(t.incident).where(t.incident.c.number == number).values(**values)
         )
+        if row is None or _is_news(row, incident, is_muted=told_ms is None):
+            self._changed.add(number)
         known = {
             (event.event, event.at_ms)
             for event in self._conn.execute(
@@ -383,6 +396,21 @@ def _tells(stored: dict[str, Any] | None, telling: _Telling) -> bool:
         stored["statistic"] == telling.statistic
         and stored["value"] == found[telling.statistic]
         and all(stored[name] == found[name] for name in ("length", "start_ms", "rows"))
+    )
+
+
+def _is_news(row: sa.Row[Any], incident: Incident, *, is_muted: bool) -> bool:
+    """Whether a stored row became something else to whoever was told of it."""
+    found = row._mapping
+
+    def told(state: str) -> str:
+        return "open" if state in OPEN_STATES else "withdrawn" if state == "withdrawn" else "over"
+
+    return bool(
+        found["severity"] != incident.severity
+        or told(found["state"]) != told(incident.state)
+        or found["muted"] != is_muted
+        or len(json.loads(found["episodes"])) != len(incident.episodes)
     )
 
 

@@ -62,7 +62,12 @@ def run(tree: Tree, screen: Screen) -> Result:
                 tree.end("evaluate")
                 closing = Evaluator(
                     view.engine,
-                    EvaluateSettings(tree.database_url, owner="demo", idle_timeout_s=_IDLE_S),
+                    EvaluateSettings(
+                        tree.database_url,
+                        owner="demo",
+                        idle_timeout_s=_IDLE_S,
+                        web_url=tree.public_url,
+                    ),
                     now_ms=SystemClock().now_ms,
                 )
                 watch.wait_until(lambda _: closing.step() == 0 and view.is_judged())
@@ -80,7 +85,7 @@ def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
     give_back()
     tree.wait_for_web()
     screen.say("Registering January as the reference ...")
-    reference = Client(tree.web_url).register_reference(
+    reference = Client(tree.web_url, tree.web_token).register_reference(
         MODEL,
         VERSION,
         year.reference,

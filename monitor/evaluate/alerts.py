@@ -1,0 +1,127 @@
+"""From what became of incidents to messages: read what is known, decide, write the outbox.
+
+Called in the transaction that moves the evaluator's cursor and writes the incidents, so
+that an incident and what is said of it stand or fall together. Without endpoints it
+decides all the same: one that is added later is not sent the past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy.engine import Connection, Engine
+
+from monitor.detect.alerts import Notice, alert_id_of, decide
+from monitor.detect.knowledge import HELD_AT_MOST_MS, IncidentNow, Knowledge, Moment
+from monitor.detect.messages import body_of, webhook_id_of
+from monitor.storage import alerts as sql
+from monitor.storage import evaluation, outbox, reads
+from monitor.storage.engine import transaction
+from monitor.storage.registry import BoundVersion, bump_data_version
+
+
+class AlertBook:
+    """Keeps what receivers know of one version equal to what is true of it."""
+
+    def __init__(self, conn: Connection, bound: BoundVersion, moment: Moment, web_url: str) -> None:
+        self._conn = conn
+        self._bound = bound
+        self._moment = moment
+        self._web_url = web_url
+
+    def update(self, changed: Collection[int]) -> int:
+        """Tell what is due, given the numbers of the incidents that changed; return how much.
+
+        Where nothing changed and nothing that waits is due this costs one small read. What
+        was over long ago is never read.
+        """
+        held = sql.held(self._conn, self._bound.version_id)
+        if not changed and not any(self._moment.ends(waits) for waits in held.values()):
+            return 0
+        concerned = {*changed, *held}
+        incidents, stored = self._read(concerned)
+        before = Knowledge(
+            stored.alerts,
+            stored.incidents,
+            held,
+            sql.warned_ms(self._conn, self._bound.version_id),
+        )
+        notices, after = decide(
+            list(incidents.values()),
+            before,
+            self._moment,
+            model=self._bound.model,
+            version=self._bound.version,
+            concerned=concerned,
+        )
+        sql.store(self._conn, self._bound.version_id, stored.rows, before, after)
+        self._write(notices)
+        return len(notices)
+
+    def _read(
+        self, concerned: Collection[int]
+    ) -> tuple[dict[int, IncidentNow], sql.StoredKnowledge]:
+        """Read the incidents that are concerned, with all that may belong together with them.
+
+        A new one belongs together with what stood while it did, or with an alert that
+        tells of that: its other members say which of them was the first.
+        """
+        incidents = sql.incidents(self._conn, concerned)
+        stored = sql.known(self._conn, incidents, ())
+        new = [
+            incident
+            for incident in incidents.values()
+            if not (incident.number in stored.incidents or incident.muted or incident.is_withdrawn)
+        ]
+        if new:
+            from_ms = min(incident.first_window_ms for incident in new)
+            incidents |= sql.standing_since(self._conn, self._bound.version_id, from_ms)
+            ids = {alert_id_of(self._bound.model, self._bound.version, i) for i in new}
+            stored = sql.known(self._conn, incidents, ids)
+        incidents |= sql.incidents(self._conn, stored.incidents.keys() - incidents.keys())
+        return incidents, stored
+
+    def _write(self, notices: Sequence[Notice]) -> None:
+        numbers = {n for notice in notices for n in (*notice.numbers, *notice.others)}
+        described = {
+            incident.number: incident
+            for incident in (reads.incidents(self._conn, numbers=numbers) if numbers else ())
+        }
+        for notice in notices:
+            body = body_of(
+                notice,
+                described,
+                model=self._bound.model,
+                version=self._bound.version,
+                timezone=self._bound.timezone,
+                web_url=self._web_url,
+            )
+            message = outbox.Message(
+                webhook_id=webhook_id_of(notice),
+                alert_id=notice.alert.alert_id,
+                sequence=notice.alert.sequence,
+                type=notice.type,
+                body=body,
+            )
+            outbox.enqueue(self._conn, message, self._moment.now_ms)
+
+
+def tell_overdue(
+    engine: Engine, bound: BoundVersion, now_ms: int, web_url: str, owner: str
+) -> None:
+    """Tell what waits for a midnight that may never come: the stream ended, or stands still.
+
+    Nothing is written where judging has told it meanwhile, or where another evaluator was
+    faster.
+    """
+    with transaction(engine) as conn:
+        if bound.version_id not in sql.versions_held_since(conn, now_ms - HELD_AT_MOST_MS):
+            return
+        before = evaluation.cursor(conn, bound.version_id)
+        at_ms = before.watermark_ms
+        if at_ms is None or not evaluation.move_cursor(
+            conn, bound.version_id, before, at_ms, owner
+        ):
+            return
+        AlertBook(conn, bound, Moment(at_ms, now_ms, bound.timezone), web_url).update(())
+        bump_data_version(conn)
