@@ -10,7 +10,7 @@ import numpy as np
 from driftline.comparing.counting import Counted
 from driftline.comparing.lengths import Known
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, observe
-from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark
+from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark, round_significant
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.reference import ALL, Reference
@@ -112,19 +112,14 @@ class _Reader:
 
     def _verdict(self, place: int) -> str:
         verdict = str(self._judgement.verdict[0, place])
-        if verdict == "uncalibrated":
-            return "blind" if self._is_blind(place) else "ok"
-        return verdict
-
-    def _is_blind(self, place: int) -> bool:
-        """PSI has a limit and was not held against it: nothing can exceed it."""
-        j = self._judgement
-        is_judged = j.marks["psi"][0, place, 0] != Mark.NOT_EVALUABLE
-        return bool(not is_judged and not np.isnan(j.psi_limit[0, place]))
+        # What the service calls uncalibrated is said in the sentence.
+        return "ok" if verdict == "uncalibrated" else verdict
 
     def _own_rate(self, rate: str, place: int) -> float:
         hits, n = self._own.of(rate)
-        return float(hits[0, place] / max(n[0, place], 1))
+        # Rounded as the judgement's figures are: equal shares are equal.
+        share = np.array([hits[0, place] / max(n[0, place], 1)])
+        return float(round_significant(share)[0])
 
     def _why(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         j = self._judgement
@@ -151,6 +146,8 @@ class _Reader:
         j = self._judgement
         if verdict == "blind":
             length = self._known.length
+            if np.count_nonzero(self._compared[self._reference.gridset.groups[place]]) == 1:
+                return "always the same in the reference: PSI cannot judge it, the rates do"
             return (
                 f"PSI {number(j.psi[0, place])} cannot exceed its limit "
                 f"{number(j.psi_limit[0, place])}: the reference's own {length}s differ as much"
