@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consumers.source import Record
+from driftline import arrow_rows
+from driftline.arrow import MEDIA_TYPE
 from driftline.errors import DataError
 from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS, Event
+from driftline.rows import EventRows, Rows
 from driftline.wire import MAX_RECORD_BYTES, decode, decode_lines, is_name, times_ms
 from monitor.storage.delta import Letter
 
@@ -26,6 +29,18 @@ KEPT_BYTES: Final = 2_048
 # Of a record of many bad lines so many become letters; the others are counted only.
 LETTERS_OF_RECORD: Final = 100
 KEPT_DETAIL: Final = 300
+# What is counted together: columns of 50,000 events of 100 features are 40 MB. A record of
+# Arrow may hold as many events by itself, and one of few bytes may become 16 million.
+EVENTS_AT_ONCE: Final = 50_000
+BYTES_AT_ONCE: Final = 64_000_000
+
+# Model, version and type.
+RawName = tuple[str, str | int, str]
+Name = tuple[str, str, str]
+# What a letter is made of; a row of Arrow is made into text only where it is kept.
+Content = bytes | Callable[[], bytes]
+
+_ARROW: Final = MEDIA_TYPE.encode()
 
 
 @dataclass(frozen=True)
@@ -42,88 +57,262 @@ class Admitted:
 
     Attributes
     ----------
-    keys
-        Model, version and type of each event; a label may have an empty version.
+    parts
+        The events in consecutive pieces, each read in one form.
+    names
+        Model, version and type that events are counted under, each once; a label may have an
+        empty version.
+    name_of
+        Place of each event's name among them.
     times_ms, offsets, kafka_ms
         One entry per event; Kafka's timestamp is -1 where unknown.
     letters
         Dead letters in the order of the log, of one record at most `LETTERS_OF_RECORD`.
     refused
         Everything that was refused, by reason.
-    n_bytes
-        Size of all records.
+    n_records, n_bytes
+        How many of the records were taken, and their size.
     """
 
-    events: list[Event] = field(default_factory=list)
-    keys: list[tuple[str, str, str]] = field(default_factory=list)
+    parts: list[Rows] = field(default_factory=list)
+    names: list[Name] = field(default_factory=list)
+    name_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     times_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     offsets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     kafka_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     letters: list[Letter] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    n_records: int = 0
     n_bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.name_of)
+
+    def rows(self, places: NDArray[np.intp]) -> list[Rows]:
+        """The events at these places, which ascend."""
+        found = []
+        start = 0
+        for part in self.parts:
+            stop = start + len(part)
+            first, last = np.searchsorted(places, (start, stop))
+            if last > first:
+                found.append(part.take(places[first:last] - start))
+            start = stop
+        return found
 
 
 def admit(records: Sequence[Record], rules: Rules) -> Admitted:
     """Decode the records and tell what may be counted from dead letters.
 
+    It stops after the record with which it holds as much as is counted together
+    (`EVENTS_AT_ONCE`, `BYTES_AT_ONCE`): `Admitted.n_records` says how far it came.
+
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> admit([SimpleNamespace(offset=7, timestamp=-1, value=b"x")], Rules()).letters[0].reason
+    >>> record = SimpleNamespace(offset=7, timestamp=-1, value=b"x", headers=())
+    >>> admit([record], Rules()).letters[0].reason
     'bad_json'
     """
-    events: list[Event] = []
-    origins: list[Record] = []
-    lines_of: dict[int, tuple[int, bytes]] = {}  # place of an event -> its line, where one of many
     refused = _Refused(rules)
+    reads: list[_Read] = []
+    objects = _Objects()
+    n_events = n_records = n_bytes = n_held = 0
     for record in records:
         value = record.value or b""
-        try:
-            events.append(decode(value, rules.max_record_bytes))
-            origins.append(record)
-        except DataError as error:
-            lines = None
-            if error.reason in ("bad_json", "too_deep") and b"\n" in value:
-                lines = decode_lines(value)
-            if lines is None:
-                refused.add(record, 0, value, error)
+        n_records += 1
+        n_bytes += len(value)
+        if is_arrow(record.headers):
+            reads += objects.taken()
+            try:
+                batches = arrow_rows.decode(value, rules.max_record_bytes)
+            except DataError as error:
+                refused.add(record, error, 0, value)
                 continue
-            for number, line in lines:
-                try:
-                    events.append(decode(line, rules.max_record_bytes))
-                except DataError as fault:
-                    refused.add(record, number, line, fault)
-                else:
-                    lines_of[len(origins)] = (number, line)
-                    origins.append(record)
+            reads += [_Read.of_arrow(record, batch) for batch in batches]
+            n_events += sum(len(batch.rows) for batch in batches)
+            n_held += sum(batch.n_bytes for batch in batches)
+        else:
+            n_events += _read_json(record, value, rules, objects, refused)
+            n_held += len(value)
+        if n_events >= EVENTS_AT_ONCE or n_held >= BYTES_AT_ONCE:
+            break
+    reads += objects.taken()
+    kept = [_kept(read, refused) for read in reads]
+    admitted = _together([read for read in kept if len(read.rows)])
+    admitted.letters, admitted.refused = refused.letters(), refused.by_reason
+    admitted.n_records, admitted.n_bytes = n_records, n_bytes
+    return admitted
 
-    times = times_ms(events)
-    offsets = np.fromiter((record.offset for record in origins), np.int64, len(origins))
-    stamps = np.fromiter((record.timestamp for record in origins), np.int64, len(origins))
-    keys, bad_names = _keys(events)
-    out_of_range = (times < MIN_TIME_MS) | (times >= MAX_TIME_MS)
-    in_future = (stamps >= 0) & (times > stamps + FUTURE_TOLERANCE_MS)
-    bad_times = out_of_range | in_future
-    if bad_names or bad_times.any():
-        refused.begin()
-        kept = []
-        for i, record in enumerate(origins):
-            refusal = bad_names.get((events[i].model, events[i].version))
-            if refusal is None and bad_times[i]:
-                reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
-                refusal = DataError(reason, f"{events[i].time} in a record of {stamps[i]} ms")
-            if refusal is None:
-                kept.append(i)
-            else:
-                number, value = lines_of.get(i, (0, record.value or b""))
-                refused.add(record, number, value, refusal)
-        events = [events[i] for i in kept]
-        keys = [keys[i] for i in kept]
-        times, offsets, stamps = times[kept], offsets[kept], stamps[kept]
-    n_bytes = sum(len(record.value or b"") for record in records)
+
+def is_arrow(headers: Sequence[tuple[str, bytes | None]]) -> bool:
+    """Return whether a record's headers call it an Arrow IPC stream; the last one counts.
+
+    Examples
+    --------
+    >>> is_arrow([("content-type", b"application/vnd.apache.arrow.stream")]), is_arrow([])
+    (True, False)
+    """
+    said = b""
+    for name, value in headers:
+        if name.lower() == "content-type":
+            said = value or b""
+    return said.partition(b";")[0].strip().lower() == _ARROW
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Events of one form before they are admitted, and where each came from."""
+
+    rows: Rows
+    names: Sequence[RawName]
+    name_of: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+    origins: Sequence[Record]
+    # Number and content of the row or line at a place, for a letter.
+    line: Callable[[int], tuple[int, Content]]
+    # Which rows are no events, and what is wrong with each.
+    is_faulty: NDArray[np.bool_]
+    fault: Callable[[int], DataError]
+
+    @classmethod
+    def of_arrow(cls, record: Record, batch: arrow_rows.ArrowEvents) -> _Read:
+        """The rows of a record batch."""
+        return cls(
+            batch.rows,
+            batch.names,
+            batch.name_of,
+            batch.times_ms,
+            [record] * len(batch.rows),
+            lambda place: (batch.number(place), lambda: batch.shown(place)),
+            batch.faults > 0,
+            batch.fault,
+        )
+
+
+class _Objects:
+    """Events of JSON that follow each other in the log."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._origins: list[Record] = []
+        # Place of an event -> its line, where it was one of many.
+        self._lines: dict[int, tuple[int, bytes]] = {}
+
+    def add(self, record: Record, event: Event, number: int = 0, line: bytes = b"") -> None:
+        if number:
+            self._lines[len(self._origins)] = number, line
+        self._events.append(event)
+        self._origins.append(record)
+
+    def taken(self) -> list[_Read]:
+        """What was added since the last time."""
+        if not self._events:
+            return []
+        events, origins, lines = self._events, self._origins, self._lines
+        self._events, self._origins, self._lines = [], [], {}
+
+        def line(place: int) -> tuple[int, bytes]:
+            return lines.get(place, (0, origins[place].value or b""))
+
+        place_of: dict[RawName, int] = {}
+        name_of = np.fromiter(
+            (place_of.setdefault((e.model, e.version, e.type), len(place_of)) for e in events),
+            np.int64,
+            len(events),
+        )
+        return [
+            _Read(
+                EventRows(events),
+                list(place_of),
+                name_of,
+                times_ms(events),
+                origins,
+                line,
+                np.zeros(len(events), np.bool_),
+                _no_fault,
+            )
+        ]
+
+
+def _no_fault(place: int) -> DataError:
+    raise AssertionError(f"event {place} has no fault of its own")
+
+
+def _read_json(
+    record: Record, value: bytes, rules: Rules, objects: _Objects, refused: _Refused
+) -> int:
+    """Add a record's events to the others; return how many."""
+    try:
+        objects.add(record, decode(value, rules.max_record_bytes))
+    except DataError as error:
+        lines = None
+        if error.reason in ("bad_json", "too_deep") and b"\n" in value:
+            lines = decode_lines(value)
+        if lines is None:
+            refused.add(record, error, 0, value)
+            return 0
+    else:
+        return 1
+    n_events = 0
+    for number, line in lines:
+        try:
+            objects.add(record, decode(line, rules.max_record_bytes), number, line)
+            n_events += 1
+        except DataError as fault:
+            refused.add(record, fault, number, line)
+    return n_events
+
+
+def _kept(read: _Read, refused: _Refused) -> _Read:
+    """What may be counted of it; names are the texts that they are counted under."""
+    stamps = np.fromiter((r.timestamp for r in read.origins), np.int64, len(read.origins))
+    names, bad_names = _names(read.names)
+    out_of_range = (read.times_ms < MIN_TIME_MS) | (read.times_ms >= MAX_TIME_MS)
+    in_future = (stamps >= 0) & (read.times_ms > stamps + FUTURE_TOLERANCE_MS)
+    is_bad = read.is_faulty | out_of_range | in_future
+    if bad_names:
+        is_bad |= np.isin(read.name_of, list(bad_names))
+    kept = replace(read, names=names)
+    if not is_bad.any():
+        return kept
+    refused.begin()
+    for i in np.flatnonzero(is_bad).tolist():
+        if read.is_faulty[i]:
+            refusal = read.fault(i)
+        elif read.name_of[i] in bad_names:
+            refusal = bad_names[int(read.name_of[i])]
+        else:
+            reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
+            refusal = DataError(reason, f"{read.times_ms[i]} in a record of {stamps[i]} ms")
+        refused.add(read.origins[i], refusal, *read.line(i))
+    places = np.flatnonzero(~is_bad)
+    return replace(
+        kept,
+        rows=read.rows.take(places),
+        name_of=read.name_of[places],
+        times_ms=read.times_ms[places],
+        origins=[read.origins[i] for i in places.tolist()],
+    )
+
+
+def _together(reads: Sequence[_Read]) -> Admitted:
+    """One after another."""
+    if not reads:
+        return Admitted()
+    place_of: dict[Name, int] = {}
+    name_of = []
+    for read in reads:
+        places = [place_of.setdefault(cast(Name, name), len(place_of)) for name in read.names]
+        name_of.append(np.array(places, np.int64)[read.name_of])
+    origins = [record for read in reads for record in read.origins]
     return Admitted(
-        events, keys, times, offsets, stamps, refused.letters(), refused.by_reason, n_bytes
+        parts=[read.rows for read in reads],
+        names=list(place_of),
+        name_of=np.concatenate(name_of),
+        times_ms=np.concatenate([read.times_ms for read in reads]),
+        offsets=np.fromiter((record.offset for record in origins), np.int64, len(origins)),
+        kafka_ms=np.fromiter((record.timestamp for record in origins), np.int64, len(origins)),
     )
 
 
@@ -137,14 +326,16 @@ class _Refused:
         self.by_reason: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """Begin another pass over the records, which are seen in order in each."""
+        """Begin another pass over records, which are seen in order in each."""
         self._of_record.clear()
 
-    def add(self, record: Record, line: int, value: bytes, fault: DataError) -> None:
+    def add(self, record: Record, fault: DataError, number: int, content: Content) -> None:
+        """Refuse a record (number 0), or one line or row of it."""
         self.by_reason[fault.reason] += 1
         self._of_record[record.offset] += 1
         if self._of_record[record.offset] <= LETTERS_OF_RECORD:
-            self._letters.append(dead_letter(record, line, value, fault, self._rules))
+            value = content if isinstance(content, bytes) else content()
+            self._letters.append(dead_letter(record, number, value, fault, self._rules))
 
     def letters(self) -> list[Letter]:
         """The letters in the order of the log; every pass holds the first of its record."""
@@ -158,25 +349,19 @@ class _Refused:
         return kept
 
 
-def _keys(
-    events: Sequence[Event],
-) -> tuple[list[tuple[str, str, str]], dict[tuple[str, str | int], DataError]]:
-    """What each event is counted under, and which models and versions are no names."""
-    raw = [(e.model, e.version, e.type) for e in events]
-    bad: dict[tuple[str, str | int], DataError] = {}
-    text_of: dict[tuple[str, str | int, str], tuple[str, str, str]] = {}
-    for model, version, kind in set(raw):
+def _names(raw: Sequence[RawName]) -> tuple[list[Name], dict[int, DataError]]:
+    """What events are counted under, and the places of what is no name of a model or a version."""
+    names: list[Name] = []
+    bad: dict[int, DataError] = {}
+    for place, (model, version, kind) in enumerate(raw):
         text = str(version) if _is_printable(version) else ""
-        if not isinstance(version, str):
-            text_of[model, version, kind] = (model, text, kind)
+        names.append((model, text, kind))
         if not is_name(model):
             reason = "model_invalid" if model else "model_missing"
-            bad[model, version] = DataError(reason, f"{len(model)} characters")
+            bad[place] = DataError(reason, f"{len(model)} characters")
         elif version != "" and not is_name(text):
-            bad[model, version] = DataError("version_invalid", "no name")
-    if text_of:
-        return [text_of.get(key) or cast("tuple[str, str, str]", key) for key in raw], bad
-    return cast("list[tuple[str, str, str]]", raw), bad
+            bad[place] = DataError("version_invalid", "no name")
+    return names, bad
 
 
 def _is_printable(version: str | int) -> bool:

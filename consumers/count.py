@@ -1,24 +1,22 @@
 """Admitted events to what they add: profiles by pane and segment, counters, deficits.
 
-Pure, given the registry. Events of one version and reference are coded once
-and counted once for all rows, then once for each segment dimension.
+Pure, given the registry. Events of one version and reference are coded once, whatever
+they were written in, and counted once for all rows, then once for each segment dimension.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from msgspec import UNSET
 from numpy.typing import NDArray
 
 from consumers.admit import Admitted
-from driftline.events import Event
+from driftline.rows import Rows, columns, segments
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Column, Profile
 from driftline.stats.reference import ALL, OTHER, Reference
-from driftline.wire import categories, columns
 from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
 from monitor.storage.registry import BoundVersion, Registry
 
@@ -33,7 +31,10 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
     delta = Delta(letters=admitted.letters)
     for reason, n in admitted.refused.items():
         delta.counters[CounterKey("", "", f"dead:{reason}")] += n
-    for key, rows in _groups(admitted).items():
+    for code, key in enumerate(admitted.names):
+        rows = np.flatnonzero(admitted.name_of == code)
+        if not len(rows):
+            continue
         model, version = name = counted_under(key, registry)
         bound = registry.versions.get(name)
         is_label = key[2] == "label"
@@ -60,7 +61,7 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
                     delta,
                     bound,
                     registry.references[digest],
-                    [admitted.events[i] for i in rows[part]],
+                    admitted.rows(rows[part]),
                     admitted.times_ms[rows[part]],
                     starts[part],
                 )
@@ -77,13 +78,6 @@ def counted_under(key: tuple[str, str, str], registry: Registry) -> tuple[str, s
     if kind == "label" and (model, version) not in registry.versions:
         return model, ""
     return model, version
-
-
-def _groups(admitted: Admitted) -> dict[tuple[str, str, str], NDArray[np.intp]]:
-    """Places of the events of each model, version and type."""
-    code_of = {key: code for code, key in enumerate(dict.fromkeys(admitted.keys))}
-    codes = np.fromiter(map(code_of.__getitem__, admitted.keys), np.int64, len(admitted.keys))
-    return {key: np.flatnonzero(codes == code) for key, code in code_of.items()}
 
 
 def _by_reference(
@@ -106,22 +100,22 @@ def _count_version(
     delta: Delta,
     bound: BoundVersion,
     reference: Reference,
-    events: Sequence[Event],
+    parts: Sequence[Rows],
     times_ms: NDArray[np.int64],
     starts: NDArray[np.int64],
 ) -> None:
     gridset = reference.gridset
-    found, unknown = columns(events, [(f.name, f.kind) for f in gridset.features])
+    found, unknown = columns(parts, [(f.name, f.kind) for f in gridset.features])
     if unknown:
         delta.counters[CounterKey(bound.model, bound.version, "unknown_feature")] += unknown
-    codes = gridset.codes(found, len(events))
+    codes = gridset.codes(found, len(times_ms))
     delta.gridsets[gridset.digest] = gridset
     panes, pane_of = np.unique(starts, return_inverse=True)
     for pane, profile in _profiles(gridset, codes, pane_of, with_sums=True):
         key = PaneKey(bound.version_id, gridset.digest, int(panes[pane]), ALL)
         delta.panes[key] = profile
     for dimension, allowed in reference.dimensions.items():
-        values = _segment_values(events, dimension, allowed)
+        values = segments(parts, dimension, {name: i for i, name in enumerate(allowed)})
         width = len(allowed) + 1
         cells, cell_of = np.unique(pane_of * width + values, return_inverse=True)
         for cell, profile in _profiles(gridset, codes, cell_of, with_sums=False):
@@ -144,25 +138,6 @@ def _profiles(
             here = np.where((here >= 0) & (here < step), here, -1)
         made = gridset.count_codes(codes, here, min(step, n - first), with_sums=with_sums)
         yield from enumerate(made, first)
-
-
-def _segment_values(
-    events: Sequence[Event], dimension: str, allowed: Sequence[str]
-) -> NDArray[np.int64]:
-    """Place of each event's value among the allowed ones; one past them for any other."""
-    values: list[Any] = [(e.features or {}).get(dimension, UNSET) for e in events]
-    if any(v is UNSET for v in values):
-        values = [
-            e.tags.get(dimension) if v is UNSET and type(e.tags) is dict else v
-            for v, e in zip(values, events, strict=True)
-        ]
-    place_of = {name: i for i, name in enumerate(allowed)}
-    other = len(allowed)
-    return np.fromiter(
-        (other if name is None else place_of.get(name, other) for name in categories(values)),
-        np.int64,
-        len(events),
-    )
 
 
 def _note_unseen(

@@ -77,22 +77,30 @@ class Ledger:
                 f"records {records[0].offset} to {records[-1].offset} came at position "
                 f"{self.position}, and reading goes on at {position}"
             )
-        try:
-            admitted = admit(records, self._rules)
-            delta = count(admitted, self.registry)
-        except DriftlineError:
-            raise
-        except Exception as error:
-            if len(records) > 1:
-                for record in records:
-                    self.take([record], record.offset + 1)
-                self.position = position
-                return
-            log.exception("record %d cannot be counted", records[0].offset)
-            admitted, delta = _broken(records[0], error, self._rules)
+        rest = records
+        while rest:
+            try:
+                admitted = admit(rest, self._rules)
+                delta = count(admitted, self.registry)
+            except DriftlineError:
+                raise
+            except Exception as error:
+                if len(rest) > 1:
+                    for record in rest:
+                        self.take([record], record.offset + 1)
+                    break
+                log.exception("record %d cannot be counted", rest[0].offset)
+                admitted, delta = _broken(rest[0], error, self._rules)
+            self._hold(admitted, delta)
+            self.position = rest[admitted.n_records - 1].offset + 1
+            rest = rest[admitted.n_records :]
+        self.position = position
+
+    def _hold(self, admitted: Admitted, delta: Delta) -> None:
+        """Add what was admitted and counted to what is held."""
         self._progress, late = advance(self._progress, admitted.times_ms)
-        for i in late.nonzero()[0].tolist():
-            name = counted_under(admitted.keys[i], self.registry)
+        for code in admitted.name_of[late].tolist():
+            name = counted_under(admitted.names[code], self.registry)
             delta.counters[CounterKey(*name, "late")] += 1
         if len(admitted.kafka_ms):
             newest = int(admitted.kafka_ms.max())
@@ -102,9 +110,8 @@ class Ledger:
         # What lies beyond the cap is counted and never stored: it need not be held either.
         room = max(0, MAX_LETTERS - self.claim.letters)
         del self._delta.letters[room:]
-        self.rows += len(admitted.events)
+        self.rows += len(admitted)
         self.n_bytes += admitted.n_bytes
-        self.position = position
 
     @property
     def weight_bytes(self) -> int:
@@ -165,4 +172,4 @@ def _broken(record: Record, error: Exception, rules: Rules) -> tuple[Admitted, D
     letter = dead_letter(record, 0, record.value or b"", fault, rules)
     delta = Delta(letters=[letter])
     delta.counters[CounterKey("", "", "dead:internal_error")] += 1
-    return Admitted(letters=[letter], n_bytes=letter.size_bytes), delta
+    return Admitted(letters=[letter], n_records=1, n_bytes=letter.size_bytes), delta

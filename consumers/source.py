@@ -15,7 +15,10 @@ from driftline.errors import StreamError
 
 
 class Record(Protocol):
-    """One record of a partition; `timestamp` is Kafka's, in ms, -1 where unknown."""
+    """One record of a partition.
+
+    `timestamp` is Kafka's, in ms, -1 where unknown; `headers` say what form the value has.
+    """
 
     @property
     def offset(self) -> int: ...
@@ -23,6 +26,8 @@ class Record(Protocol):
     def timestamp(self) -> int: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from monitor.views.rate import Rate
 
 # Why -> what its producer changes; the reason itself is told in `driftline.events`.
 MENDS = {
-    "oversized": "Send fewer lines in one record, or raise ingest.max_record_bytes.",
+    "oversized": "Send fewer events in one record, or raise ingest.max_record_bytes.",
     "empty": "A record without a value says nothing: send events, or leave it out.",
     "too_deep": "Flatten what is nested: features are values by name.",
     "bad_json": "Send one JSON object, or one a line, as UTF-8; let a JSON encoder write it.",
+    "bad_arrow": "Let an Arrow library write the stream whole; if it is JSON, do not call it Arrow.",
+    "column_invalid": "Give the column the type that the event contract names for it.",
     "not_an_object": "Wrap the value: an event is a JSON object.",
     "type_missing": 'Add "type": "prediction" or "label".',
     "type_unknown": 'Set "type" to "prediction" or "label".',

@@ -47,6 +47,8 @@ VERDICTS = {
 }
 REASONS = {
     "bad_json": "Not JSON",
+    "bad_arrow": "Not Arrow",
+    "column_invalid": "Column of a wrong type",
     "too_deep": "Nested too deep",
     "oversized": "Too large",
     "model_missing": "No model",

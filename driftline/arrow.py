@@ -424,7 +424,7 @@ def _read(pa: Any, frame: frames.Frame, name: str) -> Any:
     while isinstance(values, pa.ExtensionArray):
         values = values.storage
     if pa.types.is_run_end_encoded(values.type):
-        values = pa.compute.run_end_decode(values)
+        values = import_module("pyarrow.compute").run_end_decode(values)
     if str(values.type) == "string_view":
         values = values.cast(pa.large_string())
     if pa.types.is_union(values.type) or "_view" in str(values.type):

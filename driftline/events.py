@@ -27,10 +27,12 @@ SCORES_PREFIX: Final = "prediction.scores."
 
 # Why a record or a line became a dead letter; docs and pages list them in this order.
 REASONS: Final = {
-    "oversized": "larger than the size limit",
-    "empty": "no bytes",
+    "oversized": "larger than the size limit, or an Arrow stream that becomes so",
+    "empty": "no bytes, or an Arrow stream without rows",
     "too_deep": "nested deeper than 64 levels",
     "bad_json": "not JSON",
+    "bad_arrow": "called an Arrow IPC stream, and none that can be read",
+    "column_invalid": "an Arrow column of a type that says nothing here, or twice of one name",
     "not_an_object": "JSON, but not an object",
     "type_missing": "no type",
     "type_unknown": "a type other than prediction and label",

@@ -1,6 +1,7 @@
-"""Bytes to events, events to columns: the only place that knows formats.
+"""JSON to events, events to columns.
 
-A Kafka record holds one JSON object, or one a line (NDJSON). The usual record
+A Kafka record holds one JSON object, or one a line (NDJSON); what its header calls an Arrow
+stream is read by `driftline.arrow_rows`, by the same rules. The usual record
 is decoded once, by msgspec, into a typed event; only a record that this refuses
 is looked at again, to say exactly what is wrong with it or to take what
 Python's own encoder writes and JSON does not know (NaN, Infinity). What is
@@ -45,6 +46,7 @@ _encode = msgspec.json.Encoder().encode
 # Possessive, and an end is not asked for: a string that never ends is passed over once.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BOM: Final = b"\xef\xbb\xbf"
+_ARROW: Final = b"\xff\xff\xff\xff"
 _LOCAL_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\Z")
 
 
@@ -132,6 +134,8 @@ def _is_object(line: bytes) -> bool:
 
 def _second_look(value: bytes) -> Event:
     """Take what the fast decoder would not, or raise the reason."""
+    if value.startswith(_ARROW):
+        raise DecodeError("bad_json", "an Arrow stream, whose content-type header is not there")
     raw = value.removeprefix(_BOM)
     try:
         # Python's decoder knows NaN and Infinity, which Python's encoder writes.

@@ -76,7 +76,7 @@ def main() -> None:
         now_ms = time.time_ns() // 1_000_000
         batches = [
             [
-                cast(Record, SimpleNamespace(offset=i, timestamp=now_ms, value=value))
+                cast(Record, SimpleNamespace(offset=i, timestamp=now_ms, value=value, headers=()))
                 for i, (_, value, _) in enumerate(records[start : start + BATCH])
             ]
             for start in range(0, total, BATCH)

@@ -41,6 +41,7 @@ class Entry(NamedTuple):
     offset: int
     timestamp: int
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class FakeTopic:
@@ -54,9 +55,15 @@ class FakeTopic:
         self.is_down = False
         self.committed: dict[int, int] = {}
 
-    def append(self, value: bytes | None, partition: int = 0, kafka_ms: int = KAFKA_MS) -> None:
+    def append(
+        self,
+        value: bytes | None,
+        partition: int = 0,
+        kafka_ms: int = KAFKA_MS,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> None:
         """Write one record."""
-        self.logs[partition].append(Entry(self.end[partition], kafka_ms, value))
+        self.logs[partition].append(Entry(self.end[partition], kafka_ms, value, headers))
         self.end[partition] += 1
 
     def extend(self, values: Iterable[bytes], partition: int = 0) -> None:

@@ -24,7 +24,7 @@ from driftline.stats.grid import (
     NumericGrid,
     canonical,
 )
-from driftline.stats.profile import COUNTERS, Column, Profile, State
+from driftline.stats.profile import COUNTERS, Column, Profile, State, Words
 
 Kind = Literal["numeric", "categorical", "presence"]
 
@@ -464,10 +464,13 @@ class Gridset:
 
 
 def _category_codes(grid: CategoricalGrid, column: Column, rows: int) -> NDArray[np.int64]:
-    """Bin of each category, by one dictionary lookup each."""
+    """Bin of each category, by one dictionary lookup for each value or distinct word."""
     values: Sequence[Any] | None = column.values
     if values is None:
         return np.full(rows, grid.unseen, np.int64)
+    if isinstance(values, Words):
+        bin_of = np.fromiter(map(grid.index.__getitem__, values.words), np.int64)
+        return bin_of[values.codes] if len(bin_of) else np.full(rows, grid.unseen, np.int64)
     try:
         return np.fromiter(map(grid.index.__getitem__, values), np.int64, rows)
     except TypeError:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,31 @@ class State(IntEnum):
     TYPE_ERROR = 3
 
 
+class Words(Sequence[str]):
+    """Categories as codes into distinct words: what repeats is looked up once.
+
+    Examples
+    --------
+    >>> list(Words(np.array([1, 0, 1]), ["UA", "AA"]))
+    ['AA', 'UA', 'AA']
+    """
+
+    def __init__(self, codes: NDArray[np.integer[Any]], words: Sequence[str]) -> None:
+        self.codes, self.words = codes, words
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Words: ...
+    def __getitem__(self, place: int | slice) -> str | Words:
+        if isinstance(place, slice):
+            return Words(self.codes[place], self.words)
+        return self.words[self.codes[place]]
+
+
 class Column(NamedTuple):
     """One feature of n rows, before the grid.
 
@@ -53,7 +78,8 @@ class Column(NamedTuple):
     ----------
     values
         Numeric: float64 array (NaN and infinities allowed). Categorical: a sequence of n
-        canonical strings. What stands where the state is not VALUE is ignored.
+        canonical strings, `Words` where they are coded. What stands where the state is not
+        VALUE is ignored.
         None only when no state is VALUE.
     state : uint8 array of `State`, or None
         None says that every place holds a value.

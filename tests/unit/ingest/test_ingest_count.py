@@ -13,10 +13,10 @@ from consumers.admit import LETTERS_OF_RECORD, Rules, admit
 from consumers.count import count
 from consumers.ledger import Ledger
 from driftline.errors import StreamError
+from driftline.rows import columns
 from driftline.stats.grid import numeric_grid
 from driftline.stats.gridset import FeatureGrid, Gridset
 from driftline.stats.profile import COUNTERS
-from driftline.wire import columns
 from monitor.storage.checkpoint import Claim
 from monitor.storage.delta import CounterKey, Delta
 from monitor.storage.registry import BoundVersion, Registry
@@ -103,8 +103,8 @@ def test_an_infinity_is_told_from_a_number_that_no_float_holds() -> None:
     raw = ["1e400", "-1e400", "1.7976931348623159e308", "Infinity", "-Infinity"]
     raw += ["1" + "0" * 400, "-1" + "0" * 400, "9" * 5_000, "-" + "9" * 5_000]
     head = '{"type":"prediction","model":"m","version":"1","time":1360318500000,'
-    events = admit(_log(*(f'{head}"features":{{"f":{x}}}}}'.encode() for x in raw)), Rules()).events
-    found, _ = columns(events, [("f", "numeric")])
+    admitted = admit(_log(*(f'{head}"features":{{"f":{x}}}}}'.encode() for x in raw)), Rules())
+    found, _ = columns(admitted.parts, [("f", "numeric")])
     [profile] = gridset.count(found, len(raw))
     assert profile.counts[gridset.over[0]] == 4
     assert profile.counts[gridset.under[0]] == 3

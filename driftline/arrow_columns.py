@@ -1,0 +1,228 @@
+"""One Arrow array to what is counted: numbers, coded words, and what every place holds.
+
+No value becomes a Python object of its own but the distinct words. The rules are those of JSON
+(`driftline.wire`): a boolean or a text in a numeric feature is a type error, a NaN among categories
+is missing, integral numbers are categories in decimal. float32 and float16 are widened, which is
+exact; a grid rounds to float32 anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.arrow import pyarrow
+from driftline.errors import DecodeError, SchemaError
+from driftline.stats.profile import Column, State, Words
+from driftline.wire import categories
+
+# A view may point at the same long text from every row; longer texts are cut anyway.
+MAX_VIEWED_BYTES: Final = 16_000_000
+
+_VALUE, _NULL, _TYPE_ERROR = (np.uint8(s) for s in (State.VALUE, State.NULL, State.TYPE_ERROR))
+
+
+def column(array: Any, kind: str, places: NDArray[np.intp] | None = None) -> Column:
+    """Return the column of a feature of a kind (``numeric``, ``categorical``, ``presence``).
+
+    Parameters
+    ----------
+    places
+        The rows that are wanted, in order; None = all.
+
+    Raises
+    ------
+    SchemaError
+        ``column_invalid`` where the type of the array has no meaning.
+
+    Examples
+    --------
+    >>> import pyarrow
+    >>> column(pyarrow.array([1, None]), "numeric").values.tolist()
+    [1.0, 0.0]
+    >>> list(column(pyarrow.array([1.0, 2.0]), "categorical").values)
+    ['1', '2']
+    """
+    if places is not None and _is_flat(array.type):
+        # Lists are not taken: a few bytes of a fixed-size one may stand for billions of nulls.
+        # Views cannot be.
+        array, places = array.take(pyarrow().array(places)), None
+    if kind == "presence":
+        is_null = nulls(array)
+        found = Column(None, None if is_null is None else _states(is_null))
+    else:
+        found = numbers(array) if kind == "numeric" else words(array)
+    if places is None:
+        return found
+    values = found.values
+    if values is not None:
+        values = Words(values.codes[places], values.words) if kind != "numeric" else values[places]
+    return Column(values, None if found.state is None else found.state[places])
+
+
+def nulls(array: Any) -> NDArray[np.bool_] | None:
+    """Return which places are null; None when none is.
+
+    Raises
+    ------
+    SchemaError
+        ``column_invalid`` for a type that has no nulls of its own.
+    """
+    types = pyarrow().types
+    kind = array.type
+    if types.is_run_end_encoded(kind) or types.is_union(kind):
+        raise SchemaError("column_invalid", f"a column of type {str(kind)[:100]}")
+    if types.is_dictionary(kind):
+        inner = nulls(array.dictionary)
+        if inner is not None:
+            return np.append(inner, True)[_codes(array)]
+    if not array.null_count:
+        return None
+    found: NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
+    return found
+
+
+def numbers(array: Any) -> Column:
+    """Return the column as float64; what is no number is a type error."""
+    pa = pyarrow()
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        codes, inner = _codes(array), numbers(array.dictionary)
+        state = _by_code(inner.state, codes, len(array.dictionary))
+        return Column(None if inner.values is None else np.append(inner.values, 0)[codes], state)
+    if not _is_number(kind):
+        return _no_values(array)
+    is_null = nulls(array)
+    found = _plain(array, is_null).astype(np.float64, copy=False)
+    return Column(found, None if is_null is None else _states(is_null))
+
+
+def words(array: Any) -> Column:
+    """Return the column as coded categories; what is no category is a type error."""
+    pa = pyarrow()
+    kind = array.type
+    codes: NDArray[Any]
+    if pa.types.is_dictionary(kind):
+        codes, inner = _codes(array), words(array.dictionary)
+        state = _by_code(inner.state, codes, len(array.dictionary))
+        if inner.values is None:
+            return Column(None, state)
+        outer = np.append(inner.values.codes, 0)
+        return Column(Words(outer[codes], inner.values.words or [""]), state)
+    if is_text(kind):
+        coded = _without_views(array).dictionary_encode()
+        codes, distinct = _codes(coded), coded.dictionary.to_pylist()
+    elif _is_number(kind) or pa.types.is_boolean(kind):
+        is_null = nulls(array)
+        values, codes = np.unique(_plain(array, is_null), return_inverse=True)
+        distinct = values.tolist()
+        if is_null is not None:
+            codes[is_null] = len(distinct)
+    else:
+        return _no_values(array)
+    found = categories(distinct)
+    states = [_state_of(word, value) for word, value in zip(found, distinct, strict=True)]
+    # One more word, for the places that hold none.
+    texts = [*(word or "" for word in found), ""]
+    return Column(Words(codes, texts), _by_code(np.array(states, np.uint8), codes, len(distinct)))
+
+
+def text_codes(array: Any) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct values of a column of texts or integers, None the last, and their codes.
+
+    Examples
+    --------
+    >>> import pyarrow
+    >>> texts, codes = text_codes(pyarrow.array(["a", None, "a"]))
+    >>> texts, codes.tolist()
+    (['a', None], [0, 1, 0])
+    """
+    coded = array
+    if not pyarrow().types.is_dictionary(array.type):
+        coded = _without_views(array).dictionary_encode()
+    return [*coded.dictionary.to_pylist(), None], _codes(coded)
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is one of its three types of text."""
+    types = pyarrow().types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _is_flat(kind: Any) -> bool:
+    types = pyarrow().types
+    if types.is_dictionary(kind):
+        return _is_flat(kind.value_type)
+    is_plain_text = types.is_string(kind) or types.is_large_string(kind)
+    return is_plain_text or _is_number(kind) or bool(types.is_boolean(kind))
+
+
+def _is_number(kind: Any) -> bool:
+    types = pyarrow().types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+
+
+def _plain(array: Any, is_null: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """Numbers or booleans as numpy has them; something stands where there is none."""
+    pa = pyarrow()
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.float64())
+    if is_null is not None:
+        array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
+    found: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _without_views(array: Any) -> Any:
+    pa = pyarrow()
+    if not pa.types.is_string_view(array.type):
+        return array
+    # A view is 16 bytes and begins with its length; where there is none anything may stand.
+    lengths = np.frombuffer(array.buffers()[1], np.int32)[4 * array.offset :: 4][: len(array)]
+    is_null = nulls(array)
+    n_bytes = int(lengths.sum(dtype=np.int64, where=True if is_null is None else ~is_null))
+    if n_bytes > MAX_VIEWED_BYTES:
+        raise DecodeError("oversized", f"views of {n_bytes} bytes of text")
+    return array.cast(pa.large_string())
+
+
+def _no_values(array: Any) -> Column:
+    """A type that is neither number nor category: null, or a type error."""
+    is_null = nulls(array)
+    if is_null is None:
+        return Column(None, np.full(len(array), _TYPE_ERROR))
+    return Column(None, np.where(is_null, _NULL, _TYPE_ERROR))
+
+
+def _codes(array: Any) -> NDArray[np.int64]:
+    """Indices of a dictionary array; where there is none, the one past the dictionary."""
+    pa = pyarrow()
+    indices = array.indices.cast(pa.int64(), safe=False)
+    if indices.null_count:
+        indices = indices.fill_null(len(array.dictionary))
+    found: NDArray[np.int64] = indices.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _by_code(
+    states: NDArray[np.uint8] | None, codes: NDArray[Any], n_words: int
+) -> NDArray[np.uint8] | None:
+    """The state of each place; None says that every place holds a value."""
+    if states is None:
+        is_null = codes == n_words
+        return _states(is_null) if is_null.any() else None
+    found = np.append(states, _NULL)[codes]
+    return found if found.any() else None
+
+
+def _state_of(word: str | None, value: Any) -> np.uint8:
+    if word is not None:
+        return _VALUE
+    # Of categories, NaN is missing and any other number that is not whole is an error.
+    return _NULL if value is None or value != value else _TYPE_ERROR
+
+
+def _states(is_null: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return np.where(is_null, _NULL, _VALUE)

@@ -1,0 +1,206 @@
+"""Bytes to record batches that can be trusted: what an Arrow stream may be before it is looked at.
+
+A record comes from anybody. Before pyarrow opens a stream its messages are measured, from their
+headers alone: how many rows they claim, and how many bytes they become when they are decompressed.
+What is opened is validated in full, so that no offset and no dictionary index points outside. An
+extension type is refused before it is read, because reading it would run the extension's code,
+and because what is admitted must not depend on what this process has imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from struct import error as StructError
+from typing import Any, Final
+
+from driftline.arrow import pyarrow
+from driftline.errors import DecodeError
+
+# A service's records hold 1,000 rows; NDJSON of a million bytes holds 15,000 at most.
+MAX_ROWS: Final = 50_000
+# What compression may make of a record. Numbers and words of events shrink to a third.
+EXPANSION: Final = 16
+# A category each, far above the rows.
+MAX_WORDS: Final = 1 << 18
+MAX_FIELDS: Final = 10_000
+
+_CONTINUES: Final = b"\xff\xff\xff\xff"
+_EXTENSION: Final = b"ARROW:extension:name"
+# Kinds of messages: flatbuffers' union MessageHeader.
+_SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
+
+# What pyarrow raises beside its own, by what it stumbles over.
+_REFUSALS: Final = (ValueError, TypeError, LookupError, OverflowError, OSError)
+
+_U16, _I32, _U32, _I64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<q")
+_TWO_I64: Final = Struct("<qq")
+
+
+def batches(value: bytes, max_bytes: int) -> list[Any]:
+    """Return the record batches of a stream, validated.
+
+    Raises
+    ------
+    DecodeError
+        ``bad_arrow`` when it is no stream that can be read; ``oversized`` when it holds or
+        becomes more than `MAX_ROWS` rows or `EXPANSION` times `max_bytes`; ``empty`` without
+        rows.
+    MissingExtra
+        Without pyarrow.
+
+    Examples
+    --------
+    >>> batches(b"{}", 1_000)
+    Traceback (most recent call last):
+    driftline.errors.DecodeError: bad_arrow: it does not begin as an Arrow IPC stream
+    """
+    pa = pyarrow("reading Arrow records")
+    if not value.startswith(_CONTINUES):
+        raise DecodeError("bad_arrow", "it does not begin as an Arrow IPC stream")
+    try:
+        _measure(value, max_bytes * EXPANSION)
+        options = pa.ipc.IpcReadOptions(use_threads=False)
+        with pa.ipc.open_stream(pa.py_buffer(value), options=options) as reader:
+            if _fields(pa, reader.schema) > MAX_FIELDS:
+                raise DecodeError("oversized", f"over {MAX_FIELDS} fields")
+            found = list(reader)
+        for batch in found:
+            batch.validate(full=True)
+    except DecodeError:
+        raise
+    # struct's error and IndexError: a header that points outside of itself.
+    except (pa.ArrowException, StructError, *_REFUSALS) as error:
+        raise DecodeError("bad_arrow", _first_line(error)) from None
+    found = [batch for batch in found if batch.num_rows]
+    if not found:
+        raise DecodeError("empty", "a stream without rows")
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _fields(pa: Any, schema: Any) -> int:
+    """How many fields a schema has, all levels together."""
+    n = 0
+    waiting = list(schema)
+    while waiting and n <= MAX_FIELDS:
+        found = waiting.pop()
+        n += 1
+        found.name.encode()  # a name that is no UTF-8 shows when it is asked for
+        kind = found.type
+        if pa.types.is_dictionary(kind):
+            waiting.append(pa.field("", kind.value_type))
+        else:
+            waiting += [kind.field(i) for i in range(kind.num_fields)]
+    return n
+
+
+class _Table:
+    """A table of a flatbuffer; whatever points outside of the bytes is an error of `struct`."""
+
+    def __init__(self, data: memoryview, at: int) -> None:
+        self.data, self.at = data, at
+        self._slots = at - _I32.unpack_from(data, at)[0]
+        if not 0 <= self._slots < len(data):
+            raise ValueError("a header points outside of its message")
+        self._n_slots = (_U16.unpack_from(data, self._slots)[0] - 4) // 2
+
+    def place(self, slot: int) -> int:
+        """Where a field stands; 0 when it has its default."""
+        if slot >= self._n_slots:
+            return 0
+        offset: int = _U16.unpack_from(self.data, self._slots + 4 + 2 * slot)[0]
+        return self.at + offset if offset else 0
+
+    def integer(self, slot: int) -> int:
+        """A field of 64 bits."""
+        at = self.place(slot)
+        return _I64.unpack_from(self.data, at)[0] if at else 0
+
+    def table(self, slot: int) -> _Table | None:
+        """A field that is a table."""
+        at = self.place(slot)
+        return _Table(self.data, at + _U32.unpack_from(self.data, at)[0]) if at else None
+
+    def pairs(self, slot: int) -> Iterator[tuple[int, int]]:
+        """A field that is a vector of pairs of 64 bits."""
+        at = self.place(slot)
+        if at:
+            at += _U32.unpack_from(self.data, at)[0]
+            n = _U32.unpack_from(self.data, at)[0]
+            yield from _TWO_I64.iter_unpack(self.data[at + 4 : at + 4 + 16 * n])
+
+
+def _measure(value: bytes, max_decoded: int) -> None:
+    """Walk over the messages without decoding them; refuse what would become too much."""
+    data = memoryview(value)
+    at = rows = words = decoded = 0
+    is_first = True
+    while at < len(value):
+        if value[at : at + 4] != _CONTINUES:
+            raise DecodeError("bad_arrow", f"no message at byte {at}")
+        size = _I32.unpack_from(value, at + 4)[0]
+        at += 8
+        if size == 0:
+            if at != len(value):
+                raise DecodeError("bad_arrow", f"{len(value) - at} bytes after the stream's end")
+            return
+        header = data[at : at + size]
+        if size < 0 or len(header) != size:
+            raise DecodeError("bad_arrow", "it ends within a message")
+        message = _Table(header, _U32.unpack_from(header)[0])
+        kind = header[message.place(1)] if message.place(1) else 0
+        n_body = message.integer(3)
+        at += size
+        body = data[at : at + n_body] if n_body >= 0 else data[:0]
+        if len(body) != n_body:
+            raise DecodeError("bad_arrow", "it ends within a body")
+        at += n_body
+        content = message.table(2)
+        if content is None or (kind == _SCHEMA) != is_first:
+            raise DecodeError("bad_arrow", "its messages are in no order")
+        is_first = False
+        if kind == _SCHEMA:
+            if _EXTENSION in value[at - n_body - size : at]:
+                raise DecodeError("bad_arrow", "an extension type: send its storage type")
+            continue
+        if kind == _DICTIONARY:
+            content = content.table(1)
+            if content is None:
+                raise DecodeError("bad_arrow", "a dictionary without values")
+        elif kind != _BATCH:
+            raise DecodeError("bad_arrow", f"a message of kind {kind}")
+        length = content.integer(0)
+        if length < 0:
+            raise DecodeError("bad_arrow", f"{length} rows")
+        if kind == _BATCH:
+            rows += length
+        else:
+            words += length
+        decoded += _decoded(content, body)
+        if rows > MAX_ROWS:
+            raise DecodeError("oversized", f"{rows} rows, {MAX_ROWS} are allowed")
+        if words > MAX_WORDS:
+            raise DecodeError("oversized", f"{words} words, {MAX_WORDS} are allowed")
+        if decoded > max_decoded:
+            raise DecodeError("oversized", f"it becomes over {max_decoded} bytes")
+
+
+def _decoded(batch: _Table, body: memoryview) -> int:
+    """How many bytes the buffers of a batch become."""
+    is_compressed = batch.table(3) is not None
+    total = 0
+    for offset, length in batch.pairs(2):
+        if offset < 0 or length < 0 or offset + length > len(body):
+            raise DecodeError("bad_arrow", "a buffer outside of its body")
+        becomes = length
+        if is_compressed and length:
+            # Each buffer says its size before it; -1 is a buffer that was left as it is.
+            becomes = _I64.unpack_from(body, offset)[0]
+            if becomes < 0:
+                becomes = length
+        total += becomes
+    return total

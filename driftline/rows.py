@@ -1,0 +1,144 @@
+"""Events as the counters see them, whatever bytes they came in.
+
+A batch of events is a list of `Rows`, one for each form it was read in; what is counted of them
+is put together here, so that a grid sees one column. Which form they had must change no count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from driftline.events import Event
+from driftline.stats.profile import Column, State, Words
+from driftline.wire import categories
+from driftline.wire import columns as columns_of_events
+
+
+class Rows(Protocol):
+    """Events in order, all read in one form."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, places: NDArray[np.intp]) -> Rows:
+        """The events at these places."""
+
+    def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
+        """See `columns`."""
+
+    def segments(self, dimension: str, place_of: Mapping[str, int]) -> NDArray[np.int64]:
+        """See `segments`."""
+
+
+@dataclass(frozen=True)
+class EventRows:
+    """Events that were objects of JSON.
+
+    Examples
+    --------
+    >>> rows = EventRows([Event("prediction", "m", 0, "1", features={"x": 1.5, "site": "north"})])
+    >>> rows.segments("site", {"south": 0, "north": 1}).tolist()
+    [1]
+    """
+
+    events: Sequence[Event]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def take(self, places: NDArray[np.intp]) -> EventRows:
+        """See `Rows.take`."""
+        return EventRows([self.events[i] for i in places.tolist()])
+
+    def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
+        """See `columns`."""
+        return columns_of_events(self.events, features)
+
+    def segments(self, dimension: str, place_of: Mapping[str, int]) -> NDArray[np.int64]:
+        """See `segments`."""
+        values: list[Any] = [(e.features or {}).get(dimension, UNSET) for e in self.events]
+        if any(v is UNSET for v in values):
+            values = [
+                e.tags.get(dimension) if v is UNSET and type(e.tags) is dict else v
+                for v, e in zip(values, self.events, strict=True)
+            ]
+        other = len(place_of)
+        return np.fromiter(
+            (other if name is None else place_of.get(name, other) for name in categories(values)),
+            np.int64,
+            len(values),
+        )
+
+
+def columns(
+    parts: Sequence[Rows], features: Sequence[tuple[str, str]]
+) -> tuple[dict[str, Column], int]:
+    """Return one column per wanted feature, and how many feature values had no column.
+
+    Parameters
+    ----------
+    features
+        Name and kind of what is wanted, as in `driftline.wire.columns`.
+    """
+    found = [part.columns(features) for part in parts]
+    unknown = sum(n for _, n in found)
+    if len(found) == 1:
+        return found[0]
+    sizes = [len(part) for part in parts]
+    return {
+        name: _joined([columns[name] for columns, _ in found], sizes, kind)
+        for name, kind in features
+    }, unknown
+
+
+def segments(
+    parts: Sequence[Rows], dimension: str, place_of: Mapping[str, int]
+) -> NDArray[np.int64]:
+    """Return the place of each event's value of a dimension; `len(place_of)` for any other.
+
+    A feature of that name says the value; where an event has none, the tag does.
+    """
+    found = [part.segments(dimension, place_of) for part in parts]
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _joined(parts: Sequence[Column], sizes: Sequence[int], kind: str) -> Column:
+    """One column after another."""
+    state = None
+    if any(part.state is not None for part in parts):
+        state = np.concatenate(
+            [
+                np.full(n, State.VALUE, np.uint8) if part.state is None else part.state
+                for part, n in zip(parts, sizes, strict=True)
+            ]
+        )
+    if kind == "presence":
+        return Column(None, state)
+    if kind == "numeric":
+        numbers = [
+            np.zeros(n) if part.values is None else part.values
+            for part, n in zip(parts, sizes, strict=True)
+        ]
+        return Column(np.concatenate(numbers), state)
+    if all(isinstance(part.values, list) for part in parts):
+        return Column([word for part in parts for word in part.values], state)
+    coded = [_coded(part.values, n) for part, n in zip(parts, sizes, strict=True)]
+    texts: list[str] = []
+    codes = []
+    for words in coded:
+        codes.append(words.codes + len(texts))
+        texts += words.words
+    return Column(Words(np.concatenate(codes), texts), state)
+
+
+def _coded(values: Sequence[str] | None, n: int) -> Words:
+    if isinstance(values, Words):
+        return values
+    if values is None:
+        return Words(np.zeros(n, np.intp), [""])
+    return Words(np.arange(n), values)
