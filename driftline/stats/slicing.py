@@ -250,12 +250,15 @@ def slices_of(coded: Coded, cut_: Cut, members: dict[str, NDArray[np.bool_]]) ->
     """
     gridset = coded.gridset
     n_slices, n_features = len(cut_.starts_ms), len(gridset.features)
-    of_feature = np.arange(n_features)[:, None]
     flat = coded.codes.flat
-    in_group = gridset.group_of[flat]
-    is_missing = np.isin(flat, gridset.counters[:, _MISSING])
-    is_type_error = flat == gridset.counters[:, _TYPE_ERROR][:, None]
     out_of_range, unseen = _outside_others(coded, cut_)
+    # Few values are any of these: their places take less than tables of all rows.
+    marks = {
+        "missing": np.isin(flat, gridset.counters[:, _MISSING]).nonzero(),
+        "type_error": (flat == gridset.counters[:, _TYPE_ERROR][:, None]).nonzero(),
+        "unseen": unseen.nonzero(),
+        "out_of_range": out_of_range.nonzero(),
+    }
     made = {}
     for segment, is_member in members.items():
         use = is_member & (cut_.slice_of >= 0)
@@ -263,37 +266,38 @@ def slices_of(coded: Coded, cut_: Cut, members: dict[str, NDArray[np.bool_]]) ->
         which = cut_.slice_of[use]
         rows = np.bincount(which, minlength=n_slices)
         keep = rows > 0
-
-        def table(
-            codes: NDArray[np.int64],
-            width: int,
-            which: NDArray[np.int64] = which,
-            keep: NDArray[np.bool_] = keep,
-        ) -> NDArray[np.int32]:
-            """Counts [kept slices, width] of codes [features, used rows]; -1 counts nothing."""
-            places = np.where(codes >= 0, codes + which * width, -1)
-            counts = np.bincount(places[places >= 0], minlength=n_slices * width)
-            return counts.reshape(n_slices, width)[keep].astype(np.int32)
-
-        def marked(
-            mask: NDArray[np.bool_], use: NDArray[np.bool_] = use, table: _Table = table
-        ) -> NDArray[np.int32]:
-            return table(np.where(mask[:, use], of_feature, -1), n_features)
-
+        marked = {}
+        for name, (feature_of, row_of) in marks.items():
+            here = use[row_of]
+            places = cut_.slice_of[row_of[here]] * n_features + feature_of[here]
+            counts = np.bincount(places, minlength=n_slices * n_features)
+            marked[name] = counts.reshape(n_slices, n_features)[keep].astype(np.int32)
         made[segment] = Slices(
             starts_ms=cut_.starts_ms[keep],
             is_weekend=cut_.is_weekend[keep],
             rows=rows[keep],
-            groups=table(in_group[:, use].astype(np.int64), gridset.n_groups),
-            missing=marked(is_missing),
-            type_error=marked(is_type_error),
-            unseen=marked(unseen),
-            out_of_range=marked(out_of_range),
+            groups=_groups(coded, use, which, n_slices)[keep],
+            **marked,
         )
     return made
 
 
-_Table = Callable[[NDArray[np.int64], int], NDArray[np.int32]]
+def _groups(
+    coded: Coded, use: NDArray[np.bool_], which: NDArray[np.int64], n_slices: int
+) -> NDArray[np.int32]:
+    """Values by slice and PSI group [slices, n_groups] of the rows that are used."""
+    gridset = coded.gridset
+    table = np.zeros((n_slices, gridset.n_groups), np.int32)
+    for codes, span in zip(coded.codes.flat, gridset.groups, strict=True):
+        width = span.stop - span.start
+        if not width:
+            continue
+        group = gridset.group_of[codes[use]]
+        has_group = group >= 0
+        places = which * width + (group - span.start)
+        counts = np.bincount(places[has_group], minlength=n_slices * width)
+        table[:, span] = counts.reshape(n_slices, width)
+    return table
 
 
 def _outside_others(coded: Coded, cut_: Cut) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -314,6 +318,7 @@ def _outside_others(coded: Coded, cut_: Cut) -> tuple[NDArray[np.bool_], NDArray
         here, in_slice = cells[valued], which[valued]
         if not len(here):
             continue
+        has_others = bool(in_slice.min() < in_slice.max())
         if feature.kind == "numeric":
             least = np.full(n, np.iinfo(np.int64).max)
             most = np.full(n, -1)
@@ -322,14 +327,13 @@ def _outside_others(coded: Coded, cut_: Cut) -> tuple[NDArray[np.bool_], NDArray
             below = here < _least_of_others(least)[in_slice]
             above = here > -_least_of_others(-most)[in_slice]
             # A slice that is alone has nothing to be outside of.
-            out_of_range[f, valued] = (below | above) & (np.unique(in_slice).size > 1)
+            out_of_range[f, valued] = (below | above) & has_others
         else:
             size = int(here.max()) + 1
             first, last = np.full(size, n), np.full(size, -1)
             np.minimum.at(first, here, in_slice)
             np.maximum.at(last, here, in_slice)
-            alone = (first == last)[here] & (np.unique(in_slice).size > 1)
-            unseen[f, valued] = alone
+            unseen[f, valued] = (first == last)[here] & has_others
     return out_of_range, unseen
 
 
