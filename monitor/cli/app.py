@@ -92,6 +92,10 @@ VERBS: Final = {
         "monitor.cli.compare:compare",
         "Judge the rows of file B against file A, without a server.",
     ),
+    "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
+    "topic": Verb("monitor.cli.topic:app", "The topic that holds the events."),
+    "model": Verb("monitor.cli.model:app", "Models: listed, archived, deleted."),
+    "monitor": Verb("monitor.cli.monitor:app", "How a model is judged."),
     "config": Verb("monitor.cli.config:app", "The settings."),
     "demo": Verb(
         "monitor.cli.demo.command:demo",
@@ -131,7 +135,12 @@ VERBS: Final = {
     ),
     "status": Verb(
         "monitor.cli.status:status",
-        "Show positions, lag, what became of the events, dead letters and open incidents.",
+        "Show positions, lag, what became of the events, dead letters, open incidents, deliveries.",
+        "server",
+    ),
+    "health": Verb(
+        "monitor.cli.health:health",
+        "Say whether a role of this machine does its work; exit code 1 if it does not.",
         "server",
     ),
     "db": Verb("monitor.cli.db:app", "The database's schema.", "server"),
@@ -143,7 +152,7 @@ VERBS: Final = {
     ),
     "restore": Verb(
         "monitor.cli.backup:restore",
-        "Put a backup in the place of the database.",
+        "Put a backup in the place of the database, SQLite or PostgreSQL, whichever it was made of.",
         "server",
         is_posix_only=True,
     ),

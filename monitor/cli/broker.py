@@ -25,6 +25,7 @@ from monitor.cli.processes import Child, free_port, require_free_port, wait_for_
 
 START_S: Final = 10.0
 PARTITIONS: Final = 4
+TOPIC_CONFIG: Final = {"message.timestamp.type": "LogAppendTime"}
 
 
 class EmbeddedBroker:
@@ -129,8 +130,18 @@ def _program() -> str:
         raise ConfigError("broker", "embedded broker", str(error), "a binary") from error
 
 
-def ensure_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> None:
-    """Create the topic unless it exists.
+def ensure_topic(
+    bootstrap: str, topic: str, partitions: int = PARTITIONS, *, replication: int = -1
+) -> bool:
+    """Create the topic unless it exists, and return whether it was created.
+
+    Its records bear the time at which the broker took them: an event is refused as one of the
+    future by that time, so a producer's clock must not set it.
+
+    Parameters
+    ----------
+    replication
+        How many brokers hold each partition; -1 leaves it to the cluster.
 
     Raises
     ------
@@ -154,10 +165,11 @@ def ensure_topic(bootstrap: str, topic: str, partitions: int = PARTITIONS) -> No
             "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"
         ) from error
     try:
-        admin.create_topics([NewTopic(topic, partitions, 1)])
+        admin.create_topics([NewTopic(topic, partitions, replication, topic_configs=TOPIC_CONFIG)])
     except TopicAlreadyExistsError:
-        pass
+        return False
     except KafkaError as error:
         raise BrokerUnavailable(f"the topic {topic} cannot be made: {error}") from error
     finally:
         admin.close()
+    return True
