@@ -1,0 +1,249 @@
+"""What waits to be sent, bounded in events and bytes, and the count of what became of everything.
+
+Between the threads that log, which may never wait, and the one that sends. Its lock is held for a
+few additions at a time, and by one thread may be taken twice: a signal's handler or a finaliser
+may log in the middle of a call. What is in the air counts until the broker has it, so that an
+outage cannot grow memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Condition, RLock
+from types import MappingProxyType
+from typing import Final
+
+from driftline.producer import MAX_RECORD_BYTES, MAX_RECORD_ROWS, Record
+
+# What an event costs beside its bytes: the object, its place in the queue.
+OVERHEAD_BYTES: Final = 160
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of every event: ``logged == sent + pending + sum(dropped.values())``.
+
+    Attributes
+    ----------
+    logged : int
+        Events that were given to the logger.
+    sent : int
+        Acknowledged by the broker.
+    pending : int
+        In the queue or on their way.
+    dropped : mapping of str to int
+        By reason, see `driftline.logger.DROPPED`.
+    values_dropped : int
+        Values that JSON cannot hold; their events were sent with null in their place.
+    """
+
+    logged: int
+    sent: int
+    pending: int
+    dropped: Mapping[str, int]
+    values_dropped: int
+
+
+class Buffer:
+    """A bounded queue of encoded events and records.
+
+    Parameters
+    ----------
+    max_events, max_bytes
+        What may be pending.
+    """
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._max_events, self._max_bytes = max_events, max_bytes
+        self._lock = RLock()
+        # One line each, or a whole record; with the instant it came.
+        self._items: deque[tuple[float, bytes | Record]] = deque()
+        self._rows = self._bytes = 0  # in the queue
+        self._held_bytes = 0  # in the queue and in the air
+        self._pending = self._logged = self._sent = self._values_dropped = 0
+        self._accepted = self._taken = 0
+        self._settled_upto = 0
+        self._dropped: Counter[str] = Counter()
+        self._is_abandoned = False
+        # A SimpleQueue's put may interrupt itself; an Event's set may not.
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._has_rung = False
+        self._progress = Condition()
+
+    # -- the threads that log ----------------------------------------------------------------
+
+    def put(self, item: bytes | Record) -> bool:
+        """Take an event's line or a record; False when there is no room."""
+        is_line = type(item) is bytes
+        rows = 1 if is_line else item.rows  # type: ignore[union-attr]
+        cost = _cost(item)
+        with self._lock:
+            is_full = (
+                self._pending + rows > self._max_events or self._held_bytes + cost > self._max_bytes
+            )
+            # A record larger than all room is taken by an empty queue.
+            if (is_full and self._pending) or self._is_abandoned:
+                return False
+            before = self._rows
+            self._items.append((time.monotonic(), item))
+            self._rows += rows
+            self._bytes += cost
+            self._held_bytes += cost
+            self._pending += rows
+            self._logged += rows
+            self._accepted += rows
+            is_due = not is_line or not before or before < MAX_RECORD_ROWS <= self._rows
+        if is_due:
+            self.ring()
+        return True
+
+    def drop(self, reason: str, rows: int = 1) -> None:
+        """Count events that were not taken."""
+        with self._lock:
+            self._logged += rows
+            self._dropped[reason] += rows
+
+    def drop_values(self, n: int) -> None:
+        """Count values that were left out."""
+        with self._lock:
+            self._values_dropped += n
+
+    def ring(self) -> None:
+        """Wake the thread that sends."""
+        if not self._has_rung:
+            self._has_rung = True
+            self._bell.put(None)
+
+    def counts(self) -> Counts:
+        """Return what became of everything until now."""
+        with self._lock:
+            return Counts(
+                self._logged,
+                self._sent,
+                self._pending,
+                MappingProxyType(dict(self._dropped)),
+                self._values_dropped,
+            )
+
+    def wait_for_progress(self, timeout_s: float) -> bool:
+        """Wait until something was settled; False when nothing was."""
+        with self._progress:
+            return self._progress.wait(timeout_s)
+
+    @property
+    def accepted(self) -> int:
+        """How many events were taken so far: a place in the queue to wait for."""
+        return self._accepted
+
+    def is_settled(self, upto: int) -> bool:
+        """Whether the first `upto` events are sent or dropped."""
+        return self._settled_upto >= upto or not self._pending
+
+    # -- the thread that sends ---------------------------------------------------------------
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until somebody rings."""
+        try:
+            self._bell.get(timeout=max(0.0, timeout_s))
+        except Empty:
+            return
+        # Before anything is looked at: what comes from now on rings again.
+        self._has_rung = False
+
+    def oldest_at(self) -> float | None:
+        """When the first event in the queue came; None when it is empty."""
+        with self._lock:
+            return self._items[0][0] if self._items else None
+
+    @property
+    def taken(self) -> int:
+        """How many of the accepted events have left the queue."""
+        return self._taken
+
+    def has_full_batch(self) -> bool:
+        """Whether waiting longer would make no larger record."""
+        with self._lock:
+            return bool(self._items) and (
+                self._rows >= MAX_RECORD_ROWS
+                or self._bytes >= MAX_RECORD_BYTES
+                or type(self._items[0][1]) is Record
+            )
+
+    def take(self) -> tuple[int, list[bytes] | Record] | None:
+        """Return the lines of the next record, or a record that was made already, and its place."""
+        with self._lock:
+            if not self._items:
+                return None
+            place = self._taken
+            first = self._items[0][1]
+            if isinstance(first, Record):
+                self._items.popleft()
+                self._took(first)
+                return place, first
+            lines: list[bytes] = []
+            size = 0
+            while self._items and len(lines) < MAX_RECORD_ROWS:
+                line = self._items[0][1]
+                if isinstance(line, Record) or (lines and size + len(line) + 1 > MAX_RECORD_BYTES):
+                    break
+                self._items.popleft()
+                self._took(line)
+                size += len(line) + 1
+                lines.append(line)
+            return place, lines
+
+    def _took(self, item: bytes | Record) -> None:
+        rows = item.rows if isinstance(item, Record) else 1
+        self._rows -= rows
+        self._bytes -= _cost(item)
+        self._taken += rows
+
+    def settle(self, rows: int, cost: int, reason: str | None = None) -> None:
+        """Count events that the broker has, or that were given up for a reason."""
+        with self._lock:
+            if self._is_abandoned:
+                return
+            self._pending -= rows
+            self._held_bytes -= cost
+            if reason is None:
+                self._sent += rows
+            else:
+                self._dropped[reason] += rows
+
+    def settled_upto(self, place: int | None) -> None:
+        """Note that everything before a place is settled; None: all that was taken."""
+        with self._lock:
+            self._settled_upto = self._taken if place is None else place
+        with self._progress:
+            self._progress.notify_all()
+
+    def abandon(self, reason: str) -> int:
+        """Give everything pending up; what is still acknowledged later is not counted."""
+        with self._lock:
+            left, self._pending = self._pending, 0
+            self._is_abandoned = True
+            self._items.clear()
+            self._rows = self._bytes = self._held_bytes = 0
+            if left:
+                self._dropped[reason] += left
+        with self._progress:
+            self._progress.notify_all()
+        return left
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for what is in the air any more."""
+        return self._is_abandoned
+
+
+def cost_of(items: list[bytes]) -> int:
+    """Return what lines cost."""
+    return sum(map(len, items)) + OVERHEAD_BYTES * len(items)
+
+
+def _cost(item: bytes | Record) -> int:
+    return (len(item) if isinstance(item, bytes) else len(item.value)) + OVERHEAD_BYTES
