@@ -168,7 +168,9 @@ class _Read:
     names: Sequence[RawName]
     name_of: NDArray[np.int64]
     times_ms: NDArray[np.int64]
-    origins: Sequence[Record]
+    offsets: NDArray[np.int64]
+    kafka_ms: NDArray[np.int64]
+    origin: Callable[[int], Record]
     # Number and content of the row or line at a place, for a letter.
     line: Callable[[int], tuple[int, Content]]
     # Which rows are no events, and what is wrong with each.
@@ -178,12 +180,15 @@ class _Read:
     @classmethod
     def of_arrow(cls, record: Record, batch: arrow_rows.ArrowEvents) -> _Read:
         """The rows of a record batch."""
+        n = len(batch.rows)
         return cls(
             batch.rows,
             batch.names,
             batch.name_of,
             batch.times_ms,
-            [record] * len(batch.rows),
+            np.full(n, record.offset, np.int64),
+            np.full(n, record.timestamp, np.int64),
+            lambda _: record,
             lambda place: (batch.number(place), lambda: batch.shown(place)),
             batch.faults > 0,
             batch.fault,
@@ -227,7 +232,9 @@ class _Objects:
                 list(place_of),
                 name_of,
                 times_ms(events),
-                origins,
+                np.fromiter((record.offset for record in origins), np.int64, len(origins)),
+                np.fromiter((record.timestamp for record in origins), np.int64, len(origins)),
+                origins.__getitem__,
                 line,
                 np.zeros(len(events), np.bool_),
                 _no_fault,
@@ -266,7 +273,7 @@ def _read_json(
 
 def _kept(read: _Read, refused: _Refused) -> _Read:
     """What may be counted of it; names are the texts that they are counted under."""
-    stamps = np.fromiter((r.timestamp for r in read.origins), np.int64, len(read.origins))
+    stamps = read.kafka_ms
     names, bad_names = _names(read.names)
     out_of_range = (read.times_ms < MIN_TIME_MS) | (read.times_ms >= MAX_TIME_MS)
     in_future = (stamps >= 0) & (read.times_ms > stamps + FUTURE_TOLERANCE_MS)
@@ -285,14 +292,15 @@ def _kept(read: _Read, refused: _Refused) -> _Read:
         else:
             reason = "time_out_of_range" if out_of_range[i] else "time_in_future"
             refusal = DataError(reason, f"{read.times_ms[i]} in a record of {stamps[i]} ms")
-        refused.add(read.origins[i], refusal, *read.line(i))
+        refused.add(read.origin(i), refusal, *read.line(i))
     places = np.flatnonzero(~is_bad)
     return replace(
         kept,
         rows=read.rows.take(places),
         name_of=read.name_of[places],
         times_ms=read.times_ms[places],
-        origins=[read.origins[i] for i in places.tolist()],
+        offsets=read.offsets[places],
+        kafka_ms=stamps[places],
     )
 
 
@@ -305,14 +313,13 @@ def _together(reads: Sequence[_Read]) -> Admitted:
     for read in reads:
         places = [place_of.setdefault(cast(Name, name), len(place_of)) for name in read.names]
         name_of.append(np.array(places, np.int64)[read.name_of])
-    origins = [record for read in reads for record in read.origins]
     return Admitted(
         parts=[read.rows for read in reads],
         names=list(place_of),
         name_of=np.concatenate(name_of),
         times_ms=np.concatenate([read.times_ms for read in reads]),
-        offsets=np.fromiter((record.offset for record in origins), np.int64, len(origins)),
-        kafka_ms=np.fromiter((record.timestamp for record in origins), np.int64, len(origins)),
+        offsets=np.concatenate([read.offsets for read in reads]),
+        kafka_ms=np.concatenate([read.kafka_ms for read in reads]),
     )
 
 

@@ -82,9 +82,9 @@ class Ledger:
             try:
                 admitted = admit(rest, self._rules)
                 delta = count(admitted, self.registry)
-            except DriftlineError:
-                raise
             except Exception as error:
+                if isinstance(error, DriftlineError) and not isinstance(error, DataError):
+                    raise
                 if len(rest) > 1:
                     for record in rest:
                         self.take([record], record.offset + 1)

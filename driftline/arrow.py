@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
@@ -49,6 +50,7 @@ _EXACT: Final = 1 << 53
 _MAX_VERSION: Final = 10**38
 
 
+@cache
 def pyarrow(what: str = "Arrow") -> Any:
     """Return the library, which is imported on first use only.
 

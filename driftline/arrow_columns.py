@@ -2,12 +2,15 @@
 
 No value becomes a Python object of its own but the distinct words. The rules are those of JSON
 (`driftline.wire`): a boolean or a text in a numeric feature is a type error, a NaN among categories
-is missing, integral numbers are categories in decimal. float32 and float16 are widened, which is
+is missing, integral numbers are categories in decimal. What comes from outside is to pass `check`
+first. float32 and float16 are widened, which is
 exact; a grid rounds to float32 anyway.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -31,11 +34,6 @@ def column(array: Any, kind: str, places: NDArray[np.intp] | None = None) -> Col
     ----------
     places
         The rows that are wanted, in order; None = all.
-
-    Raises
-    ------
-    SchemaError
-        ``column_invalid`` where the type of the array has no meaning.
 
     Examples
     --------
@@ -63,36 +61,25 @@ def column(array: Any, kind: str, places: NDArray[np.intp] | None = None) -> Col
 
 
 def nulls(array: Any) -> NDArray[np.bool_] | None:
-    """Return which places are null; None when none is.
-
-    Raises
-    ------
-    SchemaError
-        ``column_invalid`` for a type that has no nulls of its own.
-    """
-    types = pyarrow().types
-    kind = array.type
-    if types.is_run_end_encoded(kind) or types.is_union(kind):
-        raise SchemaError("column_invalid", f"a column of type {str(kind)[:100]}")
-    if types.is_dictionary(kind):
+    """Return which places are null; None when none is."""
+    if family(array.type) == "dictionary":
         inner = nulls(array.dictionary)
         if inner is not None:
             return np.append(inner, True)[_codes(array)]
     if not array.null_count:
         return None
-    found: NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
-    return found
+    is_null: NDArray[np.bool_] = array.is_null().to_numpy(zero_copy_only=False)
+    return is_null
 
 
 def numbers(array: Any) -> Column:
     """Return the column as float64; what is no number is a type error."""
-    pa = pyarrow()
-    kind = array.type
-    if pa.types.is_dictionary(kind):
+    of = family(array.type)
+    if of == "dictionary":
         codes, inner = _codes(array), numbers(array.dictionary)
         state = _by_code(inner.state, codes, len(array.dictionary))
         return Column(None if inner.values is None else np.append(inner.values, 0)[codes], state)
-    if not _is_number(kind):
+    if of not in ("number", "decimal"):
         return _no_values(array)
     is_null = nulls(array)
     found = _plain(array, is_null).astype(np.float64, copy=False)
@@ -101,20 +88,19 @@ def numbers(array: Any) -> Column:
 
 def words(array: Any) -> Column:
     """Return the column as coded categories; what is no category is a type error."""
-    pa = pyarrow()
-    kind = array.type
+    of = family(array.type)
     codes: NDArray[Any]
-    if pa.types.is_dictionary(kind):
+    if of == "dictionary":
         codes, inner = _codes(array), words(array.dictionary)
         state = _by_code(inner.state, codes, len(array.dictionary))
         if inner.values is None:
             return Column(None, state)
         outer = np.append(inner.values.codes, 0)
         return Column(Words(outer[codes], inner.values.words or [""]), state)
-    if is_text(kind):
+    if of in ("text", "view"):
         coded = _without_views(array).dictionary_encode()
         codes, distinct = _codes(coded), coded.dictionary.to_pylist()
-    elif _is_number(kind) or pa.types.is_boolean(kind):
+    elif of in ("number", "decimal", "boolean"):
         is_null = nulls(array)
         values, codes = np.unique(_plain(array, is_null), return_inverse=True)
         distinct = values.tolist()
@@ -140,52 +126,92 @@ def text_codes(array: Any) -> tuple[list[Any], NDArray[np.int64]]:
     (['a', None], [0, 1, 0])
     """
     coded = array
-    if not pyarrow().types.is_dictionary(array.type):
+    if family(array.type) != "dictionary":
         coded = _without_views(array).dictionary_encode()
     return [*coded.dictionary.to_pylist(), None], _codes(coded)
 
 
+@cache
+def _families() -> Mapping[int, str]:
+    pa = pyarrow()
+    whole = (pa.int8, pa.int16, pa.int32, pa.int64, pa.uint8, pa.uint16, pa.uint32, pa.uint64)
+    found = {
+        "number": [make() for make in (*whole, pa.float16, pa.float32, pa.float64)],
+        "decimal": [pa.decimal128(1), pa.decimal256(1)],
+        "boolean": [pa.bool_()],
+        "text": [pa.string(), pa.large_string()],
+        "view": [pa.string_view()],
+        "dictionary": [pa.dictionary(pa.int8(), pa.string())],
+        # What has no nulls of its own.
+        "odd": [
+            pa.run_end_encoded(pa.int16(), pa.int8()),
+            pa.dense_union([]),
+            pa.sparse_union([]),
+        ],
+    }
+    return {kind.id: name for name, kinds in found.items() for kind in kinds}
+
+
+def family(kind: Any) -> str:
+    """Return what a type is to us.
+
+    Returns
+    -------
+    str
+        number, decimal, boolean, text, view (of text), dictionary, odd (it cannot be read), or
+        other (only its nulls can be).
+    """
+    return _families().get(kind.id, "other")
+
+
 def is_text(kind: Any) -> bool:
     """Whether an Arrow type is one of its three types of text."""
-    types = pyarrow().types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    return family(kind) in ("text", "view")
 
 
 def _is_flat(kind: Any) -> bool:
-    types = pyarrow().types
-    if types.is_dictionary(kind):
+    of = family(kind)
+    if of == "dictionary":
         return _is_flat(kind.value_type)
-    is_plain_text = types.is_string(kind) or types.is_large_string(kind)
-    return is_plain_text or _is_number(kind) or bool(types.is_boolean(kind))
-
-
-def _is_number(kind: Any) -> bool:
-    types = pyarrow().types
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
+    return of in ("text", "number", "decimal", "boolean")
 
 
 def _plain(array: Any, is_null: NDArray[np.bool_] | None) -> NDArray[Any]:
     """Numbers or booleans as numpy has them; something stands where there is none."""
-    pa = pyarrow()
-    if pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
+    of = family(array.type)
+    if of == "decimal":
+        array = array.cast(pyarrow().float64())
     if is_null is not None:
-        array = array.fill_null(False if pa.types.is_boolean(array.type) else 0)
+        array = array.fill_null(False if of == "boolean" else 0)
     found: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return found
 
 
-def _without_views(array: Any) -> Any:
-    pa = pyarrow()
-    if not pa.types.is_string_view(array.type):
-        return array
+def check(array: Any) -> None:
+    """Refuse what cannot be read, so that reading it later cannot fail.
+
+    Raises
+    ------
+    DataError
+        ``column_invalid`` for a type that cannot be read, ``oversized`` for views of too much.
+    """
+    of = family(array.type)
+    if of == "odd":
+        raise SchemaError("column_invalid", f"a column of type {str(array.type)[:100]}")
+    if of == "dictionary":
+        check(array.dictionary)
+    if of != "view":
+        return
     # A view is 16 bytes and begins with its length; where there is none anything may stand.
     lengths = np.frombuffer(array.buffers()[1], np.int32)[4 * array.offset :: 4][: len(array)]
     is_null = nulls(array)
     n_bytes = int(lengths.sum(dtype=np.int64, where=True if is_null is None else ~is_null))
     if n_bytes > MAX_VIEWED_BYTES:
         raise DecodeError("oversized", f"views of {n_bytes} bytes of text")
-    return array.cast(pa.large_string())
+
+
+def _without_views(array: Any) -> Any:
+    return array.cast(pyarrow().large_string()) if family(array.type) == "view" else array
 
 
 def _no_values(array: Any) -> Column:
@@ -198,12 +224,11 @@ def _no_values(array: Any) -> Column:
 
 def _codes(array: Any) -> NDArray[np.int64]:
     """Indices of a dictionary array; where there is none, the one past the dictionary."""
-    pa = pyarrow()
-    indices = array.indices.cast(pa.int64(), safe=False)
+    indices = array.indices
     if indices.null_count:
-        indices = indices.fill_null(len(array.dictionary))
-    found: NDArray[np.int64] = indices.to_numpy(zero_copy_only=False)
-    return found
+        indices = indices.cast(pyarrow().int64(), safe=False).fill_null(len(array.dictionary))
+    found: NDArray[Any] = indices.to_numpy(zero_copy_only=False)
+    return found.astype(np.int64, copy=False)
 
 
 def _by_code(

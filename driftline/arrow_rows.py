@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.arrow import METADATA_PREFIX, pyarrow
-from driftline.arrow_columns import column, is_text, nulls, text_codes
+from driftline.arrow_columns import check, column, is_text, nulls, text_codes
 from driftline.arrow_stream import batches
 from driftline.errors import DataError, DecodeError, EventTimeError, SchemaError
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
@@ -272,13 +272,18 @@ def _columns(batch: Any) -> dict[str, Any]:
         del found["features"]
     elif features is not None and not types.is_struct(features.type):
         raise SchemaError("features_invalid", f"a column of type {_named(features)}")
-    for part in _COUNTED:
-        if part in found:
-            nulls(found[part])
-            for child in _children(found[part]).values():
-                _children(child)
-                nulls(child)
+    for name, array in found.items():
+        # Of a prediction, the scores of each class are read, too.
+        _check(array, {"prediction": 2, "features": 1, "tags": 1}.get(name, 0))
     return found
+
+
+def _check(array: Any, levels: int) -> None:
+    """Refuse a column, or one inside of it that is read, that cannot be."""
+    check(array)
+    if levels:
+        for child in _children(array).values():
+            _check(child, levels - 1)
 
 
 def _children(array: Any) -> dict[str, Any]:
