@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("alert_id", name=op.f("uq_alert_alert_id")),
     )
     op.create_index("ix_alert_warned", "alert", ["version_id", "warned_ms"], unique=False)
+    op.create_index("ix_alert_state", "alert", ["version_id", "state"], unique=False)
     op.create_table(
         "alert_incident",
         sa.Column("incident_number", sa.BigInteger(), nullable=False),

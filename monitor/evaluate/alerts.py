@@ -64,10 +64,12 @@ class AlertBook:
         """Read the incidents that are concerned, with all that may belong together with them.
 
         A new one belongs together with what stood while it did, or with an alert that
-        tells of that: its other members say which of them was the first.
+        tells of that: its other members say which of them was the first. Open alerts are
+        read always: what one of them waited for may have been withdrawn.
         """
+        version_id = self._bound.version_id
         incidents = sql.incidents(self._conn, concerned)
-        stored = sql.known(self._conn, incidents, ())
+        stored = sql.known(self._conn, version_id, incidents, ())
         new = [
             incident
             for incident in incidents.values()
@@ -75,9 +77,9 @@ class AlertBook:
         ]
         if new:
             from_ms = min(incident.first_window_ms for incident in new)
-            incidents |= sql.standing_since(self._conn, self._bound.version_id, from_ms)
+            incidents |= sql.standing_since(self._conn, version_id, from_ms)
             ids = {alert_id_of(self._bound.model, self._bound.version, i) for i in new}
-            stored = sql.known(self._conn, incidents, ids)
+            stored = sql.known(self._conn, version_id, incidents, ids)
         incidents |= sql.incidents(self._conn, stored.incidents.keys() - incidents.keys())
         return incidents, stored
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from monitor.detect.knowledge import Alert, Held, IncidentNow, Knowledge, KnownIncident
+from monitor.detect.knowledge import OPEN, Alert, Held, IncidentNow, Knowledge, KnownIncident
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.evaluation import IN_AT_MOST
@@ -76,18 +76,19 @@ def _incidents(conn: Connection, where: sa.ColumnElement[bool]) -> dict[int, Inc
 
 
 def known(
-    conn: Connection, numbers: Collection[int], alert_ids: Collection[str]
+    conn: Connection, version_id: int, numbers: Collection[int], alert_ids: Collection[str]
 ) -> StoredKnowledge:
-    """Return the alerts that tell of any of `numbers` or have one of the ids, with all members."""
+    """Return alerts of a version with all their members.
+
+    Those that are open, those that tell of any of `numbers`, and those with one of the ids.
+    """
     a, i = t.alert.c, t.alert_incident.c
     found = StoredKnowledge()
-    rows = {
-        row
-        for some in _in_parts(numbers)
-        for row in conn.execute(
-            sa.select(i.alert_row).distinct().where(i.incident_number.in_(some))
-        ).scalars()
-    }
+    is_open = sa.and_(a.version_id == version_id, a.state == OPEN)
+    rows = set(conn.execute(sa.select(a.id).where(is_open)).scalars())
+    for some in _in_parts(numbers):
+        query = sa.select(i.alert_row).distinct().where(i.incident_number.in_(some))
+        rows.update(conn.execute(query).scalars())
     if alert_ids:
         query = sa.select(a.id).where(a.alert_id.in_(sorted(alert_ids)))
         rows.update(conn.execute(query).scalars())

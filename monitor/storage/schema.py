@@ -472,6 +472,7 @@ alert = Table(
     # Event time of its last detection or update below critical: there is one a day.
     Column("warned_ms", BigInteger),
     Index("ix_alert_warned", "version_id", "warned_ms"),
+    Index("ix_alert_state", "version_id", "state"),
 )
 
 # What a receiver knows of each incident, by the last message that concerned it; the
