@@ -13,6 +13,13 @@ from driftline.answers.distribution import (
     Quantile,
     Side,
 )
+from driftline.answers.endpoints import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryDetail,
+    Endpoint,
+    NewEndpoint,
+)
 from driftline.answers.incidents import (
     Episode,
     GroupEvent,
@@ -49,6 +56,7 @@ from driftline.answers.registered import (
     Model,
     ModelVersion,
     Monitor,
+    MonitorChange,
     ProfiledFeature,
     ReferenceDetail,
     ReferenceSegment,
@@ -67,6 +75,7 @@ from driftline.answers.streams import (
     PartitionDoing,
     Pipeline,
     Status,
+    Tally,
 )
 from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
 
@@ -79,7 +88,11 @@ __all__ = [
     "DeadLetterDetail",
     "DeadReason",
     "Deficit",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryDetail",
     "Distribution",
+    "Endpoint",
     "Episode",
     "Feature",
     "Finding",
@@ -102,6 +115,8 @@ __all__ = [
     "Model",
     "ModelVersion",
     "Monitor",
+    "MonitorChange",
+    "NewEndpoint",
     "NewValue",
     "News",
     "Overview",
@@ -125,6 +140,7 @@ __all__ = [
     "Side",
     "Span",
     "Status",
+    "Tally",
     "Timeline",
     "Window",
     "Worst",

@@ -125,6 +125,15 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """Messages to endpoints: arrived, given up, and those that wait; tests do not count."""
+
+    delivered: int
+    failed: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything that one look should tell."""
 
@@ -137,3 +146,5 @@ class Status:
     partitions: tuple[Partition, ...]
     gaps: tuple[Gap, ...]
     deficits: tuple[Deficit, ...]
+    deliveries: Tally
+    endpoints_disabled: tuple[str, ...]

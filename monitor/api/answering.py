@@ -111,8 +111,9 @@ class Answering:
         format_: str | None = None,
         filename: Sequence[str | None] = (),
         has_streams: bool = False,
+        by_content: bool = False,
     ) -> Response:
-        """Answer with a page of a list, or all of it as CSV."""
+        """Answer with a page of a list, or all of it as CSV; `by_content` as in `one`."""
         after = decode(cursor, listing.key_kinds)
         if filename and wants_csv(request, format_):
             return self._table(listing, after, limit, csvs.filename(*filename))
@@ -126,7 +127,7 @@ class Answering:
                 items=[listing.answer(row) for row in found[:most]], next=more
             )
 
-        return self.one(request, read, has_streams=has_streams)
+        return self.one(request, read, has_streams=has_streams, by_content=by_content)
 
     def table(
         self, read: Callable[[Connection], tuple[list[str], Iterable[Sequence[object]]]], name: str

@@ -5,12 +5,15 @@ The guard is outermost, so that nothing behind it is reached by a foreign Host.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from a2wsgi import WSGIMiddleware
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from sqlalchemy.engine import Engine
 
-from monitor.api import openapi, problems, reading, registering
+from monitor.alerts.guard import Network
+from monitor.api import endpoints, openapi, problems, reading, registering
 from monitor.api.answers.common import Alive
 from monitor.api.guard import LOOPBACK, MAX_BODY_BYTES, MAX_REFERENCE_BYTES, Guard
 from monitor.clock import Clock, SystemClock
@@ -26,6 +29,7 @@ def create_app(
     with_dashboard: bool = True,
     allowed_hosts: frozenset[str] | None = LOOPBACK,
     checkpoint_interval_s: float = 30.0,
+    alerts_allow: Sequence[Network] = (),
     clock: Clock | None = None,
 ) -> FastAPI:
     """Return the ASGI app.
@@ -40,6 +44,8 @@ def create_app(
         Names that the Host header may carry; this machine's loopback names by default.
     checkpoint_interval_s
         How often consumers check in: the dashboard measures "behind" and "stale" by it.
+    alerts_allow
+        Networks that endpoints may have though they are private (`alerts.allow`).
     clock
         The wall clock of registrations and freshness.
     """
@@ -56,6 +62,7 @@ def create_app(
     openapi.describe(app)
     problems.install(app)
     app.include_router(registering.router(engine, clock))
+    app.include_router(endpoints.router(engine, clock, alerts_allow))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
 

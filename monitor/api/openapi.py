@@ -31,6 +31,7 @@ TAGS = {
     "judged": "Windows, findings, one feature through time, and distributions",
     "incidents": "What went wrong, alone and in groups",
     "records": "What became of every record",
+    "webhooks": "Where alerts are sent, and what became of each",
     "service": "The service itself",
 }
 _PROBLEMS: dict[int, tuple[str, str, str, str]] = {
@@ -99,23 +100,27 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the responses of a route for these statuses."""
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted(statuses):
-        words, title, detail, mend = _PROBLEMS[status]
-        example = {
-            "type": "about:blank",
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "mend": mend,
-        }
-        found[status] = {
-            "description": words,
-            "content": {MEDIA_TYPE: {"schema": SCHEMA, "example": example}},
-        }
+        found.update(described(status, *_PROBLEMS[status]))
         if status == 503:
             found[status]["headers"] = {
                 "Retry-After": {"description": "Seconds", "schema": {"type": "string"}}
             }
     return found
+
+
+def described(
+    status: int, words: str, title: str, detail: str, mend: str
+) -> dict[int | str, dict[str, Any]]:
+    """Return one problem as a response, with an example."""
+    example = {
+        "type": "about:blank", "title": title, "status": status, "detail": detail, "mend": mend,
+    }  # fmt: skip
+    return {
+        status: {
+            "description": words,
+            "content": {MEDIA_TYPE: {"schema": SCHEMA, "example": example}},
+        }
+    }
 
 
 def told(

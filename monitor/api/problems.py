@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from driftline.errors import (
     Conflict,
+    InvalidEndpoint,
     InvalidReference,
     SchemaVersionError,
     StorageError,
@@ -37,6 +38,8 @@ LISTS = {
     "reference": "GET /api/v1/references",
     "statistic": "GET /api/v1/series, in `statistics`,",
     "dead letter": "GET /api/v1/dead-letters",
+    "endpoint": "GET /api/v1/endpoints",
+    "delivery": "GET /api/v1/deliveries",
 }
 
 
@@ -75,6 +78,7 @@ def install(app: FastAPI) -> None:
         HTTPException: _http,
         RequestValidationError: _invalid_request,
         InvalidReference: _invalid_reference,
+        InvalidEndpoint: _invalid_endpoint,
         Conflict: _conflict,
         SchemaVersionError: _schema_version,
         StorageUnavailable: _unavailable,
@@ -116,6 +120,15 @@ async def _invalid_request(_request: Request, error: RequestValidationError) -> 
 
 async def _invalid_reference(_request: Request, error: InvalidReference) -> JSONResponse:
     return response(422, "The reference is not valid", str(error), "build it with driftline.Client")
+
+
+async def _invalid_endpoint(_request: Request, error: InvalidEndpoint) -> JSONResponse:
+    return response(
+        422,
+        "The endpoint is not valid",
+        str(error),
+        "see /api/v1/openapi.json for what is accepted",
+    )
 
 
 async def _conflict(_request: Request, error: Conflict) -> JSONResponse:

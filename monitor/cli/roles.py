@@ -88,6 +88,7 @@ def web(
     """Serve the dashboard and the API."""
     import uvicorn
 
+    from monitor.alerts import guard
     from monitor.api.app import create_app
     from monitor.api.guard import LOOPBACK
     from monitor.storage import engine as storage
@@ -107,6 +108,9 @@ def web(
                 engine,
                 allowed_hosts=LOOPBACK | {host.lower()},
                 checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
+                alerts_allow=guard.networks(
+                    settings.text("alerts.allow"), settings.source("alerts.allow")
+                ),
             ),
             host=host,
             port=number,

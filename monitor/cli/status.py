@@ -6,7 +6,7 @@ It works while nothing else runs, and says nothing that is not in SQL.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,8 @@ class Status:
     deficits: list[dict[str, Any]]
     gaps: list[dict[str, Any]]
     incidents: list[dict[str, Any]]
+    deliveries: dict[str, int]
+    endpoints_disabled: list[dict[str, str]]
 
 
 def status(
@@ -44,7 +46,7 @@ def status(
     database: options.Database = None,
     json_: options.AsJson = False,
 ) -> None:
-    """Show positions, lag, what became of the events, dead letters and open incidents."""
+    """Show positions, lag, what became of the events, dead letters, open incidents, deliveries."""
     settings = options.settings(config=config, database=database)
     interval_s = settings.number("ingest.checkpoint_interval_s")
     fresh_s = max(_FRESH_AT_LEAST_S, _FRESH_CHECKPOINTS * interval_s)
@@ -149,6 +151,10 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                     }
                     for one in standing_groups(conn)
                 ],
+                deliveries=asdict(reads.tally(conn)),
+                endpoints_disabled=[
+                    {"name": name, "reason": why} for name, why in reads.disabled_endpoints(conn)
+                ],
             )
     finally:
         engine.dispose()
@@ -211,3 +217,12 @@ def _print(found: Status) -> None:
     for i in found.incidents:
         where = "" if "all" in i["segments"] else f", {', '.join(i['segments'])}"
         console.print(Text(f"  #{i['id']} {i['severity']}{where}: {i['summary']}"))
+    sent = found.deliveries
+    console.print(
+        Text(
+            f"webhooks: {sent['delivered']:,} delivered, {sent['failed']:,} given up, "
+            f"{sent['pending']:,} pending"
+        )
+    )
+    for e in found.endpoints_disabled:
+        console.print(Text(f"  endpoint {e['name']} is disabled: {e['reason']}"))

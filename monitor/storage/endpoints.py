@@ -125,14 +125,18 @@ def enable(conn: Connection, endpoint_id: int) -> None:
     _set(conn, endpoint_id, disabled_ms=None, disabled_reason=None)
 
 
-def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> None:
-    """Forget its secrets and cancel what waits for it; what was sent stays told."""
+def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> int:
+    """Forget its secrets and cancel what waits for it; return how many messages that was.
+
+    What was sent stays told.
+    """
     _set(conn, endpoint_id, removed_ms=now_ms, secrets="[]")
-    conn.execute(
+    done = conn.execute(
         sa.update(t.outbox)
         .where(t.outbox.c.endpoint_id == endpoint_id, t.outbox.c.state == "pending")
         .values(state="cancelled", finished_ms=now_ms, leased_by=None, lease_until_ms=None)
     )
+    return done.rowcount
 
 
 def _set(conn: Connection, endpoint_id: int, **values: Any) -> None:

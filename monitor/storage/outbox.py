@@ -46,6 +46,13 @@ def enqueue_for(conn: Connection, endpoint_id: int, message: Message, now_ms: in
     return _write(conn, message, now_ms, is_this) == 1
 
 
+def number_of(conn: Connection, endpoint_id: int, webhook_id: str) -> int:
+    """Return the number of an endpoint's message."""
+    o = t.outbox.c
+    query = sa.select(o.id).where(o.endpoint_id == endpoint_id, o.webhook_id == webhook_id)
+    return int(conn.execute(query).scalar_one())
+
+
 def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement[bool]) -> int:
     o = t.outbox.c
     has_it = (

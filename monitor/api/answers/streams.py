@@ -109,6 +109,14 @@ class HealthAnswer(Answer):
     )
 
 
+class TallyAnswer(Answer):
+    """Messages to endpoints, by what became of them; tests do not count."""
+
+    delivered: int = said("Those that arrived", 17)
+    failed: int = said("Those that were given up", 0)
+    pending: int = said("Those that wait, for their first or for another attempt", 1)
+
+
 class StatusAnswer(Answer):
     """Everything that one look should tell."""
 
@@ -126,6 +134,8 @@ class StatusAnswer(Answer):
     partitions: list[PositionAnswer] = said("How far each is counted")
     gaps: list[GapAnswer] = said("What was lost before it could be read")
     deficits: list[DeficitAnswer] = said("What came before its reference")
+    deliveries: TallyAnswer = said("Messages to endpoints, by what became of them")
+    endpoints_disabled: list[str] = said("Endpoints that nothing is sent to", ["on-call"])
 
 
 class DoingAnswer(PositionAnswer):

@@ -12,6 +12,7 @@ from monitor.api.answering import Answering
 from monitor.api.asking import only_known
 from monitor.api.reading import (
     compared,
+    deliveries,
     groups,
     incidents,
     judged,
@@ -30,4 +31,5 @@ def router(engine: Engine, clock: Clock, checkpoint_interval_s: float) -> APIRou
     for noun in (overview, registered, judged, timeline, compared, incidents, groups):
         noun.add(routes, answering)
     streams.add(routes, answering, clock, checkpoint_interval_s)
+    deliveries.add(routes, answering, clock)
     return routes

@@ -22,6 +22,7 @@ from monitor.api.answers.streams import (
     PipelineAnswer,
     PositionAnswer,
     StatusAnswer,
+    TallyAnswer,
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Format, Limit, Reason, Topic
@@ -251,5 +252,7 @@ def _status(conn: Connection) -> StatusAnswer:
             "partitions": [PositionAnswer.model_validate(p) for p in reads.positions(conn)],
             "gaps": [GapAnswer.model_validate(g) for g in reads.gaps(conn)],
             "deficits": [DeficitAnswer.model_validate(d) for d in reads.deficits(conn)],
+            "deliveries": TallyAnswer.model_validate(reads.tally(conn)),
+            "endpoints_disabled": [name for name, _ in reads.disabled_endpoints(conn)],
         }
     )

@@ -125,6 +125,20 @@ def attempts_of(conn: Connection, delivery_ids: Sequence[int]) -> dict[int, list
     return found
 
 
+def last_attempt(conn: Connection, endpoint_id: int) -> Attempt | None:
+    """Return the last recorded attempt at an endpoint."""
+    a = t.delivery_attempt.c
+    query = (
+        sa.select(a.number, a.at_ms, a.duration_ms, a.status, a.error, a.response)
+        .join(t.outbox, t.outbox.c.id == a.outbox_id)
+        .where(t.outbox.c.endpoint_id == endpoint_id)
+        .order_by(a.id.desc())
+        .limit(1)
+    )
+    row = conn.execute(query).one_or_none()
+    return None if row is None else Attempt(*row)
+
+
 def body_of(conn: Connection, delivery_id: int) -> str:
     """Return the body of a message, as it is sent."""
     query = sa.select(t.outbox.c.body).where(t.outbox.c.id == delivery_id)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.rows import TOLD_STATES, Incident, IncidentEvent
+from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
 
 # Later than any window: an incident that stands has no end, and a bound lets an index stop.
 FAR_MS = 10**16
@@ -35,7 +35,8 @@ def incidents(
 ) -> list[Incident]:
     """Return incidents, newest number first; `[from_ms, to_ms)` asks for those open in that time.
 
-    Pending ones stay out unless `states` names them. `before` (a number) continues a page.
+    Pending ones stay out unless `states` names them, and those that stand of an archived model
+    unless they are asked for by number. `before` (a number) continues a page.
     An outline leaves out what is long: episodes, summary and evidence are empty.
     """
     c = t.incident.c
@@ -55,6 +56,10 @@ def incidents(
     )
     if version_ids is not None:
         query = query.where(c.version_id.in_(list(version_ids)))
+    if number is None and numbers is None:
+        query = query.where(
+            sa.or_(t.model.c.archived_ms.is_(None), c.state.not_in(("pending", *OPEN_STATES)))
+        )
     if number is not None:
         query = query.where(c.number == number)
     if numbers is not None:

@@ -12,7 +12,7 @@ def mark(conn: Connection, *, has_streams: bool = False) -> tuple[int, ...]:
     """Return numbers that change whenever what can be read does.
 
     What was judged and registered, by default; `has_streams` adds what consumers
-    write, which changes with every checkpoint and heartbeat.
+    and the dispatcher write, which changes with every checkpoint, heartbeat and attempt.
     """
     asked: list[sa.ColumnElement[int]] = [
         sa.func.max(t.data_version.c.value),
@@ -31,6 +31,12 @@ def mark(conn: Connection, *, has_streams: bool = False) -> tuple[int, ...]:
             ),
             sa.func.max(p.checkpointed_ms),
             sa.func.max(t.data_gap.c.id),
+            sa.func.max(t.outbox.c.id),
+            sa.func.max(t.delivery_attempt.c.id),
+            *(
+                sa.func.count(column)
+                for column in (t.endpoint.c.id, t.endpoint.c.disabled_ms, t.endpoint.c.removed_ms)
+            ),
         ]
     row = conn.execute(sa.select(*(sa.select(one).scalar_subquery() for one in asked))).one()
     return tuple(-1 if value is None else int(value) for value in row)

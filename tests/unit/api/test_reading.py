@@ -30,7 +30,10 @@ READ = (
     f"series?{V}&feature=weight", f"distributions?{V}&feature=weight", f"timeline?{V}",
     "incidents", "incidents/1", "incident-groups", "incident-groups/1",
 )  # fmt: skip
-STREAMED = ("partitions", "gaps", "deficits", "dead-letters", "status", "pipeline", "overview")
+STREAMED = (
+    "partitions", "gaps", "deficits", "dead-letters", "status", "pipeline", "overview",
+    "endpoints", "deliveries",
+)  # fmt: skip
 TABLES = (
     "models", "versions", "references", f"windows?{V}", f"findings?{V}",
     f"series?{V}&feature=weight", f"distributions?{V}&feature=weight",

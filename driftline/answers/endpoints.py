@@ -1,0 +1,87 @@
+"""Where alerts are sent, and what became of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address that alerts are sent to; `state` is enabled or disabled.
+
+    `failed` messages were given up; `fingerprint` tells its secret from others.
+    """
+
+    name: str
+    url: str
+    state: str
+    disabled_reason: str | None
+    disabled: datetime | None
+    created: datetime
+    fingerprint: str
+    rotating_until: datetime | None
+    delivered: int
+    failed: int
+    pending: int
+    last_attempt: datetime | None
+    last_error: str | None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether anything is sent to it."""
+        return self.state == "enabled"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEndpoint(Endpoint):
+    """An endpoint that was added, or whose secret was replaced.
+
+    `secret` is told this once, and None where the endpoint was there already.
+    """
+
+    is_new: bool
+    secret: str | None = field(repr=False)
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryAttempt:
+    """One time that a message was sent, and the answer's beginning."""
+
+    number: int
+    at: datetime
+    duration_ms: int
+    status: int | None
+    error: str | None
+    response: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message for one endpoint: pending, delivered, dead (given up) or cancelled.
+
+    `status` and `error` are of the last attempt.
+    """
+
+    id: int
+    endpoint: str
+    webhook_id: str
+    alert_id: str | None
+    sequence: int
+    type: str
+    state: str
+    attempts: int
+    created: datetime
+    due: datetime | None
+    finished: datetime | None
+    status: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryDetail(Delivery):
+    """A message with its body, as it is sent, and every recorded attempt."""
+
+    body: str
+    tried: tuple[DeliveryAttempt, ...]

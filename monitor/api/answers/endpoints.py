@@ -1,0 +1,131 @@
+"""Endpoints and what was sent to them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from monitor.api.answers.common import Answer, Instant, said
+
+URL = "https://hooks.example/drift"
+WHY = "it answered 500"
+
+
+class EndpointAnswer(Answer):
+    """Where alerts are sent. Its secret is never told again."""
+
+    name: str = said("Its name", "on-call")
+    url: str = said("Its address", URL)
+    state: str = said("enabled or disabled", "enabled")
+    disabled_reason: str | None = said("Why nothing is sent to it", None)
+    disabled: Instant | None = said("Since when", "2025-06-02T08:00:00Z", at="disabled_ms")
+    created: Instant = said("When it was added", "2025-06-01T08:00:00Z", at="created_ms")
+    fingerprint: str = said("Tells its secret from others and gives nothing away", "f74e1720")
+    rotating_until: Instant | None = said(
+        "Until when the secret before signs, too", "2025-06-03T08:00:00Z", at="rotating_until_ms"
+    )
+    delivered: int = said("Messages that arrived; tests do not count", 17)
+    failed: int = said("Messages that were given up", 0)
+    pending: int = said("Messages that wait, for their first or for another attempt", 1)
+    last_attempt: Instant | None = said(
+        "When something was last sent to it", "2025-06-02T08:00:00Z", at="last_attempt_ms"
+    )
+    last_error: str | None = said("Why that failed; null when it arrived", WHY)
+
+
+class EndpointTold(EndpointAnswer):
+    """An endpoint that was added or has a new secret."""
+
+    is_new: bool = said("Whether this request added it", True)
+    secret: str | None = said(
+        "The secret that was made for it, told this once; null where the request gave one or "
+        "nothing was made",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    )
+    warnings: list[str] = said("What to know about it", [])
+
+
+class EndpointGone(Answer):
+    """An endpoint that was removed."""
+
+    name: str = said("Its name, which is free again", "on-call")
+    cancelled: int = said("Messages that waited for it and are not sent any more", 0)
+
+
+class AttemptAnswer(Answer):
+    """One time that a message was sent. An attempt without a record was cut off."""
+
+    number: int = said("From 1", 1)
+    at: Instant = said("When it began", "2025-06-02T08:00:00Z", at="at_ms")
+    duration_ms: int = said("How long it took", 48)
+    status: int | None = said("Of the answer; null without one", 500)
+    error: str | None = said("Why it failed; null when it arrived", WHY)
+    response: str | None = said("The answer's beginning, at most 4 KB", "Internal Server Error")
+
+
+class DeliveryAnswer(Answer):
+    """One message for one endpoint."""
+
+    id: int = said("Its number", 12)
+    endpoint: str = said("Where it goes", "on-call")
+    webhook_id: str = said("The `webhook-id` that every attempt carries", "msg_2f6c")
+    alert_id: str | None = said("The alert that it is of; null where it is of none", "alert_9b1d")
+    sequence: int = said("Its place among the messages of that alert", 1)
+    type: str = said("What it tells", "drift.detected")
+    state: str = said("pending, delivered, dead (given up) or cancelled", "delivered")
+    attempts: int = said("How often it was sent, or begun to be", 1)
+    created: Instant = said("When it was decided", "2025-06-02T08:00:00Z", at="created_ms")
+    due: Instant | None = said("When it is sent next", "2025-06-02T08:05:00Z", at="due_ms")
+    finished: Instant | None = said(
+        "When it arrived or was given up", "2025-06-02T08:00:01Z", at="finished_ms"
+    )
+    status: int | None = said("Of the last answer", 204)
+    error: str | None = said("Why the last attempt failed", WHY)
+
+
+class DeliveryDetail(DeliveryAnswer):
+    """A message with its body and every recorded attempt."""
+
+    body: str = said("As it is sent, byte for byte", '{"type":"endpoint.test"}')
+    tried: list[AttemptAnswer] = said("The attempts, the first first")
+
+
+class EndpointBody(BaseModel):
+    """What an endpoint is added with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        min_length=1, max_length=100, examples=["on-call"],
+        description="1 to 100 letters, digits, dots, dashes and underscores",
+    )  # fmt: skip
+    url: str = Field(max_length=2_000, examples=[URL], description="http:// or https://")
+    secret: str | None = Field(
+        default=None, max_length=200, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        description="Base64 of 24 to 64 bytes after whsec_; one is made where none is given",
+    )  # fmt: skip
+
+
+class RotationBody(BaseModel):
+    """How a secret is replaced."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: str | None = Field(
+        default=None, max_length=200, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        description="The new secret; one is made where none is given",
+    )  # fmt: skip
+    overlap_s: int = Field(
+        default=86_400, ge=0, le=30 * 86_400, examples=[86_400],
+        description="For how long the secret before signs, too",
+    )  # fmt: skip
+
+
+class DisablingBody(BaseModel):
+    """Why an endpoint is disabled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(
+        default="disabled by hand", max_length=500, examples=["maintenance until Monday"],
+        description="What people read beside its name",
+    )  # fmt: skip

@@ -1,0 +1,214 @@
+"""Writing endpoints: `POST /api/v1/endpoints` and what is done to one of them.
+
+A secret goes in, and out only in the answer to the request that had it made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Body, Response
+from sqlalchemy.engine import Connection, Engine
+
+from driftline.errors import Conflict, InvalidEndpoint, WebhookVerificationError
+from driftline.program import NAME
+from driftline.webhooks import key_of, new_secret
+from monitor.alerts import guard, messages
+from monitor.alerts.guard import Network
+from monitor.api import openapi
+from monitor.api.answers.endpoints import (
+    DeliveryDetail,
+    DisablingBody,
+    EndpointAnswer,
+    EndpointBody,
+    EndpointGone,
+    EndpointTold,
+    RotationBody,
+)
+from monitor.api.problems import Problem
+from monitor.api.reading.deliveries import (
+    TAG,
+    EndpointName,
+    delivery_detail,
+    endpoint_answers,
+    known,
+)
+from monitor.clock import Clock
+from monitor.storage import endpoints as store
+from monitor.storage import outbox
+from monitor.storage.engine import transaction
+
+# Typed in a shell and written in addresses: nothing that needs quotes there.
+NAMES: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TAKEN = openapi.described(
+    409,
+    "The name belongs to another address, or the endpoint is disabled",
+    "The name is taken",
+    "endpoint on-call sends to https://hooks.example/drift already",
+    "take another name, or remove it first",
+)
+_UNREADABLE = {
+    **openapi.problems(413),
+    **openapi.described(
+        400,
+        "The body cannot be read",
+        "Bad Request",
+        "There was an error parsing the body",
+        "send JSON in UTF-8",
+    ),
+}
+_WRITTEN = openapi.problems(403, 404, 421, 422, 503)
+
+
+def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
+    """Return the routes; `allow` as `alerts.allow` says it."""
+    routes = APIRouter(prefix="/api/v1", tags=[TAG])
+
+    @routes.post(
+        "/endpoints",
+        status_code=201,
+        summary="Add an endpoint",
+        responses={
+            200: {"model": EndpointTold, "description": "It was there already"},
+            **openapi.problems(403, 421, 422, 503),
+            **_UNREADABLE,
+            **TAKEN,
+        },
+    )
+    def add_endpoint(asked: EndpointBody, response: Response) -> EndpointTold:
+        """Send every alert there from now on.
+
+        The same name and address again change nothing, not even the secret: `fingerprint` tells
+        which one it has.
+        """
+        warnings = _checked(asked.name, asked.url, allow)
+        made = new_secret() if asked.secret is None else None
+        secret = made or _secret(asked.secret or "")
+        now_ms = clock.now_ms()
+        with transaction(engine) as conn:
+            try:
+                found, is_new = store.add(conn, asked.name, asked.url, secret, now_ms=now_ms)
+            except Conflict as error:
+                raise Problem(
+                    409, "The name is taken", str(error),
+                    mend=f"choose another name, or `{NAME} endpoint remove {asked.name}` first",
+                ) from None  # fmt: skip
+            if not is_new:
+                response.status_code = 200
+                made = None
+            answer = endpoint_answers(conn, [found], now_ms)[0]
+        return EndpointTold(**dict(answer), is_new=is_new, secret=made, warnings=warnings)
+
+    @routes.delete("/endpoints/{name}", summary="Remove an endpoint", responses=_WRITTEN)
+    def remove_endpoint(name: EndpointName) -> EndpointGone:
+        """Send nothing there any more, and forget its secret. What was sent stays listed."""
+        with transaction(engine) as conn:
+            found = known(conn, name)
+            cancelled = store.remove(conn, found.id, now_ms=clock.now_ms())
+        return EndpointGone(name=name, cancelled=cancelled)
+
+    @routes.post("/endpoints/{name}/enable", summary="Enable an endpoint", responses=_WRITTEN)
+    def enable_endpoint(name: EndpointName) -> EndpointAnswer:
+        """Send there again: what has waited, and what is decided from now on."""
+        with transaction(engine) as conn:
+            store.enable(conn, known(conn, name).id)
+            return _answer(conn, name)
+
+    @routes.post(
+        "/endpoints/{name}/disable",
+        summary="Disable an endpoint",
+        responses={**_WRITTEN, **_UNREADABLE},
+    )
+    def disable_endpoint(
+        name: EndpointName, asked: Annotated[DisablingBody | None, Body()] = None
+    ) -> EndpointAnswer:
+        """Send nothing there for now. What waits keeps waiting; what is decided is not kept."""
+        reason = (asked or DisablingBody()).reason
+        with transaction(engine) as conn:
+            store.disable(conn, known(conn, name).id, reason, now_ms=clock.now_ms())
+            return _answer(conn, name)
+
+    @routes.post(
+        "/endpoints/{name}/rotate",
+        summary="Replace an endpoint's secret",
+        responses={**_WRITTEN, **_UNREADABLE},
+    )
+    def rotate_endpoint(
+        name: EndpointName, asked: Annotated[RotationBody | None, Body()] = None
+    ) -> EndpointTold:
+        """Sign with a new secret from now on, and with the one before for a while, too."""
+        asked = asked or RotationBody()
+        made = new_secret() if asked.secret is None else None
+        secret = made or _secret(asked.secret or "")
+        now_ms = clock.now_ms()
+        with transaction(engine) as conn:
+            found = known(conn, name)
+            # The same request again, after an answer that was lost.
+            if key_of(found.secrets[0].value) != key_of(secret):
+                until_ms = now_ms + asked.overlap_s * 1_000
+                store.rotate(conn, found, secret, now_ms=now_ms, until_ms=until_ms)
+            answer = _answer(conn, name)
+        return EndpointTold(**dict(answer), is_new=False, secret=made, warnings=[])
+
+    @routes.post(
+        "/endpoints/{name}/test",
+        status_code=202,
+        summary="Send a test to an endpoint",
+        responses={**_WRITTEN, **TAKEN},
+    )
+    def test_endpoint(name: EndpointName) -> DeliveryDetail:
+        """Enqueue a message that says nothing; the delivery tells what became of it. Tried once."""
+        now_ms = clock.now_ms()
+        with transaction(engine) as conn:
+            found = known(conn, name)
+            message = messages.endpoint_test(found, now_ms)
+            if not outbox.enqueue_for(conn, found.id, message, now_ms):
+                raise Problem(
+                    409, "The endpoint is disabled", f"Why: {found.disabled_reason}.",
+                    mend=f"`{NAME} endpoint enable {name}` first",
+                )  # fmt: skip
+            return delivery_detail(conn, outbox.number_of(conn, found.id, message.webhook_id))
+
+    def _answer(conn: Connection, name: str) -> EndpointAnswer:
+        return endpoint_answers(conn, [known(conn, name)], clock.now_ms())[0]
+
+    return routes
+
+
+def _checked(name: str, url: str, allow: Sequence[Network]) -> list[str]:
+    """Return what to know about an endpoint to be.
+
+    Raises
+    ------
+    InvalidEndpoint
+        Its name or its address cannot be.
+    """
+    if NAMES.fullmatch(name) is None:
+        raise InvalidEndpoint(
+            f"an endpoint's name has 1 to 100 letters, digits, dots, dashes and underscores, and "
+            f"begins with a letter or a digit, not {name[:40]!r}"
+        )
+    target = guard.target_of(url)
+    address = guard.literal(target.host)
+    if address is not None:
+        # A name may mean another address by the time something is sent: it is checked then.
+        try:
+            guard.checked(target, [address], allow)
+        except guard.Refused as error:
+            raise InvalidEndpoint(str(error)) from None
+    if target.scheme == "http" and (address is None or not address.is_loopback):
+        return [
+            f"{target.host} is told over plain http: whoever is on the way can read it, though "
+            "not change it; use https where it leaves this machine"
+        ]
+    return []
+
+
+def _secret(text: str) -> str:
+    try:
+        key_of(text)
+    except WebhookVerificationError as error:
+        raise InvalidEndpoint(error.detail) from None
+    return text.strip()

@@ -1,0 +1,250 @@
+"""`driftline endpoint`: where alerts are sent. Over HTTP, so that it needs the SDK alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from driftline.errors import InvalidEndpoint
+from driftline.program import command
+from monitor.cli import options
+from monitor.cli.processes import url_of
+
+if TYPE_CHECKING:
+    from driftline import Client, answers
+
+app = typer.Typer(help="Where alerts are sent.", no_args_is_help=True)
+
+# What a terminal shows of an answer's beginning.
+_SHOWN: Final = 200
+
+Name = Annotated[str, typer.Argument(help="The endpoint's name.")]
+Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
+SecretFile = Annotated[
+    str | None,
+    typer.Option(help="File with the secret (whsec_...), - for standard input; else one is made."),
+]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Its name: letters, digits, dots, dashes.")],
+    address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https://")],
+    secret: SecretFile = None,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Send every alert to URL, signed. The same name and URL again change nothing."""
+    with _client(url, config) as client:
+        made = client.add_endpoint(name, address, secret=_secret(secret))
+    told = made if secret is None else dataclasses.replace(made, secret=None)
+    if json_:
+        _print_json(told)
+        return
+    what = "is added" if made.is_new else "is there already"
+    options.echo(f"endpoint {name} {what}: {made.url} (secret {made.fingerprint})")
+    _tell_secret(told)
+    for warning in made.warnings:
+        options.echo(f"warning: {warning}")
+
+
+@app.command("list")
+def list_(
+    url: Url = None, config: options.ConfigFile = None, json_: options.AsJson = False
+) -> None:
+    """Show the endpoints and what became of the messages for each."""
+    with _client(url, config) as client:
+        found = client.endpoints()
+    if json_:
+        options.echo(json.dumps([_plain(one) for one in found]))
+        return
+    if not found:
+        options.echo(f"no endpoint yet: `{command('endpoint add NAME URL')}`")
+        return
+    _print_table(found)
+
+
+@app.command()
+def test(
+    name: Name,
+    timeout_s: Annotated[float, typer.Option(help="How long to wait for the outcome.")] = 30.0,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Send a test, wait, and show what came back; exit code 1 when it did not arrive."""
+    with _client(url, config) as client:
+        found = client.test_endpoint(name, timeout_s=timeout_s)
+    if json_:
+        _print_json(found)
+    else:
+        last = found.tried[-1] if found.tried else None
+        took = f" in {last.duration_ms:,} ms" if last is not None else ""
+        if found.state == "delivered":
+            options.echo(f"endpoint {name} answered {found.status}{took}")
+        else:
+            options.echo(f"endpoint {name}: {found.error or found.state}{took}")
+        if last is not None and last.response:
+            shown = " ".join(last.response[:_SHOWN].split())
+            options.echo(f"  {shown}{' ...' if len(last.response) > _SHOWN else ''}")
+    if found.state != "delivered":
+        raise typer.Exit(1)
+
+
+@app.command()
+def rotate(
+    name: Name,
+    secret: SecretFile = None,
+    overlap_s: Annotated[
+        int, typer.Option(help="For how long the secret before signs, too.")
+    ] = 86_400,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Sign with a new secret from now on, and with the one before for a day, too."""
+    with _client(url, config) as client:
+        made = client.rotate_endpoint(name, secret=_secret(secret), overlap_s=overlap_s)
+    told = made if secret is None else dataclasses.replace(made, secret=None)
+    if json_:
+        _print_json(told)
+        return
+    until = "" if made.rotating_until is None else f"; both sign until {_at(made.rotating_until)}"
+    options.echo(f"endpoint {name} has a new secret ({made.fingerprint}){until}")
+    _tell_secret(told)
+
+
+@app.command()
+def enable(
+    name: Name,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Send to it again: what has waited, and what is decided from now on."""
+    with _client(url, config) as client:
+        found = client.enable_endpoint(name)
+    if json_:
+        _print_json(found)
+    else:
+        options.echo(f"endpoint {name} is enabled; {found.pending:,} messages wait for it")
+
+
+@app.command()
+def disable(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="What others read.")] = "disabled by hand",
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Send nothing to it for now: what waits keeps waiting, what comes is not kept for it."""
+    with _client(url, config) as client:
+        found = client.disable_endpoint(name, reason)
+    if json_:
+        _print_json(found)
+    else:
+        options.echo(f"endpoint {name} is disabled: {found.disabled_reason}")
+
+
+@app.command()
+def remove(
+    name: Name,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Send nothing to it any more and forget its secret; what was sent stays listed."""
+    with _client(url, config) as client:
+        cancelled = client.remove_endpoint(name)
+    if json_:
+        options.echo(json.dumps({"name": name, "cancelled": cancelled}))
+    else:
+        lost = f"; {cancelled:,} messages that waited are cancelled" if cancelled else ""
+        options.echo(f"endpoint {name} is removed{lost}")
+
+
+def _client(url: str | None, config: Path | None) -> Client:
+    from driftline import Client
+
+    settings = options.settings(config=config)
+    local = url_of(settings.text("web.host"), settings.integer("web.port"))
+    return Client(url or local)
+
+
+def _secret(file: str | None) -> str | None:
+    """The secret in a file: an argument would stand in the shell's history.
+
+    Raises
+    ------
+    InvalidEndpoint
+        It cannot be read, or is no secret.
+    """
+    if file is None:
+        return None
+    from driftline.errors import WebhookVerificationError
+    from driftline.webhooks import key_of
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InvalidEndpoint(f"the secret's file {file} cannot be read: {why}") from None
+    try:
+        key_of(text)
+    except WebhookVerificationError as error:
+        raise InvalidEndpoint(f"{file}: {error.detail}") from None
+    return text.strip()
+
+
+def _tell_secret(made: answers.NewEndpoint) -> None:
+    if made.secret is not None:
+        options.echo(f"  its secret, shown this once: {made.secret}")
+
+
+def _print_table(found: list[answers.Endpoint]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = ("name", "URL", "state", "delivered", "failed", "pending", "last", "secret")
+    table = Table(*columns, box=None)
+    for one in found:
+        state = one.state if one.is_enabled else f"disabled: {one.disabled_reason}"
+        last = "never" if one.last_attempt is None else _at(one.last_attempt)
+        if one.last_error is not None:
+            last += f", {one.last_error}"
+        counts = (f"{n:,}" for n in (one.delivered, one.failed, one.pending))
+        # Names and reasons are data: Text keeps rich from reading markup in them.
+        texts = (one.name, one.url, state, *counts, last, one.fingerprint)
+        table.add_row(*(Text(text, overflow="fold") for text in texts))
+    Console(highlight=False).print(table)
+
+
+def _print_json(found: Any) -> None:
+    options.echo(json.dumps(_plain(found)))
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """A value's fields for JSON; instants are RFC 3339."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return _at(value)
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+    said: dict[str, Any] = plain(dataclasses.asdict(found))
+    return said
+
+
+def _at(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
