@@ -15,16 +15,15 @@ from sqlalchemy.engine import Engine
 
 from dashboard import finding, intake, pulse, routing
 from dashboard.filling import Filler
+from dashboard.login import SCHEME
 from dashboard.pages.table import FIRST_STEPS, NOWHERE, PAGES
 from driftline.program import command
 from monitor.clock import Clock, SystemClock
 
-# Before anything is painted: the scheme the user chose, or the system's. And while the
-# libraries load, what they will ask first is asked (`assets/early.js` hands it over).
+# Before anything is painted: the scheme. And while the libraries load, what they will ask first
+# is asked (`assets/early.js` hands it over).
 BOOT = (
-    "(function(){var s=null;try{s=localStorage.getItem('mantine-color-scheme-value')}catch(e){}"
-    "if(s!=='light'&&s!=='dark'){s=matchMedia('(prefers-color-scheme: dark)').matches?'dark':"
-    "'light'}document.documentElement.setAttribute('data-mantine-color-scheme',s);"
+    f"{SCHEME};(function(){{"
     "window.driftlineEarly={};['_dash-layout','_dash-dependencies'].forEach(function(n){"
     "window.driftlineEarly[n]=fetch('/'+n,{credentials:'same-origin',"
     "headers:{Accept:'application/json'}})})})()"
@@ -54,8 +53,9 @@ def create(
     *,
     checkpoint_interval_s: float = 30.0,
     clock: Clock | None = None,
+    with_logout: bool = False,
 ) -> Dash:
-    """Return the dashboard; its `server` is a WSGI app."""
+    """Return the dashboard; its `server` is a WSGI app. `with_logout` where people log in."""
     app = Dash(
         __name__,
         title="Driftline",
@@ -76,7 +76,7 @@ def create(
         filler.install(app, page)
         if page.register is not None:
             page.register(app)
-    routing.install(app, engine, filler)
+    routing.install(app, engine, filler, with_logout=with_logout)
     pulse.install(app, engine, clock, checkpoint_interval_s)
     finding.install(app, engine)
     intake.install(app)

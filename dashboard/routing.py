@@ -70,9 +70,9 @@ def place_of(engine: Engine, pathname: object) -> Place:
     return Place(page, parts, zone)
 
 
-def install(app: Dash, engine: Engine, filler: Filler) -> None:
+def install(app: Dash, engine: Engine, filler: Filler, *, with_logout: bool = False) -> None:
     """Give the app its layout and its router."""
-    app.layout = lambda: _first(engine, filler)
+    app.layout = lambda: _first(engine, filler, with_logout=with_logout)
 
     def routed(pathname: object, _version: object, _retry: object, before: object) -> Any:
         place = place_of(engine, pathname)
@@ -105,7 +105,7 @@ def install(app: Dash, engine: Engine, filler: Filler) -> None:
     )(routed)
 
 
-def _first(engine: Engine, filler: Filler) -> Any:
+def _first(engine: Engine, filler: Filler, *, with_logout: bool) -> Any:
     """Return the shell around the page that asks for it, filled where its screen is known.
 
     One question and one drawing of the page less before it stands.
@@ -116,7 +116,7 @@ def _first(engine: Engine, filler: Filler) -> Any:
     except ValueError:
         asks = None
     if asks is None:
-        return shell.layout()
+        return shell.layout(with_logout=with_logout)
     place = place_of(engine, asks.path)
     screen = _screen(request.cookies.get(SCREEN))
     search = f"?{asks.query}" if asks.query else ""
@@ -128,6 +128,7 @@ def _first(engine: Engine, filler: Filler) -> Any:
         crumb=shell.crumbs(place.parts),
         zones=place.zones,
         has_one_zone=place.has_one_zone,
+        with_logout=with_logout,
     )
 
 

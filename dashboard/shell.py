@@ -11,7 +11,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard import address
+from dashboard import address, login
 from dashboard.finding import HINT
 from dashboard.parts import icon, link, skeleton
 from dashboard.words import HEALTH, shown
@@ -73,6 +73,7 @@ def layout(
     crumb: Sequence[Any] = (),
     zones: Sequence[Mapping[str, str]] = UNKNOWN_ZONES,
     has_one_zone: bool = False,
+    with_logout: bool = False,
 ) -> Any:
     """Return the shell around a page, or around none where the address is not known yet."""
     return dmc.MantineProvider(
@@ -88,7 +89,7 @@ def layout(
             dcc.Store(id="search-asked"),
             html.A("Skip to the page", href="#main", className="skip"),
             _nav(),
-            _top(crumb, zones, has_one_zone=has_one_zone),
+            _top(crumb, zones, has_one_zone=has_one_zone, with_logout=with_logout),
             html.Main(
                 [
                     html.Div(id="gone", role="alert", hidden=True),
@@ -153,7 +154,13 @@ def _nav() -> Any:
     )
 
 
-def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]], *, has_one_zone: bool) -> Any:
+def _top(
+    crumb: Sequence[Any],
+    zones: Sequence[Mapping[str, str]],
+    *,
+    has_one_zone: bool,
+    with_logout: bool,
+) -> Any:
     return html.Header(
         [
             html.Button(
@@ -205,8 +212,26 @@ def _top(crumb: Sequence[Any], zones: Sequence[Mapping[str, str]], *, has_one_zo
                 size="md",
                 **{"aria-label": "Light or dark"},
             ),
+            *([_logout()] if with_logout else ()),
         ],
         className="top",
+    )
+
+
+def _logout() -> Any:
+    """A form, so that it works whatever the scripts do."""
+    return html.Form(
+        html.Button(
+            icon("log-out", 15),
+            id="logout",
+            type="submit",
+            className="icon-button",
+            title="Log out",
+            **{"aria-label": "Log out"},
+        ),
+        action=login.LOGOUT,
+        method="POST",
+        className="logout",
     )
 
 

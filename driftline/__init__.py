@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from driftline.errors import (
     ApiConflict,
     ApiError,
+    AuthenticationError,
     BrokerUnavailable,
     ConfigError,
     Conflict,
@@ -60,6 +61,7 @@ __all__ = [
     "Alert",
     "ApiConflict",
     "ApiError",
+    "AuthenticationError",
     "BrokerUnavailable",
     "Client",
     "Comparison",

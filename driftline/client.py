@@ -5,6 +5,7 @@ A reference is built here, in the user's process: rows never leave it, counts do
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,13 @@ import httpx2
 import msgspec
 
 from driftline import answers
-from driftline.errors import ApiConflict, ApiError, InvalidReference, ServerUnavailable
+from driftline.errors import (
+    ApiConflict,
+    ApiError,
+    AuthenticationError,
+    InvalidReference,
+    ServerUnavailable,
+)
 from driftline.program import command
 from driftline.reading import Reading, _escaped, _typed
 from driftline.webhooks import fingerprint, new_secret
@@ -69,16 +76,19 @@ class Client(Reading):
     url
         Where the server is, such as ``http://127.0.0.1:8050``.
     token
-        Sent as a bearer token when given.
+        The token that the server asks for; that of the environment (``DRIFTLINE_TOKEN``) by
+        default. "" sends none.
     timeout_s
         How long one request may take.
 
     Raises
     ------
     ApiError
-        `url` does not begin with http:// or https://.
+        `url` does not begin with http:// or https://, or no header can carry the token.
     ServerUnavailable
         By every call: the server cannot be reached, or is not ready, after some tries.
+    AuthenticationError
+        By every call: the server asks for its token.
     ApiError
         By every call: the server answered that it will not do this.
 
@@ -97,8 +107,9 @@ class Client(Reading):
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
         headers = {"accept": "application/json"}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
+        given = os.environ.get("DRIFTLINE_TOKEN", "") if token is None else token
+        if given.strip():
+            headers["authorization"] = f"Bearer {_header_text(given.strip())}"
         self._url = url.rstrip("/")
         if not self._url.lower().startswith(("http://", "https://")):
             raise ApiError(
@@ -417,3 +428,12 @@ def _instant(at: datetime | str | None, timezone: str) -> str | None:
         raise InvalidReference(
             f"effective_from {at} is outside the years 1 to 9999 in UTC: name a later time"
         ) from None
+    if response.status_code == 401:
+        raise AuthenticationError(title)
+def _header_text(token: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        # The token itself is in no message.
+        raise ApiError(0, "the token cannot be sent", "it must be ASCII text of one line")
+    return token
+
+

@@ -26,6 +26,7 @@ message names what mends the fault.
         OffsetOutOfRange     topic, partition, wanted, low, high
       ApiError               status, title, detail
         ServerUnavailable    retryable
+        AuthenticationError  the server's token is needed, or this one is wrong (401)
         ApiConflict          a Conflict, too
       WebhookVerificationError  reason, detail
 """
@@ -176,6 +177,24 @@ class ApiError(DriftlineError):
 
 class ServerUnavailable(ApiError):
     """The server cannot be reached or is not ready; trying again later may work."""
+
+
+class AuthenticationError(ApiError):
+    """The server asks for its token, and got none or another one (401).
+
+    Examples
+    --------
+    >>> print(AuthenticationError("A token is needed"))
+    A token is needed: set DRIFTLINE_TOKEN to the token that the server was started with, or give \
+it: driftline.Client(url, token=...), on the command line --token-file FILE
+    """
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            401, title,
+            "set DRIFTLINE_TOKEN to the token that the server was started with, or give it: "
+            "driftline.Client(url, token=...), on the command line --token-file FILE",
+        )  # fmt: skip
 
 
 class ApiConflict(ApiError, Conflict):

@@ -2,7 +2,8 @@
 
 A value comes from the command line, else from the environment
 (`DRIFTLINE_KAFKA__BOOTSTRAP`), else from `driftline.toml`, else from the table. A key
-that the table does not have is an error that names the nearest one.
+that the table does not have is an error that names the nearest one. A secret comes from the
+environment, or from a file that a key beside it names; no message tells it.
 """
 
 from __future__ import annotations
@@ -36,8 +37,16 @@ class Key:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    is_secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that says it."""
+        return PREFIX + self.name.upper().replace(".", "__")
 
 
+# What stands for a secret wherever settings are shown.
+MASK: Final = "***"
 KEYS: Final = {
     key.name: key
     for key in (
@@ -53,6 +62,48 @@ KEYS: Final = {
             choices=("earliest", "latest"),
         ),
         Key(
+            "kafka.security_protocol",
+            str,
+            "PLAINTEXT",
+            "",
+            "how the brokers are spoken to",
+            choices=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        ),
+        Key(
+            "kafka.sasl_mechanism",
+            str,
+            "",
+            "",
+            "how a SASL protocol proves who we are",
+            choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        ),
+        Key("kafka.sasl_username", str, "", "", "who we are to the brokers"),
+        Key(
+            "kafka.sasl_password",
+            str,
+            "",
+            "",
+            "the password; from the environment only",
+            is_secret=True,
+        ),
+        Key("kafka.sasl_password_file", str, "", "", "or a file that holds nothing but it"),
+        Key(
+            "kafka.ssl_cafile",
+            str,
+            "",
+            "",
+            "PEM file of the authority that signed the brokers' certificates; the system's if none",
+        ),
+        Key("kafka.ssl_certfile", str, "", "", "PEM file of our own certificate, if it is asked"),
+        Key("kafka.ssl_keyfile", str, "", "", "PEM file of its key; may be in the same file"),
+        Key(
+            "kafka.ssl_check_hostname",
+            bool,
+            True,
+            "",
+            "whether a broker's certificate must bear the name by which it is reached",
+        ),
+        Key(
             "broker.port",
             int,
             9092,
@@ -62,7 +113,13 @@ KEYS: Final = {
             high=65_535,
         ),
         Key("database.url", str, "sqlite:///driftline.db", "", "SQLAlchemy URL of the database"),
-        Key("web.host", str, "127.0.0.1", "", "address of the dashboard and the API"),
+        Key(
+            "web.host",
+            str,
+            "127.0.0.1",
+            "",
+            "address of the dashboard and the API; all but loopback need a token",
+        ),
         Key(
             "web.port",
             int,
@@ -71,6 +128,27 @@ KEYS: Final = {
             "port of the dashboard and the API; 0 takes a free one",
             low=0,
             high=65_535,
+        ),
+        Key(
+            "web.hosts",
+            str,
+            "",
+            "",
+            "names by which browsers and programs reach it, with commas between",
+        ),
+        Key(
+            "web.token_file",
+            str,
+            "",
+            "",
+            "file that holds the token which everybody must give; or DRIFTLINE_TOKEN",
+        ),
+        Key(
+            "web.behind_proxy",
+            bool,
+            False,
+            "",
+            "it is reached through a proxy alone, whose X-Forwarded-For and -Proto are believed",
         ),
         Key(
             "web.url",
@@ -156,10 +234,11 @@ class Settings:
 
     def as_environment(self) -> dict[str, str]:
         """What is not the default, as the variables that say the same to another process."""
-        return {
-            PREFIX + name.upper().replace(".", "__"): str(value)
-            for name, value in self._values.items()
-        }
+        return {KEYS[name].variable: str(value) for name, value in self._values.items()}
+
+    def shown(self, name: str) -> Value:
+        """The value as it may be shown: a secret only says that it is there."""
+        return MASK if KEYS[name].is_secret and self[name] else self[name]
 
     def text(self, name: str) -> str:
         """A setting that is text."""
@@ -217,6 +296,7 @@ key; the nearest is web.port
         path = DEFAULT_FILE
     if path is not None:
         for name, value in _flat(_read(path)).items():
+            _no_secret(name, str(path))
             values[name], sources[name] = _checked(name, value, str(path)), str(path)
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in _OTHER_VARIABLES:
@@ -225,9 +305,38 @@ key; the nearest is web.port
             sources[name] = variable
     for name, given_option in (options or {}).items():
         if given_option is not None:
+            _no_secret(name, "command line")
             values[name] = _checked(name, given_option, "command line")
             sources[name] = "command line"
     return Settings(values, sources)
+
+
+def secret_from(file: str, key: str, source: str) -> str:
+    """The secret that a file holds, without the line end that editors put after it.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or holds nothing.
+    """
+    try:
+        found = Path(file).read_text(encoding="utf-8").strip("\r\n")
+    except OSError as error:
+        raise ConfigError(key, source, file, f"a readable file ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(key, source, file, "a text file in UTF-8") from None
+    if not found:
+        raise ConfigError(key, source, file, "a file that holds the secret: it is empty")
+    return found
+
+
+def _no_secret(name: str, source: str) -> None:
+    """Files are shared and command lines are seen by every process: neither holds a secret."""
+    key = KEYS.get(name)
+    if key is not None and key.is_secret:
+        raise ConfigError(
+            name, source, MASK, f"it in the environment ({key.variable}) or in {name}_file"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -255,17 +364,18 @@ def _checked(name: str, value: object, source: str, *, is_text: bool = False) ->
         nearest = get_close_matches(name, KEYS, n=1, cutoff=0)[0]
         raise ConfigError(name, source, value, f"a known key; the nearest is {nearest}")
     found = _parsed(key, str(value)) if is_text else value
+    shown = MASK if key.is_secret else value
     if key.kind is float and isinstance(found, int) and not isinstance(found, bool):
         found = float(found)
     if not isinstance(found, key.kind) or (key.kind is not bool and isinstance(found, bool)):
-        raise ConfigError(name, source, value, _expected(key))
+        raise ConfigError(name, source, shown, _expected(key))
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         too_low = key.low is not None and found < key.low
         # `not <=` also refuses NaN.
         if too_low or (key.high is not None and not found <= key.high):
-            raise ConfigError(name, source, value, _expected(key))
+            raise ConfigError(name, source, shown, _expected(key))
     if key.choices and found not in key.choices:
-        raise ConfigError(name, source, value, _expected(key))
+        raise ConfigError(name, source, shown, _expected(key))
     return found
 
 
@@ -280,7 +390,7 @@ def _parsed(key: Key, text: str) -> object:
 
 def _expected(key: Key) -> str:
     if key.choices:
-        return "one of " + ", ".join(key.choices)
+        return "one of " + ", ".join(choice for choice in key.choices if choice)
     names: dict[type, str] = {
         str: "text",
         int: "an integer",

@@ -42,7 +42,7 @@
     set("tick", { n_intervals: Date.now() % 1000000007 });
   }
   function follow() {
-    if (document.hidden || paused || isOld) {
+    if (document.hidden || paused || isOld || isOut) {
       set("tick", { disabled: true, interval: HIDDEN_MS });
     } else {
       set("tick", { disabled: false, interval: SHOWN_MS });
@@ -116,7 +116,7 @@
 
   /* ---- A server that does not answer: the page stays, and says since when. One that was
      upgraded under an open page no longer knows its questions: then only loading it anew helps. */
-  var fetched = window.fetch, lostAt = null, isOld = false;
+  var fetched = window.fetch, lostAt = null, isOld = false, isOut = false;
   function told(strong, words, action) {
     var gone = document.getElementById("gone"), box = document.createElement("div");
     var text = document.createElement("span"), head = document.createElement("b");
@@ -132,7 +132,7 @@
   }
   function lost(isLost) {
     var gone = document.getElementById("gone");
-    if (!gone || isOld || isLost === (lostAt !== null)) {
+    if (!gone || isOld || isOut || isLost === (lostAt !== null)) {
       return;
     }
     lostAt = isLost ? new Date() : null;
@@ -159,6 +159,21 @@
     told("Driftline was upgraded.", "This page was loaded before, and shows what it knew then.", button);
     set("tick", { disabled: true, interval: HIDDEN_MS });
   }
+  /* The session is over, or ended in another tab: what is shown stays until somebody logs in. */
+  function out() {
+    if (isOut || isOld || !document.getElementById("gone")) {
+      return;
+    }
+    isOut = true;
+    document.body.classList.add("is-gone");
+    var place = window.location.pathname + window.location.search + window.location.hash;
+    var link = document.createElement("a");
+    link.className = "button";
+    link.textContent = "Log in";
+    link.href = "/login?next=" + encodeURIComponent(place);
+    told("You are logged out.", "What is shown is the last answer before that.", link);
+    set("tick", { disabled: true, interval: HIDDEN_MS });
+  }
   window.fetch = function (resource) {
     var url = String(resource && resource.url ? resource.url : resource);
     var isOurs = url.indexOf("_dash-update-component") >= 0;
@@ -166,6 +181,8 @@
       function (answer) {
         if (isOurs && answer.status === 409) {
           old();
+        } else if (isOurs && answer.status === 401) {
+          out();
         } else if (isOurs) {
           lost(answer.status === 502 || answer.status === 503 || answer.status === 504);
         }

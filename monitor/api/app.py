@@ -1,6 +1,7 @@
 """The web process: one ASGI app with the API, health checks and the dashboard.
 
-The guard is outermost, so that nothing behind it is reached by a foreign Host.
+The guard is outermost, so that nothing behind it is reached by a foreign Host; the login is
+next, so that nothing behind it is reached by a stranger.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from sqlalchemy.engine import Engine
 from monitor.alerts.guard import Network
 from monitor.api import endpoints, openapi, problems, reading, registering
 from monitor.api.answers.common import Alive
-from monitor.api.guard import LOOPBACK, MAX_BODY_BYTES, MAX_REFERENCE_BYTES, Guard
+from monitor.api.guard import (
+    LOOPBACK,
+    MAX_BODY_BYTES,
+    MAX_FORM_BYTES,
+    MAX_REFERENCE_BYTES,
+    Guard,
+)
+from monitor.api.proxy import BehindProxy
+from monitor.api.sessions import Access
 from monitor.clock import Clock, SystemClock
 from monitor.storage.engine import check_schema
 
@@ -29,6 +38,8 @@ def create_app(
     with_dashboard: bool = True,
     allowed_hosts: frozenset[str] | None = LOOPBACK,
     checkpoint_interval_s: float = 30.0,
+    token: str | None = None,
+    is_behind_proxy: bool = False,
     alerts_allow: Sequence[Network] = (),
     clock: Clock | None = None,
 ) -> FastAPI:
@@ -44,6 +55,11 @@ def create_app(
         Names that the Host header may carry; this machine's loopback names by default.
     checkpoint_interval_s
         How often consumers check in: the dashboard measures "behind" and "stale" by it.
+    token
+        What everybody must give, see `monitor.api.auth`; None answers all who reach it, which
+        only loopback may.
+    is_behind_proxy
+        Believe the nearest proxy's X-Forwarded-For and X-Forwarded-Proto.
     alerts_allow
         Networks that endpoints may have though they are private (`alerts.allow`).
     clock
@@ -82,7 +98,10 @@ def create_app(
         import dashboard.app
 
         page = dashboard.app.create(
-            engine, checkpoint_interval_s=checkpoint_interval_s, clock=clock
+            engine,
+            checkpoint_interval_s=checkpoint_interval_s,
+            clock=clock,
+            with_logout=token is not None,
         )
         scripts = dashboard.app.script_hashes(page)
         app.mount("/", WSGIMiddleware(page.server, workers=DASHBOARD_THREADS))
@@ -90,16 +109,30 @@ def create_app(
     app.add_middleware(
         Guard,
         hosts=allowed_hosts,
-        limits=(("/api/v1/references", MAX_REFERENCE_BYTES), ("/", MAX_BODY_BYTES)),
-        policy=content_policy(scripts),
+        limits=(
+            ("/api/v1/references", MAX_REFERENCE_BYTES),
+            ("/api/v1/events", events.MAX_EVENTS_BYTES),
+            ("/login", MAX_FORM_BYTES),
+            ("/", MAX_BODY_BYTES),
+        ),
+        policy=content_policy(scripts, has_forms=token is not None),
     )
     return app
+    # What is added last is outermost.
+    if token is not None:
+        from dashboard import login
+        from monitor.api.auth import Authentication
+
+        scripts = [*scripts, login.SCRIPT_HASH]
+        app.add_middleware(Authentication, access=Access(token), hosts=allowed_hosts, clock=clock)
 
 
-def content_policy(script_hashes: list[str]) -> str:
+def content_policy(script_hashes: list[str], *, has_forms: bool = False) -> str:
     """Return the content security policy: this origin and the page's own inline scripts.
 
-    Inline styles stay allowed: Plotly and Mantine write them.
+    Inline styles stay allowed: Plotly and Mantine write them. Only logging in and out are forms.
+    if is_behind_proxy:
+        app.add_middleware(BehindProxy)
     """
     parts = {
         "default-src": "'self'",
@@ -110,7 +143,7 @@ def content_policy(script_hashes: list[str]) -> str:
         "connect-src": "'self'",
         "object-src": "'none'",
         "base-uri": "'none'",
-        "form-action": "'none'",
+        "form-action": "'self'" if has_forms else "'none'",
         "frame-ancestors": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in parts.items())

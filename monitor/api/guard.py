@@ -1,8 +1,9 @@
 """The outermost layer: whose request is heard at all, and how much of it is read.
 
-While nobody logs in, the one protection is that only this machine may ask.
-A page in the user's browser can reach this machine too, so a foreign name in
-`Host` (DNS rebinding) and a foreign `Origin` are refused.
+On open loopback the one protection is that only this machine may ask. A page in
+the user's browser can reach this machine too, so a foreign name in `Host` (DNS
+rebinding) and a foreign `Origin` are refused, there and everywhere else. Who asks
+is no matter of this layer: see `monitor.api.auth`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A document of a hundred features with a year of hours is about 8 MB.
 MAX_REFERENCE_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 256 * 1024
+# The login's form: a token and an address.
+MAX_FORM_BYTES = 8 * 1024
 
 
 class _TooLarge(Exception):
@@ -50,6 +53,17 @@ class Guard:
         self._app = app
         self._hosts = hosts
         self._limits = tuple(limits)
+        self._names = (
+            (
+                "The Host header must name this machine's loopback address.",
+                "ask http://127.0.0.1 or http://localhost",
+            )
+            if hosts is None or hosts <= LOOPBACK
+            else (
+                "The Host header must name this server as it is configured.",
+                "ask it by a name of the setting web.hosts, or add this one there",
+            )
+        )
         self._headers = [
             (b"x-content-type-options", b"nosniff"),
             (b"x-frame-options", b"DENY"),
@@ -82,7 +96,7 @@ class Guard:
             await _answer(guarded_send, *refusal)
             return
         limit = self._limit(scope["path"])
-        length = _header(scope, b"content-length")
+        length = header(scope, b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
             await _answer(guarded_send, *_too_large(limit))
             return
@@ -110,19 +124,14 @@ class Guard:
         if self._hosts is None:
             return None
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or _name("//" + hosts[0].decode("latin-1")) not in self._hosts:
-            return (
-                421,
-                "This name is not served",
-                "The Host header must name this machine's loopback address.",
-                "ask http://127.0.0.1 or http://localhost",
-            )
-        origin = _header(scope, b"origin")
-        if (
-            origin is not None
-            and scope["method"] not in SAFE_METHODS
-            and _name(origin) not in self._hosts
-        ):
+        if len(hosts) != 1 or host_name("//" + hosts[0].decode("latin-1")) not in self._hosts:
+            return (421, "This name is not served", *self._names)
+        if scope["method"] in SAFE_METHODS:
+            return None
+        origin = header(scope, b"origin")
+        is_foreign = origin is not None and host_name(origin) not in self._hosts
+        # Another port of this machine is another site, though a cookie goes to both.
+        if is_foreign or header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             return (
                 403,
                 "Another site may not write here",
@@ -132,15 +141,22 @@ class Guard:
         return None
 
 
-def _name(url: str) -> str:
-    """Return the host's name, lower case, without its port and IPv6's brackets."""
+def host_name(url: str) -> str:
+    """Return the host's name, lower case, without its port and IPv6's brackets; "" = none.
+
+    Examples
+    --------
+    >>> host_name("https://Drift.example:8443/a"), host_name("//[::1]:8050"), host_name("null")
+    ('drift.example', '::1', '')
+    """
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _header(scope: Scope, wanted: bytes) -> str | None:
+def header(scope: Scope, wanted: bytes) -> str | None:
+    """Return the first header of this (lower case) name."""
     found = next((value for name, value in scope["headers"] if name == wanted), None)
     return found.decode("latin-1") if found is not None else None
 

@@ -83,6 +83,13 @@ _PROBLEMS: dict[int, tuple[str, str, str, str]] = {
         "query.from: write an instant as 2013-02-08T10:15:00Z",
         "see /api/v1/openapi.json for what is accepted",
     ),
+    401: (
+        "The server asks for its token, and got none or another one",
+        "A token is needed",
+        "This server answers nobody without its token.",
+        "send Authorization: Bearer TOKEN; driftline.Client and the command line take it from "
+        "DRIFTLINE_TOKEN, people log in at /login",
+    ),
     503: (
         "The database cannot be used now",
         "The database cannot be used now",
@@ -145,6 +152,24 @@ def told(
     }
 
 
+def _with_token(made: dict[str, Any]) -> None:
+    """Say of every route under /api that a server with a token asks for it."""
+    made["components"]["securitySchemes"] = {
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The server's token (DRIFTLINE_TOKEN). A server without one, which "
+            "loopback alone may reach, asks for nothing.",
+        }
+    }
+    for path, item in made["paths"].items():
+        if path.startswith("/api/"):
+            for operation in item.values():
+                operation["security"] = [{"token": []}, {}]
+                for status, answer in problems(401).items():
+                    operation["responses"].setdefault(str(status), answer)
+
+
 def describe(app: FastAPI) -> None:
     """Make the app's description complete: kinds of problems, tags, words."""
 
@@ -160,6 +185,7 @@ def describe(app: FastAPI) -> None:
             made.setdefault("components", {}).setdefault("schemas", {})["Problem"] = (
                 ProblemAnswer.model_json_schema()
             )
+            _with_token(made)
             app.openapi_schema = made
         return app.openapi_schema
 

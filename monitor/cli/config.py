@@ -17,11 +17,13 @@ def show(config: options.ConfigFile = None, json_: options.AsJson = False) -> No
     """Print every setting with its value, where that came from, and what it is for."""
     settings = options.settings(config=config)
     if json_:
-        found = {name: {"value": settings[name], "from": settings.source(name)} for name in KEYS}
+        found = {
+            name: {"value": settings.shown(name), "from": settings.source(name)} for name in KEYS
+        }
         options.echo(json.dumps(found))
         return
     width = max(len(name) for name in KEYS)
     for key in KEYS.values():
         unit = f" {key.unit}" if key.unit else ""
-        value = f"{settings[key.name]}{unit}"
+        value = f"{settings.shown(key.name)}{unit}"
         options.echo(f"{key.name:{width}}  {value:28} {settings.source(key.name):14} {key.help}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import signal
 import socket
@@ -207,32 +206,15 @@ def require_free_port(port: int, *, key: str, option: str, host: str = "127.0.0.
         ) from error
 
 
-def require_loopback(host: str) -> None:
-    """Return when nobody but this machine reaches the address.
-
-    Raises
-    ------
-    ConfigError
-        It is reached by others, or no address.
-    """
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
-        raise ConfigError(
-            "web.host", "settings", host, "a loopback address: nobody is asked to log in yet"
-        )
-
-
 def url_of(host: str, port: int) -> str:
-    """The address of a web server on this host.
+    """The address at which this machine reaches a web server that listens on `host`.
 
     Examples
     --------
-    >>> url_of("127.0.0.1", 8050), url_of("::1", 8050)
-    ('http://127.0.0.1:8050', 'http://[::1]:8050')
+    >>> url_of("127.0.0.1", 8050), url_of("::1", 8050), url_of("0.0.0.0", 8050)
+    ('http://127.0.0.1:8050', 'http://[::1]:8050', 'http://127.0.0.1:8050')
     """
+    host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 

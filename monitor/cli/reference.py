@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from monitor.cli import options
-from monitor.cli.processes import url_of
+from monitor.cli import access, options
+from monitor.cli.connect import connect
 
 if TYPE_CHECKING:
     from driftline import Reference
@@ -46,16 +46,17 @@ def register(
     owner: Annotated[str | None, typer.Option(help="Who is asked about the model.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     url: Annotated[str | None, typer.Option(help="Server; the local one by default.")] = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Count FILE on its own grids and register the counts; no row leaves this process."""
-    from driftline import Client
     from monitor.cli import tables
 
     table = tables.read(file, timestamp=timestamp)
     prediction, score, timestamp = table.outputs(prediction, score, timestamp)
-    found = Client(url or _local(config)).register_reference(
+    client = connect(url, options.settings(config=config), token_file)
+    found = client.register_reference(
         model,
         version,
         table.frame,
@@ -111,8 +112,3 @@ def _some(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN
     shown = [*names[:_SHOWN], *([f"{more:,} more"] if more > 0 else [])]
     return ", ".join(shown) or "none"
-
-
-def _local(config: Path | None) -> str:
-    settings = options.settings(config=config)
-    return url_of(settings.text("web.host"), settings.integer("web.port"))

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from monitor.cli import options
-from monitor.cli.processes import require_free_port, require_loopback, stop_with_parent
+from monitor.cli.access import access
+from monitor.cli.processes import require_free_port, stop_with_parent
 
 
 def ingest(
@@ -90,33 +91,35 @@ def web(
 
     from monitor.alerts import guard
     from monitor.api.app import create_app
-    from monitor.api.guard import LOOPBACK
     from monitor.storage import engine as storage
 
     stop = threading.Event()
     stop_with_parent(stop)
     options.log_to_stderr()
     settings = options.settings(config=config, database=database, port=port)
-    host, number = settings.text("web.host"), settings.integer("web.port")
-    require_loopback(host)
-    require_free_port(number, key="web.port", option="--port", host=host)
+    reached, number = access(settings), settings.integer("web.port")
+    require_free_port(number, key="web.port", option="--port", host=reached.host)
     engine = storage.create(options.existing_database(settings))
     storage.check_schema(engine)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(
                 engine,
-                allowed_hosts=LOOPBACK | {host.lower()},
+                allowed_hosts=reached.hosts,
+                token=reached.token,
+                is_behind_proxy=settings.flag("web.behind_proxy"),
                 checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
                 alerts_allow=guard.networks(
                     settings.text("alerts.allow"), settings.source("alerts.allow")
                 ),
             ),
-            host=host,
+            host=reached.host,
             port=number,
             log_level="warning",
             access_log=False,
             # An open page must not hold up Ctrl-C.
+            # What a proxy says is read by the app, where a setting allows it.
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
     )

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from driftline.errors import BrokerUnavailable, DriftlineError
-from monitor.cli import options
+from monitor.cli import access, options
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.cli.links import public_url
 from monitor.cli.lock import DatabaseLock
@@ -25,7 +25,6 @@ from monitor.cli.processes import (
     free_port,
     own_command,
     require_free_port,
-    require_loopback,
     stop_all,
     url_of,
     wait_for_port,
@@ -94,7 +93,7 @@ class Tree:
 
     def require_free_ports(self) -> None:
         """Refuse to start where a port is busy."""
-        require_loopback(self.web_host)
+        access.access(self._settings)
         require_free_port(self.web_port, key="web.port", option="--port", host=self.web_host)
         if self._broker is not None:
             self._broker.require_free_port()
@@ -156,6 +155,11 @@ class Tree:
             "MALLOC_TRIM_THRESHOLD_": "8000000",
         }
         return {**heaps, **os.environ, **self._settings.as_environment(), **names}
+
+    @property
+    def web_token(self) -> str | None:
+        """What the web server asks for; None where it asks for nothing."""
+        return access.access(self._settings).token
 
     def wait_for_web(self) -> None:
         """Return when the page accepts connections.

@@ -119,7 +119,8 @@ def test_a_demo_refuses_a_database_that_is_no_demo_s_and_changes_nothing(tmp_pat
 def test_a_web_server_that_strangers_could_reach_does_not_start(tmp_path: Path) -> None:
     driftline("db", "upgrade", cwd=tmp_path)
     exposed = {"DRIFTLINE_WEB__HOST": "0.0.0.0"}
-    assert "loopback" in one_line_of(driftline("web", cwd=tmp_path, environment=exposed))
+    line = one_line_of(driftline("web", cwd=tmp_path, environment=exposed))
+    assert "a token in DRIFTLINE_TOKEN or web.token_file; make one with: python -c" in line
 
 
 def test_a_web_server_answers_under_the_address_that_it_was_given(tmp_path: Path) -> None:

@@ -183,4 +183,4 @@ def test_every_problem_is_a_problem_document(document: dict[str, Any]) -> None:
             assert media[0] == "application/problem+json", (label, status)
             assert media[1]["schema"] == reference
             Draft202012Validator(problem).validate(media[1]["example"])
-    assert seen == {"400", "403", "404", "409", "413", "415", "421", "422", "503"}
+    assert seen == {"400", "401", "403", "404", "409", "413", "415", "421", "422", "503"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driftline.errors import ConfigError
-from monitor.config import KEYS, load
+from monitor.config import KEYS, MASK, Key, load, secret_from
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
@@ -69,4 +69,36 @@ def test_an_absent_or_broken_file_is_one_line(tmp_path: Path) -> None:
 
 def test_every_default_would_be_accepted_if_it_were_given() -> None:
     for key in KEYS.values():
-        assert load({}, options={key.name: key.default})[key.name] == key.default
+        if not key.is_secret:
+            assert load({}, options={key.name: key.default})[key.name] == key.default
+
+
+SECRETS = [key for key in KEYS.values() if key.is_secret]
+
+
+@pytest.mark.parametrize("key", SECRETS, ids=lambda key: key.name)
+def test_a_secret_comes_from_the_environment_and_is_never_shown(key: Key, tmp_path: Path) -> None:
+    settings = load({key.variable: "open sesame"})
+    assert settings.text(key.name) == "open sesame"
+    assert settings.shown(key.name) == MASK
+    table, _, name = key.name.partition(".")
+    file = tmp_path / "driftline.toml"
+    file.write_text(f"[{table}]\n{name} = 'open sesame'\n")
+    with pytest.raises(ConfigError, match=key.variable) as in_file:
+        load({}, file=file)
+    with pytest.raises(ConfigError, match=f"{key.name}_file") as on_command_line:
+        load({}, options={key.name: "open sesame"})
+    for caught in (in_file, on_command_line):
+        assert "sesame" not in str(caught.value)
+
+
+def test_the_file_of_a_secret_is_read_whole_but_for_its_last_line_end(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(" pass word \n")
+    assert secret_from(str(file), "key", "default") == " pass word "
+    for content in (b"", b"\n", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match="key"):
+            secret_from(str(file), "key", "default")
+    with pytest.raises(ConfigError, match="readable file"):
+        secret_from(str(tmp_path / "none"), "key", "default")

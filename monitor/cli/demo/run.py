@@ -85,7 +85,7 @@ def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
     give_back()
     tree.wait_for_web()
     screen.say("Registering January as the reference ...")
-    reference = Client(tree.web_url).register_reference(
+    reference = Client(tree.web_url, tree.web_token).register_reference(
         MODEL,
         VERSION,
         year.reference,
