@@ -16,13 +16,21 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from driftline.errors import WebhookVerificationError
 
 T = TypeVar("T")
 Text = str | bytes
-Headers = Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[Text, Text]]
+
+
+class WithItems(Protocol):
+    """What has headers as (name, value) pairs, as every server's request has."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]: ...
+
+
+Headers = Mapping[str, str] | Mapping[bytes, bytes] | WithItems | Iterable[tuple[Text, Text]]
 
 PREFIX: Final = "whsec_"
 # Standard Webhooks: between 192 and 512 bits.
@@ -275,7 +283,7 @@ def _keys(secrets: str | Iterable[str]) -> list[bytes]:
 
 
 def _wanted(headers: Headers) -> dict[str, str]:
-    pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: Iterable[Any] = headers.items() if hasattr(headers, "items") else headers
     found: dict[str, str] = {}
     for name, value in pairs:
         # The first of a name counts; a second one could only be somebody else's.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from email import message_from_string
 from typing import Any
 
 import pytest
@@ -140,6 +141,7 @@ def test_a_type_and_members_of_a_newer_server_are_kept() -> None:
         lambda h: list(h.items()),
         lambda h: [(name.encode(), value.encode()) for name, value in h.items()],
         lambda h: iter([("Host", "example"), *h.items()]),
+        lambda h: message_from_string("".join(f"{name}: {value}\n" for name, value in h.items())),
     ],
 )
 def test_headers_come_in_many_shapes(shape: Any) -> None:
