@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -32,6 +32,8 @@ from driftline.webhooks import fingerprint, new_secret
 
 # Waits between tries; a server that restarts is back within them.
 RETRY_WAITS_S = (0.2, 0.6, 1.5)
+# Of events in one request; the server reads 5 MB.
+EVENTS_BYTES = 4_000_000
 # Answers that say "not now": the same request may succeed in a moment.
 RETRYABLE = frozenset({429, 502, 503, 504})
 
@@ -329,6 +331,66 @@ class Client(Reading):
     def _told(self, path: str, body: Mapping[str, Any]) -> answers.NewEndpoint:
         found = self._call("POST", f"/api/v1/{path}", content=msgspec.json.encode(body))
         return _typed(found, answers.NewEndpoint)
+
+    # -- events ----------------------------------------------------------------------------
+
+    def log(self, events: Iterable[Mapping[str, Any]]) -> int:
+        """Write events to Kafka through the server, and return how many; for who has no Kafka.
+
+        A service logs with `EventLogger`, which waits for nobody. Events are sent in requests of
+        a few megabytes, each taken whole or not at all. A request whose answer is lost is not
+        made again, since what was written would be counted twice.
+
+        Parameters
+        ----------
+        events
+            As in the event contract; times may be datetimes with an offset, values numpy's.
+
+        Raises
+        ------
+        ApiError
+            An event cannot be counted: names the first, by its place in its request. Those of
+            earlier requests are written.
+        ServerUnavailable
+            The server, or its broker, cannot be reached now.
+
+        Examples
+        --------
+        ::
+
+            client.log([{"type": "label", "id": "7f3a", "model": "churn",
+                         "time": "2025-03-08T00:00:00Z", "label": 0}])
+        """
+        from driftline.plain import plain_values
+
+        n_logged, size, lines = 0, 0, list[bytes]()
+        for event in events:
+            line = msgspec.json.encode(plain_values(event)[0])
+            if lines and size + len(line) + 1 > EVENTS_BYTES:
+                n_logged += self._log(lines)
+                size, lines = 0, []
+            lines.append(line)
+            size += len(line) + 1
+        return n_logged + (self._log(lines) if lines else 0)
+
+    def _log(self, lines: Sequence[bytes]) -> int:
+        content = b"\n".join(lines)
+        headers = {"content-type": "application/x-ndjson"}
+        for wait_s in (*RETRY_WAITS_S, None):
+            try:
+                response = self._http.post("/api/v1/events", content=content, headers=headers)
+            except httpx2.TransportError as error:
+                # Only what never left may be sent again.
+                if isinstance(error, httpx2.ConnectError) and wait_s is not None:
+                    time.sleep(wait_s)
+                    continue
+                raise ServerUnavailable(
+                    0,
+                    f"no Driftline server answers at {self._url}",
+                    f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
+                ) from error
+            return int(_result(response)["accepted"])
+        raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
         """Let go of the connection."""

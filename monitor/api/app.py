@@ -13,8 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from sqlalchemy.engine import Engine
 
+from driftline.delivering import Delivery
 from monitor.alerts.guard import Network
-from monitor.api import endpoints, openapi, problems, reading, registering
+from monitor.api import endpoints, events, openapi, problems, reading, registering
 from monitor.api.answers.common import Alive
 from monitor.api.guard import (
     LOOPBACK,
@@ -41,6 +42,7 @@ def create_app(
     token: str | None = None,
     is_behind_proxy: bool = False,
     alerts_allow: Sequence[Network] = (),
+    delivery: Delivery | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
     """Return the ASGI app.
@@ -62,6 +64,8 @@ def create_app(
         Believe the nearest proxy's X-Forwarded-For and X-Forwarded-Proto.
     alerts_allow
         Networks that endpoints may have though they are private (`alerts.allow`).
+    delivery
+        Where events that come over HTTP are written; None refuses them.
     clock
         The wall clock of registrations and freshness.
     """
@@ -79,6 +83,7 @@ def create_app(
     problems.install(app)
     app.include_router(registering.router(engine, clock))
     app.include_router(endpoints.router(engine, clock, alerts_allow))
+    app.include_router(events.router(clock, delivery))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
 
@@ -111,6 +116,7 @@ def create_app(
         hosts=allowed_hosts,
         limits=(
             ("/api/v1/references", MAX_REFERENCE_BYTES),
+            ("/api/v1/events", events.MAX_EVENTS_BYTES),
             ("/api/v1/events", events.MAX_EVENTS_BYTES),
             ("/login", MAX_FORM_BYTES),
             ("/", MAX_BODY_BYTES),

@@ -89,6 +89,7 @@ def web(
     """Serve the dashboard and the API."""
     import uvicorn
 
+    from driftline.delivering import Delivery
     from monitor.alerts import guard
     from monitor.api.app import create_app
     from monitor.storage import engine as storage
@@ -101,6 +102,7 @@ def web(
     require_free_port(number, key="web.port", option="--port", host=reached.host)
     engine = storage.create(options.existing_database(settings))
     storage.check_schema(engine)
+    delivery = Delivery(settings.text("kafka.bootstrap"), settings.text("kafka.topic"))
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(
@@ -112,6 +114,7 @@ def web(
                 alerts_allow=guard.networks(
                     settings.text("alerts.allow"), settings.source("alerts.allow")
                 ),
+                delivery=delivery,
             ),
             host=reached.host,
             port=number,
@@ -130,4 +133,5 @@ def web(
 
     threading.Thread(target=end_with_parent, name="stop", daemon=True).start()
     server.run()
+    delivery.close()
     engine.dispose()

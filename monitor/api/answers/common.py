@@ -82,3 +82,8 @@ class ProblemAnswer(BaseModel):
         "What to do about it", "did you mean flight-delay? GET /api/v1/models lists all",
         default=None,
     )  # fmt: skip
+    faults: list[dict[str, str | int]] | None = said(
+        "Of events that cannot be counted the first 20: line, reason, detail",
+        [{"line": 2, "reason": "time_no_offset", "detail": "2013-02-08T10:15:00"}],
+        default=None,
+    )
