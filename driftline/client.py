@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -211,6 +211,72 @@ class Client(Reading):
             first=_moment(reference.first_ms),
             last=_moment(reference.last_ms),
         )
+
+    # -- models ----------------------------------------------------------------------------
+
+    def archive_model(self, name: str) -> answers.Model:
+        """Count and judge a model no longer, and leave it out of lists; all of it stays.
+
+        Its events are counted as unmonitored from then on. Again changes nothing.
+        """
+        found = self._call("POST", f"/api/v1/models/{_escaped(name)}/archive")
+        return _typed(found, answers.Model)
+
+    def unarchive_model(self, name: str) -> answers.Model:
+        """Count and judge an archived model again, from now on."""
+        found = self._call("POST", f"/api/v1/models/{_escaped(name)}/unarchive")
+        return _typed(found, answers.Model)
+
+    def delete_model(self, name: str) -> dict[str, int]:
+        """Delete an archived model with all that was counted and found of it, for good.
+
+        Returns
+        -------
+        dict of int
+            Deleted rows, by table.
+
+        Raises
+        ------
+        ApiConflict
+            The model is not archived.
+        """
+        found = self._call("DELETE", f"/api/v1/models/{_escaped(name)}")
+        return {str(table): int(rows) for table, rows in found["rows"].items()}
+
+    def set_monitor(
+        self,
+        model: str,
+        *,
+        windows: Sequence[str] | None = None,
+        lateness: timedelta | None = None,
+        horizon: timedelta | None = None,
+        max_hold: timedelta | None = None,
+    ) -> answers.MonitorChange:
+        """Judge a model otherwise from now on; what is not given stays as it is.
+
+        Parameters
+        ----------
+        windows
+            Lengths: of "hour", "day" and "week".
+        lateness
+            How long a window waits after its end for events that are late.
+        horizon
+            How late an event still makes a revision of its window.
+        max_hold
+            How long a partition without an owner holds windows back.
+
+        Returns
+        -------
+        MonitorChange
+            The revision in force; `before` holds what changed, as it was.
+        """
+        body: dict[str, Any] = {} if windows is None else {"lengths": list(windows)}
+        for name, given in (("lateness", lateness), ("horizon", horizon), ("max_hold", max_hold)):
+            if given is not None:
+                body[f"{name}_ms"] = given // timedelta(milliseconds=1)
+        path = f"/api/v1/models/{_escaped(model)}/monitor"
+        found = self._call("PUT", path, content=msgspec.json.encode(body))
+        return _typed(found, answers.MonitorChange)
 
     # -- where alerts are sent -------------------------------------------------------------
 

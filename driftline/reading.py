@@ -48,9 +48,10 @@ class Reading:
 
     # -- what was registered ---------------------------------------------------------------
 
-    def models(self) -> list[answers.Model]:
-        """Return the models by name, with their versions and health."""
-        return list(self._pages(answers.Model, "models"))
+    def models(self, *, archived: bool = False) -> list[answers.Model]:
+        """Return the models by name, with their versions and health; `archived` ones too."""
+        asked = "true" if archived else None
+        return list(self._pages(answers.Model, "models", archived=asked))
 
     def model(self, name: str) -> answers.Model:
         """Return one model."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Model:
     owner: str | None
     description: str | None
     created: datetime
+    archived: datetime | None
     versions: tuple[ModelVersion, ...]
 
 
@@ -153,6 +155,20 @@ class Monitor:
     lateness_ms: int
     horizon_ms: int
     max_hold_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorChange:
+    """How a model is judged from now on; `before` is what changed, as it was."""
+
+    model: str
+    revision: int
+    created: datetime
+    lengths: tuple[str, ...]
+    lateness_ms: int
+    horizon_ms: int
+    max_hold_ms: int
+    before: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Endpoints, alerts and the outbox; an audit of what cannot be undone.
 
 On PostgreSQL names sort by their bytes from here on, as they always did in SQLite: whatever
-language a database was made for, both answer in one order.
+language a database was made for, both answer in one order. Numbers of incidents are not given
+twice from here on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TABLES = (
 
 
 def upgrade() -> None:
+    _never_number_again()
     row_id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "endpoint",
@@ -168,3 +170,16 @@ def _collate(name: str) -> None:
         )
     for table, changes in by_table.items():
         op.execute(f'ALTER TABLE "{table}" {", ".join(changes)}')
+
+
+def _never_number_again() -> None:
+    """A deleted model's incidents and versions have numbers that others know: none comes again.
+
+    PostgreSQL's sequences never do; SQLite gives the highest one again unless it is told.
+    """
+    if op.get_bind().dialect.name == "sqlite":
+        for name in ("incident", "model_version"):
+            with op.batch_alter_table(
+                name, recreate="always", table_kwargs={"sqlite_autoincrement": True}
+            ):
+                pass

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from driftline.delivering import Delivery
 from monitor.alerts.guard import Network
-from monitor.api import endpoints, events, openapi, problems, reading, registering
+from monitor.api import endpoints, events, models, openapi, problems, reading, registering
 from monitor.api.answers.common import Alive
 from monitor.api.guard import (
     LOOPBACK,
@@ -84,6 +84,8 @@ def create_app(
     app.include_router(registering.router(engine, clock))
     app.include_router(endpoints.router(engine, clock, alerts_allow))
     app.include_router(events.router(clock, delivery))
+    actor = "api:token" if token is not None else "api:loopback"
+    app.include_router(models.router(engine, clock, actor=actor))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
 

@@ -81,6 +81,9 @@ ModelPath = Annotated[
         examples=["flight-delay"],
     ),
 ]
+WithArchived = Annotated[
+    bool, Query(description="List those that are archived, too", examples=[True])
+]
 Digest = Annotated[
     _Text,
     Path(

@@ -118,7 +118,20 @@ def cursor(conn: Connection, version_id: int) -> Cursor:
 def move_cursor(
     conn: Connection, version_id: int, before: Cursor, watermark_ms: int | None, owner: str
 ) -> bool:
-    """Move the cursor by compare-and-swap; False when another evaluator was faster."""
+    """Move the cursor by compare-and-swap; False when another evaluator was faster.
+
+    False, too, when the version's model was archived or deleted meanwhile; until the
+    transaction ends it is not.
+    """
+    v, m = t.model_version.c, t.model.c
+    standing = (
+        sa.select(v.id)
+        .join_from(t.model_version, t.model, m.id == v.model_id)
+        .where(v.id == version_id, m.archived_ms.is_(None))
+        .with_for_update(read=True)
+    )
+    if conn.execute(standing).first() is None:
+        return False
     values = {"epoch": before.epoch + 1, "watermark_ms": watermark_ms, "owner": owner}
     if before.epoch == 0:
         try:

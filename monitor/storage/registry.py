@@ -103,6 +103,14 @@ def revision(conn: Connection, *, for_share: bool = False) -> int:
     return int(conn.execute(query).scalar_one())
 
 
+def take_turn(conn: Connection) -> int:
+    """Return the registry's revision, which nobody else moves until the transaction ends."""
+    conn.execute(
+        sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision)
+    )
+    return revision(conn)
+
+
 def load(engine: Engine, previous: Registry | None = None) -> Registry:
     """Read the whole registry in one consistent view.
 
@@ -198,10 +206,7 @@ def register_reference(
         ) from None
 
     warnings = (*reference.warnings, *advice(reference))
-    # Writers of the registry take turns here.
-    conn.execute(
-        sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision)
-    )
+    take_turn(conn)
     model_id = _model(conn, reference, model, now_ms, owner, description)
     version_id = _version(conn, model_id, version, now_ms, replaces)
     bound = conn.execute(

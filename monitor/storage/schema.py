@@ -77,6 +77,7 @@ model_version = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("replaces", String(200)),
     UniqueConstraint("model_id", "name"),
+    sqlite_autoincrement=True,  # no number comes again after a deletion
 )
 
 # `body` is the reference document, compressed; immutable, keyed by its digest.
@@ -417,6 +418,7 @@ incident = Table(
     Index("ix_incident_key", "version_id", "segment", "feature", "kind", "opened_ms"),
     # What stood at some time or later, without what was over long before.
     Index("ix_incident_standing", "version_id", "resolved_ms"),
+    sqlite_autoincrement=True,  # no number comes again after a deletion
 )
 
 # Append-only: what happened to an incident, in event time and in wall time.

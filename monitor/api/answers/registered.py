@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
 from monitor.api.answers.common import Answer, Instant, said
+from monitor.windows.calendar import DAY_MS
 
 MODEL = "flight-delay"
 DIGEST = "c0ffee" + "0" * 58
@@ -44,6 +49,9 @@ class ModelAnswer(Answer):
     owner: str | None = said("Who looks after it", "ops-ml")
     description: str | None = said("What it is for", "arrives more than 15 minutes late")
     created: Instant = said("When it was registered", "2025-01-01T09:30:00Z", at="created_ms")
+    archived: Instant | None = said(
+        "Since when it is counted and judged no longer; null while it is", None, at="archived_ms"
+    )
     versions: list[VersionAnswer] = said("Its versions, the newest first")
 
 
@@ -95,6 +103,42 @@ class MonitorAnswer(Answer):
     lateness_ms: int = said("How long a window waits after its end", 600_000)
     horizon_ms: int = said("How late an event still revises its window", 604_800_000)
     max_hold_ms: int = said("How long a partition without an owner holds windows back", 3_600_000)
+
+
+class MonitorTold(MonitorAnswer):
+    """How a model is judged from now on."""
+
+    before: dict[str, Any] = said("What changed, as it was before", {"lateness_ms": 600_000})
+
+
+class MonitorBody(BaseModel):
+    """How a model is to be judged; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lengths: list[Literal["hour", "day", "week"]] | None = Field(
+        default=None, min_length=1, max_length=3, examples=[["hour", "day"]],
+        description="Window lengths",
+    )  # fmt: skip
+    lateness_ms: int | None = Field(
+        default=None, ge=0, le=7 * DAY_MS, strict=True, examples=[1_800_000],
+        description="How long a window waits after its end",
+    )  # fmt: skip
+    horizon_ms: int | None = Field(
+        default=None, ge=0, le=90 * DAY_MS, strict=True, examples=[7 * DAY_MS],
+        description="How late an event still revises its window",
+    )  # fmt: skip
+    max_hold_ms: int | None = Field(
+        default=None, ge=60_000, le=7 * DAY_MS, strict=True, examples=[3_600_000],
+        description="How long a partition without an owner holds windows back",
+    )  # fmt: skip
+
+
+class DeletedAnswer(Answer):
+    """What was deleted of a model."""
+
+    model: str = said("The model", MODEL)
+    rows: dict[str, int] = said("Rows, by table", {"pane": 9_120, "finding": 182_400})
 
 
 class FeatureAnswer(Answer):

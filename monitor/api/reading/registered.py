@@ -31,6 +31,7 @@ from monitor.api.parameters import (
     Limit,
     Model,
     ModelPath,
+    WithArchived,
 )
 from monitor.api.reading.finding import find_model, find_version
 from monitor.detect.spec import MonitorSpec
@@ -54,12 +55,20 @@ def add(routes: APIRouter, answering: Answering) -> None:
         "/models", tags=[TAG], **openapi.told(Page[ModelAnswer], "List the models", csv=ModelAnswer)
     )
     def models(
-        request: Request, limit: Limit = None, cursor: Cursor = None, format: Format = None
+        request: Request,
+        archived: WithArchived = False,
+        limit: Limit = None,
+        cursor: Cursor = None,
+        format: Format = None,
     ) -> Response:
         """By name, each with its versions, the newest first, and their health."""
+
+        def read(conn: Connection) -> list[ModelAnswer]:
+            return _models(conn, include_archived=archived)
+
         listing = Listing(
             kind=ModelAnswer,
-            read=whole(_models, lambda m: (m.model,)),
+            read=whole(read, lambda m: (m.model,)),
             key=lambda m: (m.model,),
             key_kinds=(str,),
             answer=lambda m: m,
@@ -197,12 +206,21 @@ def _monitor(row: MonitorRevision) -> MonitorAnswer:
     return MonitorAnswer.model_validate({**row._asdict(), **spec, "lengths": list(spec["lengths"])})
 
 
-def _models(conn: Connection, name: str | None = None) -> list[ModelAnswer]:
+def model_answer(conn: Connection, name: str) -> ModelAnswer:
+    """Return a model that is there."""
+    return _models(conn, name)[0]
+
+
+def _models(
+    conn: Connection, name: str | None = None, *, include_archived: bool = False
+) -> list[ModelAnswer]:
     """One that is archived is told when it is asked for by name."""
     judged = reads.judged(conn)
     open_ones = reads.incidents(conn, states=OPEN_STATES)
     answers = []
-    for model in reads.models(conn, name=name, include_archived=name is not None):
+    for model in reads.models(
+        conn, name=name, include_archived=include_archived or name is not None
+    ):
         answer = ModelAnswer.model_validate(model)
         for version, row in zip(answer.versions, model.versions, strict=True):
             mine = [i for i in open_ones if i.version_id == row.id]

@@ -1,0 +1,115 @@
+"""What is done to a whole model: `archive`, `unarchive`, `DELETE`, and how it is judged.
+
+Each is written into the audit. Asking for the same again changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from fastapi import APIRouter
+from sqlalchemy.engine import Connection, Engine
+
+from driftline.errors import Conflict
+from driftline.program import NAME
+from monitor.api import openapi
+from monitor.api.answers.registered import (
+    DeletedAnswer,
+    ModelAnswer,
+    MonitorBody,
+    MonitorTold,
+)
+from monitor.api.parameters import ModelPath
+from monitor.api.problems import Problem
+from monitor.api.reading.finding import find_model
+from monitor.api.reading.registered import TAG, model_answer
+from monitor.clock import Clock
+from monitor.storage import models as store
+from monitor.storage.engine import reading, transaction
+from monitor.storage.reads.listing import monitor_revisions
+from monitor.windows.calendar import LENGTHS
+
+_WRITTEN: Final = openapi.problems(403, 404, 421, 422, 503)
+_KEPT: Final = openapi.described(
+    409,
+    "The model is not archived",
+    "The model is not archived",
+    "model flight-delay is not archived: archive it first",
+    "POST /api/v1/models/flight-delay/archive",
+)
+
+
+def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
+    """Return the routes; `actor` is who the audit names."""
+    routes = APIRouter(prefix="/api/v1", tags=[TAG])
+
+    @routes.post("/models/{name:path}/archive", summary="Archive a model", responses=_WRITTEN)
+    def archive_model(name: ModelPath) -> ModelAnswer:
+        """Count and judge it no longer, and leave it out of lists. All of it stays.
+
+        Its events are counted as unmonitored from now on.
+        """
+        with transaction(engine) as conn:
+            store.archive(conn, find_model(conn, name).name, actor=actor, now_ms=clock.now_ms())
+            return model_answer(conn, name)
+
+    @routes.post("/models/{name:path}/unarchive", summary="Take a model back", responses=_WRITTEN)
+    def unarchive_model(name: ModelPath) -> ModelAnswer:
+        """Count and judge it again, from now on: what came meanwhile stays unmonitored."""
+        with transaction(engine) as conn:
+            store.unarchive(conn, find_model(conn, name).name, actor=actor, now_ms=clock.now_ms())
+            return model_answer(conn, name)
+
+    @routes.delete(
+        "/models/{name:path}",
+        summary="Delete an archived model",
+        responses={**_WRITTEN, **_KEPT},
+    )
+    def delete_model(name: ModelPath) -> DeletedAnswer:
+        """Delete it with its references, counts, windows, findings and incidents.
+
+        What became of each event stays counted, what was sent stays listed. It cannot be undone.
+        """
+        with reading(engine) as conn:
+            find_model(conn, name)
+        try:
+            deleted = store.delete(engine, name, actor=actor, now_ms=clock.now_ms())
+        except Conflict as error:
+            raise Problem(
+                409, "The model is not archived", str(error),
+                mend=f"`{NAME} model archive {name}` first",
+            ) from None  # fmt: skip
+        rows = {table: count for table, count in (deleted or {}).items() if count}
+        return DeletedAnswer(model=name, rows=rows)
+
+    @routes.put(
+        "/models/{name:path}/monitor",
+        summary="Set how a model is judged",
+        responses={**_WRITTEN, **openapi.problems(413)},
+    )
+    def set_monitor(name: ModelPath, asked: MonitorBody) -> MonitorTold:
+        """Judge it so from the evaluator's next look on; what is left out stays as it is.
+
+        What was judged before stays, and the revision that judged it.
+        """
+        changes: dict[str, Any] = asked.model_dump(exclude_none=True)
+        if "lengths" in changes:
+            changes["lengths"] = tuple(name for name in LENGTHS if name in changes["lengths"])
+        now_ms = clock.now_ms()
+        with transaction(engine) as conn:
+            done = store.set_monitor(
+                conn, find_model(conn, name).name, changes, actor=actor, now_ms=now_ms
+            )
+            assert done is not None
+            return _told(conn, name, done)
+
+    return routes
+
+
+def _told(conn: Connection, name: str, done: store.MonitorChange) -> MonitorTold:
+    row = max(
+        monitor_revisions(conn, model_id=find_model(conn, name).id), key=lambda row: row.revision
+    )
+    spec = asdict(done.spec)
+    return MonitorTold.model_validate({**row._asdict(), **spec, "before": dict(done.before)})

@@ -1,0 +1,137 @@
+"""`driftline monitor`: how a model is judged. Over HTTP, so that it needs the SDK alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+import typer
+
+from driftline.errors import ConfigError
+from monitor.cli import options
+from monitor.cli.model import Name, Url, client_of
+
+app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
+
+UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PART: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+_WORDS: Final = {
+    "lengths": "windows",
+    "lateness_ms": "lateness",
+    "horizon_ms": "horizon",
+    "max_hold_ms": "max hold",
+}
+
+
+@app.command()
+def show(
+    model: Name, url: Url = None, config: options.ConfigFile = None, json_: options.AsJson = False
+) -> None:
+    """Show how a model is judged now."""
+    with client_of(url, config) as client:
+        found = client.monitor(model)
+    if json_:
+        options.echo(_json(found))
+        return
+    options.echo(f"revision {found.revision}, since {found.created:%Y-%m-%d %H:%M} UTC")
+    for key, word in _WORDS.items():
+        options.echo(f"  {word}: {_text(getattr(found, key))}")
+
+
+@app.command("set")
+def set_(
+    model: Name,
+    windows: Annotated[
+        str | None, typer.Option(help="Lengths, of hour,day,week; commas between.")
+    ] = None,
+    lateness: Annotated[
+        str | None, typer.Option(help="How long a window waits after its end, such as 30m.")
+    ] = None,
+    horizon: Annotated[
+        str | None, typer.Option(help="How late an event still revises its window, such as 7d.")
+    ] = None,
+    max_hold: Annotated[
+        str | None,
+        typer.Option(help="How long a partition without an owner holds windows back."),
+    ] = None,
+    url: Url = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Judge a model otherwise from now on; what is not named stays as it is.
+
+    What was judged before stays as it was judged. A length that is new is judged as far back
+    as the horizon reaches.
+    """
+    if windows is lateness is horizon is max_hold is None:
+        raise ConfigError(
+            "monitor", "command line", "nothing to set",
+            "at least one of --windows, --lateness, --horizon, --max-hold",
+        )  # fmt: skip
+    with client_of(url, config) as client:
+        found = client.set_monitor(
+            model,
+            windows=None if windows is None else [w.strip() for w in windows.split(",")],
+            lateness=duration("--lateness", lateness),
+            horizon=duration("--horizon", horizon),
+            max_hold=duration("--max-hold", max_hold),
+        )
+    if json_:
+        options.echo(_json(found))
+        return
+    if not found.before:
+        options.echo(f"nothing changed: it is so since revision {found.revision}")
+        return
+    options.echo(f"revision {found.revision}, from now on:")
+    for key, before in found.before.items():
+        options.echo(
+            f"  {_WORDS.get(key, key)}: {_text(getattr(found, key))} (was {_text(before)})"
+        )
+
+
+def duration(name: str, text: str | None) -> timedelta | None:
+    """A length of time as people write it.
+
+    Examples
+    --------
+    >>> duration("--lateness", "1h30m"), duration("--horizon", None)
+    (datetime.timedelta(seconds=5400), None)
+    >>> duration("--lateness", "soon")
+    Traceback (most recent call last):
+    driftline.errors.ConfigError: --lateness (command line): got 'soon', expected a time such as \
+30m, 7d or 1h30m
+    """
+    if text is None:
+        return None
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.strip():
+        raise ConfigError(name, "command line", text, "a time such as 30m, 7d or 1h30m")
+    try:
+        return timedelta(milliseconds=sum(int(number) * UNITS_MS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ConfigError(name, "command line", text, "less than three million years") from None
+
+
+def _text(value: Any) -> str:
+    """A setting as it would be typed.
+
+    Examples
+    --------
+    >>> _text(5_400_000), _text(["hour", "day"]), _text(0)
+    ('1h30m', 'hour,day', '0s')
+    """
+    if not isinstance(value, int):
+        return ",".join(value)
+    parts = []
+    for unit, size in sorted(UNITS_MS.items(), key=lambda item: -item[1]):
+        count, value = divmod(value, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _json(found: Any) -> str:
+    return json.dumps(dataclasses.asdict(found), default=lambda at: at.isoformat())
