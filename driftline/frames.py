@@ -6,7 +6,7 @@ through narwhals, so pandas, polars and pyarrow all do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -111,22 +111,34 @@ class _Columns(NamedTuple):
         return [name for name in there if name not in taken]
 
 
-def _opened(frame: Any) -> nw.DataFrame[Any]:
+class _Rows(NamedTuple):
+    """A frame as it is read: names, and rows by name."""
+
+    columns: list[str]
+    rows: Iterable[Mapping[str, Any]]
+
+
+def _opened(frame: Any) -> _Rows:
+    if isinstance(frame, Mapping):
+        # Columns of plain Python.
+        names = list(frame)
+        cells = zip(*frame.values(), strict=True)
+        return _Rows(names, (dict(zip(names, row, strict=True)) for row in cells))
     try:
-        opened: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
+        opened = nw.from_native(frame, eager_only=True)
     except (TypeError, NarwhalsError):
         raise InvalidFrame(
             "a frame is a pandas or polars DataFrame or a pyarrow Table, "
             f"not {type(frame).__name__}"
         ) from None
-    return opened
+    return _Rows(opened.columns, opened.iter_rows(named=True))
 
 
 def _lines(
-    frame: nw.DataFrame[Any], columns: _Columns, model: str, version: str, zone: ZoneInfo
+    frame: _Rows, columns: _Columns, model: str, version: str, zone: ZoneInfo
 ) -> Iterator[bytes]:
     names = columns.feature_names(frame.columns)
-    for number, row in enumerate(frame.iter_rows(named=True), 1):
+    for number, row in enumerate(frame.rows, 1):
         found = instant_ms(row[columns.timestamp], zone)
         if found is None or not MIN_TIME_MS <= found[0] < MAX_TIME_MS:
             raise InvalidFrame(

@@ -88,6 +88,7 @@ class Verb:
 
 VERBS: Final = {
     "reference": Verb("monitor.cli.reference:app", "The data that windows are compared with."),
+    "log": Verb("monitor.cli.log:log", "Write a file's predictions, or events, to Kafka."),
     "compare": Verb(
         "monitor.cli.compare:compare",
         "Judge the rows of file B against file A, without a server.",
