@@ -7,17 +7,21 @@ decides all the same: one that is added later is not sent the past.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.engine import Connection, Engine
 
 from monitor.detect.alerts import Notice, alert_id_of, decide
+from monitor.detect.groups import TOGETHER_MS
 from monitor.detect.knowledge import HELD_AT_MOST_MS, IncidentNow, Knowledge, Moment
 from monitor.detect.messages import body_of, webhook_id_of
 from monitor.storage import alerts as sql
 from monitor.storage import evaluation, outbox, reads
 from monitor.storage.engine import transaction
 from monitor.storage.registry import BoundVersion, bump_data_version
+
+# How often it is looked further back for the first of a group: each time by days or weeks.
+STEPS_BACK = 4
 
 
 class AlertBook:
@@ -76,12 +80,29 @@ class AlertBook:
             if not (incident.number in stored.incidents or incident.muted or incident.is_withdrawn)
         ]
         if new:
-            from_ms = min(incident.first_window_ms for incident in new)
-            incidents |= sql.standing_since(self._conn, version_id, from_ms)
+            incidents |= self._near(new)
             ids = {alert_id_of(self._bound.model, self._bound.version, i) for i in new}
             stored = sql.known(self._conn, version_id, incidents, ids)
         incidents |= sql.incidents(self._conn, stored.incidents.keys() - incidents.keys())
         return incidents, stored
+
+    def _near(self, new: Sequence[IncidentNow]) -> dict[int, IncidentNow]:
+        """Read what decides to which group new incidents belong.
+
+        That is what stood while they did. Whether that was the first of a group hangs on
+        what opened shortly before it, and so on: each step goes a little further back.
+        """
+        found: dict[int, IncidentNow] = {}
+        from_ms = min(incident.first_window_ms for incident in new)
+        since_ms = min(incident.opened_ms for incident in new)
+        for _ in range(STEPS_BACK):
+            found = sql.standing_since(self._conn, self._bound.version_id, from_ms)
+            since_ms = _chain_start(found.values(), since_ms)
+            near = [i.first_window_ms for i in found.values() if i.opened_ms >= since_ms]
+            if min(near, default=from_ms) >= from_ms:
+                break
+            from_ms = min(near)
+        return found
 
     def _write(self, notices: Sequence[Notice]) -> None:
         numbers = {n for notice in notices for n in (*notice.numbers, *notice.others)}
@@ -106,6 +127,14 @@ class AlertBook:
                 body=body,
             )
             outbox.enqueue(self._conn, message, self._moment.now_ms)
+
+
+def _chain_start(incidents: Iterable[IncidentNow], since_ms: int) -> int:
+    """Return when the first opened of those that follow each other closely up to `since_ms`."""
+    for incident in sorted(incidents, key=lambda i: -i.opened_ms):
+        if since_ms - TOGETHER_MS <= incident.opened_ms < since_ms:
+            since_ms = incident.opened_ms
+    return since_ms
 
 
 def tell_overdue(
