@@ -137,7 +137,12 @@ def _families() -> Mapping[int, str]:
     whole = (pa.int8, pa.int16, pa.int32, pa.int64, pa.uint8, pa.uint16, pa.uint32, pa.uint64)
     found = {
         "number": [make() for make in (*whole, pa.float16, pa.float32, pa.float64)],
-        "decimal": [pa.decimal128(1), pa.decimal256(1)],
+        # Two of the four are younger than the oldest pyarrow that is allowed.
+        "decimal": [
+            getattr(pa, f"decimal{bits}")(1)
+            for bits in (32, 64, 128, 256)
+            if hasattr(pa, f"decimal{bits}")
+        ],
         "boolean": [pa.bool_()],
         "text": [pa.string(), pa.large_string()],
         "view": [pa.string_view()],

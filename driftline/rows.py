@@ -26,7 +26,7 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, places: NDArray[np.intp]) -> Rows:
-        """The events at these places."""
+        """The events at these places, each once and ascending."""
 
     def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
         """See `columns`."""

@@ -18,9 +18,11 @@ from fake_source import START_MS
 
 from driftline import arrow
 from driftline.arrow import encode_events, encode_frame, shape
+from driftline.arrow_columns import column
 from driftline.arrow_rows import decode
 from driftline.errors import InvalidFrame, MissingExtra
 from driftline.events import Event
+from driftline.stats.profile import State
 
 WORDS = ["UA", "AA", None, "UA", "UA", "AA"]
 
@@ -145,6 +147,63 @@ def test_equal_shapes_share_a_record() -> None:
         _event(features=a.features, prediction=a.prediction, tags={"region": "eu"}),
     ):
         assert shape(other) != shape(a)
+
+
+# -- columns -----------------------------------------------------------------------------------
+
+V, N, E = (int(state) for state in (State.VALUE, State.NULL, State.TYPE_ERROR))
+
+
+def _decimals(bits: int) -> Any:
+    make = getattr(pa, f"decimal{bits}", pa.decimal128)
+    return pa.array([Decimal("1.5"), None, Decimal("2.0")], make(4, 1))
+
+
+@pytest.mark.parametrize(
+    ("array", "numeric", "categorical", "numbers", "words"),
+    [
+        *(
+            (_decimals(bits), [V, N, V], [E, N, V], [1.5, None, 2.0], [None, None, "2"])
+            for bits in (32, 64, 128, 256)
+        ),
+        (pa.array([True, None]), [E, N], [V, N], None, ["true", None]),
+        (pa.array(["1", None]), [E, N], [V, N], None, ["1", None]),
+        (pa.array([b"1", None]), [E, N], [E, N], None, None),
+        (pa.array([datetime(2013, 2, 8), None]), [E, N], [E, N], None, None),
+        (pa.array([[1.5], None]), [E, N], [E, N], None, None),
+        (pa.array([{"a": 1}, None]), [E, N], [E, N], None, None),
+        (pa.array([None, None]), [N, N], [N, N], None, None),
+        (pa.array([2**64 - 1], pa.uint64()), [V], [V], [float(2**64)], [str(2**64 - 1)]),
+        (
+            pa.DictionaryArray.from_arrays(
+                pa.array([0, 1, None, 2], pa.int8()), pa.array([1.5, 2.0, None])
+            ),
+            [V, V, N, N], [E, V, N, N], [1.5, 2.0, None, None], [None, "2", None, None],
+        ),
+        (
+            pa.DictionaryArray.from_arrays(
+                pa.array([0, 1, None], pa.uint8()), pa.array([[1], None], pa.list_(pa.int8()))
+            ),
+            [E, N, N], [E, N, N], None, None,
+        ),
+    ],
+)  # fmt: skip
+def test_a_column_is_what_its_type_makes_of_it(
+    array: Any, numeric: list[int], categorical: list[int], numbers: Any, words: Any
+) -> None:
+    for kind, states, values in (
+        ("numeric", numeric, numbers),
+        ("categorical", categorical, words),
+        ("presence", [N if state == N else V for state in numeric], None),
+    ):
+        places = np.arange(len(array))[::-1]
+        for found, wanted in ((column(array, kind), 1), (column(array, kind, places), -1)):
+            state = [V] * len(array) if found.state is None else found.state.tolist()
+            assert state[::wanted] == states, kind
+            assert values is not None or found.values is None
+            if values is not None:
+                seen = [v if s == V else None for v, s in zip(found.values, state, strict=True)]
+                assert seen[::wanted] == values, kind
 
 
 # -- frames ------------------------------------------------------------------------------------
