@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pandas as pd
 import pytest
 from fake_source import (
     KAFKA_MS,
@@ -26,6 +27,7 @@ from kafka import KafkaProducer
 from sqlalchemy.engine import Engine
 
 from consumers.process import IngestSettings, run
+from driftline.arrow import MEDIA_TYPE, encode_frame
 from driftline.errors import BrokerUnavailable, SchemaVersionError
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.storage import engine as storage
@@ -169,6 +171,41 @@ def test_a_second_member_takes_its_share_and_gives_it_back(
         members[1].join(DEADLINE_S)
     assert counters(engine)["prediction"] == 4_000
     assert stored_counts(engine, reference) == recount(engine, logs)
+
+
+def test_a_frame_as_arrow_crosses_the_broker_and_counts_as_its_rows_would(
+    broker: EmbeddedBroker, engine: Engine, database_url: str
+) -> None:
+    reference = register(engine)
+    rows = [json.loads(prediction(i)) for i in range(2_500)]
+    frame = pd.DataFrame(
+        [row["features"] | row["prediction"] | {"id": row["id"], "at": row["time"]} for row in rows]
+    )
+    records = encode_frame(
+        frame, model="m", version="1", prediction="class", score="score", id="id", timestamp="at",
+        max_bytes=100_000,
+    )  # fmt: skip
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, compression_type="lz4")
+    headers = [("content-type", MEDIA_TYPE.encode())]
+    n_records = 0
+    for value, _ in records:
+        producer.send(TOPIC, value, partition=0, timestamp_ms=KAFKA_MS, headers=headers)
+        n_records += 1
+    producer.send(TOPIC, b"no stream", partition=0, timestamp_ms=KAFKA_MS, headers=headers)
+    producer.flush(timeout=DEADLINE_S)
+    producer.close()
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(_settings(broker, database_url), stop))
+    thread.start()
+    try:
+        _wait_until(lambda: _next_offsets(engine) == n_records + 1, "it was not read")
+    finally:
+        stop.set()
+        thread.join(DEADLINE_S)
+    counted = counters(engine)
+    assert (counted["prediction"], counted["dead:bad_arrow"]) == (2_500, 1)
+    as_json = [Entry(i, KAFKA_MS, prediction(i)) for i in range(2_500)]
+    assert stored_counts(engine, reference) == recount(engine, [as_json])
 
 
 def test_a_restarted_broker_is_a_new_stream(engine: Engine, database_url: str) -> None:
