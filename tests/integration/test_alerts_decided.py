@@ -22,6 +22,7 @@ from monitor.evaluate import EvaluateSettings, Evaluator
 from monitor.storage import endpoints
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
+from monitor.storage.reads import held_since, told_of
 from monitor.views.episodes import listed
 from monitor.windows.calendar import DAY_MS
 from monitor.windows.panes import HOUR_MS
@@ -204,6 +205,17 @@ def test_a_second_warning_waits_for_the_day_to_be_over(world: World) -> None:
     # The watermark passes midnight with the lateness behind it.
     assert world.step(2, x=MILD, zeros=MILD) == [("updated", ["zeros"])]
     assert world.rows(t.alert_held) == []
+
+
+def test_pages_can_say_what_was_told_of_an_incident_and_what_waits(world: World) -> None:
+    world.step(3, x=MILD)
+    world.step(3, x=MILD, zeros=MILD)
+    with reading(world.engine) as conn:
+        told, waits = told_of(conn, [1, 2, 99]), held_since(conn, [1, 2, 99])
+    assert list(told) == [1]
+    assert (told[1].state, told[1].sequence, told[1].recorded_ms) == ("open", 1, world.now_ms)
+    assert told[1].alert_id == world.outbox()[0].alert_id
+    assert waits == {2: world.now_ms}
 
 
 def test_critical_goes_at_once_and_takes_along_what_waits(world: World) -> None:

@@ -6,6 +6,7 @@ Use it inside `monitor.storage.engine.reading`, so that what is shown together
 was true together.
 """
 
+from monitor.storage.reads.alerts import Told, held_since, told_of
 from monitor.storage.reads.deliveries import (
     Delivery,
     Tally,
@@ -101,6 +102,7 @@ __all__ = [
     "PaneSum",
     "Square",
     "Tally",
+    "Told",
     "Volume",
     "attempts_of",
     "body_of",
@@ -126,6 +128,7 @@ __all__ = [
     "has_events",
     "has_window",
     "health",
+    "held_since",
     "histories",
     "incident_events",
     "incidents",
@@ -162,6 +165,7 @@ __all__ = [
     "tallies",
     "tallies_by_endpoint",
     "tally",
+    "told_of",
     "topics",
     "unseen_values",
     "uses",
