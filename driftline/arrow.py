@@ -13,8 +13,15 @@ whose header ``content-type`` is `MEDIA_TYPE` holds one stream, and a row of it 
     label                  any type
     tags                   a struct
 
-Null is null. A feature without a column, or of a row whose ``features`` is null, is absent. Other
-columns are ignored. What this module writes is counted exactly as the JSON of the same events;
+Null is null. A feature without a column, or of a row whose ``features`` is null, is absent. A
+column says more than the metadata of its name. Other columns are ignored. Of features and
+predictions, numbers (decimals and float16 too), booleans and text count as in JSON, as plain
+columns, views or dictionaries; of lists, structs, times and binaries only nulls are told from
+values. Unions, run-end encoding and extension types are not read: send what they stand for. A
+record holds at most 50,000 rows and 10,000 fields, and decompressed 16 times the bytes that a
+record may have; `driftline.arrow_stream` says why.
+
+What this module writes is counted exactly as the JSON of the same events;
 where Arrow cannot say that, it says so (`encode_events` returns None) instead of guessing. It must
 not decide what is admitted: `driftline.arrow_rows` reads, the consumers decide. pyarrow is
 imported when it is used.

@@ -192,8 +192,8 @@ def _plain(array: Any, is_null: NDArray[np.bool_] | None) -> NDArray[Any]:
     return found
 
 
-def check(array: Any) -> None:
-    """Refuse what cannot be read, so that reading it later cannot fail.
+def check(array: Any, name: str) -> None:
+    """Refuse a column that cannot be read, so that reading it later cannot fail.
 
     Raises
     ------
@@ -202,9 +202,9 @@ def check(array: Any) -> None:
     """
     of = family(array.type)
     if of == "odd":
-        raise SchemaError("column_invalid", f"a column of type {str(array.type)[:100]}")
+        raise SchemaError("column_invalid", f"{name[:100]} is of type {str(array.type)[:100]}")
     if of == "dictionary":
-        check(array.dictionary)
+        check(array.dictionary, name)
     if of != "view":
         return
     # A view is 16 bytes and begins with its length; where there is none anything may stand.
@@ -212,7 +212,7 @@ def check(array: Any) -> None:
     is_null = nulls(array)
     n_bytes = int(lengths.sum(dtype=np.int64, where=True if is_null is None else ~is_null))
     if n_bytes > MAX_VIEWED_BYTES:
-        raise DecodeError("oversized", f"views of {n_bytes} bytes of text")
+        raise DecodeError("oversized", f"{name[:100]} views {n_bytes} bytes of text")
 
 
 def _without_views(array: Any) -> Any:

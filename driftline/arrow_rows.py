@@ -271,19 +271,19 @@ def _columns(batch: Any) -> dict[str, Any]:
     if features is not None and types.is_null(features.type):
         del found["features"]
     elif features is not None and not types.is_struct(features.type):
-        raise SchemaError("features_invalid", f"a column of type {_named(features)}")
+        raise SchemaError("features_invalid", f"features is of type {_named(features)}")
     for name, array in found.items():
         # Of a prediction, the scores of each class are read, too.
-        _check(array, {"prediction": 2, "features": 1, "tags": 1}.get(name, 0))
+        _check(array, name, {"prediction": 2, "features": 1, "tags": 1}.get(name, 0))
     return found
 
 
-def _check(array: Any, levels: int) -> None:
+def _check(array: Any, name: str, levels: int) -> None:
     """Refuse a column, or one inside of it that is read, that cannot be."""
-    check(array)
+    check(array, name)
     if levels:
-        for child in _children(array).values():
-            _check(child, levels - 1)
+        for child_name, child in _children(array).items():
+            _check(child, f"{name}.{child_name}", levels - 1)
 
 
 def _children(array: Any) -> dict[str, Any]:
@@ -312,12 +312,7 @@ def _common(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
     for name in _NAMING:
         raw = (metadata or {}).get((METADATA_PREFIX + name).encode())
         if raw is not None:
-            try:
-                found[name] = raw.decode()
-            except UnicodeDecodeError:
-                raise SchemaError(
-                    "column_invalid", f"{METADATA_PREFIX}{name} is no UTF-8"
-                ) from None
+            found[name] = raw.decode()
     return found
 
 
