@@ -13,6 +13,8 @@ import pytest
 from demo_year import Demo
 
 from monitor.cli.demo.flights import ZONE
+from monitor.storage import engine as storage
+from monitor.storage import reads
 
 pytestmark = pytest.mark.demo
 
@@ -86,6 +88,7 @@ def test_the_object_is_the_promised_one(year: dict[str, Any]) -> None:
         "findings",
         "groups",
         "incidents",
+        "deliveries",
         "seconds",
         "peak_rss_mb",
     }
@@ -98,6 +101,18 @@ def test_the_object_is_the_promised_one(year: dict[str, Any]) -> None:
 
 def test_the_tree_stays_below_one_and_a_half_gigabytes(year: dict[str, Any]) -> None:
     assert year["peak_rss_mb"] <= 1_500
+
+
+def test_every_webhook_of_the_year_is_delivered_at_once(demo: Demo, year: dict[str, Any]) -> None:
+    engine = storage.create(f"sqlite:///{demo.file}")
+    with storage.reading(engine) as conn:
+        sent = reads.deliveries(conn)
+    engine.dispose()
+    assert year["deliveries"] == {"delivered": len(sent), "failed": 0, "pending": 0}
+    # Each opening is told, and each that ended; what moved together is one message.
+    assert 20 <= len(sent) <= 60
+    assert {one.attempts for one in sent} == {1}
+    assert {"drift.detected", "drift.resolved"} <= {one.type for one in sent}
 
 
 def test_the_year_has_15_to_20_incidents(told: list[Incident]) -> None:

@@ -28,10 +28,12 @@ def demo(
 ) -> None:
     """Replay the flights of 2013 as a model's log and tell what happened to it.
 
-    Runs an embedded broker, consumer, evaluator and dashboard, trains a model on January,
-    registers January as the reference, and streams February to December. The database,
-    driftline-demo.db, is made anew each time; one that holds anything else is refused.
+    Runs an embedded broker, consumer, evaluator, dispatcher, dashboard and a receiver of webhooks,
+    trains a model on January, registers January as the reference, and streams February to
+    December. The database, driftline-demo.db, is made anew each time; one that holds anything
+    else is refused.
     """
+    from monitor.cli.demo.receiver import Receiver
     from monitor.cli.demo.run import run
     from monitor.cli.demo.screen import Screen
     from monitor.cli.tree import ChildDied, Tree
@@ -42,15 +44,20 @@ def demo(
     interrupt_on_hangup()
     screen = Screen(to_stderr=json_)
     # In a demo a year passes in a minute: what is far too often in life is just right.
-    overrides = {"ingest.checkpoint_interval_s": 1.0, "evaluate.interval_s": 1.0}
+    overrides = {
+        "ingest.checkpoint_interval_s": 1.0,
+        "evaluate.interval_s": 1.0,
+        # Its receiver is on this machine.
+        "alerts.allow": "127.0.0.1/32",
+    }
     folder = Path(tempfile.mkdtemp(prefix="driftline-demo-"))
     is_over = True
     try:
         tree = Tree(settings, with_broker=True, folder=folder, overrides=overrides, verb="demo")
-        with screen, tree:
+        with screen, Receiver(screen.note) as receiver, tree:
             tree.claim()
             make_room(tree.database_url)
-            result = run(tree, screen)
+            result = run(tree, screen, receiver)
             if json_:
                 options.echo(json.dumps(result.as_json()))
             else:

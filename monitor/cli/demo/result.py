@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from monitor.cli.status import instant
 from monitor.storage import engine as storage
 from monitor.storage import reads
 from monitor.storage import schema as t
+from monitor.storage.reads import Tally
 from monitor.storage.rows import Incident
 from monitor.views.episodes import group
 
@@ -23,6 +24,7 @@ class Progress:
     records: int  # read and counted, whatever became of them
     predictions: int
     incidents: int  # told so far, as the pages count them
+    pending: int  # messages that were not delivered yet
     watermark_ms: int | None
 
 
@@ -37,6 +39,7 @@ class Result:
     findings: int
     incidents: list[Incident]  # told ones, in the order they opened, each of one feature
     groups: int  # the same as the pages count them: what moved together is one
+    deliveries: Tally  # messages to the demo's receiver
     seconds: float
     peak_bytes: int
 
@@ -66,6 +69,7 @@ class Result:
                 }
                 for i in self.incidents
             ],
+            "deliveries": asdict(self.deliveries),
             "seconds": round(self.seconds, 1),
             "peak_rss_mb": round(self.peak_bytes / 1_000_000),
         }
@@ -91,6 +95,7 @@ class View:
                 records=sum(position.next_offset for position in reads.positions(conn)),
                 predictions=outcomes.get("prediction", 0),
                 incidents=len(group(reads.incidents(conn, version_ids=[self._version_id]))),
+                pending=reads.tally(conn).pending,
                 watermark_ms=reads.watermark_ms(conn),
             )
 
@@ -123,6 +128,7 @@ class View:
                 sa.select(sa.func.count()).where(finding.version_id == self._version_id)
             ).scalar_one()
             incidents = reads.incidents(conn, version_ids=[self._version_id])
+            deliveries = reads.tally(conn)
         return Result(
             predictions=outcomes.get("prediction", 0),
             labels=outcomes.get("label", 0),
@@ -134,6 +140,7 @@ class View:
                 (i for i in incidents if not i.muted), key=lambda i: (i.opened_ms, i.number)
             ),
             groups=len(group(incidents)),
+            deliveries=deliveries,
             seconds=seconds,
             peak_bytes=peak_bytes,
         )

@@ -1,11 +1,13 @@
 """The demo from start to end: train, register, stream, wait, close, and take stock.
 
 Everything goes the way a user's own service would: the reference over HTTP, the events
-through Kafka. The parent only watches the database that the other processes write.
+through Kafka, the alerts as webhooks. The parent only watches the database that the other
+processes write.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +20,7 @@ from monitor.cli.broker import PARTITIONS
 from monitor.cli.demo import flights, model
 from monitor.cli.demo.memory import Memory, give_back
 from monitor.cli.demo.produce import MODEL, VERSION, Slice, log, send
+from monitor.cli.demo.receiver import ENDPOINT, Receiver
 from monitor.cli.demo.result import Progress, Result, View
 from monitor.cli.demo.screen import Bar, Screen
 from monitor.cli.tree import Tree
@@ -29,9 +32,11 @@ _STUCK_S: Final = 120.0
 # The log is complete and read to its end: a short silence closes the last windows.
 _IDLE_S: Final = 1.0
 _LOOK_S: Final = 0.5
+# Every message is told once to a receiver in this process: a moment is enough for all of them.
+_DRAIN_S: Final = 60.0
 
 
-def run(tree: Tree, screen: Screen) -> Result:
+def run(tree: Tree, screen: Screen, receiver: Receiver) -> Result:
     """Run the year on a tree that is not started yet.
 
     Afterwards the tree still runs, but for the evaluator, which has nothing left to judge.
@@ -46,7 +51,7 @@ def run(tree: Tree, screen: Screen) -> Result:
     with Memory() as memory:
         tree.start()
         screen.say(f"The dashboard is at {tree.web_url}")
-        stream = _register_january(tree, screen)
+        stream = _register_january(tree, screen, receiver)
         give_back()
         with View(tree.database_url, MODEL, VERSION) as view:
             with screen.progress(len(stream)) as bar:
@@ -71,12 +76,14 @@ def run(tree: Tree, screen: Screen) -> Result:
                     now_ms=SystemClock().now_ms,
                 )
                 watch.wait_until(lambda _: closing.step() == 0 and view.is_judged())
+                # A message that has to wait for another attempt may take days: not here.
+                watch.wait_until(lambda seen: seen.pending == 0, at_most_s=_DRAIN_S)
                 watch.look(now=True)
             return view.result(seconds=memory.seconds, peak_bytes=memory.peak_bytes)
 
 
-def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
-    """Build, train, score and register; return the scored stream."""
+def _register_january(tree: Tree, screen: Screen, receiver: Receiver) -> pd.DataFrame:
+    """Build, train, score and register, and name the receiver; return the scored stream."""
     screen.say("Reading the flights of 2013 ...")
     year = flights.build()
     tree.check()
@@ -85,7 +92,8 @@ def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
     give_back()
     tree.wait_for_web()
     screen.say("Registering January as the reference ...")
-    reference = Client(tree.web_url, tree.web_token).register_reference(
+    client = Client(tree.web_url, tree.web_token)
+    reference = client.register_reference(
         MODEL,
         VERSION,
         year.reference,
@@ -100,6 +108,7 @@ def _register_january(tree: Tree, screen: Screen) -> pd.DataFrame:
     )
     for warning in reference.warnings:
         screen.say(f"  {warning}")
+    client.add_endpoint(ENDPOINT, receiver.url, secret=receiver.secret)
     return year.stream
 
 
@@ -124,8 +133,10 @@ class _Watch:
         """Look between two slices that are sent."""
         self.look()
 
-    def wait_until(self, is_done: Callable[[Progress], bool]) -> None:
-        """Return when `is_done`.
+    def wait_until(
+        self, is_done: Callable[[Progress], bool], *, at_most_s: float | None = None
+    ) -> None:
+        """Return when `is_done`, or after `at_most_s`.
 
         Raises
         ------
@@ -133,7 +144,8 @@ class _Watch:
             Nothing moved for `_STUCK_S`.
         """
         last, moved_at_s = self.look(now=True), time.monotonic()
-        while not is_done(self._seen):
+        give_up_s = math.inf if at_most_s is None else moved_at_s + at_most_s
+        while not is_done(self._seen) and time.monotonic() < give_up_s:
             time.sleep(0.1)
             if self.look() != last:
                 last, moved_at_s = self._seen, time.monotonic()

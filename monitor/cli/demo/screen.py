@@ -42,6 +42,11 @@ class Screen:
         """Print one line; it is data, never markup."""
         self._console.print(Text(sentence))
 
+    def note(self, sentence: str) -> None:
+        """Print what came in between as one line, cut where a terminal's line ends."""
+        cut = Text(sentence, no_wrap=True, overflow="ellipsis")
+        self._console.print(cut, soft_wrap=not self._console.is_terminal)
+
     @contextmanager
     def progress(self, total: int) -> Iterator[Bar]:
         """A bar while the block runs; nothing where there is no terminal."""

@@ -29,6 +29,10 @@ def tell(year: Result) -> list[str]:
     quiet = [name for name in _JUDGED if name not in moved]
     if quiet:
         lines.append(f"Quiet all year: {', '.join(quiet)}.")
+    sent = year.deliveries
+    waiting = f", {sent.pending} pending" if sent.pending else ""
+    failed = f", {sent.failed} failed" if sent.failed else ""
+    lines.append(f"{sent.delivered} webhooks delivered and verified{failed}{waiting}.")
     dead = sum(year.dead_letters.values())
     lines.append(
         f"{year.groups} incidents, as what moved together is one; {dead or 'no'} dead letters; "
