@@ -40,8 +40,12 @@ SETTINGS: Final = {
     "autovacuum": "off",
     "log_min_messages": "error",
 }
-# The server ends with whoever holds its standard input open, even one that is killed.
-WATCH: Final = '"$@" & server=$!; read -r _; kill -INT $server 2>/dev/null; wait $server'
+# The server ends with whoever holds its standard input open, even one that is killed: then it
+# was not told to, and takes its folder away.
+WATCH: Final = (
+    '"$@" & server=$!; read -r _; told=$?; kill -INT $server 2>/dev/null; wait $server; '
+    '[ $told = 0 ] || rm -rf "$PWD"'
+)
 
 
 def programs() -> Path | None:
@@ -129,9 +133,7 @@ class Server:
     def stop(self) -> None:
         """Stop it at once; every connection is cut."""
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait(timeout=START_S)
+            self._process.communicate(b"stop\n", timeout=START_S)
             self._process = None
 
     def restart(self) -> None:
