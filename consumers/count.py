@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.admit import Admitted
+from consumers.admit import Admitted, Name
 from driftline.rows import Rows, columns, segments
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Column, Profile
@@ -31,10 +31,7 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
     delta = Delta(letters=admitted.letters)
     for reason, n in admitted.refused.items():
         delta.counters[CounterKey("", "", f"dead:{reason}")] += n
-    for code, key in enumerate(admitted.names):
-        rows = np.flatnonzero(admitted.name_of == code)
-        if not len(rows):
-            continue
+    for key, rows in _groups(admitted):
         model, version = name = counted_under(key, registry)
         bound = registry.versions.get(name)
         is_label = key[2] == "label"
@@ -68,7 +65,7 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
     return delta
 
 
-def counted_under(key: tuple[str, str, str], registry: Registry) -> tuple[str, str]:
+def counted_under(key: Name, registry: Registry) -> tuple[str, str]:
     """Return the model and version that an event of this key is counted under.
 
     A label joins predictions of whatever version, and nobody waits for its reference: a
@@ -78,6 +75,16 @@ def counted_under(key: tuple[str, str, str], registry: Registry) -> tuple[str, s
     if kind == "label" and (model, version) not in registry.versions:
         return model, ""
     return model, version
+
+
+def _groups(admitted: Admitted) -> Iterator[tuple[Name, NDArray[np.intp]]]:
+    """Places of the events of each name, ascending; one sort, for names may be many."""
+    order = np.argsort(admitted.name_of, kind="stable")
+    edges = np.searchsorted(admitted.name_of[order], np.arange(len(admitted.names) + 1))
+    for code, name in enumerate(admitted.names):
+        rows = order[edges[code] : edges[code + 1]]
+        if len(rows):
+            yield name, rows
 
 
 def _by_reference(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -362,6 +363,17 @@ def test_what_one_poll_brings_is_counted_in_pieces_that_fit_into_memory() -> Non
     assert (ledger.position, ledger.rows) == (9, 5 * n)
     assert ledger.delta.counters[PREDICTED] == 5 * n
     assert [x.offset for x in ledger.delta.letters] == [5]
+
+
+def test_as_many_names_as_rows_cost_no_more_than_rows() -> None:
+    n = 40_000
+    models = pa.array([format(i, "x") for i in range(n)])
+    value = predictions(n, features=None, prediction=None, model=models)
+    admitted = admit([entry(value)], Rules())
+    began = time.process_time()
+    counters = count(admitted, REGISTRY).counters
+    assert time.process_time() - began < 5
+    assert len(counters) == n
 
 
 def test_records_that_expand_are_counted_in_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
