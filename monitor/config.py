@@ -8,6 +8,7 @@ environment, or from a file that a key beside it names; no message tells it.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ DEFAULT_FILE: Final = Path("driftline.toml")
 _OTHER_VARIABLES: Final = {"DRIFTLINE_TOKEN", "DRIFTLINE_CONFIG", "DRIFTLINE_PARENT_PIPE"}
 
 Value = str | int | float | bool
+
+# Of a URL: after its user, up to the last @ before the path; or among its parameters.
+_PASSWORD: Final = re.compile(r"(://[^/?:@]*:)[^/?]*(?=@)|(?<=[?&]password=)[^&]*")
 
 
 @dataclass(frozen=True)
@@ -237,8 +241,11 @@ class Settings:
         return {KEYS[name].variable: str(value) for name, value in self._values.items()}
 
     def shown(self, name: str) -> Value:
-        """The value as it may be shown: a secret only says that it is there."""
-        return MASK if KEYS[name].is_secret and self[name] else self[name]
+        """The value as it may be shown: of a secret, and a URL's password, only that it is there."""
+        value = self[name]
+        if KEYS[name].is_secret and value:
+            return MASK
+        return _PASSWORD.sub(rf"\1{MASK}", value) if isinstance(value, str) else value
 
     def text(self, name: str) -> str:
         """A setting that is text."""

@@ -102,3 +102,19 @@ def test_the_file_of_a_secret_is_read_whole_but_for_its_last_line_end(tmp_path: 
             secret_from(str(file), "key", "default")
     with pytest.raises(ConfigError, match="readable file"):
         secret_from(str(tmp_path / "none"), "key", "default")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@host/name",
+        "postgresql://me:hunter2@x:y@host:5432/name?sslmode=require",
+        "postgresql:///name?host=/tmp&user=me&password=hunter2",
+    ],
+)
+def test_a_password_in_the_database_s_address_is_not_shown(url: str) -> None:
+    settings = load({"DRIFTLINE_DATABASE__URL": url})
+    assert "hunter2" not in str(settings.shown("database.url"))
+    assert settings.text("database.url") == url
+    plain = load({"DRIFTLINE_DATABASE__URL": "sqlite:///a@b:c.db"})
+    assert plain.shown("database.url") == "sqlite:///a@b:c.db"
