@@ -241,7 +241,7 @@ class Settings:
         return {KEYS[name].variable: str(value) for name, value in self._values.items()}
 
     def shown(self, name: str) -> Value:
-        """The value as it may be shown: of a secret, and a URL's password, only that it is there."""
+        """The value as it may be shown: of a secret or a URL's password, that it is there."""
         value = self[name]
         if KEYS[name].is_secret and value:
             return MASK
