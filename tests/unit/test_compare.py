@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -16,6 +19,7 @@ import pytest
 
 from driftline import Comparison, compare, profile
 from driftline.comparing import COLUMNS, text
+from driftline.comparing import __path__ as PACKAGE
 from driftline.errors import DriftlineError, GridMismatch, InvalidFrame, InvalidReference
 from driftline.stats.profile import Profile
 from driftline.stats.reference import Reference
@@ -371,3 +375,9 @@ def test_the_function_stays_the_function_and_importing_the_package_stays_light()
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["", *(f".{m.name}" for m in pkgutil.iter_modules(PACKAGE))])
+def test_every_example_gives_what_it_says(name: str) -> None:
+    module = importlib.import_module(f"driftline.comparing{name}")
+    assert doctest.testmod(module).failed == 0
