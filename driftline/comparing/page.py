@@ -24,6 +24,8 @@ _TABLE: Final = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 _CELL: Final = (
     "padding:.25em .8em .25em 0;border-bottom:1px solid rgba(128,128,128,.3);vertical-align:top"
 )
+# Names may be one long word; without a width of its own the sentence would give way to all.
+_SENTENCE: Final = "text-align:left;overflow-wrap:anywhere;min-width:18em"
 _HEADS: Final = (
     ("feature", "left"),
     ("verdict", "left"),
@@ -101,7 +103,7 @@ def _row(row: Row) -> str:
         f'<td style="{_CELL};text-align:right;white-space:nowrap">{_text(cell)}</td>'
         for cell in cells(row)
     ]
-    made.append(f'<td style="{_CELL};text-align:left;overflow-wrap:anywhere">{_text(row.why)}</td>')
+    made.append(f'<td style="{_CELL};{_SENTENCE}">{_text(row.why)}</td>')
     return f"<tr>{''.join(made)}</tr>"
 
 
