@@ -76,6 +76,23 @@ def records(
         yield Record(b"\n".join(lines), len(lines))
 
 
+def has_naive_times(frame: Any, timestamp: str) -> bool:
+    """Return whether a column's times have no offset and are read on some clock.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> import polars
+    >>> has_naive_times(polars.DataFrame({"at": [datetime(2024, 1, 1)]}), "at")
+    True
+    """
+    try:
+        dtype = nw.from_native(frame, eager_only=True)[timestamp].dtype
+    except Exception:  # noqa: BLE001 - who reads the frame says what is wrong with it
+        return False
+    return dtype == nw.Date or (isinstance(dtype, nw.Datetime) and dtype.time_zone is None)
+
+
 class _Columns(NamedTuple):
     """Which column is what."""
 

@@ -79,8 +79,8 @@ class EventLogger:
     Safe in a service: no method raises or, but for `flush`, `close` and a large `log_frame`,
     waits. Safe to fork (gunicorn with ``--preload``): a child begins with an empty queue, a
     thread and a connection of its own, and what the parent had queued is sent once, by the
-    parent. What is queued is sent when the interpreter ends; after `os._exit`, or a signal that
-    nobody handles, it is not.
+    parent. What is queued is sent when the interpreter, or a child of multiprocessing, ends;
+    after `os._exit`, or a signal that nobody handles, it is not.
 
     Every record is acknowledged by all of Kafka's replicas. A record whose acknowledgement is
     lost may be sent twice, and is then counted twice.
@@ -265,8 +265,10 @@ class EventLogger:
             if self._is_closed:
                 self._refuse("closed", "log_frame after close", len(frame))
                 return 0
-            from driftline.frames import records
+            from driftline.frames import has_naive_times, records
 
+            if has_naive_times(frame, timestamp):
+                self._tell_naive()
             for record in records(
                 frame, model=self._model, version=self._version, prediction=prediction, id=id,
                 timestamp=timestamp, score=score, label=label, features=features, tags=tags,
@@ -403,14 +405,16 @@ class EventLogger:
         if found is None:
             return None
         at_ms, is_naive = found
-        if is_naive and "naive" not in self._told_at:
-            # Once: a service that logs them logs nothing else.
-            self._told_at["naive"] = clock.monotonic()
-            log.warning(
-                "times without an offset are read as %s%s", self._timezone,
-                " (timezone= says otherwise)" if self._timezone == "UTC" else "",
-            )  # fmt: skip
+        if is_naive:
+            self._tell_naive()
         return at_ms
+
+    def _tell_naive(self) -> None:
+        # Once: a service that logs them logs nothing else.
+        if "naive" not in self._told_at:
+            self._told_at["naive"] = clock.monotonic()
+            otherwise = " (timezone= says otherwise)" if self._timezone == "UTC" else ""
+            log.warning("times without an offset are read as %s%s", self._timezone, otherwise)
 
     def _values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         # A plain dict of plain values is encoded as it is, before the caller can change it.
@@ -493,6 +497,12 @@ class EventLogger:
             except RuntimeError:  # the interpreter is ending
                 return
             self._thread = thread
+            # A child of multiprocessing ends without the interpreter's own end.
+            family = sys.modules.get("multiprocessing")
+            if family is not None and family.parent_process() is not None:
+                from multiprocessing.util import Finalize
+
+                Finalize(self, _at_exit, exitpriority=100)
 
     def _connect(self) -> Producer:
         made = Producer(self._brokers, self._options)

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -20,6 +23,7 @@ from kafka import KafkaProducer
 from kafka_gate import KafkaGate
 from logged import ids_of, records_in, rows_of
 
+from consumers.admit import Rules, admit
 from driftline import EventLogger
 from driftline.producer import MAX_RECORD_BYTES
 
@@ -308,6 +312,50 @@ def test_preforked_workers_send_what_they_served_before_they_end(gate: KafkaGate
     assert ids_of(records_in(gate.bootstrap, len(wanted))) == sorted(wanted)
 
 
+MULTIPROCESSING = """
+import multiprocessing
+
+def work(n):
+    for i in range(50):
+        assert logger.log({"x": i}, id=f"{n} {i}")
+
+if __name__ == "__main__":
+    logger.log({"x": 0}, id="parent")
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=work, args=(n,)) for n in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(40)
+        assert child.exitcode == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_multiprocessing_sends_what_it_logged_before_it_ends(gate: KafkaGate) -> None:
+    _run(MULTIPROCESSING, gate)
+    wanted = ["parent", *(f"{n} {i}" for n in range(2) for i in range(50))]
+    assert ids_of(records_in(gate.bootstrap, len(wanted))) == sorted(wanted)
+
+
+def test_whatever_is_sent_the_consumer_counts(gate: KafkaGate) -> None:
+    with _logger(gate) as logger:
+        for i in range(300):
+            assert logger.log(
+                {"x": np.float32(i), "n": np.int64(i), "inf": float("inf"), "c": None}, i, id=i
+            )
+            assert logger.log_label(i, i % 2 == 0)
+            assert logger.log({f"only {i % 7}": Decimal(i)}, {"class": "a", "score": 0.5})
+        logger.log_frame(_frame(500), prediction="class", id="id", timestamp="at")
+        assert logger.flush(DEADLINE_S)
+    found = records_in(gate.bootstrap, 1_400)
+    admitted = admit(found, Rules())
+    assert admitted.n_records == len(found)
+    assert not admitted.letters
+    kinds = Counter(admitted.names[i] for i in admitted.name_of.tolist())
+    assert kinds == {("m", "3", "prediction"): 1_100, ("m", "", "label"): 300}
+
+
 # -- frames ---------------------------------------------------------------------------------
 
 
@@ -362,6 +410,19 @@ def test_a_frame_for_a_broker_that_is_gone_is_dropped_after_the_wait(gate: Kafka
     assert taken == 2_000
     assert dict(logger.counts().dropped) == {"queue_full": 4_000}
     logger.close(0.0)
+
+
+def test_naive_times_of_a_frame_are_said_once(
+    gate: KafkaGate, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = _frame(4)
+    frame["at"] = frame["at"].dt.tz_localize(None)
+    with _logger(gate, timezone="Europe/Berlin") as logger:
+        for _ in range(2):
+            assert logger.log_frame(frame, prediction="class", id="id", timestamp="at") == 4
+    assert len([r for r in caplog.records if "Europe/Berlin" in r.getMessage()]) == 1
+    row = next(row for r in records_in(gate.bootstrap, 8) for row in rows_of(r) if row["id"] == 0)
+    assert row["time"].isoformat() == "2023-12-31T23:00:00+00:00"
 
 
 def test_a_frame_that_lacks_a_column_is_refused_by_its_name(
