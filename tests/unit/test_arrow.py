@@ -8,6 +8,7 @@ import warnings
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from driftline.errors import InvalidFrame, MissingExtra
 from driftline.events import Event
 from driftline.stats.profile import State
 
+NEW_YORK = ZoneInfo("America/New_York")
 WORDS = ["UA", "AA", None, "UA", "UA", "AA"]
 
 
@@ -217,7 +219,7 @@ def _columns() -> dict[str, Any]:
         "y": ["yes", "no", "yes", "yes", "no", "no"],
         "p": [0.5, 0.25, 0.5, 0.5, 0.75, 0.0],
         "row": ["a", "b", "c", "d", "e", "f"],
-        "at": pd.date_range("2013-02-08T10:15:00", periods=6, freq="1h", tz="America/New_York"),
+        "at": [datetime(2013, 2, 8, 10 + i, 15, tzinfo=NEW_YORK) for i in range(6)],
         "region": ["eu"] * 6,
         "late": [0, None, 1, 1, None, 0],
     }
@@ -225,7 +227,7 @@ def _columns() -> dict[str, Any]:
 
 def _frames() -> list[Any]:
     frame = pd.DataFrame(_columns()).astype({"carrier": "category"})
-    table = pa.Table.from_pandas(pd.DataFrame(_columns()), preserve_index=False)
+    table = pa.table(_columns())
     return [frame, pl.from_arrow(table), table, {n: table[n] for n in table.column_names}]
 
 
