@@ -78,6 +78,8 @@ def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement
         .where(to, ~has_it)
         .order_by(t.endpoint.c.id)
     )
-    return conn.execute(
-        sa.insert(t.outbox).from_select([o.endpoint_id, *values], rows, include_defaults=False)
-    ).rowcount
+    written = sa.insert(t.outbox).from_select(
+        [o.endpoint_id, *values], rows, include_defaults=False
+    )
+    # Without it SQLAlchemy forgets how many rows an INSERT wrote on PostgreSQL.
+    return conn.execute(written, execution_options={"preserve_rowcount": True}).rowcount

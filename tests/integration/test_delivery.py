@@ -22,6 +22,8 @@ from monitor.storage import endpoints, outbox, reads
 from monitor.storage.engine import reading, transaction
 from monitor.storage.outbox import Message
 
+pytestmark = pytest.mark.both_databases
+
 SECRET = new_secret()
 # The lease outlives the dispatcher that was killed, and ends while the test waits.
 LEASE_S = 1.5
@@ -50,7 +52,8 @@ while True:
 @contextmanager
 def delivering(engine: Engine, how: str = "lives") -> Iterator[subprocess.Popen[bytes]]:
     """A dispatcher in a process of its own."""
-    arguments = [sys.executable, "-c", DISPATCHER, str(engine.url), how, str(LEASE_S)]
+    url = engine.url.render_as_string(hide_password=False)
+    arguments = [sys.executable, "-c", DISPATCHER, url, how, str(LEASE_S)]
     process = subprocess.Popen(arguments)
     try:
         yield process
@@ -217,7 +220,8 @@ def test_the_verb_delivers_what_is_allowed_and_says_what_is_not(
     with receiving() as receiver:
         add(engine, one=receiver.url)
         tell(engine, 1)
-        command = [sys.executable, "-m", "monitor.cli", "deliver", "--database", str(engine.url)]
+        url = engine.url.render_as_string(hide_password=False)
+        command = [sys.executable, "-m", "monitor.cli", "deliver", "--database", url]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=tmp_path)
         try:
             deadline_s = time.monotonic() + 30

@@ -206,7 +206,9 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
         }
         for i, (segments, members) in enumerate([(["all"], [0, 1, 2]), (["origin=JFK"], [3])])
     ]
-    found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents)
+    sent = {"delivered": 2, "failed": 0, "pending": 1}
+    off = [{"name": "on-call", "reason": "it answered 410"}]
+    found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents, sent, [])
     status._print(found)
     said = capsys.readouterr().out
     assert "incidents: 2 open (4 members: one for each feature, segment and kind)" in said
@@ -214,7 +216,9 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
     assert "#1 warning, origin=JFK: It moved." in said
     assert ("nothing is running: last seen 2026-01-01T00:00:09Z" in said) is not is_fresh
     assert ("idle for 97 s" in said) is is_fresh
-    status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], []))
+    status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], [], sent, off))
     said = capsys.readouterr().out
     assert "incidents: 0 open\n" in said
+    assert "webhooks: 2 delivered, 0 given up, 1 pending" in said
+    assert "endpoint on-call is disabled: it answered 410" in said
     assert "nothing is running" not in said

@@ -91,7 +91,7 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
 
     @routes.get(
         "/deliveries", tags=[TAG],
-        **openapi.told(Page[DeliveryAnswer], "List what was sent, waits, or was given up"),
+        **openapi.told(Page[DeliveryAnswer], "List what was sent, waits, or was given up", 404),
     )  # fmt: skip
     def deliveries(
         request: Request,

@@ -22,6 +22,8 @@ from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.outbox import Message
 
+pytestmark = pytest.mark.both_databases
+
 NOW_MS = 1_750_000_000_000
 OK, FAILED = Answer(status=204), Answer(status=500, body="oops")
 SECRET = new_secret()

@@ -12,6 +12,8 @@ from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.outbox import Message
 
+pytestmark = pytest.mark.both_databases
+
 MESSAGE = Message("msg_1", "alert_1", 1, "drift.detected", '{"type": "drift.detected"}')
 
 
