@@ -129,17 +129,25 @@ def _is_object(line: bytes) -> bool:
     try:
         return isinstance(_decode_any(line), dict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return isinstance(_loosely(line), dict)
+    except (ValueError, RecursionError):
         return False
+
+
+def _loosely(value: bytes) -> Any:
+    """What Python's decoder makes of it, which knows the NaN and Infinity of Python's encoder."""
+    raw = value.removeprefix(_BOM)
+    return _python_decode(raw.decode(json.detect_encoding(raw), "surrogatepass"))
 
 
 def _second_look(value: bytes) -> Event:
     """Take what the fast decoder would not, or raise the reason."""
     if value.startswith(_ARROW):
         raise DecodeError("bad_json", "an Arrow stream, whose content-type header is not there")
-    raw = value.removeprefix(_BOM)
     try:
-        # Python's decoder knows NaN and Infinity, which Python's encoder writes.
-        found = _python_decode(raw.decode(json.detect_encoding(raw), "surrogatepass"))
+        found = _loosely(value)
         # A lone surrogate is no text: no database and no page could hold it.
         _python_encode(found).encode()
     except (ValueError, RecursionError) as error:

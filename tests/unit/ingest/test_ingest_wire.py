@@ -185,6 +185,11 @@ def test_lines_are_told_from_one_broken_record() -> None:
     assert decode_lines(b"one\ntwo") is None
 
 
+def test_lines_that_python_wrote_with_nan_are_lines() -> None:
+    line = _bytes(features={"a": math.nan})
+    assert decode_lines(line + b"\n" + line) == [(1, line), (2, line)]
+
+
 def test_encode_and_decode_are_inverse() -> None:
     event = decode(_bytes())
     assert decode(encode(event)) == event
