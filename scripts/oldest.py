@@ -23,8 +23,6 @@ TOOLS = {
     "hypothesis", "jsonschema", "pandas", "polars", "psutil", "pytest", "pytest-xdist",
     "standardwebhooks",
 }  # fmt: skip
-# Of server: what no module of the core imports.
-LEFT_OUT = {"a2wsgi", "dash", "dash-ag-grid", "dash-mantine-components", "plotly", "uvicorn"}
 TESTS = ("unit/stats", "unit/windows", "unit/detect", "unit/ingest", "unit/storage", "property")
 
 
@@ -34,7 +32,7 @@ def wanted() -> list[str]:
     extras = project["optional-dependencies"]
     found = [*project["dependencies"], *(line for name in EXTRAS for line in extras[name])]
     found += [line for line in (*extras["demo"], *extras["dev"]) if _name(line) in TOOLS]
-    return sorted({line for line in found if _name(line) not in LEFT_OUT | {"driftline"}})
+    return sorted({line for line in found if _name(line) != "driftline"})
 
 
 def _name(requirement: str) -> str:

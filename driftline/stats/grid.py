@@ -307,7 +307,8 @@ def numeric_grid(values: NDArray[Any], *, n_bins: int = BINS) -> NumericGrid:
         shared = len(np.unique(keys >> shift)) < len(distinct)
         if shared and len(distinct) <= MAX_EDGES:
             kind, base, shift = "edges", 0, 0
-            below = np.nextafter(low, np.float32(-np.inf))
+            with np.errstate(over="ignore"):  # below the lowest float there is -inf alone
+                below = np.nextafter(low, np.float32(-np.inf))
             edges = np.concatenate([np.array([below], np.float32), distinct])
             n_cells = len(edges) + 1
 
