@@ -314,7 +314,7 @@ class Client(Reading):
             The name, the address or the secret cannot be.
         """
         # Made here, a lost answer can be asked for again: the server then knows it already.
-        used = secret or new_secret()
+        used = new_secret() if secret is None else secret
         told = self._told("endpoints", {"name": name, "url": url, "secret": used})
         is_ours = told.fingerprint == fingerprint(used)
         if secret is not None and not is_ours:
@@ -352,7 +352,7 @@ class Client(Reading):
         self, name: str, *, secret: str | None = None, overlap_s: int = 86_400
     ) -> answers.NewEndpoint:
         """Replace an endpoint's secret; the one before signs for `overlap_s` more, too."""
-        used = secret or new_secret()
+        used = new_secret() if secret is None else secret
         told = self._told(
             f"endpoints/{_escaped(name)}/rotate", {"secret": used, "overlap_s": overlap_s}
         )

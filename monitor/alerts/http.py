@@ -3,7 +3,8 @@
 The name is resolved here, once, and the address that was checked is the one that is dialled;
 nothing in between asks the name again. Redirects are not followed, proxies of the environment
 are not asked, and one deadline covers everything, so that a receiver that hangs or sends a byte
-a second takes no longer than one that never answers.
+a second takes no longer than one that never answers. It is httpcore2 (below httpx2) because
+that is where a connection is made.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
         """
         warnings = _checked(asked.name, asked.url, allow)
         made = new_secret() if asked.secret is None else None
-        secret = made or _secret(asked.secret or "")
+        secret = made if made is not None else _secret(asked.secret or "")
         now_ms = clock.now_ms()
         with transaction(engine) as conn:
             try:
@@ -141,7 +141,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
         """Sign with a new secret from now on, and with the one before for a while, too."""
         asked = asked or RotationBody()
         made = new_secret() if asked.secret is None else None
-        secret = made or _secret(asked.secret or "")
+        secret = made if made is not None else _secret(asked.secret or "")
         now_ms = clock.now_ms()
         with transaction(engine) as conn:
             found = known(conn, name)

@@ -105,7 +105,7 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
 
         def read(conn: Connection, after: Key | None, most: int) -> list[DeliveryAnswer]:
             if endpoint is not None and after is None:
-                _said_once(conn, endpoint)
+                _must_be_known(conn, endpoint)
             found = reads.deliveries(
                 conn, endpoint=endpoint, state=state, alert_id=alert_id,
                 before=after[0] if after else None, limit=most,
@@ -139,7 +139,7 @@ def known(conn: Connection, name: str) -> Endpoint:
     return found
 
 
-def _said_once(conn: Connection, name: str) -> None:
+def _must_be_known(conn: Connection, name: str) -> None:
     """Refuse a name that nothing was ever sent to; what a removed endpoint got stays told."""
     if not reads.deliveries(conn, endpoint=name, limit=1):
         known(conn, name)

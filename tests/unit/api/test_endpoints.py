@@ -104,6 +104,7 @@ def tell(engine: Engine, count: int = 1, alert_id: str = "alert_a") -> None:
             outbox.enqueue(conn, said, now_ms)
 
 
+@pytest.mark.both_databases
 def test_an_endpoint_is_added_once_and_its_secret_told_once(api: TestClient) -> None:
     body = {"name": "on-call", "url": HOOK}
     first = api.post("/api/v1/endpoints", json=body)
@@ -124,6 +125,7 @@ def test_an_endpoint_is_added_once_and_its_secret_told_once(api: TestClient) -> 
         assert secret.removeprefix("whsec_") not in api.get(f"/api/v1/{path}").text
 
 
+@pytest.mark.both_databases
 def test_a_name_that_is_taken_is_a_conflict_with_the_way_out(api: TestClient) -> None:
     api.post("/api/v1/endpoints", json={"name": "on-call", "url": HOOK})
     other = {"name": "on-call", "url": "https://other.example/"}
@@ -209,6 +211,8 @@ def test_the_client_adds_an_endpoint_once_with_or_without_a_secret(sdk: Client) 
     assert not sdk.add_endpoint("one", HOOK, secret=made.secret).is_new
     with pytest.raises(ApiConflict, match="another secret"):
         sdk.add_endpoint("one", HOOK, secret=new_secret())
+    with pytest.raises(ApiError, match="24 to 64 bytes"):  # such as an unset variable
+        sdk.add_endpoint("two", HOOK, secret="")
     own = new_secret()
     assert sdk.add_endpoint("two", HOOK, secret=own).secret == own
     assert [one.name for one in sdk.endpoints()] == ["one", "two"]
@@ -216,6 +220,7 @@ def test_the_client_adds_an_endpoint_once_with_or_without_a_secret(sdk: Client) 
         sdk.endpoint("onee")
 
 
+@pytest.mark.both_databases
 def test_a_test_arrives_verifies_and_is_told(sdk: Client, delivering: Dispatcher) -> None:
     with receiving() as receiver:
         receiver.answer = lambda _: (200, {}, b"thanks")
@@ -270,6 +275,7 @@ def test_while_a_secret_is_rotated_receivers_with_either_one_verify(
     assert len(alone.headers["webhook-signature"].split()) == 1
 
 
+@pytest.mark.both_databases
 def test_the_same_rotation_twice_is_one(sdk: Client) -> None:
     sdk.add_endpoint("one", HOOK)
     own = new_secret()
@@ -279,6 +285,7 @@ def test_the_same_rotation_twice_is_one(sdk: Client) -> None:
     assert second.fingerprint == fingerprint(own)
 
 
+@pytest.mark.both_databases
 def test_a_disabled_endpoint_says_why_and_waits(sdk: Client, engine: Engine) -> None:
     sdk.add_endpoint("one", HOOK)
     tell(engine, 2)
@@ -293,6 +300,7 @@ def test_a_disabled_endpoint_says_why_and_waits(sdk: Client, engine: Engine) -> 
     assert sdk.status().endpoints_disabled == ()
 
 
+@pytest.mark.both_databases
 def test_a_removed_endpoint_is_gone_and_what_it_was_sent_stays_told(
     sdk: Client, engine: Engine
 ) -> None:
@@ -307,6 +315,7 @@ def test_a_removed_endpoint_is_gone_and_what_it_was_sent_stays_told(
     assert sdk.endpoint("one").pending == 0
 
 
+@pytest.mark.both_databases
 def test_deliveries_come_in_pages_the_last_decided_first(sdk: Client, engine: Engine) -> None:
     sdk.add_endpoint("one", HOOK)
     sdk.add_endpoint("two", "https://two.example/")
