@@ -27,7 +27,9 @@ from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode, checks
 from schemathesis.core.failures import FailureGroup
 
+from driftline.delivering import Delivery
 from monitor.api.app import create_app
+from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.clock import HeldClock
 from monitor.storage import engine as storage
 
@@ -66,7 +68,15 @@ def app(tmp_path_factory: pytest.TempPathFactory, living_file: Path) -> Iterator
     target = tmp_path_factory.mktemp("described") / "living.db"
     shutil.copyfile(living_file, target)
     engine = storage.create(f"sqlite:///{target}")
-    yield create_app(engine, with_dashboard=False, clock=HeldClock(living_database.NOW_MS))
+    with EmbeddedBroker(0) as broker:
+        ensure_topic(broker.bootstrap, "driftline.events")
+        with Delivery(broker.bootstrap, "driftline.events") as delivery:
+            yield create_app(
+                engine,
+                with_dashboard=False,
+                clock=HeldClock(living_database.NOW_MS),
+                delivery=delivery,
+            )
     engine.dispose()
 
 
