@@ -51,6 +51,8 @@ class Notice:
         What is new, where that needs a word: "" | again | also | critical.
     numbers
         The incidents it is about.
+    since_ms
+        Event time of the first of what is new.
     others
         Incidents of the alert that ended meanwhile.
     """
@@ -59,6 +61,7 @@ class Notice:
     alert: Alert
     why: str
     numbers: tuple[int, ...]
+    since_ms: int
     others: tuple[int, ...] = ()
 
 
@@ -273,7 +276,7 @@ class _Case:
         if is_calm:
             made = replace(made, warned_ms=self.moment.event_ms)
         made = replace(made, state=OPEN, severity=severity)
-        self._tell(kind, made, why, list(fresh), others)
+        self._tell(kind, made, why, list(fresh), since_ms, others)
 
     def tell_end(self) -> None:
         """Add the message that ends the alert, where nothing of it stands or waits any more.
@@ -289,7 +292,7 @@ class _Case:
             return
         if is_withdrawn:
             ended = replace(alert, state="withdrawn", severity=alert.worst)
-            self._tell(WITHDRAWN, ended, "", list(everyone), [])
+            self._tell(WITHDRAWN, ended, "", list(everyone), alert.opened_ms)
             return
         own = [
             number
@@ -304,7 +307,7 @@ class _Case:
         ]
         worst = _worst([alert.worst, *(everyone[number].severity for number in own)])
         ended = replace(alert, state="resolved", severity=worst, worst=worst)
-        self._tell(RESOLVED, ended, "", own, [])
+        self._tell(RESOLVED, ended, "", own, alert.opened_ms)
 
     def _stands(self, incident: IncidentNow) -> bool:
         """Whether the alert cannot be over because of this incident."""
@@ -313,7 +316,13 @@ class _Case:
         return incident.is_open and not is_another_s
 
     def _tell(
-        self, kind: str, alert: Alert, why: str, numbers: Sequence[int], others: Sequence[int]
+        self,
+        kind: str,
+        alert: Alert,
+        why: str,
+        numbers: Sequence[int],
+        since_ms: int,
+        others: Sequence[int] = (),
     ) -> None:
         self.members = self.members | {item.incident.number: item.incident for item in self.news}
         self.news = []
@@ -325,7 +334,8 @@ class _Case:
         )
         for number in (*numbers, *others):
             self.told[number] = self._known(self.members[number])
-        self.notices.append(Notice(kind, self.alert, why, tuple(numbers), tuple(others)))
+        named = tuple(numbers)
+        self.notices.append(Notice(kind, self.alert, why, named, since_ms, tuple(others)))
 
     def _known(self, incident: IncidentNow) -> KnownIncident:
         before, episodes = self.told.get(incident.number), len(incident.episodes)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from driftline.stats.words import Evidence, sentence
+from driftline.stats.words import Evidence, sentence, window_words
 from monitor.detect.alerts import DETECTED, UPDATED, WITHDRAWN, Notice
 from monitor.detect.evidence import evidence_in, ratio_of
 from monitor.detect.groups import ALL
@@ -21,7 +21,7 @@ from monitor.windows.panes import HOUR_MS
 
 # A body stays small enough for what receivers take: 50 incidents are some 40 kB.
 NAMED_AT_MOST = 50
-_LEADS = {"": "", "again": "again: ", "also": "also: ", "critical": "now critical: "}
+_LEADS = {"": "", "also": "also: ", "critical": "now critical: "}
 
 
 class Described(Protocol):
@@ -139,7 +139,7 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
         where = "" if first.segment == ALL else f"{first.segment}: "
         more = f", and {others} more" if others else ""
         said = (said or f"{first.feature}: {first.kind}").removesuffix(".")
-        return f"{_LEADS[notice.why]}{where}{said}{more}."
+        return f"{_lead(notice, timezone)}{where}{said}{more}."
     where = "" if first.segment == ALL else f", {first.segment}"
     who = f"{first.feature} ({first.kind.replace('_', ' ')}{where})"
     if others:
@@ -150,6 +150,14 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
     ends = [i.resolved_ms for i in concerned if i.state != "withdrawn" and i.resolved_ms]
     stood_ms = max(ends, default=notice.alert.opened_ms) - notice.alert.opened_ms
     return f"{who} {are} over after {_lasting(stood_ms)}."
+
+
+def _lead(notice: Notice, timezone: str) -> str:
+    if notice.why != "again":
+        return _LEADS[notice.why]
+    # What shows it best may be of the first time.
+    day = window_words(notice.since_ms, "day", timezone).removeprefix("on ")
+    return f"again since {day}: "
 
 
 def _lasting(ms: int) -> str:

@@ -73,7 +73,12 @@ ALERT = Alert(
 
 def body(kind: str, *rows: Row, why: str = "", others: tuple[Row, ...] = ()) -> dict[str, Any]:
     notice = Notice(
-        kind, ALERT, why, tuple(r.number for r in rows), tuple(r.number for r in others)
+        kind,
+        ALERT,
+        why,
+        tuple(r.number for r in rows),
+        START + 3 * HOUR,
+        tuple(r.number for r in others),
     )
     text = body_of(
         notice,
@@ -147,7 +152,7 @@ def test_a_message_names_fifty_and_counts_the_others() -> None:
     ("why", "lead"),
     [
         ("", "temp: "),
-        ("again", "again: temp: "),
+        ("again", "again since 30 December 2013: temp: "),
         ("also", "also: temp: "),
         ("critical", "now critical: temp: "),
     ],
@@ -203,7 +208,7 @@ def test_names_are_data(feature: str, segment: str, kind: str) -> None:
 
 
 def test_a_message_s_id_hangs_on_alert_type_and_sequence_alone() -> None:
-    notice = Notice(DETECTED, ALERT, "", (1,))
+    notice = Notice(DETECTED, ALERT, "", (1,), START)
     others = [
         replace(notice, type=UPDATED),
         replace(notice, alert=replace(ALERT, sequence=4)),
