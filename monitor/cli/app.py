@@ -40,6 +40,7 @@ _SERVER: Final = (
     "dash_ag_grid",
     "dash_mantine_components",
     "fastapi",
+    "httpcore2",
     "plotly",
     "pyarrow",
     "pydantic",
