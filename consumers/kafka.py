@@ -27,6 +27,7 @@ from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
 from consumers.source import Change, Identity, LogTruncated, Record
 from driftline.errors import BrokerUnavailable, ConfigError, OffsetOutOfRange, StreamError
+from monitor.brokers import unanswered
 
 # A broker that is there answers at once; waiting longer only hides that it is not.
 BOOTSTRAP_MS: Final = 5_000
@@ -106,10 +107,8 @@ class KafkaSource:
         try:
             self._admin: Any = KafkaAdminClient(**shared)
         except kafka_errors.KafkaError as error:
-            raise BrokerUnavailable(
-                f"no Kafka broker answers at {bootstrap} ({_first_line(error)}): start one, "
-                "or name yours with --kafka HOST:PORT"
-            ) from error
+            secured = {k: v for k, v in common.items() if k == "security_protocol"}
+            raise BrokerUnavailable(unanswered(bootstrap, _first_line(error), secured)) from error
         except ValueError as error:
             raise ConfigError(
                 "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"

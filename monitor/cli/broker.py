@@ -15,12 +15,14 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from driftline.errors import BrokerUnavailable, ConfigError
+from monitor.brokers import unanswered
 from monitor.cli.processes import Child, free_port, require_free_port, wait_for_port
 
 START_S: Final = 10.0
@@ -131,7 +133,12 @@ def _program() -> str:
 
 
 def ensure_topic(
-    bootstrap: str, topic: str, partitions: int = PARTITIONS, *, replication: int = -1
+    bootstrap: str,
+    topic: str,
+    partitions: int = PARTITIONS,
+    *,
+    replication: int = -1,
+    options: Mapping[str, Any] | None = None,
 ) -> bool:
     """Create the topic unless it exists, and return whether it was created.
 
@@ -142,11 +149,13 @@ def ensure_topic(
     ----------
     replication
         How many brokers hold each partition; -1 leaves it to the cluster.
+    options
+        TLS and SASL, see `monitor.brokers`.
 
     Raises
     ------
     BrokerUnavailable
-        No broker answers at `bootstrap`.
+        No broker answers at `bootstrap`, or it refuses the credentials.
     ConfigError
         It is no address.
     """
@@ -154,12 +163,11 @@ def ensure_topic(
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=5_000)
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap, bootstrap_timeout_ms=5_000, **(options or {})
+        )
     except KafkaError as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {bootstrap} ({error}): start one, or name yours "
-            "with --kafka HOST:PORT"
-        ) from error
+        raise BrokerUnavailable(unanswered(bootstrap, str(error), options or {})) from error
     except ValueError as error:
         raise ConfigError(
             "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"

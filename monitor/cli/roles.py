@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from monitor.brokers import client_options
 from monitor.cli import options
 from monitor.cli.access import access
 from monitor.cli.processes import require_free_port, stop_with_parent
@@ -42,6 +43,7 @@ def ingest(
             start_policy=cast(Literal["earliest", "latest"], settings.text("kafka.start")),
             max_record_bytes=settings.integer("ingest.max_record_bytes"),
             keep_payload=settings.flag("ingest.keep_payload"),
+            client_options=client_options(settings),
         ),
         stop,
     )
@@ -102,7 +104,11 @@ def web(
     require_free_port(number, key="web.port", option="--port", host=reached.host)
     engine = storage.create(options.existing_database(settings))
     storage.check_schema(engine)
-    delivery = Delivery(settings.text("kafka.bootstrap"), settings.text("kafka.topic"))
+    delivery = Delivery(
+        settings.text("kafka.bootstrap"),
+        settings.text("kafka.topic"),
+        kafka=client_options(settings),
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(
@@ -118,11 +124,11 @@ def web(
             ),
             host=reached.host,
             port=number,
+            # What a proxy says is read by the app, where a setting allows it.
+            proxy_headers=False,
             log_level="warning",
             access_log=False,
             # An open page must not hold up Ctrl-C.
-            # What a proxy says is read by the app, where a setting allows it.
-            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
     )

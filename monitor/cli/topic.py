@@ -23,10 +23,13 @@ def create(
     ] = -1,
 ) -> None:
     """Create the topic unless it exists; the broker stamps its records (LogAppendTime)."""
+    from monitor.brokers import client_options
     from monitor.cli.broker import ensure_topic
 
     settings = options.settings(config=config, kafka=kafka)
     bootstrap, topic = settings.text("kafka.bootstrap"), settings.text("kafka.topic")
-    is_new = ensure_topic(bootstrap, topic, partitions, replication=replication)
+    is_new = ensure_topic(
+        bootstrap, topic, partitions, replication=replication, options=client_options(settings)
+    )
     said = f"created with {partitions} partitions" if is_new else "is there already"
     options.echo(f"{topic} at {bootstrap} {said}")

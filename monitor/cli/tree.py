@@ -13,9 +13,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from driftline.errors import BrokerUnavailable, DriftlineError
+from driftline.errors import BrokerUnavailable, ConfigError, DriftlineError
+from monitor.brokers import client_options
 from monitor.cli import access, options
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.cli.links import public_url
@@ -94,6 +95,7 @@ class Tree:
     def require_free_ports(self) -> None:
         """Refuse to start where a port is busy."""
         access.access(self._settings)
+        self._kafka_options()
         require_free_port(self.web_port, key="web.port", option="--port", host=self.web_host)
         if self._broker is not None:
             self._broker.require_free_port()
@@ -116,9 +118,20 @@ class Tree:
         engine.dispose()
         if self._broker is not None:
             self.children.append(self._broker.start().child)
-        ensure_topic(self.bootstrap, self.topic)
+        ensure_topic(self.bootstrap, self.topic, options=self._kafka_options())
         for name in ("web", "ingest", "evaluate", "deliver"):
             self.begin(name)
+
+    def _kafka_options(self) -> dict[str, Any]:
+        found = client_options(self._settings)
+        if found and self._broker is not None:
+            key = "kafka.security_protocol"
+            raise ConfigError(
+                key, self._settings.source(key), found["security_protocol"],
+                "PLAINTEXT, which the embedded broker speaks, or your own broker with --kafka "
+                "HOST:PORT",
+            )  # fmt: skip
+        return found
 
     def begin(self, name: str) -> None:
         """Start one role as a child."""

@@ -1,0 +1,175 @@
+"""How every process of the service reaches the brokers: settings to kafka-python's options.
+
+One place, so that the consumer, the topics' verb, the API's producer and `doctor` say the same to
+a broker. A combination of which a part would silently not be used is refused here: kafka-python
+would connect without it, or say nothing but that it cannot.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from driftline.errors import ConfigError
+from driftline.program import command
+from monitor.config import Settings, secret_from
+
+_FILES: Final = ("kafka.ssl_cafile", "kafka.ssl_certfile", "kafka.ssl_keyfile")
+_SASL: Final = (
+    "kafka.sasl_mechanism",
+    "kafka.sasl_username",
+    "kafka.sasl_password",
+    "kafka.sasl_password_file",
+)
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of kafka-python's clients for TLS and SASL; {} for plain text.
+
+    Raises
+    ------
+    ConfigError
+        A setting is absent that another one needs, or given where nothing would use it, or names
+        a file that cannot be used.
+
+    Examples
+    --------
+    >>> from monitor.config import load
+    >>> client_options(load({}))
+    {}
+    >>> client_options(load({"DRIFTLINE_KAFKA__SASL_USERNAME": "me"}))
+    Traceback (most recent call last):
+    driftline.errors.ConfigError: kafka.sasl_username (DRIFTLINE_KAFKA__SASL_USERNAME): got 'me', \
+expected kafka.security_protocol SASL_SSL or SASL_PLAINTEXT beside it: PLAINTEXT sends no login
+    """
+    protocol = settings.text("kafka.security_protocol")
+    if protocol == "PLAINTEXT" and not _given(settings):
+        return {}
+    has_sasl, has_tls = protocol.startswith("SASL"), protocol.endswith("SSL")
+    if not has_sasl:
+        _refuse_unused(settings, _SASL, f"SASL_SSL or SASL_PLAINTEXT beside it: {protocol} sends "
+                       "no login")  # fmt: skip
+    if not has_tls:
+        _refuse_unused(settings, _FILES, f"SSL or SASL_SSL beside it: {protocol} encrypts nothing")
+        if not settings.flag("kafka.ssl_check_hostname"):
+            raise _error(
+                settings, "kafka.ssl_check_hostname",
+                f"kafka.security_protocol SSL or SASL_SSL beside it: {protocol} encrypts nothing",
+            )  # fmt: skip
+    options: dict[str, Any] = {"security_protocol": protocol}
+    if has_sasl:
+        options |= _login(settings)
+    if has_tls:
+        tls_context(settings)  # what cannot be loaded is said here, with its key
+        options["ssl_check_hostname"] = settings.flag("kafka.ssl_check_hostname")
+        for key in _FILES:
+            if settings.text(key):
+                options[key.removeprefix("kafka.")] = settings.text(key)
+    return options
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """Return what verifies a broker, from the same files as kafka-python's.
+
+    Raises
+    ------
+    ConfigError
+        A file is not there, or holds no certificate or key.
+    """
+    for key in _FILES:
+        file = settings.text(key)
+        if file and not Path(file).is_file():
+            raise _error(settings, key, "a file that is there")
+    cafile = settings.text("kafka.ssl_cafile")
+    try:
+        context = ssl.create_default_context(cafile=cafile or None)
+    except OSError as error:
+        raise _error(
+            settings, "kafka.ssl_cafile",
+            f"a readable PEM file with certificates of authorities ({_words(error)})",
+        ) from None  # fmt: skip
+    context.check_hostname = settings.flag("kafka.ssl_check_hostname")
+    certificate, private = settings.text("kafka.ssl_certfile"), settings.text("kafka.ssl_keyfile")
+    if private and not certificate:
+        raise _error(settings, "kafka.ssl_keyfile", "kafka.ssl_certfile beside it")
+    if certificate:
+        try:
+            # Without a password of its own it would ask the terminal for one.
+            context.load_cert_chain(certificate, private or None, password=lambda: "")
+        except OSError as error:
+            raise _error(
+                settings, "kafka.ssl_certfile",
+                "PEM files of a certificate and its key, which is not encrypted "
+                f"({_words(error)})",
+            ) from None  # fmt: skip
+    return context
+
+
+def unanswered(bootstrap: str, why: str, options: Mapping[str, Any]) -> str:
+    """Return the sentence for brokers that cannot be used, with what else looks the same.
+
+    Examples
+    --------
+    >>> unanswered("kafka:9092", "Unable to bootstrap", {})
+    'no Kafka broker answers at kafka:9092 (Unable to bootstrap): start one, or name yours with \
+--kafka HOST:PORT'
+    """
+    said = f"no Kafka broker answers at {bootstrap} ({why}): "
+    if options:
+        return said + (
+            "a wrong password or user and an untrusted certificate look the same as a broker that "
+            f"is not there; `{command('doctor')}` tells them apart"
+        )
+    return said + "start one, or name yours with --kafka HOST:PORT"
+
+
+def _login(settings: Settings) -> dict[str, Any]:
+    for key, mend in (
+        ("kafka.sasl_mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
+        ("kafka.sasl_username", "the user's name"),
+    ):
+        if not settings.text(key):
+            protocol = settings.text("kafka.security_protocol")
+            raise _error(settings, key, f"{mend}: kafka.security_protocol {protocol} needs it")
+    file, password = settings.text("kafka.sasl_password_file"), settings.text("kafka.sasl_password")
+    if file and password:
+        raise _error(
+            settings, "kafka.sasl_password_file", "one password: kafka.sasl_password is given too"
+        )
+    if file:
+        source = settings.source("kafka.sasl_password_file")
+        password = secret_from(file, "kafka.sasl_password_file", source)
+    if not password:
+        raise _error(
+            settings, "kafka.sasl_password",
+            "a password, in DRIFTLINE_KAFKA__SASL_PASSWORD or in kafka.sasl_password_file",
+        )  # fmt: skip
+    return {
+        "sasl_mechanism": settings.text("kafka.sasl_mechanism"),
+        "sasl_plain_username": settings.text("kafka.sasl_username"),
+        "sasl_plain_password": password,
+    }
+
+
+def _given(settings: Settings) -> bool:
+    has_text = any(settings.text(key) for key in (*_SASL, *_FILES))
+    return has_text or not settings.flag("kafka.ssl_check_hostname")
+
+
+def _refuse_unused(settings: Settings, keys: tuple[str, ...], mend: str) -> None:
+    for key in keys:
+        if settings.text(key):
+            raise _error(settings, key, f"kafka.security_protocol {mend}")
+
+
+def _error(settings: Settings, key: str, expected: str) -> ConfigError:
+    got = settings.shown(key)
+    return ConfigError(key, settings.source(key), "nothing" if got == "" else got, expected)
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "no PEM"
+    return error.strerror or type(error).__name__
