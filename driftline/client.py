@@ -522,10 +522,19 @@ def _result(response: httpx2.Response) -> Any:
         problem = {}
     title = str(problem.get("title") or f"the server answered {response.status_code}")
     said = [str(problem[key]) for key in ("detail", "mend") if problem.get(key)]
+    if response.status_code == 401:
+        raise AuthenticationError(title)
     kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
     if response.status_code == 409:
         kind = ApiConflict
     raise kind(response.status_code, title, "; ".join(said))
+
+
+def _header_text(token: str) -> str:
+    if not (token.isascii() and token.isprintable()):
+        # The token itself is in no message.
+        raise ApiError(0, "the token cannot be sent", "it must be ASCII text of one line")
+    return token
 
 
 def _name(version: str | int | None) -> str | int | None:
@@ -556,12 +565,3 @@ def _instant(at: datetime | str | None, timezone: str) -> str | None:
         raise InvalidReference(
             f"effective_from {at} is outside the years 1 to 9999 in UTC: name a later time"
         ) from None
-    if response.status_code == 401:
-        raise AuthenticationError(title)
-def _header_text(token: str) -> str:
-    if not (token.isascii() and token.isprintable()):
-        # The token itself is in no message.
-        raise ApiError(0, "the token cannot be sent", "it must be ASCII text of one line")
-    return token
-
-

@@ -38,9 +38,9 @@ def create_app(
     *,
     with_dashboard: bool = True,
     allowed_hosts: frozenset[str] | None = LOOPBACK,
-    checkpoint_interval_s: float = 30.0,
     token: str | None = None,
     is_behind_proxy: bool = False,
+    checkpoint_interval_s: float = 30.0,
     alerts_allow: Sequence[Network] = (),
     delivery: Delivery | None = None,
     clock: Clock | None = None,
@@ -55,13 +55,13 @@ def create_app(
         Mount the dashboard at "/".
     allowed_hosts
         Names that the Host header may carry; this machine's loopback names by default.
-    checkpoint_interval_s
-        How often consumers check in: the dashboard measures "behind" and "stale" by it.
     token
         What everybody must give, see `monitor.api.auth`; None answers all who reach it, which
         only loopback may.
     is_behind_proxy
         Believe the nearest proxy's X-Forwarded-For and X-Forwarded-Proto.
+    checkpoint_interval_s
+        How often consumers check in: the dashboard measures "behind" and "stale" by it.
     alerts_allow
         Networks that endpoints may have though they are private (`alerts.allow`).
     delivery
@@ -83,9 +83,9 @@ def create_app(
     problems.install(app)
     app.include_router(registering.router(engine, clock))
     app.include_router(endpoints.router(engine, clock, alerts_allow))
-    app.include_router(events.router(clock, delivery))
     actor = "api:token" if token is not None else "api:loopback"
     app.include_router(models.router(engine, clock, actor=actor))
+    app.include_router(events.router(clock, delivery))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
 
@@ -113,19 +113,6 @@ def create_app(
         scripts = dashboard.app.script_hashes(page)
         app.mount("/", WSGIMiddleware(page.server, workers=DASHBOARD_THREADS))
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
-    app.add_middleware(
-        Guard,
-        hosts=allowed_hosts,
-        limits=(
-            ("/api/v1/references", MAX_REFERENCE_BYTES),
-            ("/api/v1/events", events.MAX_EVENTS_BYTES),
-            ("/api/v1/events", events.MAX_EVENTS_BYTES),
-            ("/login", MAX_FORM_BYTES),
-            ("/", MAX_BODY_BYTES),
-        ),
-        policy=content_policy(scripts, has_forms=token is not None),
-    )
-    return app
     # What is added last is outermost.
     if token is not None:
         from dashboard import login
@@ -133,14 +120,26 @@ def create_app(
 
         scripts = [*scripts, login.SCRIPT_HASH]
         app.add_middleware(Authentication, access=Access(token), hosts=allowed_hosts, clock=clock)
+    app.add_middleware(
+        Guard,
+        hosts=allowed_hosts,
+        limits=(
+            ("/api/v1/references", MAX_REFERENCE_BYTES),
+            ("/api/v1/events", events.MAX_EVENTS_BYTES),
+            ("/login", MAX_FORM_BYTES),
+            ("/", MAX_BODY_BYTES),
+        ),
+        policy=content_policy(scripts, has_forms=token is not None),
+    )
+    if is_behind_proxy:
+        app.add_middleware(BehindProxy)
+    return app
 
 
 def content_policy(script_hashes: list[str], *, has_forms: bool = False) -> str:
     """Return the content security policy: this origin and the page's own inline scripts.
 
     Inline styles stay allowed: Plotly and Mantine write them. Only logging in and out are forms.
-    if is_behind_proxy:
-        app.add_middleware(BehindProxy)
     """
     parts = {
         "default-src": "'self'",
