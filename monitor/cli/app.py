@@ -89,7 +89,10 @@ class Verb:
 
 VERBS: Final = {
     "reference": Verb("monitor.cli.reference:app", "The data that windows are compared with."),
-    "log": Verb("monitor.cli.log:log", "Write a file's predictions, or events, to Kafka."),
+    "log": Verb(
+        "monitor.cli.log:log",
+        "Write a file's rows, or events, to Kafka, where Driftline counts them.",
+    ),
     "compare": Verb(
         "monitor.cli.compare:compare",
         "Judge the rows of file B against file A, without a server.",
@@ -138,6 +141,11 @@ VERBS: Final = {
     "status": Verb(
         "monitor.cli.status:status",
         "Show positions, lag, what became of the events, dead letters, open incidents, deliveries.",
+        "server",
+    ),
+    "doctor": Verb(
+        "monitor.cli.doctor:doctor",
+        "Check broker, topic, rights, records, database, processes and web; change nothing.",
         "server",
     ),
     "health": Verb(
