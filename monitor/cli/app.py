@@ -162,7 +162,8 @@ VERBS: Final = {
     ),
     "restore": Verb(
         "monitor.cli.backup:restore",
-        "Put a backup in the place of the database, SQLite or PostgreSQL, whichever it was made of.",
+        "Put a backup in the place of the database, SQLite or PostgreSQL, "
+        "whichever it was made of.",
         "server",
         is_posix_only=True,
     ),
