@@ -1,0 +1,329 @@
+"""What a port is told apart by, and what the doctor says of records: each fault with its mend."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from kafka import errors as kafka_errors
+
+from consumers.admit import Rules
+from driftline.stats.reference import build_reference
+from monitor.doctor import broker, records
+from monitor.doctor.broker import Place
+from monitor.doctor.check import Check, State, ok, within
+from monitor.doctor.wire import meet
+from monitor.storage.registry import BoundVersion, Registry
+from tests.certificates import Authority
+
+TIME = "2026-05-01T10:00:00Z"
+AT_MS = 1_777_629_600_000
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A port on which each connection is answered so, and then closed."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            connection.settimeout(5)
+            with connection, suppress(OSError):
+                answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield server.getsockname()[1]
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(10)
+
+
+def as_kafka(connection: socket.socket) -> None:
+    """Answer the question for versions; anything else is no length that a broker takes."""
+    head = connection.recv(4)
+    (length,) = struct.unpack(">i", head)
+    if length > 100_000:
+        return
+    body = connection.recv(length)
+    (correlation,) = struct.unpack(">i", body[4:8])
+    answer = struct.pack(">ihi", correlation, 0, 0)
+    connection.sendall(struct.pack(">i", len(answer)) + answer)
+
+
+def by_tls(certificate: Path, clients: Path | None = None) -> Callable[[socket.socket], None]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
+
+    def answer(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            as_kafka(secured)
+
+    return answer
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority.file))
+
+
+def test_a_broker_is_known_by_either_way_of_speaking(authority: Authority) -> None:
+    with listening(as_kafka) as port:
+        assert meet("127.0.0.1", port, None, 3).fault == ""
+    with listening(by_tls(authority.certificate("broker"))) as port:
+        assert meet("127.0.0.1", port, trusting(authority), 3).fault == ""
+
+
+def test_a_stranger_s_certificate_and_another_name_are_two_faults(
+    authority: Authority, tmp_path: Path
+) -> None:
+    other = Authority(tmp_path)
+    named = authority.certificate("elsewhere", "DNS:elsewhere.example")
+    with listening(by_tls(named)) as port:
+        assert meet("127.0.0.1", port, trusting(authority), 3).fault == "wrong_name"
+        assert meet("127.0.0.1", port, trusting(other), 3).fault == "untrusted"
+        assert meet("127.0.0.1", port, ssl.create_default_context(), 3).fault == "untrusted"
+        unchecked = trusting(authority)
+        unchecked.check_hostname = False
+        assert meet("127.0.0.1", port, unchecked, 3).fault == ""
+
+
+def test_tls_and_plain_text_are_not_taken_for_each_other(authority: Authority) -> None:
+    with listening(as_kafka) as port:
+        assert meet("127.0.0.1", port, trusting(authority), 3).fault == "plain_here"
+    with listening(by_tls(authority.certificate("broker"))) as port:
+        assert meet("127.0.0.1", port, None, 3).fault == "tls_here"
+
+
+def test_a_broker_that_wants_a_certificate_says_so(authority: Authority) -> None:
+    answer = by_tls(authority.certificate("broker"), clients=authority.file)
+    with listening(answer) as port:
+        assert meet("127.0.0.1", port, trusting(authority), 3).fault == "refused_us"
+        known = trusting(authority)
+        known.load_cert_chain(authority.certificate("client"))
+        assert meet("127.0.0.1", port, known, 3).fault == ""
+
+
+def test_what_is_no_broker_is_none(authority: Authority) -> None:
+    with listening(lambda s: s.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as port:
+        assert meet("127.0.0.1", port, None, 3).fault == "not_kafka"
+    with listening(lambda s: time.sleep(0.6)) as port:
+        assert meet("127.0.0.1", port, None, 0.3).fault == "not_kafka"
+    assert meet("127.0.0.1", port, None, 3).fault == "unreachable"
+    assert meet("no-such-host.invalid", 9092, None, 3).fault == "unreachable"
+
+
+def test_every_fault_of_a_port_has_its_words_and_its_mend() -> None:
+    assert set(broker._WORDS) == set(broker._MENDS)
+    with listening(as_kafka) as port:
+        place = Place(f"127.0.0.1:{port}", "t", "g", {}, ssl.create_default_context())
+        lines = list(broker.port(place))
+    assert [(line.name, line.state) for line in lines] == [
+        ("broker reachable", State.OK),
+        ("broker protocol", State.FAIL),
+    ]
+    assert "PLAINTEXT" in lines[1].mend
+
+
+PLACE = Place(
+    "b:1", "t", "g", {"sasl_mechanism": "PLAIN", "sasl_plain_username": "ann",
+                      "sasl_plain_password": "pw-pw"}, None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (kafka_errors.SaslAuthenticationFailedError("invalid credentials"), "refuses user ann"),
+        (kafka_errors.UnsupportedSaslMechanismError("[SCRAM]"), "does not take PLAIN"),
+        (kafka_errors.IllegalSaslStateError(), "asks for no login"),
+        (kafka_errors.KafkaConnectionError("reset"), "the connection is not taken"),
+    ],
+)
+def test_a_refused_login_says_why(error: Exception, said: str) -> None:
+    timeout = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
+    heard = [error, timeout] if "taken" not in said else [timeout, error]
+    line = broker._refused("broker credentials", heard, PLACE)
+    assert line.state is State.FAIL
+    assert said in line.said
+    assert line.mend
+    assert "pw-pw" not in line.said + line.mend
+
+
+class Admin:
+    """What the broker's answers are made of, where no broker of the tests gives them."""
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def answer(*_: Any, **__: Any) -> Any:
+            found = self._answers[name]
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        return answer
+
+
+def test_a_right_that_is_absent_is_named_with_its_user() -> None:
+    forbidden = {"error_code": 29, "partitions": []}
+    (line,) = broker.topic(Admin(describe_topics=[forbidden]), PLACE, lambda _: None)
+    assert (line.state, line.mend) == (State.FAIL, "grant READ on topic t to User:ann")
+    denied = kafka_errors.GroupAuthorizationFailedError()
+    (line,) = broker.rights(Admin(describe_groups=denied), PLACE)
+    assert (line.state, line.mend) == (State.FAIL, "grant READ on group g to User:ann")
+    (line,) = broker.rights(Admin(describe_groups={"g": {"error_code": 0}}), PLACE)
+    assert line.state is State.OK
+
+
+def configured(**values: str) -> Admin:
+    told = {name.replace("_", "."): {"value": value} for name, value in values.items()}
+    return Admin(describe_configs={"topic": {"t": told}})
+
+
+def test_the_topic_s_settings_are_judged() -> None:
+    (line,) = broker._configured(configured(message_timestamp_type="CreateTime"), PLACE)
+    assert (line.state, line.mend) == (
+        State.WARN,
+        "message.timestamp.type=LogAppendTime on the topic",
+    )
+    short = configured(message_timestamp_type="LogAppendTime", retention_ms="60000")
+    (line,) = broker._configured(short, PLACE)
+    assert line.state is State.WARN
+    good = configured(message_timestamp_type="LogAppendTime", retention_ms="604800000")
+    (line,) = broker._configured(good, PLACE)
+    assert (line.state, line.said) == (State.OK, "timestamps LogAppendTime, kept for 7 days")
+    denied = Admin(describe_configs=kafka_errors.TopicAuthorizationFailedError())
+    (line,) = broker._configured(denied, PLACE)
+    assert line.state is State.SKIPPED
+
+
+def test_a_clock_that_is_behind_the_records_is_seen() -> None:
+    written = [SimpleNamespace(timestamp=100_000), SimpleNamespace(timestamp=-1)]
+    assert broker.clock(written, 103_000).state is State.OK
+    assert broker.clock(written, 96_000).state is State.OK
+    assert broker.clock(written, 40_000).state is State.WARN
+    assert broker.clock([], 0).state is State.SKIPPED
+
+
+# Records.
+
+
+def record(offset: int, text: str) -> Any:
+    return SimpleNamespace(offset=offset, timestamp=AT_MS, value=text.encode(), headers=())
+
+
+def event(offset: int, features: str, version: str = "1") -> Any:
+    return record(
+        offset,
+        f'{{"type":"prediction","model":"m","version":"{version}","time":"{TIME}",'
+        f'"features":{features},"prediction":0.5}}',
+    )
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    frame = pd.DataFrame({"age": range(300), "plan": ["a", "b", "c"] * 100})
+    made = build_reference(frame)
+    bound = BoundVersion(1, "m", "1", "UTC", 3_600_000, ((0, made.digest),))
+    return Registry(1, frozenset({"m"}), {("m", "1"): bound}, {made.digest: made})
+
+
+def lines(found: list[Any], registry: Registry) -> list[Check]:
+    told, admitted = records.parsing(found, Rules())
+    return [*told, *records.matching(admitted, registry)]
+
+
+def test_records_that_are_as_the_reference_says_are_well(registry: Registry) -> None:
+    found = lines([event(i, '{"age": 41, "plan": "a"}') for i in range(3)], registry)
+    assert [line.state for line in found] == [State.OK, State.OK]
+    assert found[0].said == "the last 3 records hold 3 events"
+
+
+def test_records_that_do_not_parse_are_counted_by_reason(registry: Registry) -> None:
+    broken = [record(1, "no JSON"), record(2, "no JSON"), record(3, '{"type":"label"}')]
+    good = event(4, '{"age": 41, "plan": "a"}')
+    parsed, _ = lines([*broken, good], registry)
+    assert parsed.state is State.WARN
+    assert "of the last 4 records: 2 bad_json, 1 model_missing" in parsed.said
+    parsed, matched = lines(broken, registry)
+    assert (parsed.state, matched.state) == (State.FAIL, State.SKIPPED)
+
+
+def test_a_version_without_a_reference_is_named_with_those_that_have_one(
+    registry: Registry,
+) -> None:
+    _, matched = lines([event(1, "{}", version="2")], registry)
+    assert matched.state is State.FAIL
+    assert "1 predictions of m 2, which has no reference; m has 1" in matched.said
+    assert "reference register" in matched.mend
+
+
+def test_features_that_are_missing_unknown_or_of_another_type_are_named(
+    registry: Registry,
+) -> None:
+    _, matched = lines([event(1, '{"age": "41", "Plan": "a"}')], registry)
+    assert matched.state is State.WARN
+    assert "in no event: plan" in matched.said
+    assert "of the wrong type: age (1 of 1 are not numeric)" in matched.said
+    assert "not in the reference: Plan" in matched.said
+    _, matched = lines([event(1, '{"AGE": 41, "Plan": "a"}')], registry)
+    assert matched.state is State.FAIL
+    # What is there at times is how data are.
+    some = [event(1, '{"age": 41}'), event(2, '{"age": 41, "plan": "a"}')]
+    assert lines(some, registry)[1].state is State.OK
+
+
+# Bounds.
+
+
+def test_a_check_that_hangs_is_a_line_and_what_it_said_before_is_kept() -> None:
+    over = threading.Event()
+
+    def hangs() -> Iterator[Check]:
+        yield ok("first", "said")
+        over.wait(30)
+
+    began_s = time.monotonic()
+    found = within("slow", hangs, 0.2)
+    over.set()
+    assert time.monotonic() - began_s < 5
+    assert [(line.name, line.state) for line in found] == [
+        ("first", State.OK),
+        ("slow", State.FAIL),
+    ]
+    assert "0.2 s" in found[1].said
+
+
+def test_a_check_that_breaks_is_a_line() -> None:
+    def breaks() -> Iterator[Check]:
+        yield ok("first", "said")
+        raise RuntimeError("what nobody expected\nin two lines")
+
+    found = within("broken", breaks, 5)
+    assert found[1].state is State.FAIL
+    assert "RuntimeError: what nobody expected" in found[1].said
