@@ -13,8 +13,8 @@ import typer
 
 from driftline.errors import InvalidEndpoint
 from driftline.program import command
-from monitor.cli import options
-from monitor.cli.processes import url_of
+from monitor.cli import access, options
+from monitor.cli.connect import connect
 
 if TYPE_CHECKING:
     from driftline import Client, answers
@@ -38,11 +38,12 @@ def add(
     address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https://")],
     secret: SecretFile = None,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Send every alert to URL, signed. The same name and URL again change nothing."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         made = client.add_endpoint(name, address, secret=_secret(secret))
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
@@ -57,10 +58,13 @@ def add(
 
 @app.command("list")
 def list_(
-    url: Url = None, config: options.ConfigFile = None, json_: options.AsJson = False
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
 ) -> None:
     """Show the endpoints and what became of the messages for each."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         found = client.endpoints()
     if json_:
         options.echo(json.dumps([_plain(one) for one in found]))
@@ -76,11 +80,12 @@ def test(
     name: Name,
     timeout_s: Annotated[float, typer.Option(help="How long to wait for the outcome.")] = 30.0,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Send a test, wait, and show what came back; exit code 1 when it did not arrive."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         found = client.test_endpoint(name, timeout_s=timeout_s)
     if json_:
         _print_json(found)
@@ -106,11 +111,12 @@ def rotate(
         int, typer.Option(help="For how long the secret before signs, too.")
     ] = 86_400,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Sign with a new secret from now on, and with the one before for a day, too."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         made = client.rotate_endpoint(name, secret=_secret(secret), overlap_s=overlap_s)
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
@@ -125,11 +131,12 @@ def rotate(
 def enable(
     name: Name,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Send to it again: what has waited, and what is decided from now on."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         found = client.enable_endpoint(name)
     if json_:
         _print_json(found)
@@ -142,11 +149,12 @@ def disable(
     name: Name,
     reason: Annotated[str, typer.Option(help="What others read.")] = "disabled by hand",
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Send nothing to it for now: what waits keeps waiting, what comes is not kept for it."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         found = client.disable_endpoint(name, reason)
     if json_:
         _print_json(found)
@@ -158,11 +166,12 @@ def disable(
 def remove(
     name: Name,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Send nothing to it any more and forget its secret; what was sent stays listed."""
-    with _client(url, config) as client:
+    with _client(url, config, token_file) as client:
         cancelled = client.remove_endpoint(name)
     if json_:
         options.echo(json.dumps({"name": name, "cancelled": cancelled}))
@@ -171,12 +180,8 @@ def remove(
         options.echo(f"endpoint {name} is removed{lost}")
 
 
-def _client(url: str | None, config: Path | None) -> Client:
-    from driftline import Client
-
-    settings = options.settings(config=config)
-    local = url_of(settings.text("web.host"), settings.integer("web.port"))
-    return Client(url or local)
+def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
+    return connect(url, options.settings(config=config), token_file)
 
 
 def _secret(file: str | None) -> str | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.errors import DriftlineError
-from monitor.cli import options
-from monitor.cli.processes import url_of
+from monitor.cli import access, options
+from monitor.cli.connect import connect
 
 if TYPE_CHECKING:
     from driftline import Client, answers
@@ -34,11 +34,12 @@ def list_(
         bool, typer.Option("--archived", help="Show those that are archived, too.")
     ] = False,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
     """Show the models with their versions."""
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         found = client.models(archived=archived)
     if json_:
         options.echo(json.dumps([_plain(model) for model in found]))
@@ -61,6 +62,7 @@ def archive(
     name: Name,
     yes: Yes = False,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
@@ -68,7 +70,7 @@ def archive(
 
     Its events are counted as unmonitored from then on: what comes meanwhile is in no window.
     """
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         client.model(name)  # that it is there, before anybody is asked
         _confirm(yes, name, f"{_printable(name)} will be counted and judged no longer")
         found = client.archive_model(name)
@@ -77,10 +79,14 @@ def archive(
 
 @app.command()
 def unarchive(
-    name: Name, url: Url = None, config: options.ConfigFile = None, json_: options.AsJson = False
+    name: Name,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
 ) -> None:
     """Count and judge an archived model again, from now on."""
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         found = client.unarchive_model(name)
     _tell(found, json_, "is counted and judged again from now on")
 
@@ -90,6 +96,7 @@ def delete(
     name: Name,
     yes: Yes = False,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
@@ -97,7 +104,7 @@ def delete(
 
     What became of each event stays counted, and what was sent to endpoints stays listed.
     """
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         client.model(name)
         _confirm(yes, name, f"All of {_printable(name)} will be deleted, for good")
         rows = client.delete_model(name)
@@ -107,12 +114,9 @@ def delete(
         options.echo(f"{_printable(name)} is deleted: {sum(rows.values()):,} rows")
 
 
-def client_of(url: str | None, config: Path | None) -> Client:
+def client_of(url: str | None, config: Path | None, token_file: Path | None) -> Client:
     """A client of the server that was named, or of the local one."""
-    from driftline import Client
-
-    settings = options.settings(config=config)
-    return Client(url or url_of(settings.text("web.host"), settings.integer("web.port")))
+    return connect(url, options.settings(config=config), token_file)
 
 
 def _confirm(is_said: bool, name: str, what: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from driftline.errors import ConfigError
-from monitor.cli import options
+from monitor.cli import access, options
 from monitor.cli.model import Name, Url, client_of
 
 app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
@@ -28,10 +28,14 @@ _WORDS: Final = {
 
 @app.command()
 def show(
-    model: Name, url: Url = None, config: options.ConfigFile = None, json_: options.AsJson = False
+    model: Name,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
 ) -> None:
     """Show how a model is judged now."""
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         found = client.monitor(model)
     if json_:
         options.echo(_json(found))
@@ -58,6 +62,7 @@ def set_(
         typer.Option(help="How long a partition without an owner holds windows back."),
     ] = None,
     url: Url = None,
+    token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
@@ -71,7 +76,7 @@ def set_(
             "monitor", "command line", "nothing to set",
             "at least one of --windows, --lateness, --horizon, --max-hold",
         )  # fmt: skip
-    with client_of(url, config) as client:
+    with client_of(url, config, token_file) as client:
         found = client.set_monitor(
             model,
             windows=None if windows is None else [w.strip() for w in windows.split(",")],
