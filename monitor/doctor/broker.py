@@ -28,9 +28,8 @@ BOOTSTRAP_MS: Final = 4_000
 # Record timestamps beyond this machine's clock by more than a network explains.
 SKEW_MS: Final = 5_000
 DAY_MS: Final = 86_400_000
-# What a broker answers where a right is absent; the bit of READ in what it lists as allowed.
+# What a broker answers where there is no topic, and where a right is absent.
 _UNKNOWN_TOPIC, _TOPIC_FORBIDDEN, _GROUP_FORBIDDEN = 3, 29, 30
-_NOT_TOLD: Final = -(2**31)
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _refused(name: str, heard: Sequence[BaseException], place: Place) -> Check:
     user = place.options.get("sasl_plain_username")
     mechanism = place.options.get("sasl_mechanism")
     for error in heard:
-        words = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        words = _said(error)
         if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
             return fail(
                 name, f"it refuses user {user}: {words}",
@@ -172,7 +171,8 @@ def _refused(name: str, heard: Sequence[BaseException], place: Place) -> Check:
                 name, "it asks for no login on this port",
                 "kafka.security_protocol SSL or PLAINTEXT, or the port of its SASL listener",
             )  # fmt: skip
-    words = str(heard[-1]).splitlines()[0][:300] if heard else ""
+    # What came first is the cause; that nothing came of it is said last.
+    words = _said(heard[0]) if heard else ""
     mend = (
         "see the lines above; the broker's log says the rest"
         if user
@@ -180,6 +180,13 @@ def _refused(name: str, heard: Sequence[BaseException], place: Place) -> Check:
         "kafka.sasl_mechanism, kafka.sasl_username and the password"
     )
     return fail(name, f"the connection is not taken: {words}", mend)
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without the names that kafka-python puts before it."""
+    lines = str(error).splitlines()
+    words = lines[0].rpartition("Error: ")[2].strip() if lines else ""
+    return words[:300] or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -236,7 +243,9 @@ def _configured(admin: Any, place: Place) -> Iterator[Check]:
         yield skipped(name, f"the broker does not tell them ({type(error).__name__})")
         return
     if not told:
-        yield skipped(name, "the broker does not tell them")
+        yield skipped(
+            name, f"the broker does not tell them without DESCRIBE_CONFIGS on {place.topic}"
+        )
         return
     stamp = told.get("message.timestamp.type") or "CreateTime"
     retention_ms = int(told.get("retention.ms") or -1)
@@ -275,28 +284,52 @@ def rights(admin: Any, place: Place) -> Iterator[Check]:
     """Yield whether the group may be used; an unreadable one only stays silent."""
     name = "rights"
     try:
-        found = admin.describe_groups([place.group])
+        told = _patiently(
+            lambda: admin.describe_groups([place.group], include_authorized_operations=True)
+        )
+        found = told[place.group]
     except kafka_errors.GroupAuthorizationFailedError:
         yield _no_right("use the group", f"READ on group {place.group}", place)
         return
-    except (kafka_errors.KafkaError, ValueError) as error:
+    except (kafka_errors.KafkaError, ValueError, KeyError) as error:
         # The embedded broker answers with operations that there are not.
         yield skipped(name, f"the broker does not tell them of the group ({type(error).__name__})")
         return
-    text = str(found)
-    if "GroupAuthorizationFailed" in text or f"'error_code': {_GROUP_FORBIDDEN}" in text:
+    allowed = found.get("authorized_operations")
+    if found.get("error_code") == _GROUP_FORBIDDEN or (
+        # READ is what a member needs; whoever may only describe the group stays silent.
+        allowed and not {"READ", "ALL"} & {getattr(each, "name", str(each)) for each in allowed}
+    ):
         yield _no_right("use the group", f"READ on group {place.group}", place)
     else:
         yield ok(name, f"the group {place.group} may be used")
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """Ask again for a while where a broker that has just started has no coordinator yet."""
+    deadline_s = time.monotonic() + ASK_S / 2
+    while True:
+        try:
+            return ask()
+        except (
+            kafka_errors.CoordinatorNotAvailableError,
+            kafka_errors.CoordinatorLoadInProgressError,
+        ):
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.2)
 
 
 def lag(admin: Any, place: Place, seen: Topic) -> Iterator[Check]:
     """Yield how far the group's committed offsets are behind: a hint, the database decides."""
     name = "lag of the group"
     try:
-        told = admin.list_group_offsets({place.group: None})
+        told = _patiently(lambda: admin.list_group_offsets({place.group: None}))
     except kafka_errors.GroupAuthorizationFailedError:
-        yield _no_right("use the group", f"READ on group {place.group}", place)
+        yield skipped(name, "the group may not be used")
+        return
+    except kafka_errors.KafkaError as error:
+        yield skipped(name, f"the broker does not tell it ({type(error).__name__})")
         return
     offsets = told.get(place.group, told)
     committed = {

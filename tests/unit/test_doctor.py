@@ -165,8 +165,7 @@ PLACE = Place(
 )
 def test_a_refused_login_says_why(error: Exception, said: str) -> None:
     timeout = kafka_errors.KafkaTimeoutError("Unable to bootstrap")
-    heard = [error, timeout] if "taken" not in said else [timeout, error]
-    line = broker._refused("broker credentials", heard, PLACE)
+    line = broker._refused("broker credentials", [error, timeout], PLACE)
     assert line.state is State.FAIL
     assert said in line.said
     assert line.mend
@@ -196,8 +195,17 @@ def test_a_right_that_is_absent_is_named_with_its_user() -> None:
     denied = kafka_errors.GroupAuthorizationFailedError()
     (line,) = broker.rights(Admin(describe_groups=denied), PLACE)
     assert (line.state, line.mend) == (State.FAIL, "grant READ on group g to User:ann")
-    (line,) = broker.rights(Admin(describe_groups={"g": {"error_code": 0}}), PLACE)
-    assert line.state is State.OK
+    may = {operation: SimpleNamespace(name=operation) for operation in ("READ", "DESCRIBE")}
+    for told, state in (
+        ({"error_code": 0, "authorized_operations": None}, State.OK),
+        ({"error_code": 0, "authorized_operations": list(may.values())}, State.OK),
+        ({"error_code": 0, "authorized_operations": [may["DESCRIBE"]]}, State.FAIL),
+        ({"error_code": 30, "authorized_operations": None}, State.FAIL),
+    ):
+        (line,) = broker.rights(Admin(describe_groups={"g": told}), PLACE)
+        assert line.state is state
+    (line,) = broker.lag(Admin(list_group_offsets=denied), PLACE, broker.Topic((0,), {0: (0, 1)}))
+    assert line.state is State.SKIPPED
 
 
 def configured(**values: str) -> Admin:
