@@ -87,7 +87,7 @@ def test_an_address_of_ipv6_may_be_free_and_has_brackets_in_its_url() -> None:
 
 
 def test_an_address_that_strangers_reach_or_that_is_not_here_is_refused_at_once() -> None:
-    with pytest.raises(ConfigError, match="a token in DRIFTLINE_TOKEN or web.token_file"):
+    with pytest.raises(ConfigError, match=r"a token in DRIFTLINE_TOKEN or web\.token_file"):
         _tree("0.0.0.0").require_free_ports()
     with pytest.raises(ConfigError, match="an address of this machine"):
         require_free_port(0, key="web.port", option="--port", host="192.0.2.1")
