@@ -20,7 +20,7 @@ MENDS = {
     "empty": "A record without a value says nothing: send events, or leave it out.",
     "too_deep": "Flatten what is nested: features are values by name.",
     "bad_json": "Send one JSON object, or one a line, as UTF-8; let a JSON encoder write it.",
-    "bad_arrow": "Let an Arrow library write the stream whole; if it is JSON, do not call it Arrow.",
+    "bad_arrow": "Let an Arrow library write the stream whole; do not call JSON Arrow.",
     "column_invalid": "Give the column the type that the event contract names for it.",
     "not_an_object": "Wrap the value: an event is a JSON object.",
     "type_missing": 'Add "type": "prediction" or "label".',

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Condition, RLock
@@ -240,7 +240,7 @@ class Buffer:
         return self._is_abandoned
 
 
-def cost_of(items: list[bytes]) -> int:
+def cost_of(items: Sequence[bytes]) -> int:
     """Return what lines cost."""
     return sum(map(len, items)) + OVERHEAD_BYTES * len(items)
 

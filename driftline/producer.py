@@ -99,7 +99,7 @@ def addresses(bootstrap: Any) -> list[str]:
     return found
 
 
-def checked_topic(topic: str) -> str:
+def checked_topic(topic: object) -> str:
     """Return the topic.
 
     Raises

@@ -13,9 +13,10 @@ CONFIGURATION = Path(__file__).parents[1] / "docs" / "configuration.md"
 HEAD = """\
 # Configuration
 
-A setting comes from the command line, else from the environment, else from `driftline.toml` in the working directory (or the
-file that `DRIFTLINE_CONFIG` or `--config` names), else it has its default. `driftline config show` prints every setting with
-its value and where that came from. A key that does not exist is an error that names the nearest one.
+A setting comes from the command line, else from the environment, else from `driftline.toml` in
+the working directory (or the file that `DRIFTLINE_CONFIG` or `--config` names), else it has its
+default. `driftline config show` prints every setting with its value and where that came from. A
+key that does not exist is an error that names the nearest one.
 
 ```toml
 [kafka]
@@ -25,8 +26,9 @@ bootstrap = "kafka-1:9092,kafka-2:9092"
 url = "postgresql+psycopg://driftline@db/driftline"
 ```
 
-In the environment a dot is two underscores: `DRIFTLINE_KAFKA__BOOTSTRAP`. The token that everything off loopback needs is
-`DRIFTLINE_TOKEN`, or a file that `web.token_file` names; it has no option, as command lines can be read by others.
+In the environment a dot is two underscores: `DRIFTLINE_KAFKA__BOOTSTRAP`. The token that
+everything off loopback needs is `DRIFTLINE_TOKEN`, or a file that `web.token_file` names; it has
+no option, as command lines can be read by others.
 
 | setting | default | what it is |
 |---|---|---|

@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -35,8 +35,6 @@ SETTINGS: Final = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -51,32 +49,58 @@ SETTINGS: Final = {
 
 
 class Broker:
-    """One broker; `settings` come on top of the usual ones.
+    """One broker.
+
+    Parameters
+    ----------
+    settings
+        On top of the usual ones.
+    protocol
+        How its clients speak to it.
+    users
+        Names and passwords of SCRAM-SHA-512 that are there from the start.
+    options
+        kafka-python's, with which it is asked whether it answers.
 
     Examples
     --------
     ``broker = Broker(); broker.start(); broker.bootstrap; broker.remove()``
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        protocol: str = "PLAINTEXT",
+        users: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="driftline-kafka-"))
         self.port, controller = _free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         said = {
             **SETTINGS,
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "inter.broker.listener.name": protocol,
+            "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
+            "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"{protocol}://{self.bootstrap}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(self._folder / "data"),
             **(settings or {}),
         }
         lines = "".join(f"{name}={value}\n" for name, value in said.items())
         self._properties.write_text(lines)
+        self._options = dict(options or {})
         cluster = uuid.uuid4().hex[:22]
+        scram = [
+            word
+            for name, password in (users or {}).items()
+            for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+        ]
         formatted = subprocess.run(
             [*_java("256m"), "kafka.tools.StorageTool", "format", "-t", cluster,
-             "-c", str(self._properties)],
+             "-c", str(self._properties), *scram],
             capture_output=True, text=True, timeout=START_S, check=False,
         )  # fmt: skip
         assert formatted.returncode == 0, formatted.stdout + formatted.stderr
@@ -114,7 +138,9 @@ class Broker:
             if probe.connect_ex(("127.0.0.1", self.port)) != 0:
                 return False
         try:
-            admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=3_000)
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=3_000, **self._options
+            )
         except KafkaError:
             return False
         try:

@@ -68,7 +68,7 @@ class Words(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | Words:
         if isinstance(place, slice):
             return Words(self.codes[place], self.words)
-        return self.words[self.codes[place]]
+        return self.words[int(self.codes[place])]
 
 
 class Column(NamedTuple):

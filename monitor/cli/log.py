@@ -216,6 +216,7 @@ def _deliver(
     records: Iterator[Record], settings: Any, result: Result, told: Callable[[int], None]
 ) -> None:
     from driftline.delivering import Delivery
+    from monitor.brokers import client_options
 
     def write(together: list[Record]) -> None:
         try:
@@ -227,7 +228,10 @@ def _deliver(
         _count(result, together, told)
 
     with Delivery(
-        settings.text("kafka.bootstrap"), settings.text("kafka.topic"), timeout_s=30.0
+        settings.text("kafka.bootstrap"),
+        settings.text("kafka.topic"),
+        kafka=client_options(settings),
+        timeout_s=30.0,
     ) as delivery:
         together: list[Record] = []
         for record in records:
