@@ -116,7 +116,8 @@ def retry_after_s(header: str | None, now_ms: int) -> float | None:
     else:
         try:
             at = parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
+            # A number in it may have any number of digits.
             return None
         # A date without a zone is read as GMT, which is the only one that HTTP knows.
         moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at

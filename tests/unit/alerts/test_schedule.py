@@ -75,6 +75,8 @@ def test_retry_after_may_ask_for_more_time_and_not_for_less(status: int) -> None
         ("0", 0.0), (" 7 ", 7.0), ("86401", 86_400.0), ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
         ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
         ("Thu, 01 Jan 1970 00:00:30", 20.0), ("Thu, 99 Foo 1970 00:00:00 GMT", None),
+        (f"Thu, 01 Jan {'9' * 20} 00:00:00 GMT", None),
+        (f"Thu, 01 Jan 1970 00:00:00 +{'9' * 20}", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(header: str | None, wait_s: float | None) -> None:
