@@ -293,7 +293,7 @@ def load(
     9000
     >>> load({"DRIFTLINE_WEB__PROT": "9000"})
     Traceback (most recent call last):
-    driftline.errors.ConfigError: web.prot (DRIFTLINE_WEB__PROT): got '9000', expected a known \
+    driftline.errors.ConfigError: web.prot (DRIFTLINE_WEB__PROT): got '***', expected a known \
 key; the nearest is web.port
     """
     values: dict[str, Value] = {}
@@ -369,7 +369,8 @@ def _checked(name: str, value: object, source: str, *, is_text: bool = False) ->
     key = KEYS.get(name)
     if key is None:
         nearest = get_close_matches(name, KEYS, n=1, cutoff=0)[0]
-        raise ConfigError(name, source, value, f"a known key; the nearest is {nearest}")
+        # It may be a secret whose name is misspelt, or another program's.
+        raise ConfigError(name, source, MASK, f"a known key; the nearest is {nearest}")
     found = _parsed(key, str(value)) if is_text else value
     shown = MASK if key.is_secret else value
     if key.kind is float and isinstance(found, int) and not isinstance(found, bool):

@@ -33,6 +33,17 @@ def test_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> None:
         load({"DRIFTLINE_KAFKA__BOOTSTRAPS": "x"})
 
 
+def test_the_value_of_an_unknown_key_is_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text('[kafka]\nsasl_pasword = "hush-hush"\n')
+    with pytest.raises(ConfigError) as of_file:
+        load({}, file=file)
+    with pytest.raises(ConfigError) as of_variable:
+        load({"DRIFTLINE_SECRET": "hush-hush"})
+    for raised in (of_file, of_variable):
+        assert "hush-hush" not in f"{raised.value} {raised.value.got}"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
