@@ -47,7 +47,7 @@ def _wait(client: Client, demo: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline and demo.poll() is None:
         time.sleep(5)
         try:
-            days = len(client.windows("flight-delay", length="day"))
+            days = sum(1 for _ in client.windows("flight-delay", length="day"))
         except DriftlineError:
             continue
         # February to December, and nothing was added since the last look.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from driftline.errors import ConfigError
+from driftline.program import command
 from monitor.cli import options
 from monitor.cli.connect import local_url
 
@@ -64,7 +65,7 @@ def _checks(
         settings = options.settings(config=config, kafka=kafka, database=database, port=port)
     except ConfigError as error:
         yield Check("settings", State.FAIL, f"{error.key}: got {error.got!r} from {error.source}",
-                    f"{error.expected}; `driftline config show` lists them")  # fmt: skip
+                    f"{error.expected}; `{command('config show')}` lists them")  # fmt: skip
         return
     here = local_url(settings)
     try:

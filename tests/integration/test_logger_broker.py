@@ -395,7 +395,9 @@ def test_a_frame_is_logged_as_columns(kind: str, gate: KafkaGate) -> None:
 
 def test_a_frame_larger_than_the_queue_waits_for_the_broker(gate: KafkaGate) -> None:
     with _logger(gate, max_events=2_000) as logger:
-        n = logger.log_frame(_frame(12_000), prediction="class", id="id", timestamp="at")
+        n = logger.log_frame(
+            _frame(12_000), prediction="class", id="id", timestamp="at", wait_s=DEADLINE_S
+        )
         assert n == 12_000
         assert logger.flush(DEADLINE_S)
     assert logger.counts().sent == 12_000

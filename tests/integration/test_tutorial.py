@@ -71,7 +71,7 @@ def test_ten_minutes_from_nothing_to_a_verified_webhook(tmp_path: Path) -> None:
     detected = next(line for line in heard.splitlines() if line.startswith("drift.detected"))
     assert re.match(r"drift.detected: churn 3: tenure: missing", detected), heard
     assert "tenure missing" in said["python look.py"]
-    assert "dropped={}" in said["python serve.py"]
+    assert said["python serve.py"] == "20160 sent, 0 dropped\n"
     assert "age" in next(text for command, text in said.items() if "compare" in command)
 
 
