@@ -496,7 +496,7 @@ class Client(Reading):
                         0,
                         f"no Driftline server answers at {self._url}",
                         f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
-                    ) from error
+                    ) from None
             else:
                 if response.status_code not in RETRYABLE or wait_s is None:
                     return _result(response)
@@ -527,7 +527,7 @@ def _result(response: httpx2.Response) -> Any:
     kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
     if response.status_code == 409:
         kind = ApiConflict
-    raise kind(response.status_code, title, "; ".join(said))
+    raise kind(response.status_code, title, "; ".join(part.removesuffix(".") for part in said))
 
 
 def _header_text(token: str) -> str:

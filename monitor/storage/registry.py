@@ -223,8 +223,7 @@ def register_reference(
             return Registered(False, reference.digest, row.effective_from_ms, warnings)
     if bound and effective_from_ms is None:
         raise Conflict(
-            f"{model} {version} is bound to reference {bound[0].reference_digest[:12]} already: "
-            "register a new version, or say from when the new reference counts (effective_from)"
+            f"{model} {version} is bound to reference {bound[0].reference_digest[:12]} already"
         )
     if bound:
         latest = conn.execute(
