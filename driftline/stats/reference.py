@@ -170,7 +170,12 @@ def build_reference(
         PREDICTION: next(iter(frames.pick(opened, [prediction], "prediction")), None),
         SCORE: next(iter(frames.pick(opened, [score], "score")), None),
     }
-    special = {prediction, score, *frames.pick(opened, [label, timestamp], "label or timestamp")}
+    special = {
+        prediction,
+        score,
+        *frames.pick(opened, [label], "label"),
+        *frames.pick(opened, [timestamp], "timestamp"),
+    }
     forced = frames.pick(opened, features or (), "features")
     excluded = frames.pick(opened, exclude, "exclude")
     names = forced or [n for n in opened.columns if n not in special and n not in excluded]
