@@ -212,7 +212,8 @@ def _print(found: Status) -> None:
             )
         )
     members = sum(len(i["members"]) for i in found.incidents)
-    of = f" ({members} members: one for each feature, segment and kind)" if members else ""
+    said = "1 member" if members == 1 else f"{members} members"
+    of = f" ({said}: one for each feature, segment and kind)" if members else ""
     console.print(Text(f"incidents: {len(found.incidents)} open{of}"))
     for i in found.incidents:
         where = "" if "all" in i["segments"] else f", {', '.join(i['segments'])}"
