@@ -387,8 +387,8 @@ class EventLogger:
         except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError):
             # Half a character, or a name that is no text: find it.
             event.id = self._value("id", id)
-            for name in ("features", "tags"):
-                if getattr(event, name) is not None:
+            for name in ("features", "prediction", "label", "tags"):
+                if isinstance(getattr(event, name), dict):
                     setattr(event, name, self._cleaned(getattr(event, name)))
             line = _encode(event)
         if len(line) > MAX_RECORD_BYTES:
