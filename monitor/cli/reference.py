@@ -50,7 +50,16 @@ def register(
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
-    """Count FILE on its own grids and register the counts; no row leaves this process."""
+    """Count FILE on its own grids and register the counts; no row leaves this process.
+
+    Every column that no option names is a feature:
+
+        driftline reference register trained-on.csv --model churn --version 3
+        --prediction class --score score --timestamp at --exclude customer
+
+    Exit codes: 0 done, 1 the file or the reference was refused, 2 an option is
+    wrong or no server answers.
+    """
     from monitor.cli import tables
 
     table = tables.read(file, timestamp=timestamp)
