@@ -189,7 +189,9 @@ class Authentication:
     def _is_from_here(self, scope: Scope) -> bool:
         """Whether a page of this site sent the request: every browser says which page did."""
         said = header(scope, b"origin") or header(scope, b"referer")
-        if said is None:
+        # Another port of this host is another site, though the cookie goes to both; the guard
+        # sees to it only where it knows the names.
+        if said is None or header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             return False
         hosts = self._hosts or frozenset({host_name("//" + (header(scope, b"host") or ""))})
         return host_name(said) in hosts - {""}

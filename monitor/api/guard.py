@@ -97,7 +97,7 @@ class Guard:
             return
         limit = self._limit(scope["path"])
         length = header(scope, b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > limit):
+        if length is not None and _exceeds(length, limit):
             await _answer(guarded_send, *_too_large(limit))
             return
         read = 0
@@ -159,6 +159,13 @@ def header(scope: Scope, wanted: bytes) -> str | None:
     """Return the first header of this (lower case) name."""
     found = next((value for name, value in scope["headers"] if name == wanted), None)
     return found.decode("latin-1") if found is not None else None
+
+
+def _exceeds(length: str, limit: int) -> bool:
+    """Whether a Content-Length is above the limit, or none at all."""
+    # Of more digits Python reads no number.
+    is_number = length.isascii() and length.isdigit() and len(length) <= 20
+    return not is_number or int(length) > limit
 
 
 def _too_large(limit: int) -> tuple[int, str, str, str]:
