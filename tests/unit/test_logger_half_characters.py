@@ -17,7 +17,10 @@ def test_half_a_character_in_a_prediction_or_label_is_a_dropped_value(
     part, found = {"class": "\ud800", "score": 0.5}, {"class": None, "score": 0.5}
     assert logger.log({"x": 1}, part)
     assert logger.log_label("i", part)
-    prediction, label = (msgspec.json.decode(line) for _, line in logger._buffer._items)
+    taken = logger._buffer.take()
+    assert taken is not None
+    assert isinstance(taken[1], list)
+    prediction, label = map(msgspec.json.decode, taken[1])
     assert prediction["features"] == {"x": 1}
     assert prediction["prediction"] == label["label"] == found
     counts = logger.counts()
