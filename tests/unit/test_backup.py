@@ -59,6 +59,12 @@ def same(one: Engine, other: Engine) -> None:
         assert rows(one, table) == rows(other, table), table.name
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a restore into PostgreSQL keeps of before goes where the command was typed."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def opened() -> Iterator[Callable[[Path], Engine]]:
     """A function that opens an SQLite file."""
