@@ -385,11 +385,14 @@ class EventLogger:
         try:
             line = _encode(event)
         except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError):
-            # Half a character, or a name that is no text: find it.
+            # Half a character, a name that is no text, a number too long to print: find it.
             event.id = self._value("id", id)
             for name in ("features", "prediction", "label", "tags"):
-                if isinstance(getattr(event, name), dict):
-                    setattr(event, name, self._cleaned(getattr(event, name)))
+                found = getattr(event, name)
+                if isinstance(found, dict):
+                    setattr(event, name, self._cleaned(found))
+                elif type(found) is int:
+                    setattr(event, name, plain(found))
             line = _encode(event)
         if len(line) > MAX_RECORD_BYTES:
             return self._refuse(

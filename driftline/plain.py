@@ -24,6 +24,8 @@ from uuid import UUID
 HUGE: Final = 1.7e308
 # An event may be nested 64 levels deep; its features are the second.
 MAX_DEPTH: Final = 60
+# Python prints integers of up to 4,300 digits; each takes 3.32 bits.
+_MAX_BITS: Final = 14_000
 _INFINITE: Final = (math.inf, -math.inf)
 _AS_IS: Final = frozenset({str, int, bool, NoneType})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,6 +97,8 @@ def plain(value: Any) -> Any:
     --------
     >>> plain(timedelta(minutes=2)), plain(b"UA"), plain(float("inf")), plain(Decimal("NaN"))
     (120.0, 'UA', 1.7e+308, None)
+    >>> plain(10**20), plain(-(10**5_000))
+    (100000000000000000000, -1.7e+308)
     """
     try:
         return _plain(value, 0)
@@ -109,6 +113,8 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is str:
         value.encode()  # half a character is no text
         return value
+    if kind is int:
+        return _whole(value)
     if kind in _AS_IS:
         return value
     if depth > MAX_DEPTH:
@@ -118,14 +124,14 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, float):
         return _number(float.__float__(value))
     if isinstance(value, int):
-        return int.__int__(value)
+        return _whole(int.__int__(value))
     if isinstance(value, str):
         return _plain(str.__str__(value), depth)
     if kind.__name__ in ("datetime64", "timedelta64"):
         # Before numbers: numpy calls a duration an integer, and nanoseconds would come as one.
         return _plain(value.astype(f"{kind.__name__}[us]").item(), depth + 1)
     if isinstance(value, Integral):
-        return int(value)
+        return _whole(int(value))
     if isinstance(value, Decimal | Real):
         return _number(float(value))
     if isinstance(value, datetime | date | time):
@@ -168,6 +174,12 @@ def _number(value: float) -> float | None:
     if value != value:
         return None
     return math.copysign(HUGE, value) if value in _INFINITE else value
+
+
+def _whole(value: int) -> int | float:
+    if value.bit_length() <= _MAX_BITS:
+        return value
+    return HUGE if value > 0 else -HUGE
 
 
 def _key(key: Any) -> str:

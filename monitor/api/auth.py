@@ -87,7 +87,8 @@ class Authentication:
 
     async def _with_token(self, given: str, scope: Scope, receive: Receive, send: Send) -> None:
         address, now_s = _address(scope), self._clock.monotonic_s()
-        wait_s = self._bearers.wait_s(address, now_s)
+        is_right = self._access.is_token(given)
+        wait_s = self._bearers.wait_s(address, now_s, is_right=is_right)
         if wait_s > 0:
             await _problem(
                 send, 429, "Too many wrong tokens",
@@ -95,7 +96,7 @@ class Authentication:
                 "correct the token and try again later",
                 headers=[_retry_after(wait_s)],
             )  # fmt: skip
-        elif self._access.is_token(given):
+        elif is_right:
             await self._app(scope, receive, send)
         else:
             self._bearers.note(address, now_s)
@@ -155,14 +156,15 @@ class Authentication:
         fields = _fields(await _body(receive))
         then = login.local_path(fields.get("next", "/"))
         address, now_s = _address(scope), self._clock.monotonic_s()
-        wait_s = self._logins.wait_s(address, now_s)
+        is_right = self._access.is_token(fields.get("token", "").strip())
+        wait_s = self._logins.wait_s(address, now_s, is_right=is_right)
         if wait_s > 0:
             minutes = math.ceil(wait_s / 60)
             wrong = f"Too many wrong tokens: try again in {minutes} min."
             await _html(
                 send, 429, login.page(then=then, wrong=wrong), headers=[_retry_after(wait_s)]
             )
-        elif self._access.is_token(fields.get("token", "").strip()):
+        elif is_right:
             self._logins.forget(address)
             seen_s = self._clock.now_ms() // 1_000
             await _see(send, then, headers=[self._cookie(scope, Session(seen_s, seen_s))])

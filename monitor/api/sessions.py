@@ -92,6 +92,7 @@ class FailureLimit:
         How many one address may have in `window_s`.
     overall
         How many there may be from all addresses together: guessing from many is guessing, too.
+        Who has the token is not held up by it, or strangers could lock everybody out.
     window_s
         A count begins with its first failure and is forgotten so much later.
     places
@@ -115,15 +116,13 @@ class FailureLimit:
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._all: tuple[float, int] = (0.0, 0)
 
-    def wait_s(self, address: str, now_s: float) -> float:
-        """Return how long nothing of this address is looked at; 0 = now."""
+    def wait_s(self, address: str, now_s: float, *, is_right: bool = False) -> float:
+        """Return how long what comes from this address is not heard; 0 = it is heard now."""
+        counts = [(self._counts.get(network(address), (0.0, 0)), self._each)]
+        if not is_right:
+            counts.append((self._all, self._overall))
         waits = [
-            began_s + self._window_s - now_s
-            for (began_s, count), most in (
-                (self._counts.get(network(address), (0.0, 0)), self._each),
-                (self._all, self._overall),
-            )
-            if count >= most
+            began_s + self._window_s - now_s for (began_s, count), most in counts if count >= most
         ]
         return max([0.0, *waits])
 

@@ -297,6 +297,11 @@ def test_guessing_from_many_addresses_is_stopped_with_bounded_memory() -> None:
     limit.note("192.0.2.1", 1.0)
     assert limit.wait_s("198.51.100.1", 1.0) == 59
     assert limit.wait_s("198.51.100.1", 60.0) == 0
+    # Strangers lock nobody out who has the token; who guessed from there waits all the same.
+    assert limit.wait_s("198.51.100.1", 1.0, is_right=True) == 0
+    for _ in range(5):
+        limit.note("198.51.100.2", 1.0)
+    assert limit.wait_s("198.51.100.2", 1.0, is_right=True) > 0
     # One machine has a whole network of IPv6 to itself.
     for i in range(5):
         limit.note(f"2001:db8::{i}", 70.0)

@@ -1,4 +1,4 @@
-"""Half a character somewhere in an event costs that value, not the event."""
+"""A value that JSON cannot hold costs that value, not the event it is in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from driftline import EventLogger
+from driftline.plain import HUGE
 from driftline.sending import Sending
+from driftline.wire import decode
 
 
 def test_half_a_character_in_a_prediction_or_label_is_a_dropped_value(
@@ -26,4 +28,21 @@ def test_half_a_character_in_a_prediction_or_label_is_a_dropped_value(
     counts = logger.counts()
     assert counts.values_dropped == 2
     assert not counts.dropped
+    logger.close(0)
+
+
+def test_a_number_too_long_to_print_is_a_very_large_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sending, "run", lambda _: None)
+    logger = EventLogger("127.0.0.1:1", model="m", version="1", exit_timeout_s=0)
+    long = 10**5_000
+    assert logger.log({"x": long, "y": -long, "z": 10**20}, long, id="a")
+    assert logger.log({"x": 1}, {"value": long}, id=long)
+    taken = logger._buffer.take()
+    assert taken is not None
+    assert isinstance(taken[1], list)
+    first, second = map(decode, taken[1])
+    assert first.features == {"x": HUGE, "y": -HUGE, "z": 10**20}
+    assert (first.prediction, first.id) == (HUGE, "a")
+    assert (second.prediction, second.id) == ({"value": HUGE}, HUGE)
+    assert not logger.counts().dropped
     logger.close(0)
