@@ -175,7 +175,7 @@ def test_a_later_message_of_an_alert_waits_and_other_alerts_do_not(world: World)
     world.clock.advance(5)
     world.run()
     order = [headers["webhook-id"] for name, headers, _ in world.sent if name == "one"]
-    assert order[-1] == "a-2" and order.count("a-1") == 2
+    assert [name for name in order if name.startswith("a-")] == ["a-1", "a-1", "a-2"]
 
 
 def test_after_an_earlier_message_is_given_up_the_later_goes_out(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -34,7 +35,9 @@ def _status(app: ASGIApp, headers: list[tuple[bytes, bytes]]) -> Any:
         "type": "http", "method": "POST", "path": "/api/v1/models", "query_string": b"",
         "scheme": "http", "headers": headers,
     }  # fmt: skip
-    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    # In a thread of its own: a browser's tests leave a loop in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, app(scope, receive, send)).result()  # type: ignore[arg-type]
     return sent[0]["status"]
 
 
