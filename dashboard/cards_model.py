@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,23 +99,33 @@ def _state(found: Timeline, feature: str, row: Mapping[str, Any] | None) -> Part
     return status("circle-dashed", verdict.replace("_", " ").capitalize(), "idle")
 
 
-def version_lane(found: Timeline) -> list[Part]:
-    """Return a bar a version and reference, with the reference's name on it."""
+def drawn_lanes(found: Timeline, bars: Sequence[lanes.Bar]) -> dict[str, Any]:
+    """Return the lanes of versions and incidents as data that `assets/lanes.js` draws.
+
+    Places and widths are percent of the plot, heights pixels.
+    """
+    depth = 1 + max((bar.lane for bar in bars), default=0)
+    return {
+        "versions": _version_bars(found),
+        "incidents": [_incident_bar(bar) for bar in bars],
+        "height": depth * lanes.LANE_PX,
+    }
+
+
+def _version_bars(found: Timeline) -> list[dict[str, Any]]:
     at, zone = axis_of_columns(found.columns, found.scope.zone), found.scope.zone
     bars = []
     for span in found.lived:
         left, width = at.place(local_ms(span.from_ms, zone), local_ms(span.to_ms, zone))
-        if width <= 0:
-            continue
-        words = _lived_words(span, found)
-        bars.append(
-            html.Div(
-                html.Span(words),
-                className="version-bar on" if span.is_scoped else "version-bar",
-                style={"left": f"{100 * left:.3f}%", "width": f"{100 * width:.3f}%"},
-                title=words,
+        if width > 0:
+            bars.append(
+                {
+                    "left": round(100 * left, 3),
+                    "width": round(100 * width, 3),
+                    "words": _lived_words(span, found),
+                    "on": span.is_scoped,
+                }
             )
-        )
     return bars
 
 
@@ -139,37 +149,26 @@ def reference_span(reference: ReferenceRow, found: Timeline) -> str:
     return f"{day_text(first, year=year)} {DASH} {day_text(last, year=year)}"
 
 
-def incident_bar(bar: lanes.Bar) -> Part:
-    """Return one bar of the incident lane, the link to its incident."""
-    tone = "crit" if bar.is_critical else "warn"
-    classes = f"bar {tone}{' open' if bar.is_open else ''}{'' if bar.inside else ' bare'}"
-    words = [
+def _incident_bar(bar: lanes.Bar) -> dict[str, Any]:
+    first, others = bar.incidents[0], len(bar.incidents) - 1
+    told = [
         f"{incident_word(i.state, i.severity)[1]}: {cut(i.summary, 300)}" for i in bar.incidents[:4]
     ]
     if len(bar.incidents) > 4:
-        words.append(f"and {len(bar.incidents) - 4} more")
-    first = bar.incidents[0]
+        told.append(f"and {len(bar.incidents) - 4} more")
     label = f"Incident #{bar.number}, {cut(first.feature, 60)}"
-    if len(bar.incidents) > 1:
-        label += f" and {len(bar.incidents) - 1} more"
-    return html.Div(
-        [
-            link(html.Span(bar.inside, title=label), address.incident(first.number),
-                 className=classes) if bar.inside else
-            link(html.Span(label, className="sr"), address.incident(first.number),
-                 className=classes),
-            html.Span(bar.outside, className="outside", **{"aria-hidden": "true"})
-            if bar.outside
-            else None,
-        ],
-        className="bar-box",
-        style={
-            "left": f"{bar.left:.3f}%",
-            "width": f"{bar.width:.3f}%",
-            "top": f"{bar.lane * lanes.LANE_PX}px",
-        },
-        title="\n".join(words),
-    )  # fmt: skip
+    return {
+        "left": round(bar.left, 3),
+        "width": round(bar.width, 3),
+        "top": bar.lane * lanes.LANE_PX,
+        "tone": "crit" if bar.is_critical else "warn",
+        "open": bar.is_open,
+        "href": address.incident(first.number),
+        "label": label + (f" and {others} more" if others else ""),
+        "inside": bar.inside,
+        "outside": bar.outside,
+        "title": "\n".join(told),
+    }
 
 
 def lane_values(found: Timeline) -> list[Part]:

@@ -53,9 +53,7 @@ SLOTS = {
     "states": ("model-states", "children"),
     "legend": ("model-legend", "children"),
     "head": ("model-head", "children"),
-    "versions": ("model-versions", "children"),
-    "lane": ("model-lane", "children"),
-    "lane_style": ("model-lane", "style"),
+    "lanes": ("model-lanes", "data"),
     "lane_values": ("model-lane-values", "children"),
     "bars": ("model-bars", "figure"),
     "bars_words": ("model-bars-box", "aria-label"),
@@ -189,6 +187,7 @@ def _chart() -> Any:
             ),
             html.Div(id="model-values", className="values rows"),
             dcc.Store(id="model-rows"),
+            dcc.Store(id="model-lanes"),
         ],
         id="model-chart",
         className="chart collecting",
@@ -247,13 +246,10 @@ def fill(look: Look) -> Mapping[str, Any]:
     width = figures.NARROW_PX if look.is_narrow else figures.WIDE_PX
     at = figures.axis_of_columns(found.columns, scope.zone)
     bars, lost = lanes.pack(found.incidents, at, scope.zone, width, found.number_of)
-    depth = 1 + max((bar.lane for bar in bars), default=0)
     height = figures.heat_height(len(heat.features))
     newest = say.newest_words(found)
     values |= {
-        "versions": cards.version_lane(found),
-        "lane": [cards.incident_bar(bar) for bar in bars],
-        "lane_style": {"height": f"{depth * lanes.LANE_PX}px"},
+        "lanes": cards.drawn_lanes(found, bars),
         "lane_values": cards.lane_values(found),
         "bars": figures.bars(found, look.scheme, width),
         "bars_words": verdict.headline,
@@ -503,6 +499,11 @@ def register(app: Dash) -> None:
         "function (rows) { return window.driftlineHeat.rows(rows); }",
         Output("model-rows", "storage_type"),
         Input("model-rows", "data"),
+    )
+    app.clientside_callback(
+        "function (lanes) { return window.driftlineLanes.draw(lanes); }",
+        Output("model-lanes", "storage_type"),
+        Input("model-lanes", "data"),
     )
     app.clientside_callback(
         "function () { return window.driftlineHeat.wanted(); }",
