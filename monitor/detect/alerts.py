@@ -12,7 +12,7 @@ that is `monitor.detect.messages`.
   took away the ground of every one of them.
 - What is critical goes at once. Below that there is one detection or update a day for a
   version; what comes later the same day is held until the day is over, or goes along when
-  its alert has another message.
+  its alert has another message. Of several alerts that wait, each day has one.
 - A muted incident is not told: the one over all rows speaks for it. What was withdrawn
   before it was told stays unsaid; what opened and ended meanwhile is told, as detected and
   then resolved.
@@ -115,7 +115,7 @@ def decide(
     """
     groups = group(incidents)
     news = _news_by_alert(groups, known, model, version, concerned)
-    speaking, warned_ms = _speaking(news, known, moment)
+    speaking, has_warned = _speaking(news, known, moment)
     members: dict[str, dict[int, IncidentNow]] = {}
     for incident in incidents:
         if incident.number in known.incidents:
@@ -142,8 +142,10 @@ def decide(
             alerts[alert_id] = case.alert
         notices += case.notices
         for item in case.news:
-            number = item.incident.number
-            held[number] = known.held.get(number, Held(moment.event_ms, moment.now_ms))
+            number, since = item.incident.number, Held(moment.event_ms, moment.now_ms)
+            # Another had the day that this one has waited for: it waits for the next.
+            held[number] = since if has_warned else known.held.get(number, since)
+    warned_ms = moment.event_ms if has_warned else known.warned_ms
     return notices, Knowledge(alerts, told, held, warned_ms)
 
 
@@ -200,25 +202,29 @@ def _news_of(
 
 def _speaking(
     news: Mapping[str, Sequence[_News]], known: Knowledge, moment: Moment
-) -> tuple[set[str], int | None]:
-    """Return which alerts tell their news now, and when the version was last warned then."""
+) -> tuple[set[str], bool]:
+    """Return which alerts tell their news now, and whether that is the version's one of the day.
 
-    def has_waited(item: _News) -> bool:
-        held = known.held.get(item.incident.number)
-        return held is not None and moment.ends(held)
+    What has waited until its time is over goes before what is new, the first opened first; each
+    of several waits for a day of its own.
+    """
+
+    def has_waited(alert_id: str) -> bool:
+        waits = (known.held.get(item.incident.number) for item in news[alert_id])
+        return any(held is not None and moment.ends(held) for held in waits)
+
+    def by_age(alert_id: str) -> tuple[bool, tuple[int, bool, int]]:
+        return not has_waited(alert_id), min(by_opening(item.incident) for item in news[alert_id])
 
     critical = {i for i, items in news.items() if any(item.is_critical for item in items)}
-    waited = {i for i, items in news.items() if any(has_waited(item) for item in items)} - critical
-    speaking, warned_ms = critical | waited, known.warned_ms
-    if waited:
-        warned_ms = moment.event_ms
-    others = [i for i in news if i not in speaking]
-    others.sort(key=lambda i: min(by_opening(item.incident) for item in news[i]))
-    for alert_id in others:
-        if warned_ms is None or not moment.is_same_day(warned_ms):
-            speaking.add(alert_id)
-            warned_ms = moment.event_ms
-    return speaking, warned_ms
+    first = min(news.keys() - critical, key=by_age, default=None)
+    if first is None:
+        return critical, False
+    is_free = known.warned_ms is None or not moment.is_same_day(known.warned_ms)
+    # Where event time stands still, a day by the clock is as good: it was counted from the last.
+    if not (is_free or has_waited(first)):
+        return critical, False
+    return critical | {first}, True
 
 
 @dataclass

@@ -159,14 +159,14 @@ def store(
             for number, incident in told.items()
         ],
     )
-    _delete(conn, t.alert_held, before.held.keys() - after.held.keys())
+    waiting = {n: held for n, held in after.held.items() if before.held.get(n) != held}
+    _delete(conn, t.alert_held, (before.held.keys() - after.held.keys()) | waiting.keys())
     insert_rows(
         conn,
         t.alert_held,
         [
             {"incident_number": number, "version_id": version_id, **asdict(waits)}
-            for number, waits in after.held.items()
-            if number not in before.held
+            for number, waits in waiting.items()
         ],
     )
 
