@@ -38,6 +38,8 @@ BACKOFF_S: Final = (0.25, 0.5, 1.0, 2.0, 5.0)
 IDLE_S: Final = 60.0
 # How long a producer whose records all have an answer may take to close.
 CLOSE_S: Final = 2.0
+# A record that still cannot be halved is given up: those behind it wait for it.
+MAX_SPLITS: Final = 3
 
 # By name: a broker that will not have the record for what it is, whoever sends it.
 REFUSALS: Final = frozenset(
@@ -52,7 +54,7 @@ REFUSALS: Final = frozenset(
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
     """A record until it is settled."""
 
@@ -62,6 +64,7 @@ class Flight:
     future: Any = None
     error: BaseException | None = None
     is_suspect: bool = False
+    splits_failed: int = 0
 
 
 @dataclass
@@ -112,9 +115,7 @@ class Sending:
             if self._is_done():
                 break
             self.buffer.wait(self._sleep_s())
-        if self.producer is not None:
-            self.producer.close(0.0 if self._air or self._failed else CLOSE_S)
-            self.producer = None
+        self._close_producer(0.0 if self._air or self._failed else CLOSE_S)
 
     def _is_done(self) -> bool:
         end_at = self.orders.end_at
@@ -190,13 +191,16 @@ class Sending:
             if isinstance(found, Record):
                 self._again.append(Flight(place, found, cost_of([found.value])))
             else:
-                self._again.extend(
-                    Flight(place, record, cost_of(lines))
-                    for record, lines in records_of(
-                        found, is_hurried=self.orders.end_at is not None
-                    )
-                )
+                self._again.extend(self._flights(place, found))
         return self._again[0]
+
+    def _flights(self, place: int, lines: Sequence[bytes]) -> list[Flight]:
+        try:
+            made = records_of(lines, is_hurried=self.orders.end_at is not None)
+        except Exception as error:  # noqa: BLE001 - they have left the queue: send them somehow
+            self.tell("internal_error", f"no batch could be made: {first_line(error)}")
+            made = [(Record(line, 1), [line]) for line in lines]
+        return [Flight(place, record, cost_of(of_record)) for record, of_record in made]
 
     def _send(self, flight: Flight) -> None:
         if self.producer is None:
@@ -220,24 +224,17 @@ class Sending:
 
     def _land(self) -> None:
         """Settle what has an answer."""
-        if not self._air:
-            return
-        air = []
-        has_landed = False
-        for flight in self._air:
-            if flight.error is None and not flight.future.is_done:
-                air.append(flight)
-                continue
-            has_landed = True
-            error = flight.error or flight.future.exception
-            if error is None:
-                self.buffer.settle(flight.record.rows, flight.cost)
-                self._tries = 0
-            else:
-                flight.error = error
+        landed = [f for f in self._air if f.error is not None or f.future.is_done]
+        for flight in landed:
+            flight.error = flight.error or flight.future.exception
+            # One after the other: whatever stops this loop, none is lost or counted twice.
+            self._air.remove(flight)
+            if flight.error is not None:
                 self._failed.append(flight)
-        self._air = air
-        if has_landed:
+                continue
+            self.buffer.settle(flight.record.rows, flight.cost)
+            self._tries = 0
+        if landed:
             self._note_progress()
 
     def _note_progress(self) -> None:
@@ -247,44 +244,70 @@ class Sending:
     def _begin_again(self) -> None:
         """With nothing in the air: a new producer, and what failed is first in its line."""
         failed = sorted(self._failed, key=lambda flight: flight.place)
+        # Back in line before anything that may fail: a record in no list would be lost.
+        self._again.extendleft(reversed(failed))
         self._failed = []
-        if self.producer is not None:
-            self.producer.close(CLOSE_S)
-            self.producer = None
+        self._close_producer(CLOSE_S)
         refusal = next((f.error for f in failed if type(f.error).__name__ in REFUSALS), None)
         if refusal is None:
-            self._again.extendleft(reversed(failed))
             error = failed[0].error or RuntimeError("no answer")
             words = f"{type(error).__name__}: {first_line(error)}"
             self.tell("broker", f"the broker took no record for {self.topic} ({words}); "
                       "it is tried again")  # fmt: skip
             self._back_off()
-        elif len(failed) == 1:
-            self._split(failed[0], refusal)
-        else:
-            for flight in failed:
-                flight.is_suspect = True
-            self._again.extendleft(reversed(failed))
+            return
+        for flight in failed:
+            flight.is_suspect = True
+        if len(failed) == 1:
+            self._split(refusal)
 
-    def _split(self, flight: Flight, error: BaseException) -> None:
-        """Halve what was refused alone; one event by itself is to blame."""
-        halves = halved(flight.record)
+    def _split(self, error: BaseException) -> None:
+        """Halve the first in line, which was refused alone; one event by itself is to blame."""
+        flight = self._again[0]
+        try:
+            halves = halved(flight.record)
+        except Exception as surprise:
+            flight.splits_failed += 1
+            if flight.splits_failed < MAX_SPLITS:
+                raise
+            self._give_up(
+                "internal_error",
+                f"a record of {flight.record.rows:,} events that the broker refuses "
+                f"({type(error).__name__}) cannot be halved: {first_line(surprise)}",
+            )
+            return
         if len(halves) < 2:
-            self.buffer.settle(flight.record.rows, flight.cost, "refused")
-            self.tell(
+            self._give_up(
                 "refused",
                 f"the broker refuses an event of {len(flight.record.value):,} bytes "
                 f"({type(error).__name__}: {first_line(error)})",
             )
-            self._note_progress()
             return
         # Rows are counted in order, bytes are shared out so that the sum stays.
         first, second = halves
         cost = flight.cost * first.rows // flight.record.rows
-        self._again.appendleft(
-            Flight(flight.place + first.rows, second, flight.cost - cost, is_suspect=True)
+        parts = (
+            Flight(flight.place, first, cost, is_suspect=True),
+            Flight(flight.place + first.rows, second, flight.cost - cost, is_suspect=True),
         )
-        self._again.appendleft(Flight(flight.place, first, cost, is_suspect=True))
+        self._again.popleft()
+        self._again.extendleft(reversed(parts))
+
+    def _give_up(self, reason: str, words: str) -> None:
+        """Count the first in line as dropped."""
+        flight = self._again.popleft()
+        self.buffer.settle(flight.record.rows, flight.cost, reason)
+        self.tell(reason, words)
+        self._note_progress()
+
+    def _close_producer(self, timeout_s: float) -> None:
+        leaving, self.producer = self.producer, None
+        if leaving is None:
+            return
+        try:
+            leaving.close(timeout_s)
+        except Exception as error:  # noqa: BLE001 - what failed with it must still be sent
+            self.tell("internal_error", f"a producer cannot be closed: {first_line(error)}")
 
     def _back_off(self) -> None:
         wait_s = BACKOFF_S[min(self._tries, len(BACKOFF_S) - 1)]
