@@ -15,6 +15,7 @@ from driftline.errors import InvalidEndpoint
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
+from monitor.words import counted
 
 if TYPE_CHECKING:
     from driftline import Client, answers
@@ -141,7 +142,8 @@ def enable(
     if json_:
         _print_json(found)
     else:
-        options.echo(f"endpoint {name} is enabled; {found.pending:,} messages wait for it")
+        waiting = counted(found.pending, "message") + (" waits" if found.pending == 1 else " wait")
+        options.echo(f"endpoint {name} is enabled; {waiting} for it")
 
 
 @app.command()
@@ -176,7 +178,8 @@ def remove(
     if json_:
         options.echo(json.dumps({"name": name, "cancelled": cancelled}))
     else:
-        lost = f"; {cancelled:,} messages that waited are cancelled" if cancelled else ""
+        were = "message that waited is" if cancelled == 1 else "messages that waited are"
+        lost = f"; {cancelled:,} {were} cancelled" if cancelled else ""
         options.echo(f"endpoint {name} is removed{lost}")
 
 

@@ -1,8 +1,9 @@
 """`driftline health`: whether one role does its work, for those who restart what does not.
 
 That a process is alive its supervisor knows. This asks what only the program knows: whether
-the web server is ready, and for the others what their work leaves in the database. It must not
-need the role's own process to answer, and must not call a role ill for a fault of another.
+the web server is ready, and for the others their heartbeat and what their work leaves in the
+database. It must not need the role's own process to answer, and must not call a role ill for a
+fault of another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from driftline.errors import DriftlineError, StorageUnavailable
+from driftline.program import command
 from monitor.cli import options, status
 from monitor.clock import SystemClock
 from monitor.config import Settings
@@ -55,8 +57,9 @@ def health(
 ) -> None:
     """Say whether a role of this machine does its work; exit code 1 if it does not.
 
-    `web`: /readyz says so. `ingest`: a partition was looked at lately. `deliver`: no message is
-    overdue. `evaluate`, and the others too: the database is there, with this release's schema.
+    `web`: /readyz says so. The others: the database is there, with this release's schema, and
+    the role has left a heartbeat lately, on this machine where it ever ran here. `ingest`: a
+    partition was looked at lately, too. `deliver`: no message is overdue, too.
     """
     settings = options.settings(config=config, database=database, port=port)
     if role is Role.WEB:
@@ -110,6 +113,7 @@ def _database(role: Role, settings: Settings) -> None:
     try:
         storage.check_schema(engine)
         now_ms = SystemClock().now_ms()
+        _beating(role, engine, now_ms)
         if role is Role.INGEST:
             interval_s = settings.number("ingest.checkpoint_interval_s")
             fresh_s = max(FRESH_AT_LEAST_S, MISSED_CHECKPOINTS * interval_s)
@@ -120,6 +124,32 @@ def _database(role: Role, settings: Settings) -> None:
         raise Unhealthy(role, str(error)) from error
     finally:
         engine.dispose()
+
+
+def _beating(role: Role, engine: Engine, now_ms: int) -> None:
+    """Look for a fresh heartbeat: of this machine's, or container's, where there is any.
+
+    Raises
+    ------
+    Unhealthy
+        The role does not run, or does not reach the database.
+    """
+    from monitor.cli.running import host
+    from monitor.storage import engine as storage
+    from monitor.storage import heartbeats
+
+    with storage.reading(engine) as conn:
+        found = heartbeats.of_role(conn, role.value)
+    asked = [beat for beat in found if beat.host == host()] or found
+    if not asked:
+        raise Unhealthy(role, f"it does not run: start `{command(role.value)}`")
+    last = asked[-1]
+    if not last.is_alive(now_ms):
+        raise Unhealthy(
+            role,
+            f"it was last seen at {status.instant(last.beat_ms)} ({last.instance}) and has not "
+            f"ended in order: start `{command(role.value)}` again, or look at what it says",
+        )
 
 
 def _ingest(engine: Engine, now_ms: int, fresh_ms: float) -> None:
@@ -144,4 +174,5 @@ def _deliver(engine: Engine, now_ms: int) -> None:
     with storage.reading(engine) as conn:
         overdue = deliveries.due(conn, now_ms - OVERDUE_MS)
     if overdue:
-        raise Unhealthy(Role.DELIVER, f"{len(overdue)} or more messages are overdue")
+        said = "a message is" if len(overdue) == 1 else f"{len(overdue)} or more messages are"
+        raise Unhealthy(Role.DELIVER, f"{said} overdue")

@@ -156,9 +156,14 @@ class _Parent:
 _parent: Final = _Parent()
 
 
+def is_child() -> bool:
+    """Whether this process is a `Child` of a tree, which speaks for it."""
+    return bool(os.environ.get(PARENT_PIPE))
+
+
 def watch_parent() -> None:
     """In a `Child`: end when the parent is gone, even amid imports that take seconds."""
-    if os.environ.get(PARENT_PIPE):
+    if is_child():
         threading.Thread(target=_parent.watch, name="parent", daemon=True).start()
 
 

@@ -13,7 +13,8 @@ import typer
 from monitor.brokers import client_options
 from monitor.cli import options
 from monitor.cli.access import access
-from monitor.cli.processes import require_free_port, stop_with_parent
+from monitor.cli.processes import require_free_port, stop_with_parent, url_of
+from monitor.cli.running import running, shown
 
 
 def ingest(
@@ -23,64 +24,61 @@ def ingest(
     stream_epoch: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Read events from Kafka and count them."""
+    stop = _stopping()
     from typing import Literal, cast
 
     from consumers.process import run
     from consumers.settings import IngestSettings
 
-    stop = threading.Event()
-    stop_with_parent(stop)
-    options.log_to_stderr()
     settings = options.settings(config=config, database=database, kafka=kafka)
-    run(
-        IngestSettings(
-            database_url=options.existing_database(settings),
-            bootstrap=settings.text("kafka.bootstrap"),
-            topic=settings.text("kafka.topic"),
-            group_id=settings.text("kafka.group"),
-            checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
-            stream_epoch=stream_epoch,
-            start_policy=cast(Literal["earliest", "latest"], settings.text("kafka.start")),
-            max_record_bytes=settings.integer("ingest.max_record_bytes"),
-            keep_payload=settings.flag("ingest.keep_payload"),
-            client_options=client_options(settings),
-        ),
-        stop,
+    url = options.existing_database(settings)
+    asked = IngestSettings(
+        database_url=url,
+        bootstrap=settings.text("kafka.bootstrap"),
+        topic=settings.text("kafka.topic"),
+        group_id=settings.text("kafka.group"),
+        checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
+        stream_epoch=stream_epoch,
+        start_policy=cast(Literal["earliest", "latest"], settings.text("kafka.start")),
+        max_record_bytes=settings.integer("ingest.max_record_bytes"),
+        keep_payload=settings.flag("ingest.keep_payload"),
+        client_options=client_options(settings),
     )
+    what = f"reads {asked.topic} at {asked.bootstrap} into {shown(url)}"
+    with running("ingest", url, what):
+        run(asked, stop)
 
 
 def evaluate(config: options.ConfigFile = None, database: options.Database = None) -> None:
     """Judge the windows that are over, open and close incidents."""
+    stop = _stopping()
     from monitor.cli.links import public_url
     from monitor.evaluate import EvaluateSettings, run
 
-    stop = threading.Event()
-    stop_with_parent(stop)
-    options.log_to_stderr()
     settings = options.settings(config=config, database=database)
-    run(
-        EvaluateSettings(
-            database_url=options.existing_database(settings),
-            interval_s=settings.number("evaluate.interval_s"),
-            idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
-            # Three checkpoints without a word: that owner is stuck or gone.
-            stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
-            web_url=public_url(settings),
-        ),
-        stop,
+    url = options.existing_database(settings)
+    asked = EvaluateSettings(
+        database_url=url,
+        interval_s=settings.number("evaluate.interval_s"),
+        idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
+        # Three checkpoints without a word: that owner is stuck or gone.
+        stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
+        web_url=public_url(settings),
     )
+    with running("evaluate", url, f"judges the windows that are over in {shown(url)}"):
+        run(asked, stop)
 
 
 def deliver(config: options.ConfigFile = None, database: options.Database = None) -> None:
     """Send alerts to their endpoints, again until they arrive."""
+    stop = _stopping()
     from monitor.alerts import DeliverSettings, guard, run
 
-    stop = threading.Event()
-    stop_with_parent(stop)
-    options.log_to_stderr()
     settings = options.settings(config=config, database=database)
     allow = guard.networks(settings.text("alerts.allow"), settings.source("alerts.allow"))
-    run(DeliverSettings(options.existing_database(settings), allow), stop)
+    url = options.existing_database(settings)
+    with running("deliver", url, f"sends the alerts of {shown(url)} to their endpoints"):
+        run(DeliverSettings(url, allow), stop)
 
 
 def web(
@@ -89,6 +87,7 @@ def web(
     port: options.WebPort = None,
 ) -> None:
     """Serve the dashboard and the API."""
+    stop = _stopping()
     import uvicorn
 
     from driftline.delivering import Delivery
@@ -96,13 +95,11 @@ def web(
     from monitor.api.app import create_app
     from monitor.storage import engine as storage
 
-    stop = threading.Event()
-    stop_with_parent(stop)
-    options.log_to_stderr()
     settings = options.settings(config=config, database=database, port=port)
     reached, number = access(settings), settings.integer("web.port")
     require_free_port(number, key="web.port", option="--port", host=reached.host)
-    engine = storage.create(options.existing_database(settings))
+    url = options.existing_database(settings)
+    engine = storage.create(url)
     storage.check_schema(engine)
     delivery = Delivery(
         settings.text("kafka.bootstrap"),
@@ -138,6 +135,16 @@ def web(
         server.should_exit = True
 
     threading.Thread(target=end_with_parent, name="stop", daemon=True).start()
-    server.run()
+    address = url_of(reached.host, number)
+    with running("web", url, f"serves dashboard and API at {address} from {shown(url)}"):
+        server.run()
     delivery.close()
     engine.dispose()
+
+
+def _stopping() -> threading.Event:
+    """What Ctrl-C sets, before the imports that take a second; the log goes to standard error."""
+    stop = threading.Event()
+    stop_with_parent(stop)
+    options.log_to_stderr()
+    return stop

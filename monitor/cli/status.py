@@ -16,6 +16,7 @@ from driftline.program import command
 from monitor.cli import options
 from monitor.clock import SystemClock
 from monitor.config import Settings
+from monitor.words import counted
 
 DEMO_DATABASE: Final = "driftline-demo.db"
 
@@ -197,13 +198,15 @@ def _print(found: Status) -> None:
             state,
         )
     console.print(table)
-    counted = ", ".join(f"{n:,} {name}" for name, n in found.counters.items())
-    console.print(Text(f"events: {counted or 'none'}"))
+    events = ", ".join(f"{n:,} {name}" for name, n in found.counters.items())
+    console.print(Text(f"events: {events or 'none'}"))
     dead = ", ".join(f"{n:,} {reason}" for reason, n in found.dead_letters.items())
     console.print(Text(f"dead letters: {dead or 'none'}"))
     for d in found.deficits:
         name = f"{d['model']} {d['version']}"
-        console.print(Text(f"{name} had no reference yet: {d['records']:,} records not counted"))
+        console.print(
+            Text(f"{name} had no reference yet: {counted(d['records'], 'record')} not counted")
+        )
     for g in found.gaps:
         console.print(
             Text(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from monitor.cli import options
+from monitor.words import counted
 
 app = typer.Typer(help="The topic that holds the events.", no_args_is_help=True)
 
@@ -31,5 +32,5 @@ def create(
     is_new = ensure_topic(
         bootstrap, topic, partitions, replication=replication, options=client_options(settings)
     )
-    said = f"created with {partitions} partitions" if is_new else "is there already"
+    said = f"created with {counted(partitions, 'partition')}" if is_new else "is there already"
     options.echo(f"{topic} at {bootstrap} {said}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from monitor.cli import options
 from monitor.cli.processes import interrupt_on_hangup
+from monitor.cli.running import say
 from monitor.cli.tree import Tree
 
 
@@ -27,17 +26,12 @@ def up(
         with tree:
             tree.start()
             tree.wait_for_web()
-            _say(f"dashboard and API at {tree.web_url}, events to {tree.bootstrap}")
+            say(f"dashboard and API at {tree.web_url}, events to {tree.bootstrap}")
             if with_broker:
-                _say(
+                say(
                     "the embedded broker keeps nothing: what was not read when it stops is "
                     "forgotten (--kafka HOST:PORT names yours)"
                 )
             tree.watch()
     except KeyboardInterrupt:
-        _say("stopped")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"driftline: {line}\n")
-    sys.stderr.flush()
+        say("stopped")

@@ -23,6 +23,7 @@ from kafka.protocol.consumer.group import HeartbeatRequest
 from driftline.program import command
 from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
 from monitor.doctor.wire import Met, addresses, meet, reaches
+from monitor.words import counted
 
 LAST_RECORDS: Final = 100
 BOOTSTRAP_MS: Final = 4_000
@@ -229,7 +230,7 @@ def topic(admin: Any, place: Place, keep: Callable[[Topic], None]) -> Iterator[C
     bounds = {tp.partition: (lows[tp].offset, ends[tp].offset) for tp in parts}
     keep(Topic(numbers, bounds))
     held = sum(end - low for low, end in bounds.values())
-    said = f"{place.topic}: {len(numbers)} partitions, {held:,} records"
+    said = f"{place.topic}: {counted(len(numbers), 'partition')}, {counted(held, 'record')}"
     if headless:
         yield fail(name, f"{said}; no leader for {headless}", "start the brokers that hold them")
     else:
@@ -364,7 +365,7 @@ def lag(admin: Any, place: Place, seen: Topic) -> Iterator[Check]:
     behind = sum(max(0, end - committed.get(p, low)) for p, (low, end) in seen.ends.items())
     unread = [p for p in seen.partitions if p not in committed]
     also = f"; nothing committed of partitions {unread}" if unread else ""
-    yield ok(name, f"{behind:,} records{also}")
+    yield ok(name, f"{counted(behind, 'record')}{also}")
 
 
 def last_records(place: Place, seen: Topic) -> tuple[list[Check], list[Any]]:

@@ -19,6 +19,7 @@ from driftline.rows import EventRows, columns
 from driftline.stats.profile import State as Cell
 from monitor.doctor.check import Check, fail, ok, skipped, warn
 from monitor.storage.registry import BoundVersion, Registry
+from monitor.words import counted
 
 # Names in one line.
 SHOWN: Final = 6
@@ -36,10 +37,11 @@ def parsing(records: Sequence[Record], rules: Rules) -> tuple[list[Check], Admit
         reasons = ", ".join(f"{count} {reason}" for reason, count in admitted.refused.most_common())
         first = admitted.letters[0]
         detail = f"; the first: {first.detail}" if first.detail else ""
-        said = f"of the last {n:,} records: {reasons}{detail}"
+        said = f"of the last {counted(n, 'record')}: {reasons}{detail}"
         tell = warn if len(admitted) else fail
         return [tell(name, said, f"correct the producer; {CONTRACT}")], admitted
-    return [ok(name, f"the last {n:,} records hold {len(admitted):,} events")], admitted
+    hold = "record holds" if n == 1 else f"{n:,} records hold"
+    return [ok(name, f"the last {hold} {counted(len(admitted), 'event')}")], admitted
 
 
 def matching(admitted: Admitted, registry: Registry) -> Iterator[Check]:
@@ -56,7 +58,7 @@ def matching(admitted: Admitted, registry: Registry) -> Iterator[Check]:
         bound = registry.versions.get((model, version))
         if bound is None or not bound.bindings:
             known = sorted(v for m, v in registry.versions if m == model)
-            said = f"{count:,} predictions of {model} {version}, which has no reference"
+            said = f"{counted(count, 'prediction')} of {model} {version}, which has no reference"
             if known:
                 said += f"; {model} has {_some(known)}"
             yield fail(
@@ -103,22 +105,26 @@ def _judged(
             if key not in wanted
         }
     )
-    said = f"{count:,} predictions of {bound.model} {bound.version}"
+    said = f"{counted(count, 'prediction')} of {bound.model} {bound.version}"
     faults = [
         f"{what}: {_some(names)}"
         for what, names in (("in no event", absent), ("of the wrong type", wrong))
         if names
     ]
     if n_unknown:
-        faults.append(f"not in the reference: {_some(unknown) or f'{n_unknown:,} values'}")
+        faults.append(f"not in the reference: {_some(unknown) or counted(n_unknown, 'value')}")
     if not faults:
-        return ok(name, f"{said}, all {len(features):,} features as in the reference")
+        return ok(name, f"{said}, {_all(len(features))} as in the reference")
     tell = fail if len(absent) == len(features) else warn
     return tell(
         name, f"{said}; " + "; ".join(faults),
         "write every feature under the reference's name and with its type, or register a reference "
         "of what is written now as a new version",
     )  # fmt: skip
+
+
+def _all(n: int) -> str:
+    return "its one feature" if n == 1 else f"all {counted(n, 'feature')}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,24 +9,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from driftline import __version__
 from driftline.errors import SchemaVersionError, StorageError
 from driftline.program import command
 from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
 from monitor.storage import engine as storage
-from monitor.storage import reads
+from monitor.storage import heartbeats, reads
 from monitor.storage import schema as t
+from monitor.words import counted
 
 # Clocks that differ by more move watermarks and leases.
 SKEW_MS: Final = 2_000
 # A message that waits for longer than its due time has no dispatcher.
 OVERDUE_MS: Final = 60_000
-# A consumer and an evaluator that said nothing for so long are gone or stuck.
+# A consumer that looked at no partition for so long is stuck.
 MISSED: Final = 3
 FRESH_MS: Final = 30_000
 
@@ -141,51 +144,66 @@ def _clock(ahead_ms: int) -> Check:
 
 
 def processes(engine: Engine, now_ms: int, checkpoint_interval_s: float) -> Iterator[Check]:
-    """Yield what the database tells of the consumer, the evaluator and the dispatcher."""
+    """Yield who runs, by heartbeats, and what the consumer, evaluator and dispatcher left."""
     with storage.reading(engine) as conn:
-        yield _ingest(conn, now_ms, checkpoint_interval_s)
-        yield _evaluate(conn, now_ms)
+        yield _running(conn, "ingest", now_ms) or _ingest(conn, now_ms, checkpoint_interval_s)
+        yield _running(conn, "evaluate", now_ms) or _evaluate(conn, now_ms)
         yield from _deliver(conn, now_ms)
 
 
+def _running(conn: Connection, role: str, now_ms: int) -> Check | None:
+    """Return the line of a role that does not run as it should; None where it does."""
+    found = heartbeats.of_role(conn, role)
+    alive = [beat for beat in found if beat.is_alive(now_ms)]
+    if not alive:
+        seen = ""
+        if found:
+            last = found[-1]
+            ago = _ago(now_ms, last.beat_ms)
+            seen = f"; {last.instance} did not end in order, last seen {ago} ago"
+        return fail(
+            role, f"it does not run{seen}", f"start `{command(role)}`, or `{command('up')}` for all"
+        )
+    others = sorted({beat.version for beat in alive} - {__version__})
+    if others:
+        return warn(
+            role, f"of another release than this one ({__version__}): {', '.join(others)}",
+            f"start `{command(role)}` again with one release everywhere",
+        )  # fmt: skip
+    return None
+
+
 def _ingest(conn: Connection, now_ms: int, interval_s: float) -> Check:
-    name, start = "ingest", f"start `{command('ingest')}` and look at what it says"
+    name, look = "ingest", f"look at what `{command('ingest')}` says"
     positions = reads.positions(conn)
     if not positions:
-        return warn(name, "nothing was ever read", start)
+        return warn(name, "it runs, and has read nothing yet", look)
     behind = sum(position.lag for position in positions)
     seen_ms = max((p.seen_ms or 0) for p in positions)
     stale = [p for p in positions if now_ms - (p.seen_ms or 0) > _fresh_ms(interval_s)]
     if len(stale) == len(positions):
-        return fail(name, f"no sign of life for {_ago(now_ms, seen_ms)}", start)
+        ago = _ago(now_ms, seen_ms) if seen_ms else "ever"
+        return fail(name, f"it runs, and has looked at no partition for {ago}", look)
     if stale:
         parts = ", ".join(f"{p.topic} {p.partition}" for p in stale[:6])
-        return fail(name, f"nobody reads {parts}", start)
+        return fail(name, f"it runs, and nobody reads {parts}", look)
     saved = max((p.checkpointed_ms or 0) for p in positions)
     last = f"the last checkpoint {_ago(now_ms, saved)} ago" if saved else "no checkpoint yet"
-    return ok(name, f"{len(positions)} partitions, {behind:,} records behind, {last}")
+    return ok(
+        name,
+        f"{counted(len(positions), 'partition')}, {counted(behind, 'record')} behind, {last}",
+    )
 
 
 def _evaluate(conn: Connection, now_ms: int) -> Check:
     name = "evaluate"
     c = t.evaluator_cursor.c
-    cursors = conn.execute(sa.select(c.watermark_ms, c.lease_until_ms)).all()
-    if not cursors:
-        has_models = conn.execute(sa.select(t.binding.c.id).limit(1)).first() is not None
-        has_panes = conn.execute(sa.select(t.pane.c.version_id).limit(1)).first() is not None
-        if has_models and has_panes:
-            return warn(name, "nothing was ever judged", f"start `{command('evaluate')}`")
-        return ok(name, "there is nothing to judge yet")
-    leases = [row.lease_until_ms for row in cursors if row.lease_until_ms is not None]
-    watermark_ms = max((row.watermark_ms or 0) for row in cursors)
+    watermarks = conn.execute(sa.select(c.watermark_ms)).scalars().all()
+    if not watermarks:
+        return ok(name, "it runs, and has judged nothing yet")
+    watermark_ms = max(mark or 0 for mark in watermarks)
     judged = f"judged up to {_ago(now_ms, watermark_ms)} ago" if watermark_ms else "not judged yet"
-    said = f"{len(cursors)} versions, the newest {judged}"
-    if leases and now_ms - max(leases) > FRESH_MS * 10:
-        return warn(
-            name, f"{said}; no sign of life for {_ago(now_ms, max(leases))}",
-            f"start `{command('evaluate')}`, unless there is nothing new to judge",
-        )  # fmt: skip
-    return ok(name, said)
+    return ok(name, f"{counted(len(watermarks), 'version')}, the newest {judged}")
 
 
 def _deliver(conn: Connection, now_ms: int) -> Iterator[Check]:
@@ -194,13 +212,17 @@ def _deliver(conn: Connection, now_ms: int) -> Iterator[Check]:
         sa.select(sa.func.count(), sa.func.min(o.due_ms)).where(o.state == "pending")
     ).one()
     n, due_ms = int(pending[0]), pending[1]
-    if n and due_ms is not None and now_ms - int(due_ms) > OVERDUE_MS:
+    wait = f"{counted(n, 'message')} {'waits' if n == 1 else 'wait'}"
+    idle = _running(conn, name, now_ms)
+    if idle is not None:
+        yield replace(idle, said=f"{idle.said}; {wait}") if n else idle
+    elif n and due_ms is not None and now_ms - int(due_ms) > OVERDUE_MS:
         yield fail(
-            name, f"{n:,} messages wait, the first is due since {_ago(now_ms, int(due_ms))}",
-            f"start `{command('deliver')}` and look at what it says",
+            name, f"{wait}, the first is due since {_ago(now_ms, int(due_ms))}",
+            f"look at what `{command('deliver')}` says",
         )  # fmt: skip
     else:
-        yield ok(name, f"{n:,} messages wait, none of them too long")
+        yield ok(name, f"{wait}, none of them too long" if n else "no message waits")
     disabled = reads.disabled_endpoints(conn)
     if disabled:
         yield warn(

@@ -547,3 +547,14 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),  # JSON
 )
+
+# The processes that run, each renewing its row; whoever ends in order takes it away.
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("role", String(20), primary_key=True),  # ingest | evaluate | deliver | web
+    Column("instance", String(200), primary_key=True),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("beat_ms", BigInteger, nullable=False),
+    Column("version", String(40), nullable=False),
+)

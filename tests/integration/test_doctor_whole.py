@@ -121,7 +121,7 @@ def test_a_healthy_installation_has_no_failing_line(
                     [*DRIFTLINE, role], cwd=folder, env={**os.environ, **variables},
                     stdout=log, stderr=log,
                 )
-                for role in ("web", "ingest", "evaluate")
+                for role in ("web", "ingest", "evaluate", "deliver")
             )  # fmt: skip
             deadline = time.monotonic() + 90
             while True:
@@ -228,7 +228,7 @@ def test_what_waits_to_be_sent_and_who_is_disabled_is_told(folder: Path) -> None
     engine.dispose()
     _, lines = doctor(folder)
     assert lines["deliver"]["state"] == "fail"
-    assert "1 messages wait" in lines["deliver"]["said"]
+    assert lines["deliver"]["said"] == "it does not run; 1 message waits"
     assert "on-call is disabled (it answered 410)" in lines["endpoints"]["said"]
 
 

@@ -16,13 +16,18 @@ from typing import Any
 import pandas as pd
 import pytest
 from kafka import errors as kafka_errors
+from sqlalchemy.engine import Engine
 
 from consumers.admit import Rules
+from driftline import __version__
 from driftline.stats.reference import build_reference
-from monitor.doctor import broker, records
+from monitor.doctor import broker, records, store
 from monitor.doctor.broker import Place
 from monitor.doctor.check import Check, State, ok, within
 from monitor.doctor.wire import meet
+from monitor.storage import engine as storage
+from monitor.storage import heartbeats
+from monitor.storage.heartbeats import Beat
 from monitor.storage.registry import BoundVersion, Registry
 from tests.certificates import Authority
 
@@ -273,6 +278,9 @@ def test_records_that_are_as_the_reference_says_are_well(registry: Registry) -> 
     found = lines([event(i, '{"age": 41, "plan": "a"}') for i in range(3)], registry)
     assert [line.state for line in found] == [State.OK, State.OK]
     assert found[0].said == "the last 3 records hold 3 events"
+    found = lines([event(1, '{"age": 41, "plan": "a"}')], registry)
+    assert found[0].said == "the last record holds 1 event"
+    assert found[1].said == "1 prediction of m 1, all 2 features as in the reference"
 
 
 def test_records_that_do_not_parse_are_counted_by_reason(registry: Registry) -> None:
@@ -290,7 +298,7 @@ def test_a_version_without_a_reference_is_named_with_those_that_have_one(
 ) -> None:
     _, matched = lines([event(1, "{}", version="2")], registry)
     assert matched.state is State.FAIL
-    assert "1 predictions of m 2, which has no reference; m has 1" in matched.said
+    assert "1 prediction of m 2, which has no reference; m has 1" in matched.said
     assert "reference register" in matched.mend
 
 
@@ -307,6 +315,40 @@ def test_features_that_are_missing_unknown_or_of_another_type_are_named(
     # What is there at times is how data are.
     some = [event(1, '{"age": 41}'), event(2, '{"age": 41, "plan": "a"}')]
     assert lines(some, registry)[1].state is State.OK
+
+
+# Processes.
+
+
+def beat(engine: Engine, role: str, at_ms: int, version: str = __version__) -> None:
+    with storage.transaction(engine) as conn:
+        heartbeats.write(conn, Beat(role, f"here:1:{role}", at_ms, at_ms, version))
+
+
+@pytest.mark.both_databases
+def test_a_role_that_does_not_run_is_named_with_what_starts_it(engine: Engine) -> None:
+    found = {line.name: line for line in store.processes(engine, AT_MS, 30.0)}
+    for role in ("ingest", "evaluate", "deliver"):
+        assert (found[role].state, found[role].said) == (State.FAIL, "it does not run")
+        assert found[role].mend == f"start `driftline {role}`, or `driftline up` for all"
+        beat(engine, role, AT_MS)
+    found = {line.name: line for line in store.processes(engine, AT_MS, 30.0)}
+    assert {line.state for line in found.values()} == {State.OK, State.WARN}
+    assert found["ingest"].said == "it runs, and has read nothing yet"
+    assert found["evaluate"].said == "it runs, and has judged nothing yet"
+    assert found["deliver"].said == "no message waits"
+    # Nothing is there any more, and nothing took its row away.
+    late_ms = AT_MS + 3 * 60_000
+    found = {line.name: line for line in store.processes(engine, late_ms, 30.0)}
+    assert found["evaluate"].state is State.FAIL
+    assert "here:1:evaluate did not end in order, last seen 3 min ago" in found["evaluate"].said
+
+
+def test_a_role_of_another_release_is_seen(engine: Engine) -> None:
+    beat(engine, "evaluate", AT_MS, version="0.0.1")
+    found = {line.name: line for line in store.processes(engine, AT_MS, 30.0)}
+    assert found["evaluate"].state is State.WARN
+    assert "0.0.1" in found["evaluate"].said
 
 
 # Bounds.

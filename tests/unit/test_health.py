@@ -5,22 +5,29 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import Engine
 from typer.testing import CliRunner
 
+from driftline import __version__
+from driftline.errors import StorageUnavailable
 from monitor.cli import health
 from monitor.cli.app import app
 from monitor.cli.health import Role, Unhealthy
 from monitor.cli.processes import free_port
+from monitor.cli.running import Heartbeat, host, running
 from monitor.clock import SystemClock
 from monitor.config import load
 from monitor.storage import engine as storage
+from monitor.storage import heartbeats
 from monitor.storage import schema as t
+from monitor.storage.heartbeats import DEAD_AFTER_MS, KEPT_MS, Beat
 
 
 @contextmanager
@@ -84,6 +91,75 @@ def seen(engine: Engine, partition: int, fetched_ms: int | None) -> None:
         )
 
 
+def beat(engine: Engine, instance: str, beat_ms: int, role: str = "evaluate") -> None:
+    with storage.transaction(engine) as conn:
+        heartbeats.write(conn, Beat(role, instance, beat_ms - 5, beat_ms, "1"))
+
+
+def test_a_role_that_was_killed_is_not_healthy_when_its_last_beat_is_old(engine: Engine) -> None:
+    now_ms = 1_777_629_600_000
+    with pytest.raises(Unhealthy, match="it does not run: start `driftline evaluate`"):
+        health._beating(Role.EVALUATE, engine, now_ms)
+    beat(engine, "elsewhere:1:a", now_ms)
+    health._beating(Role.EVALUATE, engine, now_ms)
+    health._beating(Role.EVALUATE, engine, now_ms + DEAD_AFTER_MS)
+    with pytest.raises(Unhealthy, match=r"last seen at 2026-05-01T10:00:00Z \(elsewhere:1:a\)"):
+        health._beating(Role.EVALUATE, engine, now_ms + DEAD_AFTER_MS + 1)
+    with pytest.raises(Unhealthy):
+        health._beating(Role.DELIVER, engine, now_ms)
+
+
+def test_another_machine_s_role_does_not_stand_for_this_one_s(engine: Engine) -> None:
+    now_ms = 1_777_629_600_000
+    beat(engine, f"{host()}:7:a", now_ms - DEAD_AFTER_MS - 1)
+    beat(engine, "elsewhere:7:b", now_ms)
+    with pytest.raises(Unhealthy, match="has not ended in order"):
+        health._beating(Role.EVALUATE, engine, now_ms)
+    beat(engine, f"{host()}:8:c", now_ms)
+    health._beating(Role.EVALUATE, engine, now_ms)
+
+
+def test_what_a_killed_role_left_goes_when_the_role_starts_a_day_later(engine: Engine) -> None:
+    beat(engine, "one:1:a", 1_000)
+    beat(engine, "two:1:a", 2_000)
+    beat(engine, "one:1:a", 1_000, role="deliver")
+    beat(engine, "three:1:a", 1_500 + KEPT_MS)
+    with storage.reading(engine) as conn:
+        left = [one.instance for one in heartbeats.of_role(conn, "evaluate")]
+        others = [one.instance for one in heartbeats.of_role(conn, "deliver")]
+    assert (left, others) == (["two:1:a", "three:1:a"], ["one:1:a"])
+
+
+def test_a_heartbeat_is_renewed_and_outlives_a_database_that_is_away(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([StorageUnavailable("away"), RuntimeError("what nobody expected")])
+    write = heartbeats.write
+
+    def sometimes(conn: Any, one: Beat) -> None:
+        if one.beat_ms > one.started_ms and (error := next(failures, None)) is not None:
+            raise error
+        write(conn, one)
+
+    monkeypatch.setattr(heartbeats, "write", sometimes)
+    beating = Heartbeat(storage.create(str(engine.url)), "evaluate", every_s=0.02)
+    beating.start()
+    deadline = time.monotonic() + 20
+    while True:
+        with storage.reading(engine) as conn:
+            (one,) = heartbeats.of_role(conn, "evaluate")
+        if one.beat_ms > one.started_ms:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert one.instance == beating.instance
+    assert one.version == __version__
+    beating.stop()
+    assert next(failures, None) is None
+    with storage.reading(engine) as conn:
+        assert heartbeats.of_role(conn, "evaluate") == []
+
+
 def test_ingest_is_healthy_while_any_partition_is_looked_at(engine: Engine) -> None:
     now_ms = SystemClock().now_ms()
     with pytest.raises(Unhealthy, match="no partition has been read yet"):
@@ -111,6 +187,13 @@ def test_a_role_whose_database_is_not_there_or_of_another_release_is_said(tmp_pa
     storage.upgrade(engine)
     engine.dispose()
     for role in ("evaluate", "deliver"):
+        with running(role, url, "works"):
+            done = CliRunner().invoke(app, ["health", role, "--database", url])
+            assert (done.exit_code, done.output) == (0, f"{role} is healthy\n")
+        # It has ended in order: at once nobody takes it for one that runs.
         done = CliRunner().invoke(app, ["health", role, "--database", url])
-        assert (done.exit_code, done.output) == (0, f"{role} is healthy\n")
+        assert done.exit_code == 1
+        assert str(done.exception) == (
+            f"{role} is not healthy: it does not run: start `driftline {role}`"
+        )
     assert {role.value for role in Role} == {"web", "ingest", "evaluate", "deliver"}
