@@ -159,6 +159,10 @@ class Dispatcher:
 
     def _deliver(self, held: Claim) -> None:
         at_ms, began_s = self._clock.now_ms(), self._clock.monotonic_s()
+        if at_ms >= held.lease_until_ms:
+            # This process stood still. Others may have sent it, its endpoint may be removed.
+            log.warning("too late to send", webhook=held.message.webhook_id, attempt=held.number)
+            return
         answer = self._post(held.endpoint.url, _headers(held, at_ms), held.message.body.encode())
         duration_ms = round((self._clock.monotonic_s() - began_s) * 1_000)
         self._after_sending(held)
@@ -183,27 +187,31 @@ class Dispatcher:
         then = next_step(answer, held.number, now_ms, self._draw(), attempts=most)
         lost = 0
         with transaction(self._engine) as conn:
+            why = answer.why or ""
+            # The endpoint before its messages, as whoever removes one: two never wait for
+            # each other.
+            ends = then.is_gone and endpoints.disable(conn, held.endpoint.id, why, now_ms=now_ms)
             counts = deliveries.record(conn, held, attempt, then.state, due_ms=then.due_ms)
-            if then.is_gone:
-                why = answer.why or ""
-                if endpoints.disable(conn, held.endpoint.id, why, now_ms=now_ms):
-                    lost = deliveries.bury(conn, held.endpoint.id, now_ms)
-                    told = messages.endpoint_disabled(held.endpoint, why, lost, now_ms)
-                    outbox.enqueue(conn, told, now_ms)
+            if ends:
+                lost = deliveries.bury(conn, held.endpoint.id, now_ms)
+                told = messages.endpoint_disabled(held.endpoint, why, lost, now_ms)
+                outbox.enqueue(conn, told, now_ms)
         said = {
             "endpoint": held.endpoint.name,
             "type": held.message.type,
             "webhook": held.message.webhook_id,
             "attempt": held.number,
         }
-        if then.is_gone:
+        if ends:
             log.warning("endpoint is gone and disabled", **said, given_up=lost)
-        elif then.state == "dead" and counts:
-            log.error("given up", **said, error=answer.why)
-        elif then.state == "pending":
-            log.warning("not delivered yet", **said, error=answer.why)
-        else:
+        elif then.state == "delivered":
             log.info("delivered", **said, duration_ms=attempt.duration_ms)
+        elif not counts:
+            log.info("failed, and not needed any more", **said, error=answer.why)
+        elif then.state == "dead":
+            log.error("given up", **said, error=answer.why)
+        else:
+            log.warning("not delivered yet", **said, error=answer.why)
 
 
 def _headers(held: Claim, at_ms: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,6 +19,10 @@ from monitor.storage.endpoints import IS_ENABLED, Endpoint, endpoint_of
 from monitor.storage.outbox import Message
 
 TEST_TYPE = "endpoint.test"
+# No lease and no wait is longer: what ends later was written by a clock that ran ahead. Twice
+# the lease, because clocks of several machines differ; a day with its jitter (2.4 h) and more.
+_LONGEST_LEASE_MS: Final = 120_000
+_LONGEST_WAIT_MS: Final = 27 * 3_600_000
 
 
 class Due(NamedTuple):
@@ -55,8 +59,10 @@ class Attempt:
 def due(conn: Connection, now_ms: int, *, busy: Collection[int] = (), limit: int = 20) -> list[Due]:
     """Return messages that may be sent now, those that wait longest first.
 
-    One whose alert has an earlier message for the same endpoint that is still pending waits for
-    that one. `busy` are endpoints that have enough in flight.
+    One whose alert has an earlier message for the same endpoint that is still pending, or being
+    sent, waits for that one. `busy` are endpoints that have enough in flight. A clock that was
+    put back holds up nothing: what was never tried is due, and no wait is longer than any could
+    have been given.
     """
     o = t.outbox
     query = (
@@ -101,18 +107,23 @@ def _may_be_sent(o: sa.Table, now_ms: int) -> sa.ColumnElement[bool]:
     earlier = t.outbox.alias("earlier")
     return sa.and_(
         o.c.state == "pending",
-        o.c.due_ms <= now_ms,
-        sa.or_(o.c.lease_until_ms.is_(None), o.c.lease_until_ms <= now_ms),
+        sa.or_(o.c.attempts == 0, o.c.due_ms <= now_ms, o.c.due_ms > now_ms + _LONGEST_WAIT_MS),
+        sa.or_(o.c.lease_until_ms.is_(None), ~_is_leased(o, now_ms)),
         sa.select(t.endpoint.c.id).where(t.endpoint.c.id == o.c.endpoint_id, IS_ENABLED).exists(),
         ~sa.select(earlier.c.id)
         .where(
             earlier.c.endpoint_id == o.c.endpoint_id,
             earlier.c.alert_id == o.c.alert_id,
             earlier.c.sequence < o.c.sequence,
-            earlier.c.state == "pending",
+            sa.or_(earlier.c.state == "pending", _is_leased(earlier, now_ms)),
         )
         .exists(),
     )
+
+
+def _is_leased(o: sa.FromClause, now_ms: int) -> sa.ColumnElement[bool]:
+    until_ms = o.c.lease_until_ms
+    return sa.and_(until_ms > now_ms, until_ms <= now_ms + _LONGEST_LEASE_MS)
 
 
 def record(
@@ -124,6 +135,9 @@ def record(
     comes too late to count: another has the message, or nobody needs it any more.
     """
     o = t.outbox.c
+    is_there = sa.select(o.id).where(o.id == held.outbox_id).with_for_update()
+    if conn.execute(is_there).one_or_none() is None:
+        return False  # it expired while this process stood still
     conn.execute(
         sa.insert(t.delivery_attempt).values(
             outbox_id=held.outbox_id,
@@ -135,19 +149,21 @@ def record(
             response=attempt.response,
         )
     )
-    values: dict[str, Any] = {"state": state, "leased_by": None, "lease_until_ms": None}
+    free = {"leased_by": None, "lease_until_ms": None}
+    values: dict[str, Any] = {"state": state, **free}
     if state == "pending":
         values["due_ms"] = due_ms
     else:
         values["finished_ms"] = attempt.at_ms + attempt.duration_ms
-    change = sa.update(t.outbox).where(o.id == held.outbox_id).values(**values)
+    this = sa.update(t.outbox).where(o.id == held.outbox_id)
     if state == "delivered":
-        change = change.where(o.state != "delivered")
-    else:
-        change = change.where(
-            o.state == "pending", o.leased_by == held.owner, o.attempts == held.number
-        )
-    return conn.execute(change).rowcount == 1
+        return conn.execute(this.where(o.state != "delivered").values(**values)).rowcount == 1
+    mine = this.where(o.leased_by == held.owner, o.attempts == held.number)
+    if conn.execute(mine.where(o.state == "pending").values(**values)).rowcount == 1:
+        return True
+    # Cancelled meanwhile: what follows it need not wait any longer.
+    conn.execute(mine.values(**free))
+    return False
 
 
 def bury(conn: Connection, endpoint_id: int, now_ms: int) -> int:

@@ -128,7 +128,7 @@ def enable(conn: Connection, endpoint_id: int) -> None:
 def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> int:
     """Forget its secrets and cancel what waits for it; return how many messages that was.
 
-    What was sent stays told.
+    What was sent stays told, and what is being sent at this moment, if it arrives.
     """
     _set(conn, endpoint_id, removed_ms=now_ms, secrets="[]")
     done = conn.execute(

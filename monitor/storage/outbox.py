@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.endpoints import IS_ENABLED
+from monitor.storage.endpoints import IS_ENABLED, IS_STANDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,47 @@ class Message:
 def enqueue(conn: Connection, message: Message, now_ms: int) -> int:
     """Write `message` for every enabled endpoint; return for how many it is new.
 
-    A message that an endpoint has already, sent or not, changes nothing there. Call it in
-    the transaction that decides the message.
+    A disabled one for which an earlier message of the alert waits gets what follows, too: once
+    it is enabled, it must not believe for ever that the alert is open. A message that an
+    endpoint has already, sent or not, changes nothing there. Call it in the transaction that
+    decides the message; until that ends, no endpoint is disabled or removed.
     """
-    return _write(conn, message, now_ms, IS_ENABLED)
+    o = t.outbox.c
+    waits = (
+        sa.select(o.id)
+        .where(
+            o.endpoint_id == t.endpoint.c.id,
+            o.alert_id == message.alert_id,
+            o.state == "pending",
+        )
+        .exists()
+    )
+    return _write(conn, message, now_ms, sa.or_(IS_ENABLED, sa.and_(IS_STANDING, waits)))
 
 
 def enqueue_for(conn: Connection, endpoint_id: int, message: Message, now_ms: int) -> bool:
     """Write `message` for one endpoint alone; False when it is not enabled or has it already."""
     is_this = sa.and_(IS_ENABLED, t.endpoint.c.id == endpoint_id)
     return _write(conn, message, now_ms, is_this) == 1
+
+
+def cancel_superseded(conn: Connection, versions: sa.Select[tuple[int]], now_ms: int) -> int:
+    """Cancel what waits of the alerts of versions but the last message of each; return how much.
+
+    What is being sent at this moment keeps its lease: the last message waits until it ends.
+    """
+    o, a = t.outbox.c, t.alert.c
+    is_superseded = (
+        sa.select(a.id)
+        .where(a.alert_id == o.alert_id, a.version_id.in_(versions), a.sequence > o.sequence)
+        .exists()
+    )
+    done = conn.execute(
+        sa.update(t.outbox)
+        .where(o.state == "pending", is_superseded)
+        .values(state="cancelled", finished_ms=now_ms)
+    )
+    return done.rowcount
 
 
 def number_of(conn: Connection, endpoint_id: int, webhook_id: str) -> int:
@@ -77,6 +108,8 @@ def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement
         )
         .where(to, ~has_it)
         .order_by(t.endpoint.c.id)
+        # PostgreSQL: one that is removed meanwhile would keep a message that nobody cancels.
+        .with_for_update(read=True, of=t.endpoint)
     )
     written = sa.insert(t.outbox).from_select(
         [o.endpoint_id, *values], rows, include_defaults=False

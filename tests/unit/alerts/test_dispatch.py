@@ -5,74 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from outbox_world import FAILED, NOW_MS, OK, SECRET, World
 from sqlalchemy.engine import Engine
 
 from driftline.webhooks import new_secret, verified
 from monitor.alerts import messages
-from monitor.alerts.dispatch import Dispatcher, Limits
+from monitor.alerts.dispatch import Limits
 from monitor.alerts.schedule import Answer
-from monitor.clock import HeldClock
 from monitor.storage import deliveries, endpoints, outbox, reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
-from monitor.storage.outbox import Message
 
 pytestmark = pytest.mark.both_databases
-
-NOW_MS = 1_750_000_000_000
-OK, FAILED = Answer(status=204), Answer(status=500, body="oops")
-SECRET = new_secret()
-
-
-@dataclass
-class World:
-    """Endpoints that answer by their URL's host, and what each was sent."""
-
-    engine: Engine
-    clock: HeldClock = field(default_factory=lambda: HeldClock(NOW_MS))
-    answers: dict[str, Answer | Callable[[], Answer]] = field(default_factory=dict)
-    sent: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        name = url.removeprefix("https://")
-        self.sent.append((name, dict(headers), body))
-        found = self.answers.get(name, OK)
-        return found if isinstance(found, Answer) else found()
-
-    def dispatcher(self, **more: object) -> Dispatcher:
-        settings = {"clock": self.clock, "draw": lambda: 0.0, **more}
-        return Dispatcher(self.engine, self.post, **settings)  # type: ignore[arg-type]
-
-    def add(self, *names: str) -> None:
-        with transaction(self.engine) as conn:
-            for name in names:
-                endpoints.add(conn, name, f"https://{name}", SECRET, now_ms=self.clock.now_ms())
-
-    def tell(self, sequence: int = 1, alert_id: str | None = "a") -> None:
-        body = {"type": "drift.detected", "timestamp": "2025-06-15T00:00:00Z", "data": {}}
-        with transaction(self.engine) as conn:
-            told = Message(
-                f"{alert_id}-{sequence}", alert_id, sequence, "drift.detected", json.dumps(body)
-            )
-            outbox.enqueue(conn, told, self.clock.now_ms())
-
-    def run(self, dispatcher: Dispatcher | None = None) -> list[tuple[str, str]]:
-        """Send what is due now; return (endpoint, webhook-id) of what was sent."""
-        before = len(self.sent)
-        dispatcher = dispatcher or self.dispatcher()
-        while dispatcher.step():
-            assert dispatcher.finish(10)
-        return sorted((name, headers["webhook-id"]) for name, headers, _ in self.sent[before:])
-
-    def state(self, name: str = "one") -> list[tuple[str, str, int]]:
-        with reading(self.engine) as conn:
-            found = reads.deliveries(conn, endpoint=name)
-        return [(one.webhook_id, one.state, one.attempts) for one in reversed(found)]
 
 
 @pytest.fixture
