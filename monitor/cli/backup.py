@@ -91,12 +91,24 @@ def restore(
         options.echo(json.dumps(answer | {"kept": None if kept is None else str(kept)}))
         return
     if kept is not None:
-        options.echo(f"what it held before is in {kept}")
+        options.echo(f"what it held before is in {_as_given(kept, target)}")
     rows = sum(found.rows.values())
     options.echo(
         f"{engine.url.render_as_string()} holds the {rows:,} rows of {file}; counting goes on "
         "from its positions"
     )
+
+
+def _as_given(kept: Path, target: Path | None) -> Path:
+    """A file beside the database, or in this folder, by a path as short as the one that was given.
+
+    Examples
+    --------
+    >>> _as_given(Path("old.db").resolve(), Path("driftline.db"))
+    PosixPath('old.db')
+    """
+    folder = target.parent if target is not None else Path()
+    return folder / kept.name if folder.resolve() == kept.parent else kept
 
 
 @contextmanager

@@ -66,8 +66,7 @@ def write(engine: Engine, target: Path, *, progress: Progress = silent) -> Backu
         else:
             _copy_to_file(engine, part, progress)
         found = look(part)
-        with part.open("rb") as handle:
-            os.fsync(handle.fileno())
+        _sync_file(part)
         part.replace(target)
         _sync_folder(target)
     return Backup(target, found.schema, found.rows)
@@ -270,7 +269,7 @@ def _into_sqlite(
         is_empty, old = _found_at(target, engine)
         if not is_empty:
             if not force:
-                raise _refuse(str(target))
+                raise _refuse(str(engine.url.database))
             kept = target.with_name(f"{target.name}.before-restore-{at}")
     opened = storage.create(f"sqlite:///{ready}")
     try:
@@ -285,14 +284,36 @@ def _into_sqlite(
         before = target.stat()
         if (before.st_uid, before.st_gid) != (ready.stat().st_uid, ready.stat().st_gid):
             os.chown(ready, before.st_uid, before.st_gid)
+    _sync_file(ready)
     if kept is not None:
-        target.rename(kept)
-    for beside in ("-wal", "-shm"):
-        target.with_name(target.name + beside).unlink(missing_ok=True)
-    ready.replace(target)
+        _keep(target, kept)
+    try:
+        for beside in ("-wal", "-shm"):
+            target.with_name(target.name + beside).unlink(missing_ok=True)
+        # The one step: whoever is killed before it leaves the old database, after it the new one.
+        ready.replace(target)
+    except OSError:
+        if kept is not None:
+            kept.unlink(missing_ok=True)
+        raise
     _sync_folder(target)
     progress(1, 1)
     return kept
+
+
+def _keep(target: Path, kept: Path) -> None:
+    """Give the database a second name, so that it never loses its first one."""
+    try:
+        os.link(target, kept)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the bytes, then
+        part = kept.with_name(f".{kept.name}.{os.getpid()}.part")
+        with _removed(part):
+            shutil.copy2(target, part)
+            _sync_file(part)
+            part.rename(kept)
+    _sync_folder(target)
 
 
 def _found_at(target: Path, engine: Engine) -> tuple[bool, _Numbers]:
@@ -303,14 +324,15 @@ def _found_at(target: Path, engine: Engine) -> tuple[bool, _Numbers]:
     The change of the journal needs the file alone: it tells whether a process has it open, and
     brings everything into the one file that may be kept.
     """
+    shown = engine.url.database
     try:
         with contextlib.closing(sqlite3.connect(target, timeout=_BUSY_S)) as conn:
             conn.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
-            raise StorageUnavailable(f"{target} cannot be used: {error}") from error
+            raise StorageUnavailable(f"{shown} cannot be used: {error}") from error
         raise StorageUnavailable(
-            f"another process uses {target}: stop every driftline command on it first"
+            f"another process uses {shown}: stop every driftline command on it first"
         ) from error
     except sqlite3.DatabaseError:
         return False, _Numbers()
@@ -387,6 +409,11 @@ def _files_are_said(target: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         raise StorageUnavailable(f"{target} cannot be written: {error}") from error
+
+
+def _sync_file(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def _sync_folder(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -32,11 +33,12 @@ from driftline.errors import Conflict, Fenced, SchemaVersionError, StorageUnavai
 from monitor import cli
 from monitor.cli.lock import DatabaseLock
 from monitor.clock import HeldClock
-from monitor.storage import backup, checkpoint, registry
+from monitor.storage import backup, checkpoint, heartbeats, registry
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import Claim, Move
 from monitor.storage.delta import CounterKey, Delta
+from monitor.storage.heartbeats import Beat
 
 MOVED_ON = {
     "data_version": {"value"},
@@ -309,6 +311,86 @@ def test_what_is_no_backup_is_refused_by_name(engine: Engine, tmp_path: Path) ->
     assert len(rows(engine, t.model)) == 1
 
 
+class Killed(BaseException):
+    """The process is gone here."""
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize("step", ["rename", "unlink", "replace"])
+def test_whoever_is_killed_amid_a_restore_leaves_a_whole_database(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, has_links: bool
+) -> None:
+    target = Path(str(engine.url.database))
+    register(engine)
+    file = tmp_path / "b.db"
+    backup.write(engine, file)
+    with storage.transaction(engine) as conn:
+        conn.execute(sa.update(t.model).values(description="after the backup"))
+    engine.dispose()
+    steps = []
+
+    def no_links(*_: Any) -> None:
+        raise PermissionError("no links here")
+
+    def watched(name: str) -> Callable[..., Any]:
+        real = getattr(Path, name)
+
+        def called(path: Path, *given: Any, **named: Any) -> Any:
+            if path in (target, ready) or target.name in path.name:
+                steps.append(name)
+                if name == step:
+                    raise Killed
+            return real(path, *given, **named)
+
+        return called
+
+    ready = tmp_path / f".b.db.{os.getpid()}.restoring"
+    with monkeypatch.context() as patched:
+        if not has_links:
+            patched.setattr(os, "link", no_links)
+        for name in ("rename", "unlink", "replace"):
+            patched.setattr(Path, name, watched(name))
+        is_reached = step != "rename" or not has_links
+        if is_reached:
+            with pytest.raises(Killed):
+                backup.restore(file, engine, force=True)
+        else:
+            backup.restore(file, engine, force=True)
+    assert step in steps or not is_reached
+    said = "after the backup" if is_reached else None
+    assert [row[4] for row in rows(engine, t.model)] == [said]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_restore_keeps_what_was_there_with_and_without_links(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool,
+    opened: Callable[[Path], Engine],
+) -> None:  # fmt: skip
+    register(engine)
+    backup.write(engine, tmp_path / "b.db")
+    with storage.transaction(engine) as conn:
+        conn.execute(sa.update(t.model).values(description="after the backup"))
+        beat = Beat("evaluate", "here:1:a", 1, 1, "1")
+        heartbeats.write(conn, beat)
+    backup.write(engine, tmp_path / "later.db")
+    engine.dispose()
+
+    def no_links(*_: Any) -> None:
+        raise PermissionError("no links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_links)
+    _, kept = backup.restore(tmp_path / "b.db", engine, force=True)
+    assert kept is not None
+    assert [row[4] for row in rows(opened(kept), t.model)] == ["after the backup"]
+    assert [row[4] for row in rows(engine, t.model)] == [None]
+    engine.dispose()
+    kept.unlink()
+    backup.restore(tmp_path / "later.db", engine, force=True)
+    # Whoever ran when the backup was made does not run now.
+    assert rows(engine, t.heartbeat) == []
+
+
 # -- the command -----------------------------------------------------------------------------
 
 
@@ -347,6 +429,11 @@ def test_the_commands_say_what_they_did_and_refuse_in_one_line(engine: Engine, r
     assert code == 0
     kept = json.loads(out)["kept"]
     assert Path(kept).name.startswith("driftline.db.before-restore-")
+    Path(kept).unlink()
+    code, out, _ = run("restore", "b.db", "--force")
+    assert out.startswith("what it held before is in driftline.db.before-restore-")
+    code, _, err = run("restore", "b.db", "--database", "sqlite:///driftline.db")
+    assert err.startswith("driftline: driftline.db is not empty")
     assert run("restore", "b.db", "--database", "sqlite:///other.db")[0] == 0
     assert run("backup", "c.db", "--database", "sqlite:///nowhere.db")[0] == 2
     assert run("restore", "nowhere.db", "--database", "sqlite:///new.db")[0] == 2
