@@ -20,7 +20,7 @@ that is `monitor.detect.messages`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
@@ -78,12 +78,16 @@ class _News:
         return self.incident.severity == "critical"
 
 
-def alert_id_of(model: str, version: str, first: IncidentNow) -> str:
+def alert_id_of(model: str, version: str, first: IncidentNow, *, nonce: str = "") -> str:
     """Return the id of the alert whose first told incident is `first`.
 
-    The names go in with their lengths: no two lists of names give the same bytes.
+    The names go in with their lengths: no two lists of names give the same bytes. `nonce` is
+    the model's: one that was deleted and made again under its name is told under other ids.
+    Models from before there were any have none.
     """
-    parts = (model, version, first.segment, first.feature, first.kind, str(first.first_window_ms))
+    parts = [model, version, first.segment, first.feature, first.kind, str(first.first_window_ms)]
+    if nonce:
+        parts.append(nonce)
     named = b"".join(b"%d:%s" % (len(part), part) for part in (p.encode() for p in parts))
     return blake2b(named, digest_size=16).hexdigest()
 
@@ -93,8 +97,7 @@ def decide(
     known: Knowledge,
     moment: Moment,
     *,
-    model: str,
-    version: str,
+    id_of: Callable[[IncidentNow], str],
     concerned: Collection[int],
 ) -> tuple[list[Notice], Knowledge]:
     """Return the messages that are due for one version, in order, and what is known after them.
@@ -104,6 +107,8 @@ def decide(
     incidents
         Those that are new or changed, with all that may belong together with them, muted
         and withdrawn ones too, and every told member of the alerts in `known`.
+    id_of
+        What id an alert has by the incident that it tells first: `alert_id_of` of the version.
     concerned
         Numbers of those that changed or are held: what was over before alerts were kept
         is no news.
@@ -114,7 +119,7 @@ def decide(
     member of its group is in, whatever late events do to the groups.
     """
     groups = group(incidents)
-    news = _news_by_alert(groups, known, model, version, concerned)
+    news = _news_by_alert(groups, known, id_of, concerned)
     speaking, has_warned = _speaking(news, known, moment)
     members: dict[str, dict[int, IncidentNow]] = {}
     for incident in incidents:
@@ -152,8 +157,7 @@ def decide(
 def _news_by_alert(
     groups: Iterable[Sequence[IncidentNow]],
     known: Knowledge,
-    model: str,
-    version: str,
+    id_of: Callable[[IncidentNow], str],
     concerned: Collection[int],
 ) -> dict[str, list[_News]]:
     """Return what receivers do not know, by the alert that will tell it; oldest news first."""
@@ -173,7 +177,7 @@ def _news_by_alert(
                 unknown.append(news)
         if unknown:
             home = min(homes, key=age.__getitem__, default=None)
-            alert_id = home or alert_id_of(model, version, unknown[0].incident)
+            alert_id = home or id_of(unknown[0].incident)
             found.setdefault(alert_id, []).extend(unknown)
     return found
 

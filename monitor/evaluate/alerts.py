@@ -54,8 +54,7 @@ class AlertBook:
             list(incidents.values()),
             before,
             self._moment,
-            model=self._bound.model,
-            version=self._bound.version,
+            id_of=self._id_of,
             concerned=concerned,
         )
         sql.store(self._conn, self._bound.version_id, stored.rows, before, after)
@@ -81,10 +80,14 @@ class AlertBook:
         ]
         if new:
             incidents |= self._near(new)
-            ids = {alert_id_of(self._bound.model, self._bound.version, i) for i in new}
+            ids = {self._id_of(incident) for incident in new}
             stored = sql.known(self._conn, version_id, incidents, ids)
         incidents |= sql.incidents(self._conn, stored.incidents.keys() - incidents.keys())
         return incidents, stored
+
+    def _id_of(self, first: IncidentNow) -> str:
+        bound = self._bound
+        return alert_id_of(bound.model, bound.version, first, nonce=bound.nonce)
 
     def _near(self, new: Sequence[IncidentNow]) -> dict[int, IncidentNow]:
         """Read what decides to which group new incidents belong.

@@ -106,12 +106,16 @@ def delete(engine: Engine, name: str, *, actor: str, now_ms: int) -> dict[str, i
     """
     deleted: dict[str, int] = {}
     with transaction(engine) as conn:
+        registry.take_turn(conn)
         model_id = _archived(conn, name)
         if model_id is None:
             return None
         versions = _versions_of(model_id)
         # Without its cursor no evaluator that still holds the model writes of it again.
         _delete(conn, deleted, t.evaluator_cursor, t.evaluator_cursor.c.version_id.in_(versions))
+        # What is told of a model that is taken back half deleted is news under new ids, too.
+        this = t.model.c.id == model_id
+        conn.execute(sa.update(t.model).where(this).values(nonce=registry.new_nonce()))
     for table, where in _parts(versions):
         while True:
             with transaction(engine) as conn:

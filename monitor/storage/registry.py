@@ -8,6 +8,7 @@ revision and its checkpoint checks that this revision still stands.
 from __future__ import annotations
 
 import json
+import secrets
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class BoundVersion:
     timezone: str
     pane_ms: int
     bindings: tuple[tuple[int, str], ...]  # (effective_from_ms, reference digest)
+    nonce: str = ""  # in the ids of its alerts
 
     def binding_at(self, time_ms: int) -> str | None:
         """Return the digest of the reference that counts events of `time_ms`, if one does.
@@ -140,6 +142,7 @@ def load(engine: Engine, previous: Registry | None = None) -> Registry:
                     timezone=owner.timezone,
                     pane_ms=pane_ms_of(owner.timezone),
                     bindings=tuple(bindings.get(row.id, ())),
+                    nonce=owner.nonce,
                 )
         digests = frozenset(conn.execute(sa.select(t.reference.c.digest)).scalars())
     references = References(engine, digests)
@@ -306,6 +309,7 @@ def _model(
             owner=owner,
             description=description,
             created_ms=now_ms,
+            nonce=new_nonce(),
         )
         .returning(t.model.c.id)
     ).scalar_one()
@@ -315,6 +319,11 @@ def _model(
         )
     )
     return int(created)
+
+
+def new_nonce() -> str:
+    """Return what no model had before, whatever was deleted and whichever database it was in."""
+    return secrets.token_hex(8)
 
 
 def _version(conn: Connection, model_id: int, name: str, now_ms: int, replaces: str | None) -> int:

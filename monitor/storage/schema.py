@@ -66,6 +66,8 @@ model = Table(
     Column("description", Text),
     Column("created_ms", BigInteger, nullable=False),
     Column("archived_ms", BigInteger),
+    # In the ids of its alerts: a name that is used again after a deletion gives other ids.
+    Column("nonce", String(32), nullable=False, server_default=""),
 )
 
 model_version = Table(
@@ -519,6 +521,7 @@ outbox = Table(
     Column("finished_ms", BigInteger),
     UniqueConstraint("endpoint_id", "webhook_id"),
     Index("ix_outbox_due", "state", "due_ms"),
+    Index("ix_outbox_finished", "state", "finished_ms"),
     Index("ix_outbox_order", "endpoint_id", "alert_id", "sequence"),
 )
 

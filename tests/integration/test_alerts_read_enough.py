@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from incident_stories import HOUR, START, ZONE, Story, changed, stories
 from sqlalchemy.engine import Connection, Engine
 
-from monitor.detect.alerts import decide
+from monitor.detect.alerts import alert_id_of, decide
 from monitor.detect.knowledge import IncidentNow, Knowledge, Moment
 from monitor.evaluate.alerts import AlertBook
 from monitor.storage import alerts as sql
@@ -102,8 +102,7 @@ def test_a_decision_on_what_was_read_is_the_decision_on_everything(
             list(now.values()),
             known,
             moment,
-            model=bound.model,
-            version=bound.version,
+            id_of=lambda first: alert_id_of(bound.model, bound.version, first),
             concerned=fresh | known.held.keys(),
         )
         notices += said

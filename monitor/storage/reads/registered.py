@@ -22,7 +22,8 @@ def models(
     conn: Connection, *, name: str | None = None, include_archived: bool = False
 ) -> list[Model]:
     """Return the models by name, each with its versions, newest first."""
-    query = sa.select(t.model).order_by(t.model.c.name)
+    kept = [t.model.c[name] for name in Model.__slots__ if name != "versions"]
+    query = sa.select(*kept).order_by(t.model.c.name)
     if name is not None:
         query = query.where(t.model.c.name == name)
     if not include_archived:

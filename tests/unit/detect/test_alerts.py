@@ -54,8 +54,7 @@ class World:
             list(self.incidents.values()),
             self.known,
             moment,
-            model="m",
-            version="1",
+            id_of=lambda first: alert_id_of("m", "1", first),
             concerned=concerned | set(self.known.held),
         )
         self.said += notices
@@ -447,6 +446,8 @@ def test_the_id_of_an_alert_hangs_on_every_name_and_where_it_ends() -> None:
     }
     assert len(found) == 6
     assert all(20 <= len(alert_id) <= 32 for alert_id in found)
+    assert alert_id_of("m", "1", one, nonce="a") not in {alert_id_of("m", "1", one), *found}
+    assert alert_id_of("m", "1", one, nonce="a") != alert_id_of("m", "1", one, nonce="b")
     assert alert_id_of("m", "1", one) == alert_id_of("m", "1", over(replace(one, number=7), 20))
 
 
