@@ -23,6 +23,7 @@ from monitor.api.guard import (
     MAX_FORM_BYTES,
     MAX_REFERENCE_BYTES,
     Guard,
+    origin_of,
 )
 from monitor.api.proxy import BehindProxy
 from monitor.api.sessions import Access
@@ -40,6 +41,7 @@ def create_app(
     allowed_hosts: frozenset[str] | None = LOOPBACK,
     token: str | None = None,
     is_behind_proxy: bool = False,
+    public_url: str = "",
     checkpoint_interval_s: float = 30.0,
     alerts_allow: Sequence[Network] = (),
     delivery: Delivery | None = None,
@@ -60,6 +62,9 @@ def create_app(
         only loopback may.
     is_behind_proxy
         Believe the nearest proxy's X-Forwarded-For and X-Forwarded-Proto.
+    public_url
+        Where people open the pages, if a proxy sends on under another name or port: pages of
+        there may write, too.
     checkpoint_interval_s
         How often consumers check in: the dashboard measures "behind" and "stale" by it.
     alerts_allow
@@ -99,6 +104,7 @@ def create_app(
             mend="see /api/v1/openapi.json for what is",
         )  # fmt: skip
 
+    public = origin_of(public_url)
     scripts: list[str] = []
     if with_dashboard:
         # Dash takes a second to import: who asks for the API alone need not wait.
@@ -119,7 +125,7 @@ def create_app(
         from monitor.api.auth import Authentication
 
         scripts = [*scripts, login.SCRIPT_HASH]
-        app.add_middleware(Authentication, access=Access(token), hosts=allowed_hosts, clock=clock)
+        app.add_middleware(Authentication, access=Access(token), clock=clock, public=public)
     app.add_middleware(
         Guard,
         hosts=allowed_hosts,
@@ -130,6 +136,7 @@ def create_app(
             ("/", MAX_BODY_BYTES),
         ),
         policy=content_policy(scripts, has_forms=token is not None),
+        public=public,
     )
     if is_behind_proxy:
         app.add_middleware(BehindProxy)

@@ -19,7 +19,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard import login
-from monitor.api.guard import SAFE_METHODS, header, host_name
+from monitor.api.guard import SAFE_METHODS, Origin, header, is_own
 from monitor.api.problems import MEDIA_TYPE, problem_body
 from monitor.api.sessions import RENEW_S, SESSION_S, Access, FailureLimit, Session
 from monitor.clock import Clock
@@ -44,14 +44,14 @@ class Authentication:
     ----------
     access
         What the token opens.
-    hosts
-        Names of this site: the guard's list; None compares with the request's own `Host`.
+    public
+        Where people open the pages, if that is not where requests arrive.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access: Access, hosts: frozenset[str] | None, clock: Clock
+        self, app: ASGIApp, *, access: Access, clock: Clock, public: Origin | None = None
     ) -> None:
-        self._app, self._access, self._hosts, self._clock = app, access, hosts, clock
+        self._app, self._access, self._public, self._clock = app, access, public, clock
         self._logins = FailureLimit(each=LOGINS, overall=ALL_LOGINS, window_s=LOGINS_S)
         self._bearers = FailureLimit(each=BEARERS, overall=ALL_BEARERS, window_s=BEARERS_S)
 
@@ -191,12 +191,10 @@ class Authentication:
     def _is_from_here(self, scope: Scope) -> bool:
         """Whether a page of this site sent the request: every browser says which page did."""
         said = header(scope, b"origin") or header(scope, b"referer")
-        # Another port of this host is another site, though the cookie goes to both; the guard
-        # sees to it only where it knows the names.
         if said is None or header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             return False
-        hosts = self._hosts or frozenset({host_name("//" + (header(scope, b"host") or ""))})
-        return host_name(said) in hosts - {""}
+        # Another port of this host is another site, though the cookie goes to both.
+        return is_own(said, scope, self._public)
 
 
 # What a request says.

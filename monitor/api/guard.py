@@ -9,7 +9,9 @@ is no matter of this layer: see `monitor.api.auth`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +25,9 @@ MAX_REFERENCE_BYTES = 64 * 1024 * 1024
 MAX_BODY_BYTES = 256 * 1024
 # The login's form: a token and an address.
 MAX_FORM_BYTES = 8 * 1024
+PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+Origin = tuple[str, str, int]
 
 
 class _TooLarge(Exception):
@@ -35,11 +40,13 @@ class Guard:
     Parameters
     ----------
     hosts
-        Names that `Host` and `Origin` may carry, without ports; None accepts every name.
+        Names that `Host` may carry, without ports; None accepts every name and origin.
     limits
         (path prefix, largest body in bytes), the first match wins.
     policy
         The content security policy.
+    public
+        Where people open the pages, if that is not where requests arrive: an `Origin`, too.
     """
 
     def __init__(
@@ -49,9 +56,11 @@ class Guard:
         hosts: frozenset[str] | None,
         limits: Sequence[tuple[str, int]],
         policy: str,
+        public: Origin | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
+        self._public = public
         self._limits = tuple(limits)
         self._names = (
             (
@@ -123,36 +132,72 @@ class Guard:
     def _refusal(self, scope: Scope) -> tuple[int, str, str, str] | None:
         if self._hosts is None:
             return None
-        hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or host_name("//" + hosts[0].decode("latin-1")) not in self._hosts:
+        own = host_of(scope)
+        if own is None or own[0] not in self._hosts:
             return (421, "This name is not served", *self._names)
         if scope["method"] in SAFE_METHODS:
             return None
         origin = header(scope, b"origin")
-        is_foreign = origin is not None and host_name(origin) not in self._hosts
+        is_foreign = origin is not None and not is_own(origin, scope, self._public)
         # Another port of this machine is another site, though a cookie goes to both.
         if is_foreign or header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
             return (
                 403,
                 "Another site may not write here",
-                "The Origin header names another site.",
-                "send the request from this site, or without a browser",
+                "The Origin header names another site: another scheme, name or port.",
+                "send the request from a page of this site, or without a browser; behind a proxy "
+                "set web.url to the address that people open, and web.behind_proxy",
             )
         return None
 
 
-def host_name(url: str) -> str:
-    """Return the host's name, lower case, without its port and IPv6's brackets; "" = none.
+def origin_of(url: str) -> Origin | None:
+    """Return scheme, host's name (lower case) and port of an address; None = it is none.
 
     Examples
     --------
-    >>> host_name("https://Drift.example:8443/a"), host_name("//[::1]:8050"), host_name("null")
-    ('drift.example', '::1', '')
+    >>> origin_of("https://Drift.example/a"), origin_of("http://[::1]:8050")
+    (('https', 'drift.example', 443), ('http', '::1', 8050))
+    >>> origin_of("null"), origin_of("http://me@127.0.0.1"), origin_of("http://127.0.0.1:x")
+    (None, None, None)
     """
     try:
-        return urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
     except ValueError:
-        return ""
+        return None
+    if not host or "@" in parts.netloc or parts.scheme not in PORTS:
+        return None
+    return parts.scheme, host, PORTS[parts.scheme] if port is None else port
+
+
+def host_of(scope: Scope) -> tuple[str, int | None] | None:
+    """Return name and port of the one Host header; None where it is none, or there are several.
+
+    Nothing but a name and a port is taken: whoever reads the header in another way than this
+    (a user before an @, a path, a blank) must not be led elsewhere.
+    """
+    said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    found = _HOST.fullmatch(said[0]) if len(said) == 1 else None
+    if found is None:
+        return None
+    name, port = found[1].lower(), found[2]
+    return name.strip("[]").rstrip("."), None if port is None else int(port)
+
+
+def is_own(said: str, scope: Scope, public: Origin | None) -> bool:
+    """Return whether an Origin or Referer is this site's.
+
+    That is the scheme, name and port that the request itself was sent to, or the public address,
+    which a proxy may have rewritten.
+    """
+    found, own = origin_of(said), host_of(scope)
+    if found is None or own is None:
+        return False
+    name, port = own
+    scheme = scope.get("scheme", "http")
+    here = (scheme, name, PORTS.get(scheme, 0) if port is None else port)
+    return found in (here, public)
 
 
 def header(scope: Scope, wanted: bytes) -> str | None:

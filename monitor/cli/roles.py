@@ -93,6 +93,7 @@ def web(
     from driftline.delivering import Delivery
     from monitor.alerts import guard
     from monitor.api.app import create_app
+    from monitor.cli.links import public_url
     from monitor.storage import engine as storage
 
     settings = options.settings(config=config, database=database, port=port)
@@ -113,6 +114,7 @@ def web(
                 allowed_hosts=reached.hosts,
                 token=reached.token,
                 is_behind_proxy=settings.flag("web.behind_proxy"),
+                public_url=public_url(settings) if settings.text("web.url") else "",
                 checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
                 alerts_allow=guard.networks(
                     settings.text("alerts.allow"), settings.source("alerts.allow")

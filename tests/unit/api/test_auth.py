@@ -56,7 +56,8 @@ def guest(whole_app: FastAPI) -> Iterator[TestClient]:
 
 
 def logged_in(client: TestClient, then: str = "/", token: str = TOKEN) -> Any:
-    return client.post("/login", data={"token": token, "next": then}, headers=HERE)
+    here = {"origin": str(client.base_url)}
+    return client.post("/login", data={"token": token, "next": then}, headers=here)
 
 
 def is_closed(response: Any) -> bool:
@@ -345,24 +346,68 @@ def test_a_foreign_name_is_refused_before_anything_else(engine: Engine, clock: H
         assert client.get("/api/v1/models", headers=BEARER).status_code == 200
         evil = {"origin": "https://evil.example"}
         assert client.post("/login", data={"token": TOKEN}, headers=evil).status_code == 403
-        here = {"origin": "https://drift.example"}
+        for other in ("https://drift.example", "http://drift.example:8050", "http://localhost"):
+            refused = client.post("/login", data={"token": TOKEN}, headers={"origin": other})
+            assert refused.status_code == 403, other
+            assert "web.url" in refused.json()["mend"]
+        here = {"origin": "http://drift.example"}
         assert client.post("/login", data={"token": TOKEN}, headers=here).status_code == 303
         foreign = client.get("/api/v1/models", headers={**BEARER, "host": "evil.example"})
         assert foreign.status_code == 421
         assert "web.hosts" in foreign.json()["mend"]
 
 
+def test_a_name_with_anything_beside_it_is_no_name(stranger: TestClient) -> None:
+    for host in (
+        "evil@127.0.0.1", "evil@127.0.0.1:8050", "127.0.0.1/x", "127.0.0.1#x", "127.0.0.1?x",
+        "127.0.0.1:x", "127.0.0.1:", " 127.0.0.1", "", ":8050", "127.0.0.1 evil", "[::1",
+    ):  # fmt: skip
+        refused = stranger.get("/healthz", headers={"host": host})
+        assert refused.status_code == 421, host
+    for host in ("127.0.0.1", "127.0.0.1:8050", "LOCALHOST:8050", "[::1]:8050", "localhost."):
+        assert stranger.get("/healthz", headers={"host": host}).status_code == 200, host
+
+
+def test_a_page_of_another_port_or_scheme_is_another_site(stranger: TestClient) -> None:
+    logged_in(stranger)
+    for other in ("http://127.0.0.1:9999", "http://127.0.0.1", "https://127.0.0.1:8050",
+                  "http://localhost:8050", "http://x@127.0.0.1:8050"):  # fmt: skip
+        # Browsers that say nothing in Sec-Fetch-Site, too.
+        for said in ({"origin": other}, {"referer": f"{other}/pipeline"}):
+            assert stranger.post("/api/v1/references", json={}, headers=said).status_code == 403
+            assert stranger.post("/logout", headers=said).status_code == 403
+    assert stranger.post("/api/v1/references", json={}, headers=HERE).status_code == 422
+
+
+def test_the_public_address_is_this_site_behind_a_proxy_that_rewrites_names(
+    engine: Engine, clock: HeldClock
+) -> None:
+    app = create_app(
+        engine, with_dashboard=False, token=TOKEN, clock=clock, is_behind_proxy=True,
+        public_url="https://drift.example:8443/pages",
+    )  # fmt: skip
+    with TestClient(app, base_url=LOCAL, follow_redirects=False) as client:
+        for origin, status in (
+            ("https://drift.example:8443", 303),
+            ("https://drift.example", 403),
+            ("http://drift.example:8443", 403),
+        ):
+            form = {"token": TOKEN}
+            answer = client.post("/login", data=form, headers={"origin": origin})
+            assert answer.status_code == status, origin
+
+
 def test_a_proxy_is_believed_only_where_a_setting_says_so(engine: Engine, clock: HeldClock) -> None:
     said = {
         "x-forwarded-for": "203.0.113.9, 192.0.2.7",
         "x-forwarded-proto": "https",
-        **HERE,
     }
     for is_behind_proxy in (False, True):
         app = create_app(
             engine, with_dashboard=False, token=TOKEN, clock=clock, is_behind_proxy=is_behind_proxy
         )
         with TestClient(app, base_url=LOCAL, follow_redirects=False) as client:
+            said["origin"] = LOCAL.replace("http:", "https:") if is_behind_proxy else LOCAL
             form = {"token": TOKEN}
             cookie = client.post("/login", data=form, headers=said).headers["set-cookie"]
             assert ("Secure" in cookie) is is_behind_proxy

@@ -47,16 +47,24 @@ def test_a_length_that_is_none_is_refused_and_no_fault_of_ours(length: bytes) ->
     assert _status(guard, [(b"content-length", length)]) == 413
 
 
-@pytest.mark.parametrize(("site", "status"), [(b"same-origin", 200), (b"same-site", 403)])
+@pytest.mark.parametrize(
+    ("port", "site", "status"),
+    [
+        (b"8050", b"same-origin", 200),
+        (b"8050", b"same-site", 403),
+        (b"9000", b"same-origin", 403),
+        (b"9000", b"", 403),
+    ],
+)
 def test_another_port_of_a_host_without_names_may_not_use_its_session(
-    site: bytes, status: int
+    port: bytes, site: bytes, status: int
 ) -> None:
     clock = SystemClock()
     now_s = clock.now_ms() // 1_000
     cookie = _ACCESS.seal(Session(now_s, now_s)).encode()
-    app = Authentication(_inner, access=_ACCESS, hosts=None, clock=clock)
+    app = Authentication(_inner, access=_ACCESS, clock=clock)
     headers = [
-        (b"host", b"drift.example:8050"), (b"origin", b"http://drift.example:9000"),
+        (b"host", b"drift.example:8050"), (b"origin", b"http://drift.example:" + port),
         (b"sec-fetch-site", site), (b"cookie", b"driftline-session=" + cookie),
     ]  # fmt: skip
     assert _status(app, headers) == status
