@@ -89,7 +89,7 @@ def create_app(
     app.include_router(registering.router(engine, clock))
     app.include_router(endpoints.router(engine, clock, alerts_allow))
     actor = "api:token" if token is not None else "api:loopback"
-    app.include_router(models.router(engine, clock, actor=actor))
+    app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(events.router(clock, delivery))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict
@@ -40,23 +40,33 @@ _KEPT: Final = openapi.described(
 )
 
 
-def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
-    """Return the routes; `actor` is who the audit names."""
+def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> APIRouter:
+    """Return the routes; `actor` is who the audit names.
+
+    Links in messages lead to `web_url`, or to where the request came in.
+    """
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
 
     @routes.post("/models/{name:path}/archive", summary="Archive a model", responses=_WRITTEN)
-    def archive_model(name: ModelPath) -> ModelAnswer:
+    def archive_model(name: ModelPath, request: Request) -> ModelAnswer:
         """Count and judge it no longer, and leave it out of lists. All of it stays.
 
-        Its events are counted as unmonitored from now on.
+        Its events are counted as unmonitored from now on, and its open alerts end with one
+        message each, in which its incidents are `archived`.
         """
         with transaction(engine) as conn:
-            store.archive(conn, find_model(conn, name).name, actor=actor, now_ms=clock.now_ms())
+            store.archive(
+                conn, find_model(conn, name).name, actor=actor, now_ms=clock.now_ms(),
+                web_url=web_url or str(request.base_url),
+            )  # fmt: skip
             return model_answer(conn, name)
 
     @routes.post("/models/{name:path}/unarchive", summary="Take a model back", responses=_WRITTEN)
     def unarchive_model(name: ModelPath) -> ModelAnswer:
-        """Count and judge it again, from now on: what came meanwhile stays unmonitored."""
+        """Count and judge it again, from now on: what came meanwhile stays unmonitored.
+
+        Of its incidents those that still stand are told again.
+        """
         with transaction(engine) as conn:
             store.unarchive(conn, find_model(conn, name).name, actor=actor, now_ms=clock.now_ms())
             return model_answer(conn, name)
@@ -66,7 +76,7 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
         summary="Delete an archived model",
         responses={**_WRITTEN, **_KEPT},
     )
-    def delete_model(name: ModelPath) -> DeletedAnswer:
+    def delete_model(name: ModelPath, request: Request) -> DeletedAnswer:
         """Delete it with its references, counts, windows, findings and incidents.
 
         What became of each event stays counted, what was sent stays listed. It cannot be undone.
@@ -74,7 +84,10 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
         with reading(engine) as conn:
             find_model(conn, name)
         try:
-            deleted = store.delete(engine, name, actor=actor, now_ms=clock.now_ms())
+            deleted = store.delete(
+                engine, name, actor=actor, now_ms=clock.now_ms(),
+                web_url=web_url or str(request.base_url),
+            )  # fmt: skip
         except Conflict as error:
             raise Problem(
                 409, "The model is not archived", str(error),

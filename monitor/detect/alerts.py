@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Literal, get_args
 
 from monitor.detect.groups import by_opening, group
 from monitor.detect.knowledge import (
@@ -38,6 +39,10 @@ from monitor.detect.knowledge import (
 DETECTED, UPDATED = "drift.detected", "drift.updated"
 RESOLVED, WITHDRAWN = "drift.resolved", "drift.withdrawn"
 
+# What became of a model whose alerts ended though nobody found that their incidents are over.
+Gone = Literal["archived", "deleted"]
+GONE: tuple[Gone, ...] = get_args(Gone)
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -48,7 +53,8 @@ class Notice:
     alert
         As it stands with this message.
     why
-        What is new, where that needs a word: "" | again | also | critical.
+        What is new, where that needs a word: "" | again | also | critical; or why an alert
+        ended that is not over: archived | deleted.
     numbers
         The incidents it is about.
     since_ms
@@ -152,6 +158,34 @@ def decide(
             held[number] = since if has_warned else known.held.get(number, since)
     warned_ms = moment.event_ms if has_warned else known.warned_ms
     return notices, Knowledge(alerts, told, held, warned_ms)
+
+
+def end(known: Knowledge, moment: Moment, why: Gone) -> tuple[list[Notice], Knowledge]:
+    """Return the last message of each open alert of a version that nobody judges any longer.
+
+    Its incidents are not over: receivers know them as `why` from then on. Should the version be
+    judged again, those that stand are detected again.
+    """
+    alerts, told = dict(known.alerts), dict(known.incidents)
+    notices = []
+    for alert_id, alert in known.alerts.items():
+        if alert.state != OPEN:
+            continue
+        members = {n: i for n, i in told.items() if i.alert_id == alert_id}
+        standing = {n: i for n, i in members.items() if i.is_open}
+        alerts[alert_id] = ended = replace(
+            alert,
+            state="resolved",
+            severity=alert.worst,
+            sequence=alert.sequence + 1,
+            told_ms=moment.event_ms,
+            recorded_ms=moment.now_ms,
+        )
+        told |= {number: replace(incident, state=why) for number, incident in standing.items()}
+        # One that stood for what waits alone has none.
+        numbers = tuple(standing or members)
+        notices.append(Notice(RESOLVED, ended, why, numbers, alert.opened_ms))
+    return notices, replace(known, alerts=alerts, incidents=told)
 
 
 def _news_by_alert(

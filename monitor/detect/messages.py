@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from driftline.stats.words import Evidence, sentence, window_words
-from monitor.detect.alerts import DETECTED, UPDATED, WITHDRAWN, Notice
+from monitor.detect.alerts import DETECTED, GONE, UPDATED, WITHDRAWN, Notice
 from monitor.detect.evidence import evidence_in, ratio_of
 from monitor.detect.groups import ALL
 from monitor.windows.panes import HOUR_MS
@@ -109,7 +109,7 @@ def body_of(
         "severity": alert.severity,
         "summary": f"{model} {version}: {_summary(notice, concerned, timezone)}",
         "url": f"{web_url.rstrip('/')}/incidents/{alert.number}",
-        "incidents": [_described(incident) for incident in named[:NAMED_AT_MOST]],
+        "incidents": [_described(incident, notice.why) for incident in named[:NAMED_AT_MOST]],
     }
     if len(named) > NAMED_AT_MOST:
         data["more"] = len(named) - NAMED_AT_MOST
@@ -147,6 +147,8 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
     are = "are" if others else "is"
     if notice.type == WITHDRAWN:
         return f"{who} {are} withdrawn: late events changed the windows."
+    if notice.why in GONE:
+        return f"{who} {are} watched no longer: the model was {notice.why}."
     ends = [i.resolved_ms for i in concerned if i.state != "withdrawn" and i.resolved_ms]
     stood_ms = max(ends, default=notice.alert.opened_ms) - notice.alert.opened_ms
     return f"{who} {are} over after {_lasting(stood_ms)}."
@@ -167,7 +169,7 @@ def _lasting(ms: int) -> str:
     return f"{round(hours / 24)} days"
 
 
-def _described(incident: Described) -> dict[str, Any]:
+def _described(incident: Described, why: str) -> dict[str, Any]:
     evidence = evidence_in(incident.evidence)
     return {
         "id": incident.number,
@@ -175,7 +177,7 @@ def _described(incident: Described) -> dict[str, Any]:
         "segment": incident.segment,
         "kind": incident.kind,
         "severity": incident.severity,
-        "state": incident.state,
+        "state": why if why in GONE and incident.is_open else incident.state,
         "statistic": evidence.statistic if evidence else None,
         "value": _finite(evidence.value) if evidence else None,
         "limit": _finite(evidence.limit) if evidence else None,

@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.engine import Connection, Engine
 
-from monitor.detect.alerts import Notice, alert_id_of, decide
+from monitor.detect.alerts import alert_id_of, decide
 from monitor.detect.groups import TOGETHER_MS
 from monitor.detect.knowledge import HELD_AT_MOST_MS, IncidentNow, Knowledge, Moment
-from monitor.detect.messages import body_of, webhook_id_of
 from monitor.storage import alerts as sql
-from monitor.storage import evaluation, outbox, reads
+from monitor.storage import evaluation
 from monitor.storage.engine import transaction
 from monitor.storage.registry import BoundVersion, bump_data_version
+from monitor.storage.telling import tell
 
 # How often it is looked further back for the first of a group: each time by days or weeks.
 STEPS_BACK = 4
@@ -58,7 +58,15 @@ class AlertBook:
             concerned=concerned,
         )
         sql.store(self._conn, self._bound.version_id, stored.rows, before, after)
-        self._write(notices)
+        tell(
+            self._conn,
+            notices,
+            model=self._bound.model,
+            version=self._bound.version,
+            timezone=self._bound.timezone,
+            web_url=self._web_url,
+            now_ms=self._moment.now_ms,
+        )
         return len(notices)
 
     def _read(
@@ -106,30 +114,6 @@ class AlertBook:
                 break
             from_ms = min(near)
         return found
-
-    def _write(self, notices: Sequence[Notice]) -> None:
-        numbers = {n for notice in notices for n in (*notice.numbers, *notice.others)}
-        described = {
-            incident.number: incident
-            for incident in (reads.incidents(self._conn, numbers=numbers) if numbers else ())
-        }
-        for notice in notices:
-            body = body_of(
-                notice,
-                described,
-                model=self._bound.model,
-                version=self._bound.version,
-                timezone=self._bound.timezone,
-                web_url=self._web_url,
-            )
-            message = outbox.Message(
-                webhook_id=webhook_id_of(notice),
-                alert_id=notice.alert.alert_id,
-                sequence=notice.alert.sequence,
-                type=notice.type,
-                body=body,
-            )
-            outbox.enqueue(self._conn, message, self._moment.now_ms)
 
 
 def _chain_start(incidents: Iterable[IncidentNow], since_ms: int) -> int:

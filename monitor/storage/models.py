@@ -1,9 +1,10 @@
 """What is done to a whole model: archived, taken back, deleted, judged otherwise.
 
 An archived model is counted and judged no longer: its events are "unmonitored" from the
-registry's next revision on, and its incidents stand on no list. Everything of it stays, so it
-can be taken back. Only an archived one can be deleted, piece by piece: no consumer or evaluator
-waits for it, and one that is cut short is begun again. What became of each event stays counted,
+registry's next revision on, its incidents stand on no list, and receivers of its open alerts
+are told that they ended. Everything of it stays, so it can be taken back. Only an archived one
+can be deleted, piece by piece: no consumer or evaluator waits for it, and one that is cut short
+is begun again. What became of each event stays counted, what was sent stays listed,
 and who did it stays written.
 
 Functions that take a connection belong inside `engine.transaction`.
@@ -21,12 +22,14 @@ from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict
 from monitor.detect.spec import MonitorSpec
-from monitor.storage import registry
+from monitor.storage import registry, telling
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
 
 # One transaction deletes so many rows: others wait for it no longer than for a checkpoint.
 AT_ONCE: Final = 5_000
+# Where the pages are unless something else is said.
+WEB_URL: Final = "http://127.0.0.1:8050"
 # All that hangs on a version and is no incident, largest first.
 _OF_VERSION: Final = (
     t.finding, t.finding_day, t.window, t.pane, t.unseen_value, t.latch, t.calibration,
@@ -65,34 +68,60 @@ def note(
     )
 
 
-def archive(conn: Connection, name: str, *, actor: str, now_ms: int) -> Changed | None:
-    """Count and judge a model no longer; None where there is none. Again changes nothing."""
-    return _set_archived(conn, name, now_ms, "model.archive", actor, now_ms)
+def archive(
+    conn: Connection, name: str, *, actor: str, now_ms: int, web_url: str = WEB_URL
+) -> Changed | None:
+    """Count and judge a model no longer; None where there is none. Again changes nothing.
+
+    Each of its open alerts ends with one message, whose link leads to `web_url`; nothing else of
+    it goes out from then on.
+    """
+    found = _set_archived(conn, name, now_ms)
+    if found is None or not found[1].changed:
+        return None if found is None else found[1]
+    ended = telling.end_alerts(conn, found[0], "archived", now_ms=now_ms, web_url=web_url)
+    registry.bump_data_version(conn)  # last, as whoever tells of others
+    note(
+        conn, actor=actor, action="model.archive", subject=name, now_ms=now_ms,
+        alerts_ended=ended.alerts, messages_cancelled=ended.cancelled,
+    )  # fmt: skip
+    return found[1]
 
 
 def unarchive(conn: Connection, name: str, *, actor: str, now_ms: int) -> Changed | None:
-    """Count and judge an archived model again, from here on; None where there is none."""
-    return _set_archived(conn, name, None, "model.unarchive", actor, now_ms)
+    """Count and judge an archived model again, from here on; None where there is none.
+
+    What of its incidents still stands is told again.
+    """
+    found = _set_archived(conn, name, None)
+    if found is None or not found[1].changed:
+        return None if found is None else found[1]
+    telling.tell_again(conn, found[0], now_ms)
+    registry.bump_data_version(conn)
+    note(conn, actor=actor, action="model.unarchive", subject=name, now_ms=now_ms)
+    return found[1]
 
 
 def _set_archived(
-    conn: Connection, name: str, archived_ms: int | None, action: str, actor: str, now_ms: int
-) -> Changed | None:
+    conn: Connection, name: str, archived_ms: int | None
+) -> tuple[int, Changed] | None:
     number = registry.take_turn(conn)
     found = conn.execute(sa.select(t.model).where(t.model.c.name == name)).one_or_none()
     if found is None:
         return None
     if (found.archived_ms is None) == (archived_ms is None):
-        return Changed(False, found.archived_ms)
+        return found.id, Changed(False, found.archived_ms)
     conn.execute(sa.update(t.model).where(t.model.c.id == found.id).values(archived_ms=archived_ms))
     conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number + 1))
-    registry.bump_data_version(conn)
-    note(conn, actor=actor, action=action, subject=name, now_ms=now_ms)
-    return Changed(True, archived_ms)
+    return found.id, Changed(True, archived_ms)
 
 
-def delete(engine: Engine, name: str, *, actor: str, now_ms: int) -> dict[str, int] | None:
+def delete(
+    engine: Engine, name: str, *, actor: str, now_ms: int, web_url: str = WEB_URL
+) -> dict[str, int] | None:
     """Delete an archived model with all that was counted and found of it.
+
+    Messages stay: the last one of each alert is still sent, so that receivers learn of its end.
 
     Returns
     -------
@@ -116,6 +145,8 @@ def delete(engine: Engine, name: str, *, actor: str, now_ms: int) -> dict[str, i
         # What is told of a model that is taken back half deleted is news under new ids, too.
         this = t.model.c.id == model_id
         conn.execute(sa.update(t.model).where(this).values(nonce=registry.new_nonce()))
+        # Archiving has done it, but for one that was archived by an older release.
+        ended = telling.end_alerts(conn, model_id, "deleted", now_ms=now_ms, web_url=web_url)
     for table, where in _parts(versions):
         while True:
             with transaction(engine) as conn:
@@ -148,6 +179,7 @@ def delete(engine: Engine, name: str, *, actor: str, now_ms: int) -> dict[str, i
         note(
             conn, actor=actor, action="model.delete", subject=name, now_ms=now_ms,
             rows={table: count for table, count in deleted.items() if count},
+            alerts_ended=ended.alerts, messages_cancelled=ended.cancelled,
         )  # fmt: skip
     return deleted
 

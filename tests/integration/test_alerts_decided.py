@@ -181,7 +181,7 @@ def test_a_transaction_that_is_cut_leaves_neither_incident_nor_message(
     world.count(3, {"x": BAD})
     before = world.rows(t.evaluator_cursor)
     with monkeypatch.context() as patch:
-        patch.setattr("monitor.evaluate.alerts.outbox.enqueue", cut)
+        patch.setattr("monitor.storage.telling.outbox.enqueue", cut)
         assert world.evaluator().step() == 0
     for table in (t.incident, t.incident_event, t.alert, t.alert_incident, t.outbox):
         assert world.rows(table) == []
