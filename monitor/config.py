@@ -211,6 +211,24 @@ KEYS: Final = {
             "",
             "networks that webhooks may go to though they are private, such as 10.1.0.0/16, ...",
         ),
+        Key(
+            "alerts.keep_days",
+            int,
+            90,
+            "days",
+            "how long a message is kept after it was delivered or cancelled, with its attempts",
+            low=1,
+            high=36_500,
+        ),
+        Key(
+            "alerts.keep_dead_days",
+            int,
+            365,
+            "days",
+            "how long a message is kept after it was given up",
+            low=1,
+            high=36_500,
+        ),
     )
 }
 

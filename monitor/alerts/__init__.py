@@ -1,25 +1,27 @@
 """Alerts go out: from the outbox in SQL to the endpoints that people named.
 
-`guard` says where to, `http` sends, `schedule` says when again, `dispatch` puts them together.
+`guard` says where to, `http` sends, `schedule` says when again, `dispatch` puts them together,
+`expiry` forgets what was sent long ago.
 Nothing here decides what is told: the evaluator has written it, and its body is frozen.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from driftline.errors import StorageUnavailable
 from monitor.alerts.dispatch import Dispatcher
+from monitor.alerts.expiry import Expiry, Keep
 from monitor.alerts.guard import Network
 from monitor.alerts.http import Poster
 from monitor.clock import Clock, SystemClock
 from monitor.storage import engine as storage
 
-__all__ = ["DeliverSettings", "Dispatcher", "Poster", "run"]
+__all__ = ["DeliverSettings", "Dispatcher", "Keep", "Poster", "run"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +35,13 @@ class DeliverSettings:
 
     database_url: str
     allow: tuple[Network, ...] = ()
+    keep: Keep = field(default_factory=Keep)
 
 
 def run(settings: DeliverSettings, stop: threading.Event, *, clock: Clock | None = None) -> None:
     """Send what is due, again and again, until `stop` is set; a lost database is waited for.
+
+    Where nothing is due, what was sent long ago is forgotten.
 
     Raises
     ------
@@ -46,11 +51,14 @@ def run(settings: DeliverSettings, stop: threading.Event, *, clock: Clock | None
     engine = storage.create(settings.database_url)
     try:
         storage.check_schema(engine)
-        dispatcher = Dispatcher(engine, Poster(settings.allow), clock=clock or SystemClock())
+        clock = clock or SystemClock()
+        dispatcher = Dispatcher(engine, Poster(settings.allow), clock=clock)
+        expiry = Expiry(engine, clock, settings.keep)
         is_up = True
         while not stop.is_set():
             try:
-                begun = dispatcher.step()
+                # What is due first, and then a few of what was sent long ago.
+                begun = dispatcher.step() or expiry.step()
             except StorageUnavailable as error:
                 if is_up:
                     log.warning("database lost: waiting for it", error=str(error))

@@ -72,13 +72,14 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
 def deliver(config: options.ConfigFile = None, database: options.Database = None) -> None:
     """Send alerts to their endpoints, again until they arrive."""
     stop = _stopping()
-    from monitor.alerts import DeliverSettings, guard, run
+    from monitor.alerts import DeliverSettings, Keep, guard, run
 
     settings = options.settings(config=config, database=database)
+    keep = Keep(settings.integer("alerts.keep_days"), settings.integer("alerts.keep_dead_days"))
     allow = guard.networks(settings.text("alerts.allow"), settings.source("alerts.allow"))
     url = options.existing_database(settings)
     with running("deliver", url, f"sends the alerts of {shown(url)} to their endpoints"):
-        run(DeliverSettings(url, allow), stop)
+        run(DeliverSettings(url, allow, keep), stop)
 
 
 def web(

@@ -19,6 +19,8 @@ from monitor.storage.endpoints import IS_ENABLED, Endpoint, endpoint_of
 from monitor.storage.outbox import Message
 
 TEST_TYPE = "endpoint.test"
+# What a message is when nobody sends it any more.
+FINISHED: Final = ("delivered", "cancelled", "dead")
 # No lease and no wait is longer: what ends later was written by a clock that ran ahead. Twice
 # the lease, because clocks of several machines differ; a day with its jitter (2.4 h) and more.
 _LONGEST_LEASE_MS: Final = 120_000
@@ -175,3 +177,24 @@ def bury(conn: Connection, endpoint_id: int, now_ms: int) -> int:
         .values(state="dead", finished_ms=now_ms, leased_by=None, lease_until_ms=None)
     )
     return done.rowcount
+
+
+def forget(conn: Connection, state: str, before_ms: int, limit: int) -> int:
+    """Delete messages that ended in a state before some time, with their attempts.
+
+    The oldest first, `limit` at most; return how many that was. One that another process is at
+    is left to it.
+    """
+    o, a = t.outbox.c, t.delivery_attempt.c
+    query = (
+        sa.select(o.id)
+        .where(o.state == state, o.finished_ms < before_ms)
+        .order_by(o.finished_ms)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(conn.execute(query).scalars())
+    if ids:
+        conn.execute(sa.delete(t.delivery_attempt).where(a.outbox_id.in_(ids)))
+        conn.execute(sa.delete(t.outbox).where(o.id.in_(ids)))
+    return len(ids)
