@@ -13,7 +13,7 @@ demo: $(DEMO)
 # Every test, on up to four cores (ARGS="-k flights" and such; "-n 0 --pdb" for a debugger);
 # `-m "not demo"` leaves out the minute of the demo.
 test: $(DEV)
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(DEV)
 	$(BIN)/ruff check .

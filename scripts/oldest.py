@@ -61,7 +61,7 @@ def main() -> int:
     python = prepare()
     # As a child of a run of pytest it must not take itself for one of its workers.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command = [python, "-m", "pytest", "-q", "-n", "logical", "--dist", "loadgroup"]
+    command = [python, "-m", "pytest", "-q", "-n", "logical", "--dist", "loadscope"]
     command += ["-p", "no:cacheprovider", "-k", "not postgresql", *sys.argv[1:]]
     command += [f"tests/{name}" for name in TESTS]
     path = {"PYTHONPATH": str(ROOT)}

@@ -12,12 +12,15 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import demo_year
 import living_database
 import postgres
 import pytest
+import spread
 from demo_year import Demo
 from hostile import hostile_names
 from sqlalchemy.engine import Engine
@@ -30,17 +33,15 @@ Fill = Callable[[Engine], object]
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give workers what belongs together: the year is made once, and begun first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> spread.Modules | None:
+    """Spread tests over workers as `spread` says, where they are asked to be spread by scope."""
+    return spread.Modules(config, log) if config.option.dist == "loadscope" else None
 
-    A module's own databases are made once, too; tests of pages share nothing and are dealt out.
-    """
-    items.sort(key=lambda item: "demo" not in _fixtures(item))
-    for item in items:
-        if "demo" in _fixtures(item):
-            item.add_marker(pytest.mark.xdist_group("demo"))
-        elif "browser" not in item.keywords:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin what takes longest first."""
+    items.sort(key=spread.place)
 
 
 def pytest_collection_finish() -> None:
@@ -51,10 +52,6 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return getattr(item, "fixturenames", [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -91,20 +88,33 @@ def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Fill | None], Path]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    with lock.open("w") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def once(
+    tmp_path_factory: pytest.TempPathFactory, shared: Path
+) -> Callable[[str, Fill | None], Path]:
     """A function that makes a database once a run, and returns this worker's copy of its file.
 
     Whichever worker needs it first makes it. It is given a name and what fills a migrated
     database.
     """
     own = tmp_path_factory.mktemp("made")
-    # The folder above is that of all workers of this run.
-    shared = own.parent if "PYTEST_XDIST_WORKER" not in os.environ else own.parents[1]
 
     def made(name: str, fill: Fill | None) -> Path:
         file = shared / f"{name}.made"
-        with file.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _one_at_a_time(file.with_suffix(".lock")):
             if not file.exists():
                 engine = living_database.database(own, fill, f"{name}.db")
                 engine.dispose()  # its last connection takes the log beside the file away
@@ -175,6 +185,8 @@ def living(copy_of: Callable[[Path], Engine], living_file: Path) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """A year through the whole program, run once; never written to."""
-    return demo_year.run(lambda: tmp_path_factory.mktemp("demo"))
+def demo(shared: Path) -> Demo:
+    """A year through the whole program, run once for all workers; never written to."""
+    folder = shared / "demo"
+    with _one_at_a_time(shared / "demo.lock"):
+        return demo_year.run(folder)

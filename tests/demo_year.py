@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +28,17 @@ class Demo:
         return self.folder / "driftline-demo.db"
 
 
-def run(make_folder: Callable[[], Path]) -> Demo:
-    """Run a year through the whole program; nothing of it may be left running.
+def run(folder: Path) -> Demo:
+    """Run a year through the whole program in a folder, unless it has been run there.
 
-    DRIFTLINE_DEMO_FOLDER keeps the run for the next time: for work on a page.
+    Nothing of it may be left running. DRIFTLINE_DEMO_FOLDER names a folder that keeps the run
+    for the next time: for work on a page.
     """
     kept = os.environ.get("DRIFTLINE_DEMO_FOLDER")
-    folder = Path(kept) if kept else make_folder()
+    folder = Path(kept) if kept else folder
+    folder.mkdir(exist_ok=True)
     printed = folder / "told.json"
-    if kept and printed.exists():
+    if printed.exists():
         return Demo(folder, json.loads(printed.read_text()))
     before = {process.pid for process in psutil.process_iter()}
     command = [sys.executable, "-m", "monitor.cli", "demo", "--headless", "--json"]
@@ -50,6 +51,5 @@ def run(make_folder: Callable[[], Path]) -> Demo:
         p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"]) if p.pid not in before
     ]
     assert not [line for line in left if str(folder) in " ".join(line)]
-    if kept:
-        printed.write_text(done.stdout)
+    printed.write_text(done.stdout)
     return Demo(folder, json.loads(done.stdout))
