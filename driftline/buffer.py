@@ -36,7 +36,7 @@ class Counts:
     pending : int
         In the queue or on their way.
     dropped : mapping of str to int
-        By reason, see `driftline.logger.DROPPED`.
+        By reason, see `driftline.telling.DROPPED`.
     values_dropped : int
         Values that JSON cannot hold; their events were sent with null in their place.
     """

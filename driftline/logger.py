@@ -8,69 +8,37 @@ own. What cannot be taken is dropped, counted by reason, and said once a minute.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import threading
 import time as clock
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, tzinfo
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Final
-from zoneinfo import ZoneInfo
-
-import msgspec
-from msgspec import UNSET
 
 from driftline.buffer import Buffer, Counts
 from driftline.errors import ConfigError, DriftlineError
-from driftline.events import MAX_NAME, MAX_TIME_MS, MIN_TIME_MS, Event
-from driftline.plain import (
-    NotPlain,
-    as_mapping,
-    instant_ms,
-    is_plain,
-    plain,
-    plain_values,
-    shown,
-)
+from driftline.lines import Line, Lines, Refused
+from driftline.plain import shown
 from driftline.producer import (
-    MAX_RECORD_BYTES,
+    ENDING,
     Producer,
     Record,
     addresses,
     checked_options,
     checked_topic,
     first_line,
+    is_ending,
 )
 from driftline.sending import Orders, Sending
+from driftline.telling import Teller
 
-log = logging.getLogger("driftline.logger")
-
-# Why events were dropped; docs list them in this order.
-DROPPED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "queue_full": "more was logged than the broker took",
-        "too_large": "larger than a record may be",
-        "not_serializable": "its features are no mapping, or JSON holds none of it",
-        "bad_time": "no instant in the years 2000 to 2099",
-        "id_missing": "a label without an id",
-        "bad_frame": "a frame that cannot be read, or lacks a column",
-        "refused": "the broker refuses it for what it is",
-        "delivery_failed": "not acknowledged when the logger was closed",
-        "closed": "logged after the logger was closed",
-        "internal_error": "a fault of Driftline's own: please report it",
-    }
-)
-# One line about each kind of trouble in this time.
-TELL_EVERY_S: Final = 60.0
 # A frame's rows wait this long for room while the broker takes none.
 STALLED_S: Final = 5.0
-
-_encode: Final = msgspec.json.Encoder().encode
-_SCALARS: Final = (str, float, int, bool, type(None))
+# Between tries to start the thread, where the machine has none left to give.
+START_AGAIN_S: Final = 1.0
 
 
 class EventLogger:
@@ -80,7 +48,8 @@ class EventLogger:
     waits. Safe to fork (gunicorn with ``--preload``): a child begins with an empty queue, a
     thread and a connection of its own, and what the parent had queued is sent once, by the
     parent. What is queued is sent when the interpreter, or a child of multiprocessing, ends;
-    after `os._exit`, or a signal that nobody handles, it is not.
+    after `os._exit`, or a signal that nobody handles, it is not. Python 3.12.0 and 3.12.1 start no
+    thread while they end: there, a program that logs and ends at once must call `close` first.
 
     Every record is acknowledged by all of Kafka's replicas. A record whose acknowledgement is
     lost may be sent twice, and is then counted twice.
@@ -146,9 +115,7 @@ class EventLogger:
         self._brokers = addresses(bootstrap)
         self._topic = checked_topic(topic)
         self._options = checked_options(kafka)
-        self._model = _name("model", model)
-        self._version = _name("version", str(version) if type(version) is int else version)
-        self._timezone, self._zone = timezone, _zone(timezone)
+        self._lines = Lines(model, version, timezone, self._tell_naive)
         self._linger_s = _within("linger_s", linger_s, 0.0, 60.0)
         self._max_events = int(_within("max_events", max_events, 1, 100_000_000))
         self._max_bytes = int(_within("max_bytes", max_bytes, 10_000, 100_000_000_000))
@@ -161,10 +128,14 @@ class EventLogger:
         """What a process of its own begins with."""
         self._pid = os.getpid()
         self._buffer = Buffer(self._max_events, self._max_bytes)
+        self._teller = Teller(lambda: self._buffer.counts().dropped)
         self._thread: threading.Thread | None = None
         self._sending: Sending | None = None
         self._starting = threading.RLock()
-        self._told_at: dict[str, float] = {}
+        self._is_starting = False
+        self._start_not_before = 0.0
+        # Started by an exit handler: nobody else waits, until this instant at most.
+        self._late_until: float | None = None
 
     # -- logging -----------------------------------------------------------------------------
 
@@ -193,21 +164,7 @@ class EventLogger:
         tags
             Words about the event that are no features.
         """
-        try:
-            said = UNSET if prediction is None else self._value("prediction", prediction)
-            given = as_mapping(features)
-            if given is None:
-                return self._refuse(
-                    "not_serializable",
-                    f"features are a {type(features).__name__}: give them by name, in a mapping",
-                )
-            return self._log(
-                "prediction", time, id, self._version,
-                features=self._values(given), prediction=said,
-                tags=None if tags is None else self._values(tags),
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - never into the serving path
-            return self._refuse("internal_error", f"{type(error).__name__}: {first_line(error)}")
+        return self._log(lambda: self._lines.prediction(features, prediction, id, time, tags))
 
     def log_label(self, id: Any, label: Any, *, time: Any = None) -> bool:
         """Queue what became of a prediction and return whether it was taken.
@@ -221,10 +178,7 @@ class EventLogger:
         time
             When it became known; as in `log`.
         """
-        try:
-            return self._log("label", time, id, "", label=self._value("label", label))
-        except Exception as error:  # noqa: BLE001 - never into the serving path
-            return self._refuse("internal_error", f"{type(error).__name__}: {first_line(error)}")
+        return self._log(lambda: self._lines.label(id, label, time))
 
     def log_frame(
         self,
@@ -263,16 +217,16 @@ class EventLogger:
         taken = left = 0
         try:
             if self._is_closed:
-                self._refuse("closed", "log_frame after close", len(frame))
+                self._refuse("closed", "log_frame after close", _rows(frame))
                 return 0
             from driftline.frames import has_naive_times, records
 
             if has_naive_times(frame, timestamp):
                 self._tell_naive()
             for record in records(
-                frame, model=self._model, version=self._version, prediction=prediction, id=id,
-                timestamp=timestamp, score=score, label=label, features=features, tags=tags,
-                timezone=self._timezone,
+                frame, model=self._lines.model, version=self._lines.version,
+                timezone=self._lines.timezone, prediction=prediction, id=id, timestamp=timestamp,
+                score=score, label=label, features=features, tags=tags,
             ):  # fmt: skip
                 # Where there was no room for one there is none for the next: it is only counted.
                 if not left and self._put_waiting(record, wait_s):
@@ -284,7 +238,9 @@ class EventLogger:
         except Exception as error:  # noqa: BLE001 - never into the serving path
             words = f"{type(error).__name__}: {first_line(error)}"
             self._refuse("internal_error", words, _rows(frame) - taken - left)
-        if left:
+        if left and self._is_closed:
+            self._refuse("closed", "the logger was closed in the middle of a frame", left)
+        elif left:
             self._refuse("queue_full", self._full(), left)
         return taken
 
@@ -293,10 +249,12 @@ class EventLogger:
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Wait until everything logged so far is sent or dropped; False when time is over."""
         until = clock.monotonic() + timeout_s
-        buffer, sending = self._buffer, self._sending
-        upto = buffer.accepted
-        if sending is None or self._pid != os.getpid():
+        buffer, upto = self._buffer, self._buffer.accepted
+        if self._pid != os.getpid():
             return True
+        sending = self._started()
+        if sending is None:
+            return not buffer.counts().pending
         sending.orders.flush_upto = max(sending.orders.flush_upto, upto)
         buffer.ring()
         while not buffer.is_settled(upto):
@@ -312,15 +270,14 @@ class EventLogger:
 
         Returns whether nothing was left. A closed logger drops what is logged.
         """
-        self._is_closed = True
         until = clock.monotonic() + timeout_s
         self._ask_to_end(until)
         return self._ended(until)
 
     def _ask_to_end(self, until: float) -> None:
-        with self._starting:
-            sending = self._sending
-        if sending is not None and self._pid == os.getpid():
+        sending = self._started() if self._pid == os.getpid() else None
+        self._is_closed = True
+        if sending is not None:
             sending.orders.end_at = until
             self._buffer.ring()
 
@@ -333,11 +290,11 @@ class EventLogger:
         left = self._buffer.abandon("delivery_failed")
         self._buffer.ring()
         if left:
-            self._tell(
-                "delivery_failed", f"{left:,} events were not sent when the logger was closed"
+            self._teller.tell(
+                "delivery_failed", f"{_events(left)} not sent when the logger was closed"
             )
         _ALIVE.discard(self)
-        return not left
+        return "delivery_failed" not in self._buffer.counts().dropped
 
     def counts(self) -> Counts:
         """Return what became of every event of this process until now."""
@@ -358,98 +315,30 @@ class EventLogger:
 
     def __repr__(self) -> str:
         return (
-            f"EventLogger({','.join(self._brokers)!r}, model={self._model!r}, "
-            f"version={self._version!r}, topic={self._topic!r})"
-        )
-
-    # -- one event ---------------------------------------------------------------------------
-
-    def _log(self, kind: Any, time: Any, id: Any, version: str, **parts: Any) -> bool:
-        if self._is_closed:
-            return self._refuse("closed", "an event was logged after close")
-        if time is None:
-            at_ms = clock.time_ns() // 1_000_000
-        else:
-            found = self._instant(time)
-            if found is None:
-                return self._refuse("bad_time", f"{_shown(time)} is no instant")
-            at_ms = found
-        if not MIN_TIME_MS <= at_ms < MAX_TIME_MS:
-            hint = " (are these seconds, not milliseconds?)" if isinstance(time, int) else ""
-            return self._refuse("bad_time", f"{_shown(time)} is not in 2000 to 2099{hint}")
-        if type(id) not in _SCALARS:
-            id = self._value("id", id)
-        if kind == "label" and (id is None or id == ""):
-            return self._refuse("id_missing", "a label needs its prediction's id")
-        event = Event(kind, self._model, at_ms, version, id, **parts)
-        try:
-            line = _encode(event)
-        except (UnicodeEncodeError, TypeError, ValueError, OverflowError, RecursionError):
-            # Half a character, a name that is no text, a number too long to print: find it.
-            event.id = self._value("id", id)
-            for name in ("features", "prediction", "label", "tags"):
-                found = getattr(event, name)
-                if isinstance(found, dict):
-                    setattr(event, name, self._cleaned(found))
-                elif type(found) is int:
-                    setattr(event, name, plain(found))
-            line = _encode(event)
-        if len(line) > MAX_RECORD_BYTES:
-            return self._refuse(
-                "too_large", f"an event of {len(line):,} bytes, {MAX_RECORD_BYTES:,} are allowed"
-            )
-        return self._put(line)
-
-    def _instant(self, time: Any) -> int | None:
-        try:
-            found = instant_ms(time, self._zone)
-        except Exception:  # noqa: BLE001 - a foreign object, or a time beyond the calendar
-            return None
-        if found is None:
-            return None
-        at_ms, is_naive = found
-        if is_naive:
-            self._tell_naive()
-        return at_ms
-
-    def _tell_naive(self) -> None:
-        # Once: a service that logs them logs nothing else.
-        if "naive" not in self._told_at:
-            self._told_at["naive"] = clock.monotonic()
-            otherwise = " (timezone= says otherwise)" if self._timezone == "UTC" else ""
-            log.warning("times without an offset are read as %s%s", self._timezone, otherwise)
-
-    def _values(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        # A plain dict of plain values is encoded as it is, before the caller can change it.
-        if type(values) is dict and is_plain(values):
-            return values
-        return self._cleaned(values)
-
-    def _cleaned(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        found, dropped = plain_values(values)
-        if dropped:
-            self._drop_values(dropped)
-        return found
-
-    def _value(self, what: str, value: Any) -> Any:
-        if type(value) is dict and is_plain(value):
-            return value
-        try:
-            return plain(value)
-        except NotPlain as error:
-            self._drop_values({what: str(error)})
-            return None
-
-    def _drop_values(self, dropped: Mapping[str, str]) -> None:
-        self._buffer.drop_values(len(dropped))
-        self._tell(
-            "values",
-            "JSON cannot hold "
-            + shown([f"{_shown(name)} ({kind})" for name, kind in dropped.items()])
-            + ": sent as null",
+            f"EventLogger({','.join(self._brokers)!r}, model={self._lines.model!r}, "
+            f"version={self._lines.version!r}, topic={self._topic!r})"
         )
 
     # -- the queue ---------------------------------------------------------------------------
+
+    def _log(self, make: Callable[[], Line]) -> bool:
+        try:
+            if self._is_closed:
+                return self._refuse("closed", "an event was logged after close")
+            line, nulled = make()
+            if not self._put(line):
+                return False
+            if nulled:
+                self._buffer.drop_values(len(nulled))
+                self._teller.tell("values", f"JSON cannot hold {shown(nulled)}: sent as null")
+        except Refused as refused:
+            return self._refuse(refused.reason, refused.words)
+        except Exception as error:  # noqa: BLE001 - never into the serving path
+            return self._refuse("internal_error", f"{type(error).__name__}: {first_line(error)}")
+        return True
+
+    def _tell_naive(self) -> None:
+        self._teller.tell_naive(self._lines.timezone)
 
     def _put(self, item: bytes | Record) -> bool:
         if self._pid != os.getpid():
@@ -458,9 +347,7 @@ class EventLogger:
             if self._is_closed:
                 return self._refuse("closed", "an event was logged after close")
             return self._refuse("queue_full", self._full())
-        if self._thread is None:
-            self._start()
-        return True
+        return self._is_on_its_way()
 
     def _put_waiting(self, record: Record, wait_s: float) -> bool:
         """Take a record when there is room, while the broker makes some."""
@@ -478,34 +365,74 @@ class EventLogger:
                 until = clock.monotonic() + wait_s
             if clock.monotonic() >= until or self._is_closed:
                 return False
-            if self._thread is None:
-                self._start()
+            self._started()
             buffer.wait_for_progress(min(0.1, wait_s))
-        if self._thread is None:
-            self._start()
+        self._is_on_its_way()
         return True
+
+    def _is_on_its_way(self) -> bool:
+        """See that somebody sends what was put; False where Python has ended too far for it."""
+        buffer = self._buffer
+        try:
+            self._started()
+            late_s = None if self._late_until is None else self._late_until - clock.monotonic()
+            if late_s is not None and not self.flush(late_s):
+                self._is_closed = True
+                self._ended(clock.monotonic())
+        except Exception as error:  # noqa: BLE001 - it is in the queue, and counted there
+            self._teller.tell("internal_error", f"{type(error).__name__}: {first_line(error)}")
+        return not buffer.is_abandoned
+
+    def _started(self) -> Sending | None:
+        """Return what sends, begun now where it was not; None where no thread can be had."""
+        if self._thread is None and not self._is_closed and self._buffer.accepted:
+            self._start()
+        return self._sending
 
     def _start(self) -> None:
         with self._starting:
-            if self._thread is not None or self._is_closed:
+            # A signal's handler may log while its own thread is right here.
+            is_due = clock.monotonic() >= self._start_not_before
+            if self._thread is not None or self._is_starting or not is_due:
                 return
-            self._sending = Sending(
-                self._buffer, self._connect, self._topic, self._linger_s, self._tell, Orders()
-            )
-            thread = threading.Thread(
-                target=self._sending.run, name="driftline-logger", daemon=True
-            )
+            self._is_starting = True
             try:
+                sending = Sending(
+                    self._buffer, self._connect, self._topic, self._linger_s,
+                    self._teller.tell, Orders(),
+                )  # fmt: skip
+                thread = threading.Thread(target=sending.run, name="driftline-logger", daemon=True)
                 thread.start()
-            except RuntimeError:  # the interpreter is ending
+            except (RuntimeError, MemoryError) as error:
+                self._cannot_start(error)
                 return
-            self._thread = thread
+            finally:
+                self._is_starting = False
+            self._sending, self._thread = sending, thread
+            main = threading.main_thread()
+            if threading.current_thread() is main and not main.is_alive():
+                self._late_until = clock.monotonic() + self._exit_timeout_s
             # A child of multiprocessing ends without the interpreter's own end.
             family = sys.modules.get("multiprocessing")
             if family is not None and family.parent_process() is not None:
                 from multiprocessing.util import Finalize
 
                 Finalize(self, _at_exit, exitpriority=100)
+
+    def _cannot_start(self, error: Exception) -> None:
+        if not is_ending(error):
+            self._start_not_before = clock.monotonic() + START_AGAIN_S
+            self._teller.tell(
+                "thread", f"no thread to send with ({first_line(error)}): it is tried again"
+            )
+            return
+        self._is_closed = True
+        left = self._buffer.abandon("delivery_failed")
+        _ALIVE.discard(self)
+        self._teller.tell(
+            "delivery_failed",
+            f"{_events(left)} not sent: {ENDING}",
+        )
 
     def _connect(self) -> Producer:
         made = Producer(self._brokers, self._options)
@@ -530,38 +457,12 @@ class EventLogger:
             if self._pid != os.getpid():
                 self._after_fork()
             self._buffer.drop(reason, max(1, rows))
-            self._tell(reason, words)
+            self._teller.tell(reason, words)
         return False
 
     def _full(self) -> str:
         pending = self._buffer.counts().pending
         return f"{pending:,} events wait for the broker at {','.join(self._brokers)}"
-
-    def _tell(self, reason: str, words: str) -> None:
-        """One line about a kind of trouble each minute."""
-        now = clock.monotonic()
-        if now - self._told_at.get(reason, -TELL_EVERY_S) < TELL_EVERY_S:
-            return
-        self._told_at[reason] = now
-        with suppress(Exception):
-            so_far = self._buffer.counts().dropped.get(reason)
-            seen = f" ({so_far:,} dropped so far)" if so_far else ""
-            log.warning("%s: %s%s", reason, words, seen)
-
-
-def _name(what: str, name: Any) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
-        raise ConfigError(what, "argument", name, f"1 to {MAX_NAME} printable characters")
-    return name
-
-
-def _zone(name: Any) -> tzinfo:
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except Exception:  # noqa: BLE001 - it raises by what the text looks like
-        raise ConfigError(
-            "timezone", "argument", name, "an IANA zone such as Europe/Berlin"
-        ) from None
 
 
 def _within(what: str, value: Any, low: float, high: float) -> float:
@@ -571,18 +472,15 @@ def _within(what: str, value: Any, low: float, high: float) -> float:
     return float(value)
 
 
+def _events(n: int) -> str:
+    return "1 event was" if n == 1 else f"{n:,} events were"
+
+
 def _rows(frame: Any) -> int:
     try:
-        return len(frame)
+        return len(next(iter(frame.values()))) if isinstance(frame, Mapping) else len(frame)
     except Exception:  # noqa: BLE001 - it is no frame
         return 1
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(value)[:80]
-    except Exception:  # noqa: BLE001 - a foreign object's own
-        return f"a {type(value).__name__}"
 
 
 def _in_event_loop() -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from driftline.errors import BrokerUnavailable, ConfigError
+from driftline.errors import BrokerUnavailable, ConfigError, StreamError
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 # The largest record that consumers take, see `driftline.wire`; brokers take 1,048,588 by default.
@@ -186,6 +187,32 @@ def _require_certificates(options: Mapping[str, Any]) -> None:
         ) from None  # fmt: skip
 
 
+ENDING: Final = (
+    "this Python starts no thread while it ends: log, and call flush() or close(), before it does"
+)
+
+
+class InterpreterEnds(StreamError):
+    """Python has ended too far to start the thread that a producer needs."""
+
+
+def is_ending(error: BaseException) -> bool:
+    """Return whether Python starts no thread any more because it ends.
+
+    Python 3.12.0 and 3.12.1 refuse that to exit handlers, later ones only after them.
+
+    Examples
+    --------
+    >>> is_ending(RuntimeError("can't create new thread at interpreter shutdown"))
+    True
+    >>> is_ending(RuntimeError("can't start new thread"))
+    False
+    """
+    return isinstance(error, RuntimeError) and (
+        sys.is_finalizing() or "interpreter shutdown" in str(error)
+    )
+
+
 class _Importing:
     """Held while a thread of ours imports what is large.
 
@@ -224,6 +251,8 @@ class Producer:
         No broker answers, or it refuses the credentials.
     ConfigError
         A setting has a value that kafka-python does not take.
+    StreamError
+        There is no thread for it; `InterpreterEnds` where there will be none.
     """
 
     def __init__(self, brokers: list[str], options: Mapping[str, Any]) -> None:
@@ -259,6 +288,10 @@ class Producer:
             ):
                 words = unavailable(brokers, first_line(error), settings)
                 raise BrokerUnavailable(words) from None
+            if is_ending(error):
+                raise InterpreterEnds(ENDING) from None
+            if isinstance(error, RuntimeError) and "new thread" in str(error):
+                raise StreamError(f"no thread for kafka-python ({first_line(error)})") from None
             raise ConfigError(
                 "kafka", "argument", first_line(error), "settings that kafka-python can use"
             ) from None

@@ -23,7 +23,14 @@ from typing import Any, Final
 
 from driftline.buffer import Buffer, cost_of
 from driftline.errors import ConfigError, StreamError
-from driftline.producer import IMPORTING, MAX_RECORD_BYTES, Producer, Record, first_line
+from driftline.producer import (
+    IMPORTING,
+    MAX_RECORD_BYTES,
+    InterpreterEnds,
+    Producer,
+    Record,
+    first_line,
+)
 
 log = logging.getLogger("driftline.logger")
 
@@ -206,6 +213,12 @@ class Sending:
         if self.producer is None:
             try:
                 self.producer = self.connect()
+            except InterpreterEnds as error:
+                # It will not be otherwise again: who waits for the end need not.
+                self.tell("broker", str(error))
+                self.orders.end_at = time.monotonic()
+                self._back_off()
+                return
             except (StreamError, ConfigError) as error:
                 self.tell("broker", str(error))
                 self._back_off()
