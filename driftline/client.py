@@ -5,7 +5,6 @@ A reference is built here, in the user's process: rows never leave it, counts do
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,27 +14,17 @@ from types import TracebackType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx2
 import msgspec
 
 from driftline import answers
-from driftline.errors import (
-    ApiConflict,
-    ApiError,
-    AuthenticationError,
-    InvalidReference,
-    ServerUnavailable,
-)
+from driftline.asking import Http
+from driftline.errors import ApiConflict, ApiError, InvalidReference
 from driftline.program import command
 from driftline.reading import Reading, _escaped, _typed
 from driftline.webhooks import fingerprint, new_secret
 
-# Waits between tries; a server that restarts is back within them.
-RETRY_WAITS_S = (0.2, 0.6, 1.5)
 # Of events in one request; the server reads 5 MB.
 EVENTS_BYTES = 4_000_000
-# Answers that say "not now": the same request may succeed in a moment.
-RETRYABLE = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -108,16 +97,7 @@ class Client(Reading):
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
-        headers = {"accept": "application/json"}
-        given = os.environ.get("DRIFTLINE_TOKEN", "") if token is None else token
-        if given.strip():
-            headers["authorization"] = f"Bearer {_header_text(given.strip())}"
-        self._url = url.rstrip("/")
-        if not self._url.lower().startswith(("http://", "https://")):
-            raise ApiError(
-                0, f"{url!r} is no address of a server", f"write http:// before it: http://{url}"
-            )
-        self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout_s)
+        self._http = Http(url, token, timeout_s)
 
     def register_reference(
         self,
@@ -433,30 +413,11 @@ class Client(Reading):
         for event in events:
             line = msgspec.json.encode(plain_values(event)[0])
             if lines and size + len(line) + 1 > EVENTS_BYTES:
-                n_logged += self._log(lines)
+                n_logged += self._write(lines)
                 size, lines = 0, []
             lines.append(line)
             size += len(line) + 1
-        return n_logged + (self._log(lines) if lines else 0)
-
-    def _log(self, lines: Sequence[bytes]) -> int:
-        content = b"\n".join(lines)
-        headers = {"content-type": "application/x-ndjson"}
-        for wait_s in (*RETRY_WAITS_S, None):
-            try:
-                response = self._http.post("/api/v1/events", content=content, headers=headers)
-            except httpx2.TransportError as error:
-                # Only what never left may be sent again.
-                if isinstance(error, httpx2.ConnectError) and wait_s is not None:
-                    time.sleep(wait_s)
-                    continue
-                raise ServerUnavailable(
-                    0,
-                    f"no Driftline server answers at {self._url}",
-                    f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
-                ) from error
-            return int(_result(response)["accepted"])
-        raise AssertionError("the last try returns or raises")
+        return n_logged + (self._write(lines) if lines else 0)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -481,60 +442,13 @@ class Client(Reading):
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make a request that may be made twice: again while the server is not there."""
-        headers = {"content-type": "application/json"} if content is not None else {}
-        for wait_s in (*RETRY_WAITS_S, None):
-            try:
-                response = self._http.request(
-                    method, path, content=content, params=params, headers=headers
-                )
-            except httpx2.InvalidURL as error:
-                raise ApiError(0, f"{self._url} is no address", str(error)) from None
-            except httpx2.TransportError as error:
-                if wait_s is None:
-                    raise ServerUnavailable(
-                        0,
-                        f"no Driftline server answers at {self._url}",
-                        f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
-                    ) from None
-            else:
-                if response.status_code not in RETRYABLE or wait_s is None:
-                    return _result(response)
-            time.sleep(wait_s)
-        raise AssertionError("the last try returns or raises")
+        return self._http.call(method, path, content=content, params=params)
 
-
-def _result(response: httpx2.Response) -> Any:
-    if response.is_success:
-        try:
-            return msgspec.json.decode(response.content)
-        except msgspec.DecodeError:
-            raise ApiError(
-                response.status_code,
-                "the answer is not JSON",
-                f"is {response.url} a Driftline server?",
-            ) from None
-    try:
-        problem = msgspec.json.decode(response.content)
-    except msgspec.DecodeError:
-        problem = {}
-    if not isinstance(problem, dict):
-        problem = {}
-    title = str(problem.get("title") or f"the server answered {response.status_code}")
-    said = [str(problem[key]) for key in ("detail", "mend") if problem.get(key)]
-    if response.status_code == 401:
-        raise AuthenticationError(title)
-    kind = ServerUnavailable if response.status_code in RETRYABLE else ApiError
-    if response.status_code == 409:
-        kind = ApiConflict
-    raise kind(response.status_code, title, "; ".join(part.removesuffix(".") for part in said))
-
-
-def _header_text(token: str) -> str:
-    if not (token.isascii() and token.isprintable()):
-        # The token itself is in no message.
-        raise ApiError(0, "the token cannot be sent", "it must be ASCII text of one line")
-    return token
+    def _write(self, lines: Sequence[bytes]) -> int:
+        found = self._http.write(
+            "/api/v1/events", b"\n".join(lines), content_type="application/x-ndjson"
+        )
+        return int(found["accepted"])
 
 
 def _name(version: str | int | None) -> str | int | None:

@@ -86,7 +86,7 @@ def test_an_instant_before_the_first_year_is_refused() -> None:
 
 
 def test_an_absent_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0,))
+    monkeypatch.setattr("driftline.asking.RETRY_WAITS_S", (0.0,))
     with Client("http://127.0.0.1:9", timeout_s=1) as client:
         with pytest.raises(ServerUnavailable, match="driftline up") as caught:
             client.models()
@@ -94,7 +94,7 @@ def test_an_absent_server_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_server_that_is_restarting_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.client.RETRY_WAITS_S", (0.0, 0.0))
+    monkeypatch.setattr("driftline.asking.RETRY_WAITS_S", (0.0, 0.0))
     answers = [(503, b"{}"), (200, b'{"items": [], "next": null}')]
 
     class Flaky(BaseHTTPRequestHandler):
