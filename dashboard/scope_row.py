@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dash import html
+
 from dashboard import parts, ranges
 from dashboard.look import Look
 from dashboard.sentences_incidents import version_tag
@@ -57,21 +59,41 @@ def read(look: Look, model: str, *, around_ms: int | None = None) -> Scope:
     return scope
 
 
-def controls(look: Look, scope: Scope) -> list[Any]:
-    """Return the row."""
+def slots(page: str) -> dict[str, tuple[str, str]]:
+    """Return the row's slots on the page of that name.
+
+    Two, as another range leaves the lists alone: drawing them again would make its click wait.
+    """
+    return {
+        "choices": (f"{page}-choices", "children"),
+        "range": (f"{page}-range", "children"),
+    }
+
+
+def skeleton(page: str) -> Any:
+    """Return the row before it is read."""
+    return html.Div(
+        [
+            html.Div(id=f"{page}-choices", className="choices"),
+            html.Div(id=f"{page}-range", className="choices"),
+        ],
+        className="controls",
+    )
+
+
+def controls(look: Look, scope: Scope) -> dict[str, Any]:
+    """Return what the row's slots hold."""
     versions = {v.name: version_tag(v.name) for v in scope.model.versions}
     segments = {name: "all rows" if name == ALL else name for name in scope.segments}
     segments.setdefault(scope.segment, scope.segment)
     lengths = {name: LENGTHS[name] for name in scope.lengths}
     default = "day" if "day" in lengths else next(iter(lengths))
-    row = [
+    choices = [
         parts.select("version", scope.version.name, versions, "Version"),
         parts.select("segment", scope.segment, segments, "Segment", ALL),
         parts.select("window", scope.length, lengths, "Window", default),
     ]
-    if scope.is_judged:
-        row.append(_range(look, scope))
-    return row
+    return {"choices": choices, "range": _range(look, scope) if scope.is_judged else []}
 
 
 def carried(look: Look, keys: Sequence[str] = KEYS) -> dict[str, str]:

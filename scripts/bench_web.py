@@ -352,7 +352,8 @@ def measure(visitor: Visitor, known: dict[str, Any], times: int, only: str) -> I
             continue
         visitor.open(start)
         yield _again(f"click: {name}", CLICK_BUDGET_MS, visitor, paths[: times + 1], visitor.go)
-    opened = Timed("click: open a square", CLICK_BUDGET_MS)
+    # A click, and a page: it leads from the heatmap to a feature, whose charts are drawn anew.
+    opened = Timed("page: from a square to its feature", PAGE_BUDGET_MS)
     if only not in opened.name:
         return
     for at in known["days"][: times + 1]:

@@ -305,6 +305,9 @@ def time_axis(at: Axis, scheme: Scheme, width_px: int) -> Figure:
         range=[at.from_ms, at.to_ms],
         tickvals=[ms for ms, _ in marks],
         ticktext=[words for _, words in marks],
+        # Every label has its room, and is kept from the edges: Plotly need not measure them.
+        tickangle=0,
+        ticklabeloverflow="allow",
         unifiedhovertitle={"text": "<b>%{x|%a %-d %b %Y}</b>"},
         hoverformat="%a %-d %b %Y"
         if at.to_ms - at.from_ms > 16 * DAY_MS

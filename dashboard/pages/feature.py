@@ -41,7 +41,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "title": shown(chosen.history.feature)[:200],
         "tags": _tags(chosen),
         "order": _order(look, chosen),
-        "controls": scope_row.controls(look, scope),
+        **scope_row.controls(look, scope),
         "verdict": parts.verdict_card(_verdict(chosen), _actions(chosen)),
         "collecting": _collecting(chosen),
         "series_card_hidden": chosen.window is None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from dashboard import parts
+from dashboard import parts, scope_row
 from dashboard.figures import distribution as part_figures
 from dashboard.figures import series as series_figures
 
@@ -14,7 +14,7 @@ SLOTS = {
     "title": ("feature-title", "children"),
     "tags": ("feature-tags", "children"),
     "order": ("feature-order", "children"),
-    "controls": ("feature-controls", "children"),
+    **scope_row.slots("feature"),
     "verdict": ("feature-verdict", "children"),
     "series_title": ("feature-series-title", "children"),
     "series_legend": ("feature-series-legend", "children"),
@@ -82,7 +82,7 @@ def skeleton() -> Any:
                 html.Nav(
                     id="feature-order", className="order", **{"aria-label": "Features by worst"}
                 ),
-                html.Div(id="feature-controls", className="controls"),
+                scope_row.skeleton("feature"),
             ],
             className="scope",
         ),

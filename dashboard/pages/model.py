@@ -47,12 +47,13 @@ SEARCH = {"at": "control", "key": "q", "was": "~", "default": ""}
 SLOTS = {
     "title": ("model-title", "children"),
     "tags": ("model-tags", "children"),
-    "controls": ("model-controls", "children"),
+    **scope_row.slots("model"),
     "verdict": ("model-verdict", "children"),
     "kpis": ("model-kpis", "children"),
     "states": ("model-states", "children"),
     "legend": ("model-legend", "children"),
     "head": ("model-head", "children"),
+    "menu": ("model-menu", "children"),
     "lanes": ("model-lanes", "data"),
     "lane_values": ("model-lane-values", "children"),
     "bars": ("model-bars", "figure"),
@@ -85,7 +86,7 @@ def skeleton() -> Any:
                     [html.H1(id="model-title"), html.Div(id="model-tags", className="tags")],
                     className="title",
                 ),
-                html.Div(id="model-controls", className="controls"),
+                scope_row.skeleton("model"),
             ],
             className="scope",
         ),
@@ -110,7 +111,13 @@ def skeleton() -> Any:
                             className="feature-filter",
                             hidden=True,
                         ),
-                        html.Div(id="model-head", className="head-end"),
+                        html.Div(
+                            [
+                                html.Div(id="model-head", className="choices"),
+                                html.Div(id="model-menu"),
+                            ],
+                            className="head-end",
+                        ),
                     ]
                 ),
                 html.Div(id="model-states"),
@@ -222,11 +229,12 @@ def fill(look: Look) -> Mapping[str, Any]:
     values: dict[str, Any] = {
         "title": shown(model.name)[:300],
         "tags": _tags(chosen),
-        "controls": scope_row.controls(look, scope),
+        **scope_row.controls(look, scope),
         "verdict": parts.verdict_card(verdict, _actions(found)),
         "kpis": parts.kpi_strip(say.kpis(found, look.zone)),
         "states": _states(chosen),
         "head": _head(chosen),
+        "menu": _menu(chosen),
         "listed": _listed(look, found),
         "listed_head": _listed_head(found),
         "view": _full_link(look, chosen),
@@ -237,6 +245,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         return values | {
             "states": [*_states(chosen), *collecting(look.conn, found, chosen.to_learn)],
             "head": [],
+            "menu": [],
             "chart": "chart collecting",
             "twin": [],
             "note": [],
@@ -353,6 +362,15 @@ def _head(chosen: Chosen) -> list[Any]:
     sorts = dict(SORTS)
     if not chosen.has_importance:
         del sorts["importance"]
+    return [
+        parts.select("evidence", chosen.found.evidence, EVIDENCE, "Show", "worst"),
+        parts.switch("sort", chosen.sort if chosen.sort in sorts else "worst", sorts, "Order"),
+        parts.switch("view", chosen.look, LOOKS, "Show as"),
+    ]
+
+
+def _menu(chosen: Chosen) -> Any:
+    """Return the card's menu: unlike its switches, another one for each range."""
     scope = chosen.scope
     csv = address.api(
         "findings", model=scope.model.name, version=scope.version.name, segment=scope.segment,
@@ -360,12 +378,7 @@ def _head(chosen: Chosen) -> list[Any]:
         to=address.rfc3339(scope.to_ms), format="csv",
     )  # fmt: skip
     png = "model-heat" if chosen.look == "heatmap" else None
-    return [
-        parts.select("evidence", chosen.found.evidence, EVIDENCE, "Show", "worst"),
-        parts.switch("sort", chosen.sort if chosen.sort in sorts else "worst", sorts, "Order"),
-        parts.switch("view", chosen.look, LOOKS, "Show as"),
-        parts.card_menu(csv=csv, png=png, file=f"{scope.model.name}-heatmap"),
-    ]
+    return parts.card_menu(csv=csv, png=png, file=f"{scope.model.name}-heatmap")
 
 
 def _walk(chosen: Chosen) -> str:

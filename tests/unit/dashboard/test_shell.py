@@ -360,8 +360,14 @@ def test_a_move_sends_no_control_that_stays_as_it_is(browser: FlaskClient) -> No
     fill = _callback(browser, "feature-seen.data")
     path, screen = "/models/parcel-delay/features/weight", {"scheme": "light", "narrow": False}
     first = ask(browser, fill, ["1", path, "", screen, None, None]).get_json()["response"]
-    assert "feature-controls" in first and "feature-part-head" in first
+    assert "feature-choices" in first and "feature-part-head" in first
     seen = first["feature-seen"]["data"]
     moved = ask(browser, fill, ["1", path, "?at=newest", screen, None, seen], moved=2).get_json()
-    kept = {"feature-controls", "feature-series-head", "feature-part-head", "feature-series"}
+    kept = {
+        "feature-choices",
+        "feature-range",
+        "feature-series-head",
+        "feature-part-head",
+        "feature-series",
+    }
     assert not kept & set(moved["response"])
