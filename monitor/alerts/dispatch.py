@@ -188,8 +188,8 @@ class Dispatcher:
         lost = 0
         with transaction(self._engine) as conn:
             why = answer.why or ""
-            # The endpoint before its messages, as whoever removes one: two never wait for
-            # each other.
+            # First of all: whoever writes messages or ends an endpoint takes turns here, before
+            # any message is held, so that two never wait for each other.
             ends = then.is_gone and endpoints.disable(conn, held.endpoint.id, why, now_ms=now_ms)
             counts = deliveries.record(conn, held, attempt, then.state, due_ms=then.due_ms)
             if ends:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftline.errors import DriftlineError
+from driftline.errors import Conflict, DriftlineError
+from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
 
@@ -69,6 +71,7 @@ def archive(
     """Count and judge a model no longer, and leave it out of lists; `unarchive` takes it back.
 
     Its events are counted as unmonitored from then on: what comes meanwhile is in no window.
+    Endpoints are told that its open alerts ended.
     """
     with client_of(url, config, token_file) as client:
         client.model(name)  # that it is there, before anybody is asked
@@ -105,7 +108,12 @@ def delete(
     What became of each event stays counted, and what was sent to endpoints stays listed.
     """
     with client_of(url, config, token_file) as client:
-        client.model(name)
+        # What the server would refuse is said before anybody is asked.
+        if client.model(name).archived is None:
+            raise Conflict(
+                f"model {_printable(name)} is not archived: `{command('model archive')} "
+                f"{shlex.quote(name)}` first, then delete it"
+            )
         _confirm(yes, name, f"All of {_printable(name)} will be deleted, for good")
         rows = client.delete_model(name)
     if json_:

@@ -3,6 +3,9 @@
 Secrets stand here as they are, because a signature needs them; nothing above
 `monitor.alerts` may hand one out again. A removed endpoint keeps its row, without secrets,
 so that what was sent to it can still be told, and its number never means another one.
+
+Who writes messages and who ends an endpoint take turns: no message is written for one that ends
+at the same moment, where nobody would cancel it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sqlalchemy.engine import Connection
 
 from driftline.errors import Conflict
 from monitor.storage import schema as t
+from monitor.storage.engine import take_turns
 
 IS_STANDING = t.endpoint.c.removed_ms.is_(None)
 IS_ENABLED = sa.and_(IS_STANDING, t.endpoint.c.disabled_ms.is_(None))
@@ -112,6 +116,7 @@ def rotate(
 
 def disable(conn: Connection, endpoint_id: int, reason: str, *, now_ms: int) -> bool:
     """Send nothing to it any more; False when it was disabled before."""
+    take_turns(conn, "tell")
     done = conn.execute(
         sa.update(t.endpoint)
         .where(t.endpoint.c.id == endpoint_id, IS_ENABLED)
@@ -130,6 +135,7 @@ def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> int:
 
     What was sent stays told, and what is being sent at this moment, if it arrives.
     """
+    take_turns(conn, "tell")
     _set(conn, endpoint_id, removed_ms=now_ms, secrets="[]")
     done = conn.execute(
         sa.update(t.outbox)

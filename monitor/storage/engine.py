@@ -160,7 +160,7 @@ def _place(engine: Engine) -> str:
 
 
 def take_turns(conn: Connection, what: str) -> None:
-    """Let no other transaction do this until ours ends (`what`: "migrate" or "stream").
+    """Let no other transaction do this until ours ends (`what`: migrate | stream | tell).
 
     SQLite's write lock does the same.
     """

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
 from monitor.storage.endpoints import IS_ENABLED, IS_STANDING
+from monitor.storage.engine import take_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,8 @@ def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement
         )
         .where(to, ~has_it)
         .order_by(t.endpoint.c.id)
-        # PostgreSQL: one that is removed meanwhile would keep a message that nobody cancels.
-        .with_for_update(read=True, of=t.endpoint)
     )
+    take_turns(conn, "tell")
     written = sa.insert(t.outbox).from_select(
         [o.endpoint_id, *values], rows, include_defaults=False
     )
