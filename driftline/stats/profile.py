@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import DecodeError, GridMismatch
+from driftline.stats.grid import category_hash
 
 if TYPE_CHECKING:
     from driftline.stats.gridset import Gridset
@@ -33,8 +34,10 @@ COUNTERS: Final = (
     "zero",
     "negative",
 )
-# A category is data: its length is capped.
+# A category is data: its length is capped. What is longer keeps its beginning and is told
+# apart by a hash of all of it: texts that begin alike are not one category.
 MAX_CATEGORY: Final = 200
+_HASH_DIGITS: Final = 16
 
 
 class State(IntEnum):
@@ -92,8 +95,9 @@ class Column(NamedTuple):
 def canonical_category(value: object) -> str | None:
     """A category as a string; None where the value is no category (a type error).
 
-    Strings stay as they are (at most 200 characters), integral numbers become decimal and
-    booleans "true" and "false".
+    Strings of at most 200 characters stay as they are; of longer ones the first 183, "…" and
+    16 hexadecimal digits of a hash of the whole are kept, the same in every process.
+    Integral numbers become decimal and booleans "true" and "false".
 
     Examples
     --------
@@ -101,9 +105,11 @@ def canonical_category(value: object) -> str | None:
     ('UA', 'true', '3')
     >>> canonical_category(2.5) is None
     True
+    >>> canonical_category("a" * 300) == canonical_category("a" * 301)
+    False
     """
     if isinstance(value, str):
-        return value if len(value) <= MAX_CATEGORY else value[:MAX_CATEGORY]
+        return value if len(value) <= MAX_CATEGORY else _shortened(value)
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     if isinstance(value, (int, np.integer)):
@@ -114,6 +120,11 @@ def canonical_category(value: object) -> str | None:
         number = float(value)
         return str(int(number)) if abs(number) < 1e38 and number.is_integer() else None
     return None
+
+
+def _shortened(value: str) -> str:
+    kept = value[: MAX_CATEGORY - 1 - _HASH_DIGITS]
+    return f"{kept}…{category_hash(value):0{_HASH_DIGITS}x}"
 
 
 @dataclass

@@ -27,6 +27,7 @@ from driftline.stats.profile import (
     canonical_category,
     dense,
 )
+from driftline.stats.reference import Reference, build_reference
 
 
 def numeric(name, values):
@@ -273,9 +274,22 @@ def test_group_sums_add_up_bins(gridset):
         (None, None),
         ([1], None),
         pytest.param(10**5000, None, id="a number of 5,000 digits"),
-        ("x" * 500, "x" * 200),
+        ("x" * 200, "x" * 200),
+        # The hash is of the whole value, and the same in every process and release.
+        ("x" * 500, "x" * 183 + "…0899ce90ce1624a9"),
         ("", ""),
     ],
 )
 def test_categories_have_one_spelling(value, category):
     assert canonical_category(value) == category
+
+
+def test_long_categories_that_begin_alike_are_told_apart():
+    alike = ["漢" * 200 + tail for tail in ("", "a", "b", "\N{CAT FACE}")]
+    spelt = [canonical_category(value) for value in alike]
+    assert len(set(spelt)) == 4
+    assert max(map(len, spelt)) == 200
+    made = build_reference({"x": alike * 50, "y": [1.0, 2.0] * 100})
+    counts = made.profiles["all"].counts[made.gridset.bins[0]]
+    assert counts.tolist() == [50, 50, 50, 50, 0, 0]
+    assert Reference.from_document(made.to_document()).digest == made.digest
