@@ -30,6 +30,8 @@ from monitor.clock import Clock
 MAX_EVENTS_BYTES: Final = 5 * 1024 * 1024
 FAULTS_TOLD: Final = 20
 _JSON: Final = "application/json"
+# What some editors and Windows programs put before UTF-8: no part of what follows.
+_BOM: Final = b"\xef\xbb\xbf"
 _NDJSON: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 _PREDICTION: Final = {
@@ -157,6 +159,7 @@ def _checked(kind: str, body: bytes, now_ms: int) -> Checked:
 
 def _objects(body: bytes) -> list[bytes]:
     """The one object, or those of an array; each as it was written."""
+    body = body.removeprefix(_BOM)
     if body.lstrip()[:1] != b"[":
         return [body]
     try:
@@ -166,7 +169,8 @@ def _objects(body: bytes) -> list[bytes]:
 
 
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    return ((n, line) for n, line in enumerate(body.split(b"\n"), 1) if line.strip())
+    lines = body.removeprefix(_BOM).split(b"\n")
+    return ((n, line) for n, line in enumerate(lines, 1) if line.strip())
 
 
 def _refused(faults: list[Fault]) -> JSONResponse:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 
 from driftline.errors import BrokerUnavailable, ConfigError
 from monitor.brokers import unanswered
@@ -38,7 +38,8 @@ class EmbeddedBroker:
     port
         Where it listens; 0 takes a free one.
     log
-        File for its output; a temporary one when None.
+        File for its output; None = one without a name, which is gone with this process, however
+        it ends.
 
     Raises
     ------
@@ -59,7 +60,7 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._log = log
-        self._scratch: Path | None = None  # a log that nobody asked to keep
+        self._scratch: IO[bytes] | None = None  # a log that nobody asked to keep
         self._child: Child | None = None
 
     @property
@@ -77,13 +78,11 @@ class EmbeddedBroker:
         """Start it and return when it accepts connections."""
         self.require_free_port()
         if self._log is None:
-            handle, name = tempfile.mkstemp(prefix="driftline-broker-", suffix=".log")
-            os.close(handle)
-            self._log = self._scratch = Path(name)
+            self._scratch = tempfile.TemporaryFile(prefix="driftline-broker-")  # noqa: SIM115
         address = f"tcp://{self.bootstrap}"
         command = [_program(), "broker", "--listener-url", address]
         command += ["--advertised-listener-url", address, "--storage-engine", "memory://tansu/"]
-        self._child = Child("broker", command, log=self._log, is_ours=False)
+        self._child = Child("broker", command, log=self._log or self._scratch, is_ours=False)
         if not wait_for_port(self.port, self._child, START_S):
             words = self._child.last_words()
             self.stop()
@@ -96,8 +95,8 @@ class EmbeddedBroker:
             self._child.stop()
             self._child = None
         if self._scratch is not None:
-            self._scratch.unlink(missing_ok=True)
-            self._log = self._scratch = None
+            self._scratch.close()
+            self._scratch = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import IO, Final
 
 from driftline.errors import ConfigError
 
@@ -49,7 +49,7 @@ class Child:
     command
         Program and arguments.
     log
-        File that takes its output; None leaves it on standard error.
+        File that takes its output, by its path or open; None leaves it on standard error.
     environment
         Its environment; the parent's when None.
     is_ours
@@ -62,13 +62,17 @@ class Child:
         name: str,
         command: Sequence[str],
         *,
-        log: Path | None,
+        log: Path | IO[bytes] | None,
         environment: Mapping[str, str] | None = None,
         is_ours: bool = True,
     ) -> None:
         self.name, self.log, self.is_ours = name, log, is_ours
         guarded = list(command) if is_ours else ["/bin/sh", "-c", _GUARD, "sh", *command]
-        with log.open("ab") if log is not None else contextlib.nullcontext(sys.stderr) as output:
+        with (
+            log.open("ab")
+            if isinstance(log, Path)
+            else contextlib.nullcontext(sys.stderr if log is None else log)
+        ) as output:
             self._process = subprocess.Popen(
                 guarded,
                 stdin=subprocess.PIPE,
@@ -105,9 +109,13 @@ class Child:
         if self.log is None:
             return "see above"
         try:
-            text = self.log.read_text(errors="replace").strip()
+            if isinstance(self.log, Path):
+                raw = self.log.read_bytes()
+            else:  # by its place, which the child's writes share, nothing may be read
+                raw = os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0)
         except OSError:
             return ""
+        text = raw.decode(errors="replace").strip()
         return "\n".join(text.splitlines()[-lines:])
 
 

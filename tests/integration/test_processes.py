@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +82,31 @@ def test_a_killed_parent_leaves_no_process_and_no_port(tmp_path: Path) -> None:
     assert not alive
     assert len(gone) == len(children)
     require_free_port(port, key="broker.port", option="--broker-port")
+
+
+def test_a_broker_whose_parent_is_killed_leaves_no_file(tmp_path: Path) -> None:
+    code = (
+        "import time\nfrom monitor.cli.broker import EmbeddedBroker\n"
+        "broker = EmbeddedBroker(0).start()\nprint('started', flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "started\n"
+        children = psutil.Process(parent.pid).children(recursive=True)
+        parent.send_signal(signal.SIGKILL)
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_child_s_last_words_are_told_of_a_file_without_a_name() -> None:
+    with tempfile.TemporaryFile() as log:
+        child = Child("talker", ["/bin/sh", "-c", "echo first; echo last"], log=log)
+        assert until(lambda: child.exit_code == 0)
+        assert child.last_words() == "last"
+        child.stop()
 
 
 def test_a_child_that_will_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:

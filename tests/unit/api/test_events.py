@@ -100,6 +100,19 @@ def test_an_array_written_over_many_lines_is_ndjson(api: TestClient, gate: Kafka
     assert ids_of(found) == list(range(1_500))
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"), [("json", "[{}]"), ("json", "{}"), ("x-ndjson", "{}\n{}")]
+)
+def test_a_mark_of_byte_order_before_the_first_event_is_no_part_of_it(
+    kind: str, body: str, checking: TestClient
+) -> None:
+    sent = b"\xef\xbb\xbf" + body.encode()
+    answer = checking.post(PATH, content=sent, headers={"content-type": f"application/{kind}"})
+    faults = answer.json()["faults"]
+    assert {fault["reason"] for fault in faults} == {"type_missing"}
+    assert len(faults) == body.count("{")
+
+
 def test_ndjson_is_taken_line_by_line(api: TestClient, gate: KafkaGate) -> None:
     lines = "\r\n".join(json.dumps(event(i)) for i in range(3)) + "\n\n"
     answer = api.post(PATH, content=lines, headers={"content-type": "application/x-ndjson"})

@@ -384,7 +384,14 @@ def test_the_commands_ask_first_and_say_what_they_did(
     assert MODEL not in run("model", "list")[1]
     assert f"{MODEL} (Europe/Berlin, archived 2026-05-16" in run("model", "list", "--archived")[1]
     assert run("model", "unarchive", MODEL)[0] == 0
-    assert run("model", "delete", MODEL, "--yes")[0] == 1
+    for words in ((), ("--yes",)):
+        # Nobody is asked to confirm what would be refused.
+        code, _, err = run("model", "delete", MODEL, *words)
+        assert code == 1
+        assert err == (
+            f"driftline: model {MODEL} is not archived: `driftline model archive {MODEL}` first, "
+            "then delete it\n"
+        )
     assert run("model", "archive", MODEL, "--yes")[0] == 0
     code, out, _ = run("model", "delete", MODEL, "--yes", "--json")
     assert json.loads(out)["rows"]["model"] == 1
