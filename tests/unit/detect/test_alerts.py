@@ -29,6 +29,7 @@ from monitor.detect.alerts import (
     Notice,
     alert_id_of,
     decide,
+    end,
 )
 from monitor.detect.groups import group
 from monitor.detect.knowledge import OPEN_STATES, IncidentNow, Knowledge, Moment
@@ -162,6 +163,51 @@ def test_a_member_that_reopens_while_the_alert_is_open_is_an_update(world: World
     world.at(12, over(one, 12))
     (notice,) = world.at(30, again(over(one, 12), 30))
     assert (notice.type, notice.why, notice.numbers) == (UPDATED, "again", (1,))
+
+
+# -- the model goes ----------------------------------------------------------------------------
+
+
+def _archive(world: World, hour: float) -> list[Notice]:
+    at_ms = START + int(hour * HOUR)
+    notices, world.known = end(world.known, Moment(at_ms, at_ms, ZONE), "archived")
+    world.said += notices
+    return notices
+
+
+def test_each_open_alert_of_a_model_that_goes_ends_once(world: World) -> None:
+    one, two, other = now(1, 9), now(2, 9), now(3, 9 + 5 * 24)
+    world.at(9, one, two)
+    world.at(12, over(one, 12))
+    world.at(9 + 5 * 24, other)
+    first, second = _archive(world, 140)
+    # That one of them is over nobody was told yet.
+    assert (first.type, first.why, first.numbers) == (RESOLVED, "archived", (1, 2))
+    assert (second.numbers, second.alert.sequence) == ((3,), 2)
+    assert {alert.state for alert in world.known.alerts.values()} == {"resolved"}
+    assert _archive(world, 141) == []
+
+
+def test_what_still_stands_of_a_model_that_is_back_is_the_same_alert_detected_again(
+    world: World,
+) -> None:
+    one, two = now(1, 9, severity="critical"), now(2, 9)
+    world.at(9, one, two)
+    _archive(world, 12)
+    (notice,) = world.at(60, over(one, 50), replace(two, state="recovering"))
+    assert (notice.type, notice.why, notice.numbers) == (DETECTED, "again", (2,))
+    assert (notice.alert.severity, notice.alert.sequence) == ("warning", 3)
+    # The end names what really ended meanwhile, too.
+    assert told(world.at(70, over(two, 70))) == [("resolved", (1, 2))]
+
+
+def test_what_ended_and_what_was_withdrawn_while_nobody_watched_says_nothing_more(
+    world: World,
+) -> None:
+    one, two = now(1, 9), now(2, 9)
+    world.at(9, one, two)
+    _archive(world, 12)
+    assert world.at(60, over(one, 50), withdrawn(two)) == []
 
 
 # -- late events -------------------------------------------------------------------------------

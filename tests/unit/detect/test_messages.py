@@ -186,6 +186,16 @@ def test_an_end_says_how_long_it_stood() -> None:
     )
 
 
+@pytest.mark.parametrize("why", ["archived", "deleted"])
+def test_an_end_that_is_none_says_why_nobody_watches_any_longer(why: str) -> None:
+    over = Row(13, feature="wind", state="resolved", resolved_ms=START + 9 * HOUR)
+    data = body(RESOLVED, Row(12), over, why=why)["data"]
+    assert data["summary"] == (
+        f"flight-delay 3: temp (missing) and 1 more are watched no longer: the model was {why}."
+    )
+    assert [(i["id"], i["state"]) for i in data["incidents"]] == [(12, why), (13, "resolved")]
+
+
 def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:
     found = body(DETECTED, Row(1))["data"]
     assert found["summary"] == "flight-delay 3: temp: missing, said at length."
