@@ -39,6 +39,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> spread.Modul
     return spread.Modules(config, log) if config.option.dist == "loadscope" else None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """See that they are."""
+    if getattr(config.option, "dist", "no") == "loadscope":
+        config.pluginmanager.register(spread.Watch())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin what takes longest first."""
     items.sort(key=spread.place)

@@ -41,8 +41,39 @@ def place(item: pytest.Item) -> tuple[int, int]:
     )
 
 
+def unit_of(nodeid: str) -> str:
+    """What is left to one worker: the module, of pages the single test."""
+    return nodeid if nodeid.startswith("tests/browser/") else module_of(nodeid)
+
+
 class Modules(LoadScopeScheduling):
-    """Deals out modules, and tests of pages one by one."""
+    """Deals out units of tests, each to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if nodeid.startswith("tests/browser/") else module_of(nodeid)
+        return unit_of(nodeid)
+
+
+class Watch:
+    """Fails a run in which two workers had tests of one module: it costs minutes, and is silent."""
+
+    def __init__(self) -> None:
+        self._workers: dict[str, set[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down which worker had the module."""
+        worker = getattr(report, "worker_id", "one")
+        self._workers.setdefault(unit_of(report.nodeid), set()).add(worker)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Make the run a failure."""
+        if self.split():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say why."""
+        for name in self.split():
+            terminalreporter.write_line(f"two workers had tests of {name}: see tests/spread.py")
+
+    def split(self) -> list[str]:
+        """What was not left to one worker."""
+        return sorted(name for name, workers in self._workers.items() if len(workers) > 1)
