@@ -19,7 +19,7 @@ from monitor.storage.engine import transaction
 log = structlog.get_logger(__name__)
 
 DAY_MS: Final = 86_400_000
-# One transaction forgets so many: it takes a few milliseconds, and nobody waits for it longer.
+# One transaction forgets so many: some 30 ms for bodies of 2 kB, and nobody waits for it longer.
 AT_ONCE: Final = 500
 # Between two looks that find nothing more.
 LOOK_S: Final = 600.0
