@@ -73,7 +73,7 @@ def list_(
     if not found:
         options.echo(f"no endpoint yet: `{command('endpoint add NAME URL')}`")
         return
-    _print_table(found)
+    _print_list(found)
 
 
 @app.command()
@@ -217,23 +217,25 @@ def _tell_secret(made: answers.NewEndpoint) -> None:
         options.echo(f"  its secret, shown this once: {made.secret}")
 
 
-def _print_table(found: list[answers.Endpoint]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _print_list(found: list[answers.Endpoint]) -> None:
+    """A line with name, state and address of each, and lines of what became of its messages.
 
-    columns = ("name", "URL", "state", "delivered", "failed", "pending", "last", "secret")
-    table = Table(*columns, box=None)
+    A line for each thing fits a narrow terminal; a table folded URLs letter by letter.
+    """
     for one in found:
         state = one.state if one.is_enabled else f"disabled: {one.disabled_reason}"
-        last = "never" if one.last_attempt is None else _at(one.last_attempt)
-        if one.last_error is not None:
-            last += f", {one.last_error}"
-        counts = (f"{n:,}" for n in (one.delivered, one.failed, one.pending))
-        # Names and reasons are data: Text keeps rich from reading markup in them.
-        texts = (one.name, one.url, state, *counts, last, one.fingerprint)
-        table.add_row(*(Text(text, overflow="fold") for text in texts))
-    Console(highlight=False).print(table)
+        last = "never tried" if one.last_attempt is None else f"last tried {_at(one.last_attempt)}"
+        counts = f"{one.delivered:,} delivered, {one.failed:,} given up, {one.pending:,} pending"
+        options.echo(_printable(f"{one.name} ({state})"))
+        options.echo(_printable(f"  {one.url}"))
+        options.echo(f"  {counts}; secret {one.fingerprint}")
+        wrong = "" if one.last_error is None else f": {one.last_error}"
+        options.echo(_printable(f"  {last}{wrong}"))
+
+
+def _printable(text: str) -> str:
+    """Names and reasons are data: one line, and no control character."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _print_json(found: Any) -> None:

@@ -394,6 +394,11 @@ def test_the_verb_adds_lists_tests_rotates_and_removes(
         receiver.answer = lambda _: (500, {}, b"broken")
         assert "it answered 500" in run("test", "one", code=1)
     listed = run("list")
+    lines = listed.splitlines()
+    # An address is on a line of its own, whole: a terminal of 80 columns folds no letter of it.
+    assert f"  {receiver.url}" in lines
+    assert "one (enabled)" in lines
+    assert max(len(line) for line in lines) <= 80
     assert "one" in listed and "it answered 500" in listed and "whsec" not in listed
     assert "disabled: for now" in run("disable", "one", "--reason", "for now") + run("list")
     assert "enabled" in run("enable", "one")
