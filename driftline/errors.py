@@ -12,6 +12,7 @@ message names what mends the fault.
         EventTimeError
       InvalidFrame           a frame that cannot be counted
         InvalidReference     a frame that cannot become a reference
+        MissingFile          a file that is not there, or of a kind that is not read
       InvalidEndpoint        a name, URL or secret that no endpoint can have
       StatisticError
         TooFewRows           n, needed
@@ -88,6 +89,10 @@ class InvalidFrame(DriftlineError):
 
 class InvalidReference(InvalidFrame):
     """A frame or a document that cannot become a reference."""
+
+
+class MissingFile(InvalidFrame):
+    """A file of rows that is not there, or is of a kind that is not read."""
 
 
 class InvalidEndpoint(DriftlineError):

@@ -1,55 +1,60 @@
 """The program `driftline`: one module per noun, and the process tree that `up` and `demo` run.
 
 Exit codes: 0 done (a role that Ctrl-C ended, too), 1 the request was refused or the work failed,
-2 something that the command needs is wrong or absent (a setting, the database, the broker, the
-server), 130 any other command that Ctrl-C ended.
+2 something that the command needs is wrong or absent (an option, a file, a setting, the database,
+the broker, the server), 130 any other command that Ctrl-C ended.
 """
 
 from __future__ import annotations
 
 import sys
 
-from driftline.errors import (
-    ConfigError,
-    Conflict,
-    DriftlineError,
-    MissingExtra,
-    SchemaVersionError,
-    ServerUnavailable,
-    StorageUnavailable,
-    StreamError,
-)
-
-_ABSENT = (
-    ConfigError,
-    MissingExtra,
-    SchemaVersionError,
-    ServerUnavailable,
-    StorageUnavailable,
-    StreamError,
-)
-
 
 def main() -> None:
     """Run the command line; a known error is one line on standard error, no traceback."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # Most of the first second is imports, so even those are made in here.
+        _fail("interrupted", 130)
+
+
+def _run() -> None:
+    from driftline.errors import (
+        ConfigError,
+        Conflict,
+        DriftlineError,
+        MissingExtra,
+        MissingFile,
+        SchemaVersionError,
+        ServerUnavailable,
+        StorageUnavailable,
+        StreamError,
+    )
     from monitor.cli.processes import watch_parent
 
     watch_parent()
+    absent = (
+        ConfigError,
+        MissingExtra,
+        MissingFile,
+        SchemaVersionError,
+        ServerUnavailable,
+        StorageUnavailable,
+        StreamError,
+    )
     try:
         from monitor.cli.app import app
 
         app()
-    except KeyboardInterrupt:  # before the program could say what to do at Ctrl-C
-        sys.exit(130)
     except Conflict as error:
-        _fail(error, 1)
-    except _ABSENT as error:
-        _fail(error, 2)
+        _fail(str(error), 1)
+    except absent as error:
+        _fail(str(error), 2)
     except DriftlineError as error:
-        _fail(error, 1)
+        _fail(str(error), 1)
 
 
-def _fail(error: DriftlineError, code: int) -> None:
-    line = " ".join(str(error).split())
-    sys.stderr.write(f"driftline: {line}\n")
+def _fail(words: str, code: int) -> None:
+    sys.stderr.write(f"driftline: {' '.join(words.split())}\n")
     sys.exit(code)

@@ -17,7 +17,7 @@ from monitor.cli.lock import DatabaseLock
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to make.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to make.")],
     config: options.ConfigFile = None,
     database: options.Database = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
@@ -51,7 +51,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `backup` made.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `backup` made.")],
     config: options.ConfigFile = None,
     database: options.Database = None,
     force: Annotated[

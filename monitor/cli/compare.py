@@ -41,8 +41,8 @@ class Length(StrEnum):
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="The reference: Parquet, CSV or NDJSON.")],
-    b: Annotated[Path, typer.Argument(help="What is held against it.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="The reference: Parquet, CSV or NDJSON.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="What is held against it.")],
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
     label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,

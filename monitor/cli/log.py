@@ -6,6 +6,7 @@ It works with `pip install driftline` alone, and imports nothing of the service.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections import Counter
@@ -17,12 +18,20 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from driftline.errors import ConfigError, InvalidFrame, StreamError
+from driftline.errors import ConfigError, InvalidFrame, MissingFile, StreamError
 from driftline.producer import Record
+from driftline.program import command
 from monitor.cli import options
 
 _LIST = "may be given several times"
 _EVENTS: Final = (".ndjson", ".jsonl")
+# What rows do not say of themselves, with an example.
+_NEEDED: Final = {
+    "model": ("NAME", "churn"),
+    "version": ("NAME", "3"),
+    "prediction": ("COLUMN", "class"),
+    "timestamp": ("COLUMN", "at"),
+}
 # Records that are written before all of them must be acknowledged.
 TOGETHER: Final = 16
 # Lines that are told; all are counted.
@@ -56,7 +65,7 @@ class Result:
 
 
 def log(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet, CSV or NDJSON.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV or NDJSON.")],
     model: Annotated[str | None, typer.Option(help="Name of the model.")] = None,
     version: Annotated[str | None, typer.Option(help="Its version.")] = None,
     prediction: Annotated[str | None, typer.Option(help="Column of what it said.")] = None,
@@ -99,8 +108,8 @@ def log(
     Every event is acknowledged by all replicas before it is counted here. Written
     again, a file is counted twice. Parquet needs pyarrow: the extra "arrow".
 
-    Exit codes: 0 done, 1 a file or a line was refused, 2 an option is wrong or
-    the broker cannot be reached.
+    Exit codes: 0 done, 1 a file's content or a line was refused, 2 an option or a
+    file is wrong or absent, or the broker cannot be reached.
     """
     settings = options.settings(config=config, kafka=kafka)
     result = Result(settings.text("kafka.topic"), dry_run)
@@ -142,9 +151,9 @@ def _require(file: Path, asked: dict[str, Any]) -> None:
     from monitor.cli.tables import KINDS
 
     if not file.is_file():
-        raise InvalidFrame(f"there is no file {file}")
+        raise MissingFile(f"there is no file {file}")
     if file.suffix.lower() not in KINDS:
-        raise InvalidFrame(f"{file}: only {', '.join(KINDS)} files are read")
+        raise MissingFile(f"{file}: only {', '.join(KINDS)} files are read")
     if file.suffix.lower() in _EVENTS:
         if asked["timestamp"] or asked["prediction"]:
             raise ConfigError(
@@ -153,12 +162,18 @@ def _require(file: Path, asked: dict[str, Any]) -> None:
                 f"no columns for {file}, whose lines are events as they are",
             )  # fmt: skip
         return
-    for name in ("model", "version", "prediction", "timestamp"):
-        if not asked[name]:
-            raise ConfigError(
-                f"--{name}", "command line", None,
-                f"a value: the rows of {file} do not say it themselves",
-            )  # fmt: skip
+    missing = [name for name in _NEEDED if not asked[name]]
+    if missing:
+        options_ = " ".join(f"--{name} {_NEEDED[name][0]}" for name in missing)
+        example = " ".join(
+            f"--{name} {shlex.quote(asked[name] or given)}" for name, (_, given) in _NEEDED.items()
+        )
+        typer.echo(
+            f"driftline: the rows of {file} do not say what they are: add {options_}\n"
+            f"for example: {command('log')} {shlex.quote(str(file))} {example}",
+            err=True,
+        )
+        raise typer.Exit(2)
 
 
 def _records_of_rows(file: Path, asked: dict[str, Any], timezone: str) -> Iterator[Record]:

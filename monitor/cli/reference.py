@@ -25,7 +25,9 @@ _SHOWN: Final = 12
 
 @app.command()
 def register(
-    file: Annotated[Path, typer.Argument(help="Parquet, CSV or NDJSON; its rows stay here.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Parquet, CSV or NDJSON; its rows stay here.")
+    ],
     model: Annotated[str, typer.Option(help="Name of the model.")],
     version: Annotated[str, typer.Option(help="Its version.")],
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
@@ -57,8 +59,8 @@ def register(
         driftline reference register trained-on.csv --model churn --version 3
         --prediction class --score score --timestamp at --exclude customer
 
-    Exit codes: 0 done, 1 the file or the reference was refused, 2 an option is
-    wrong or no server answers.
+    Exit codes: 0 done, 1 the file's content or the reference was refused, 2 an
+    option or the file is wrong or absent, or no server answers.
     """
     from monitor.cli import tables
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
-from driftline.errors import DataError, InvalidFrame, MissingExtra
+from driftline.errors import DataError, InvalidFrame, MissingExtra, MissingFile
 from driftline.events import PREDICTION, SCORE
 
 # What stands for nothing in a column of numbers, of booleans or of times; in a column of text
@@ -139,10 +139,10 @@ def read(file: Path, *, timestamp: str | None = None, texts: Collection[str] = (
         It is Parquet, and pyarrow is not installed.
     """
     if not file.is_file():
-        raise InvalidFrame(f"there is no file {file}")
+        raise MissingFile(f"there is no file {file}")
     kind = file.suffix.lower()
     if kind not in KINDS:
-        raise InvalidFrame(f"{file}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} files are read")
+        raise MissingFile(f"{file}: only {', '.join(KINDS[:-1])} and {KINDS[-1]} files are read")
     try:
         if kind == ".parquet":
             return Table(_parquet(file))

@@ -172,18 +172,30 @@ def test_a_wrong_option_is_said_before_anything_is_written(
     assert gate.produced == before
 
 
+def test_all_that_rows_do_not_say_is_asked_for_at_once_with_an_example(tmp_path: Path) -> None:
+    file = tmp_path / "my rows.csv"
+    file.write_text("at,class\n")
+    done = run(file, "--version", "7")
+    assert done.returncode == 2
+    wanted, example = done.stderr.splitlines()
+    assert wanted.endswith("add --model NAME --prediction COLUMN --timestamp COLUMN")
+    assert example.endswith(
+        f"driftline log '{file}' --model churn --version 7 --prediction class --timestamp at"
+    )
+
+
 def test_files_that_are_none_are_said(gate: KafkaGate, tmp_path: Path) -> None:
     liar, other = tmp_path / "liar.parquet", tmp_path / "rows.xlsx"
     liar.write_text("not Parquet at all")
     other.write_text("x")
-    for file, said in (
-        (liar, "liar.parquet"),
-        (other, "only .parquet, .csv, .ndjson, .jsonl files are read"),
-        (tmp_path / "nowhere.csv", "there is no file"),
-        (tmp_path, "there is no file"),
+    for file, code, said in (
+        (liar, 1, "liar.parquet"),
+        (other, 2, "only .parquet, .csv, .ndjson, .jsonl files are read"),
+        (tmp_path / "nowhere.csv", 2, "there is no file"),
+        (tmp_path, 2, "there is no file"),
     ):
         done = run(file, *COLUMNS, kafka=gate.bootstrap)
-        assert done.returncode == 1, file
+        assert done.returncode == code, file
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     events = tmp_path / "events.ndjson"

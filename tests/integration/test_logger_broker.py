@@ -246,7 +246,7 @@ small.log({"x": 1})
     began = time.monotonic()
     said = _run(code, gate)
     assert time.monotonic() - began < 15.0
-    assert "1 events were not sent" in said
+    assert "1 event was not sent" in said
 
 
 FORK = """

@@ -100,3 +100,41 @@ def test_the_service_says_on_which_systems_it_runs(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DriftlineError, match="up runs on Linux and macOS"):
         verbs.load("up")
     assert verbs.load("reference").name == "reference"
+
+
+@pytest.mark.parametrize("module", ["driftline.errors", "monitor.cli.processes", "typer"])
+def test_ctrl_c_while_the_program_is_still_imported_is_one_line_and_130(module: str) -> None:
+    code = f"""
+import sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+from monitor.cli import main
+sys.argv = ["driftline", "--help"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "driftline: interrupted\n")
+
+
+@pytest.mark.parametrize("verb", ["log", "reference register", "compare"])
+def test_a_file_that_is_absent_is_one_line_and_2_for_every_verb(verb: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor.cli", *verb.split(), "nowhere.csv",
+         *(["nowhere.csv"] if verb == "compare" else ["--model", "m", "--version", "3"])],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "driftline: there is no file nowhere.csv\n"
+
+
+@pytest.mark.parametrize("verb", ["log", "reference register", "backup", "restore"])
+def test_a_file_is_called_file_in_the_usage_of_every_verb(verb: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor.cli", *verb.split(), "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    [usage] = [line for line in done.stdout.splitlines() if "Usage:" in line]
+    assert "FILE" in usage and "file" not in usage
