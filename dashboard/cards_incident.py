@@ -12,6 +12,7 @@ from dashboard import address, parts
 from dashboard import sentences_incidents as say
 from dashboard.look import Look
 from dashboard.sentences import split_subject
+from dashboard.sentences_history import history
 from dashboard.words import DASH, cut, moment, plural
 from driftline.stats.words import Evidence
 from monitor.storage.rows import Incident
@@ -256,7 +257,7 @@ def _explained(text: str, is_bold: bool) -> list[Any]:
 def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
     """Return every transition in the order of the events' own time."""
     year = say.data_year(found.judged_to_ms, look.zone)
-    entries = say.history(found)
+    entries = history(found)
     late = [entry.recorded_ms for entry in entries if entry.recorded_ms is not None]
     # A log that was read years later is said once, not at every line.
     is_replay = len(late) == len([entry for entry in entries if entry.icon != "clock"]) > 0

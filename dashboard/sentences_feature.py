@@ -326,7 +326,8 @@ def _calm(subject: Subject) -> Verdict:
         None,
     )
     if firing is not None:
-        said = f"{subject.name} is within its limits; incident #{firing.number} is still open."
+        shown_as = subject.history.number_of[firing.number]
+        said = f"{subject.name} is within its limits; incident #{shown_as} is still open."
         icon, tone = "rotate-cw", "warn"
     else:
         said = f"{subject.name} is within its limits."

@@ -12,7 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.sentences import evidence
-from dashboard.sentences_incidents import TOGETHER, data_year, event_mark, version_tag
+from dashboard.sentences_history import event_mark
+from dashboard.sentences_incidents import TOGETHER, data_year, version_tag
 from dashboard.words import (
     DASH,
     HEALTH,

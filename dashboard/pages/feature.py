@@ -146,7 +146,11 @@ def _actions(chosen: Chosen) -> list[Any]:
     told = chosen.subject.firing
     if told is not None:
         actions.append(
-            parts.link_button(f"Incident #{told.number}", address.incident(told.number), "siren")
+            parts.link_button(
+                f"Incident #{chosen.history.number_of[told.number]}",
+                address.incident(told.number),
+                "siren",
+            )
         )
     found = chosen.subject.found
     if found is not None and found["verdict"] == "blind":

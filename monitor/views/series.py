@@ -21,6 +21,7 @@ from driftline.stats.gridset import FeatureGrid
 from driftline.stats.reference import Reference
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, FeatureWindow, Incident, Latched
+from monitor.views.episodes import group
 from monitor.views.scope import NoSuch, Scope, nearest
 from monitor.windows.calendar import NOMINAL_MS
 
@@ -48,6 +49,8 @@ class History:
         By digest, those that judged the windows and the scope's own.
     incidents
         Of the feature, in the scope's version and segment, newest first.
+    number_of
+        The number that each incident of the version goes by in lists: its group's.
     ranking
         The features with the worst evidence over its limit in the range, worst first.
     """
@@ -60,6 +63,7 @@ class History:
     references: Mapping[str, Reference]
     latches: tuple[Latched, ...]
     incidents: tuple[Incident, ...]
+    number_of: Mapping[int, int]
     ranking: tuple[tuple[str, float | None], ...]
 
     @property
@@ -211,7 +215,7 @@ def history(conn: Connection, scope: Scope, feature: str) -> History:
         document = reads.reference_document(conn, digest)
         if document is not None:
             references[digest] = document
-    incidents = reads.incidents(conn, version_ids=[scope.version.id], segment=scope.segment)
+    incidents = reads.incidents(conn, version_ids=[scope.version.id])
     ranking = reads.worst_by_feature(
         conn, scope.version.id, length=scope.length, segment=scope.segment,
         starts=[w.start_ms for w in windows if w.version_id == scope.version.id],
@@ -227,7 +231,10 @@ def history(conn: Connection, scope: Scope, feature: str) -> History:
         version_names=version_names,
         references=references,
         latches=tuple(latches),
-        incidents=tuple(i for i in incidents if i.feature == feature),
+        incidents=tuple(
+            i for i in incidents if i.feature == feature and i.segment == scope.segment
+        ),
+        number_of={i.number: one.number for one in group(incidents) for i in one.members},
         ranking=_ranked(ranking, names),
     )
 

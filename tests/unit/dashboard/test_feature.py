@@ -31,9 +31,12 @@ from dashboard.pages.feature_skeleton import SLOTS, skeleton
 from dashboard.words import two
 from monitor.api.app import create_app
 from monitor.storage import engine as storage
+from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
+from monitor.storage.rows import OPEN_STATES
 from monitor.views import bars as bar_views
+from monitor.views.episodes import group
 from monitor.views.scope import NoSuch
 from monitor.views.series import Run, Series
 from monitor.windows.calendar import DAY_MS
@@ -118,6 +121,16 @@ def test_a_numeric_feature_that_moved_says_where_its_median_went(world: FeatureW
     assert "in 3 of the last 3 days" in words
     assert "comes from values above" in words
     assert "Incident #" in words
+
+
+def test_a_feature_names_its_incident_by_the_number_that_lists_show(world: FeatureWorld) -> None:
+    with reading(world.engine) as conn:
+        groups = group(reads.incidents(conn, states=OPEN_STATES))
+    told = [(i, one) for one in groups for i in one.members if i.segment == "all"]
+    assert any(i.number != one.number for i, one in told)
+    for incident, one in told:
+        words = said(filled(world, incident.feature)["verdict"])
+        assert f"Incident #{one.number}" in words
 
 
 def test_sure_is_said_only_where_every_group_expects_five_rows(world: FeatureWorld) -> None:
