@@ -16,7 +16,7 @@ from driftline.program import command
 from monitor.cli import options
 from monitor.clock import SystemClock
 from monitor.config import Settings
-from monitor.words import counted
+from monitor.words import ago, counted
 
 DEMO_DATABASE: Final = "driftline-demo.db"
 
@@ -51,11 +51,12 @@ def status(
     settings = options.settings(config=config, database=database)
     interval_s = settings.number("ingest.checkpoint_interval_s")
     fresh_s = max(_FRESH_AT_LEAST_S, _FRESH_CHECKPOINTS * interval_s)
-    found = read(_database_url(settings), now_ms=SystemClock().now_ms(), fresh_s=fresh_s)
+    now_ms = SystemClock().now_ms()
+    found = read(_database_url(settings), now_ms=now_ms, fresh_s=fresh_s)
     if json_:
         options.echo(json.dumps(found.__dict__))
     else:
-        _print(found)
+        _print(found, now_ms)
 
 
 def _database_url(settings: Settings) -> str:
@@ -174,7 +175,18 @@ def instant(at_ms: int | None) -> str | None:
     return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _print(found: Status) -> None:
+def _minute(instant_: str | None) -> str:
+    """An instant of JSON as a narrow terminal has room for it: the minute, in UTC."""
+    return "none" if instant_ is None else instant_[:16].replace("T", " ")
+
+
+def _silence(seen: str | None, now_ms: int) -> str:
+    if seen is None:
+        return "never read"
+    return f"silent for {ago(now_ms, int(datetime.fromisoformat(seen).timestamp() * 1_000))}"
+
+
+def _print(found: Status, now_ms: int) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -183,18 +195,19 @@ def _print(found: Status) -> None:
     console = Console(highlight=False)
     console.print(Text(f"{found.database}, judged up to {found.watermark or 'nothing yet'}"))
     if found.partitions and not any(p["is_fresh"] for p in found.partitions):
-        seen = max((p["seen"] for p in found.partitions if p["seen"]), default="never")
-        console.print(Text(f"nothing is running: last seen {seen}"))
-    table = Table("partition", "position", "lag", "newest event", "state", box=None)
+        seen = max((p["seen"] for p in found.partitions if p["seen"]), default=None)
+        said = "never seen" if seen is None else f"last seen {_minute(seen)}"
+        console.print(Text(f"nothing is reading: {said}"))
+    table = Table("partition", "position", "lag", "newest event, UTC", "state", box=None)
     for p in found.partitions:
-        state = "reading" if p["is_fresh"] else f"not seen since {p['seen'] or 'ever'}"
+        state = "reading" if p["is_fresh"] else _silence(p["seen"], now_ms)
         if p["is_fresh"] and p["caught_up_s"] > 0:
             state = f"idle for {p['caught_up_s']:.0f} s"
         table.add_row(
             Text(f"{p['topic']} {p['partition']}"),
             f"{p['position']:,}",
             f"{p['lag']:,}",
-            p["max_event_time"] or "none",
+            _minute(p["max_event_time"]),
             state,
         )
     console.print(table)

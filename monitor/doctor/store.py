@@ -23,7 +23,7 @@ from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
 from monitor.storage import engine as storage
 from monitor.storage import heartbeats, reads
 from monitor.storage import schema as t
-from monitor.words import counted
+from monitor.words import ago, counted
 
 # Clocks that differ by more move watermarks and leases.
 SKEW_MS: Final = 2_000
@@ -159,8 +159,8 @@ def _running(conn: Connection, role: str, now_ms: int) -> Check | None:
         seen = ""
         if found:
             last = found[-1]
-            ago = _ago(now_ms, last.beat_ms)
-            seen = f"; {last.instance} did not end in order, last seen {ago} ago"
+            since = ago(now_ms, last.beat_ms)
+            seen = f"; {last.instance} did not end in order, last seen {since} ago"
         return fail(
             role, f"it does not run{seen}", f"start `{command(role)}`, or `{command('up')}` for all"
         )
@@ -182,13 +182,13 @@ def _ingest(conn: Connection, now_ms: int, interval_s: float) -> Check:
     seen_ms = max((p.seen_ms or 0) for p in positions)
     stale = [p for p in positions if now_ms - (p.seen_ms or 0) > _fresh_ms(interval_s)]
     if len(stale) == len(positions):
-        ago = _ago(now_ms, seen_ms) if seen_ms else "ever"
-        return fail(name, f"it runs, and has looked at no partition for {ago}", look)
+        since = ago(now_ms, seen_ms) if seen_ms else "ever"
+        return fail(name, f"it runs, and has looked at no partition for {since}", look)
     if stale:
         parts = ", ".join(f"{p.topic} {p.partition}" for p in stale[:6])
         return fail(name, f"it runs, and nobody reads {parts}", look)
     saved = max((p.checkpointed_ms or 0) for p in positions)
-    last = f"the last checkpoint {_ago(now_ms, saved)} ago" if saved else "no checkpoint yet"
+    last = f"the last checkpoint {ago(now_ms, saved)} ago" if saved else "no checkpoint yet"
     return ok(
         name,
         f"{counted(len(positions), 'partition')}, {counted(behind, 'record')} behind, {last}",
@@ -202,7 +202,7 @@ def _evaluate(conn: Connection, now_ms: int) -> Check:
     if not watermarks:
         return ok(name, "it runs, and has judged nothing yet")
     watermark_ms = max(mark or 0 for mark in watermarks)
-    judged = f"judged up to {_ago(now_ms, watermark_ms)} ago" if watermark_ms else "not judged yet"
+    judged = f"judged up to {ago(now_ms, watermark_ms)} ago" if watermark_ms else "not judged yet"
     return ok(name, f"{counted(len(watermarks), 'version')}, the newest {judged}")
 
 
@@ -218,7 +218,7 @@ def _deliver(conn: Connection, now_ms: int) -> Iterator[Check]:
         yield replace(idle, said=f"{idle.said}; {wait}") if n else idle
     elif n and due_ms is not None and now_ms - int(due_ms) > OVERDUE_MS:
         yield fail(
-            name, f"{wait}, the first is due since {_ago(now_ms, int(due_ms))}",
+            name, f"{wait}, the first is due since {ago(now_ms, int(due_ms))}",
             f"look at what `{command('deliver')}` says",
         )  # fmt: skip
     else:
@@ -235,18 +235,3 @@ def _deliver(conn: Connection, now_ms: int) -> Iterator[Check]:
 
 def _fresh_ms(interval_s: float) -> int:
     return max(FRESH_MS, int(MISSED * interval_s * 1_000))
-
-
-def _ago(now_ms: int, then_ms: int) -> str:
-    """A time span in its largest unit.
-
-    Examples
-    --------
-    >>> _ago(100_000, 95_000), _ago(86_400_000 * 3, 0)
-    ('5 s', '3 days')
-    """
-    seconds = max(0, now_ms - then_ms) / 1_000
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:,.0f} s"

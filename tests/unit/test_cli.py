@@ -176,7 +176,7 @@ def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_fresh", [True, False])
 def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
-    is_fresh: bool, capsys: pytest.CaptureFixture[str]
+    is_fresh: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = [
         "2026-01-01T00:00:00Z",
@@ -185,11 +185,11 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
     ]
     partitions = [
         {
-            "topic": "events",
+            "topic": "driftline.events",
             "partition": i,
-            "position": 7,
+            "position": 12_345_678,
             "lag": 0,
-            "max_event_time": None,
+            "max_event_time": "2025-12-31T23:00:00.123000Z",
             "caught_up_s": 97.0,
             "is_fresh": is_fresh and i == 1,
             "seen": at,
@@ -209,16 +209,23 @@ def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
     sent = {"delivered": 2, "failed": 0, "pending": 1}
     off = [{"name": "on-call", "reason": "it answered 410"}]
     found = status.Status("sqlite:///x.db", None, {}, {}, partitions, [], [], incidents, sent, [])
-    status._print(found)
+    # 2026-01-01T00:05:09Z, on a terminal of 80 columns.
+    monkeypatch.setenv("COLUMNS", "80")
+    now_ms = 1_767_225_909_000
+    status._print(found, now_ms)
     said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines() if line.startswith(" driftline.events ")]
+    assert [row[1] for row in rows] == ["0", "1", "2"], "each partition is one line"
+    assert rows[0][-4:] == ["silent", "for", "5", "min"]
+    assert rows[1][2:6] == ["12,345,678", "0", "2025-12-31", "23:00"]
     assert "incidents: 2 open (4 members: one for each feature, segment and kind)" in said
     assert "#0 warning: It moved." in said
     assert "#1 warning, origin=JFK: It moved." in said
-    assert ("nothing is running: last seen 2026-01-01T00:00:09Z" in said) is not is_fresh
+    assert ("nothing is reading: last seen 2026-01-01 00:00" in said) is not is_fresh
     assert ("idle for 97 s" in said) is is_fresh
-    status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], [], sent, off))
+    status._print(status.Status("sqlite:///x.db", None, {}, {}, [], [], [], [], sent, off), now_ms)
     said = capsys.readouterr().out
     assert "incidents: 0 open\n" in said
     assert "webhooks: 2 delivered, 0 given up, 1 pending" in said
     assert "endpoint on-call is disabled: it answered 410" in said
-    assert "nothing is running" not in said
+    assert "nothing is reading" not in said
