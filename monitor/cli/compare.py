@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -90,12 +91,13 @@ def compare(
             categorical=tuple(categorical or ()),
             length=None if length is None else length.value,
         )
+        found = replace(found, notes=tuple(map(options.as_options, found.notes)))
         if html is not None:
             html.write_text(found.to_html(), encoding="utf-8")
     except MissingExtra:
         raise
     except DriftlineError as error:
-        _refuse(str(error))
+        _refuse(options.as_options(str(error)))
     except OSError as error:
         _refuse(f"{html} cannot be written: {error.strerror or error}")
     _print(found, show_all=show_all, as_json=json_)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -33,6 +34,14 @@ BrokerPort = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+# An argument as the library's sentences write it: `timestamp=`, or with its value in quotes.
+_ARGUMENT: Final = re.compile(
+    r"(?<![\w'-])(prediction|score|label|timestamp|timezone|features|segments|exclude|categorical"
+    r"|length)=(?=(')|[\s,;.)]|$)"
+)
+_OPTION_OF: Final = {"features": "feature", "segments": "segment"}
+
+
 def settings(
     *,
     config: Path | None = None,
@@ -49,6 +58,21 @@ def settings(
         "broker.port": broker_port,
     }
     return load(os.environ, file=config, options=options)
+
+
+def as_options(words: str) -> str:
+    """A sentence of the library about its arguments, about the options that stand for them.
+
+    Examples
+    --------
+    >>> as_options("the reference has no times (timestamp= gives them)")
+    'the reference has no times (--timestamp gives them)'
+    >>> as_options("pass prediction='Class' or label='Class', or name the features= to watch")
+    "pass --prediction 'Class' or --label 'Class', or name the --feature to watch"
+    """
+    return _ARGUMENT.sub(
+        lambda found: f"--{_OPTION_OF.get(found[1], found[1])}{' ' if found[2] else ''}", words
+    )
 
 
 def sqlite_file(database_url: str) -> Path | None:

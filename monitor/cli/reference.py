@@ -85,14 +85,15 @@ def register(
         owner=owner,
         description=description,
     )
+    warnings = [options.as_options(warning) for warning in found.warnings]
     if json_:
-        options.echo(json.dumps({"digest": found.digest, "warnings": list(found.warnings)}))
+        options.echo(json.dumps({"digest": found.digest, "warnings": warnings}))
         return
     options.echo(f"{model} {version}: reference {found.digest}")
     outputs = {"prediction": prediction, "score": score, "label": label}
     for line in _taken(found, outputs, timezone):
         options.echo(line)
-    for warning in found.warnings:
+    for warning in warnings:
         options.echo(f"warning: {warning}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -319,3 +320,16 @@ def test_the_help_teaches_with_an_example() -> None:
     said = run("--help").stdout
     assert "driftline compare january.parquet july.parquet --timestamp time" in said
     assert "Exit codes" in said
+
+
+def test_notes_speak_of_options_and_not_of_arguments(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    for file in (a, b):
+        file.write_text("x,Class\n" + "1,0\n2,1\n" * 200)
+    page = tmp_path / "page.html"
+    told = run(a, b, "--html", page)
+    assert told.exit_code == 0
+    assert "(--timestamp gives them)" in told.output
+    assert "--prediction 'Class'" in " ".join(told.output.split())
+    for said in (told.output, page.read_text()):
+        assert not re.search(r"(?<![\w-])(timestamp|prediction|label|score)=", said)
