@@ -15,7 +15,7 @@ from driftline.comparing.lengths import known
 from driftline.comparing.rows import VERDICTS, Row, judge
 from driftline.errors import GridMismatch, InvalidFrame, InvalidReference
 from driftline.stats.frame import open_frame
-from driftline.stats.profile import Profile
+from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import PREDICTION, SCORE, Reference, build_reference
 
 __all__ = ["COLUMNS", "VERDICTS", "Comparison", "Row", "compare", "profile"]
@@ -126,6 +126,7 @@ def compare(
         )
     judged_as = known(built, counted, length)
     notes += [judged_as.note, *counted.notes, *_lacking(built, counted, prediction, score)]
+    notes += _infinite(built, counted.profile)
     return Comparison(
         rows=judge(built, counted, judged_as),
         notes=tuple(notes),
@@ -133,6 +134,22 @@ def compare(
         reference=built,
         current=counted.profile,
     )
+
+
+def _infinite(reference: Reference, current: Profile) -> list[str]:
+    """Infinities are in no bin and judged by nothing: without a word they would look well."""
+    places = [COUNTERS.index(name) for name in ("pos_inf", "neg_inf")]
+    counters = reference.gridset.counters
+    numbers = {
+        name: int(current.counts[counters[i, places]].sum())
+        for i, name in enumerate(reference.gridset.names())
+    }
+    return [
+        f"{name!r} holds {n:,} infinities in {WHAT}: they are counted apart, outside the bins, "
+        "and not judged"
+        for name, n in numbers.items()
+        if n
+    ]
 
 
 def _lacking(

@@ -256,6 +256,15 @@ def test_a_column_without_any_value_is_watched_for_presence() -> None:
     assert filled["empty"].verdict == "warning"
 
 
+def test_infinities_that_nothing_judges_are_a_note(before: pd.DataFrame) -> None:
+    found = compare(before, after(income=[np.inf, -np.inf, 5_000.0, 5_000.0] * 500), **OPTIONS)
+    assert [note for note in found.notes if "infinities" in note] == [
+        "'income' holds 1,000 infinities in the current frame: they are counted apart, outside "
+        "the bins, and not judged"
+    ]
+    assert not any("infinities" in note for note in compare(before, after(), **OPTIONS).notes)
+
+
 def test_a_reference_of_one_row_is_answered() -> None:
     found = compare({"x": [1.0], "c": ["a"]}, {"x": [2.0] * 200, "c": ["a"] * 200})
     assert len(found) == 2 and "only 1 rows" in found.notes[0]
