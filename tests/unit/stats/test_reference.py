@@ -6,7 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -252,9 +252,9 @@ def test_features_forces_identifiers_and_text():
 
 def test_a_million_categories_are_presence_only_and_quick():
     values = [f"c{i}" for i in range(1_000_000)]
-    began = perf_counter()
+    began = process_time()
     feature, warnings = one(values, features=["x"])
-    assert perf_counter() - began < 15
+    assert process_time() - began < 15
     assert feature.kind == "presence"
     assert warnings == ["'x' has 1,000,000 categories: only its presence is watched"]
 
@@ -411,8 +411,8 @@ def test_a_month_of_flights_becomes_a_reference_in_seconds():
     data = flights(27_000)
     for i in range(10):
         data[f"f{i}"] = rng.normal(size=len(data))
-    began = perf_counter()
+    began = process_time()
     reference = build_reference(data, **OPTIONS)
     # 0.6 s when idle; the bound is for busy machines.
-    assert perf_counter() - began < 6
+    assert process_time() - began < 6
     assert len(reference.gridset.features) == 17
