@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from dashboard.parts import Kpi, Verdict
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, two, whole, zone_name
+from driftline.stats.lengths import in_words
 from driftline.stats.words import number
 from monitor.storage.rows import ReferenceRow
 from monitor.views.profiled import FeatureLine, Length, Limit, Sees
@@ -55,7 +56,7 @@ def slices_words(outline: Outline | None) -> str:
     """
     if outline is None:
         return "not read yet"
-    told = [plural(n, name) for name, n in outline.slices.items() if n]
+    told = [in_words(n, name) for name, n in outline.slices.items() if n]
     return ", ".join(told) if told else "none"
 
 

@@ -17,13 +17,13 @@ import numpy as np
 from driftline.comparing.counting import Counted
 from driftline.errors import InvalidFrame
 from driftline.stats.calibration import MIN_SLICES, Calibration, from_reference, unknown
-from driftline.stats.reference import ALL, LENGTHS, Reference
-from driftline.stats.slicing import DAY_MS, HOUR_MS, is_weekend
+from driftline.stats.lengths import DAY_MS, HOUR_MS, LENGTHS, NOMINAL_MS, WORDS, in_words
+from driftline.stats.reference import ALL, Reference
+from driftline.stats.slicing import is_weekend
 
 # From so long on the rows are a window of a length: a working day has eight hours, a working
-# week spans four days and eight hours.
-_SPAN_MS: Final = {"hour": 0, "day": 6 * HOUR_MS, "week": 4 * DAY_MS}
-_NOMINAL_MS: Final = {"hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
+# week spans four days and eight hours, four of them three weeks more.
+_SPAN_MS: Final = {"hour": 0, "day": 6 * HOUR_MS, "week": 4 * DAY_MS, "4weeks": 25 * DAY_MS}
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Known:
     Attributes
     ----------
     length
-        hour, day or week.
+        One of `driftline.stats.lengths.LENGTHS`.
     calibration
         Of source `none` where the reference teaches nothing.
     is_weekend
@@ -64,18 +64,19 @@ def known(reference: Reference, counted: Counted, length: str | None) -> Known:
     if not learnt:
         return Known(length or "day", unknown(reference), bool(weekend), _unknown_words(full))
     if length is not None and length not in learnt:
+        has = in_words(full.get(length, 0), length, "full")
         raise InvalidFrame(
-            f"length {length!r}: the reference has {full[length]} full {length}s, {MIN_SLICES} "
-            f"are needed; it knows {' and '.join(learnt)}"
+            f"length {length!r}: the reference has {has}, {MIN_SLICES} are needed; "
+            f"it knows {' and '.join(learnt)}"
         )
     chosen = length or _longest(reference, counted, learnt)
     calibration = from_reference(reference, ALL, chosen, with_season=weekend is not None)
     assert calibration is not None  # it has the slices
     note = (
-        f"judged as one {chosen}: the reference's {full[chosen]:,} full {chosen}s tell what moves "
-        "by itself"
+        f"judged as one {WORDS[chosen][0]}: the reference's "
+        f"{in_words(full[chosen], chosen, 'full')} tell what moves by itself"
     )
-    if _span_ms(counted) > 2 * _NOMINAL_MS[chosen]:
+    if _span_ms(counted) > 2 * NOMINAL_MS[chosen]:
         note += "; these rows span more, and what is longer moves less: limits err towards silence"
     return Known(chosen, calibration, bool(weekend), note)
 
@@ -88,7 +89,7 @@ def _span_ms(counted: Counted) -> int:
 def _unknown_words(full: dict[str, int]) -> str:
     why = "the reference has no times (timestamp= gives them)"
     if full:
-        counts = ", ".join(f"{n} full {name}{'' if n == 1 else 's'}" for name, n in full.items())
+        counts = ", ".join(in_words(n, name, "full") for name, n in full.items())
         why = f"the reference has {counts}, and {MIN_SLICES} of one length are needed"
     return (
         f"natural wobble unknown, because {why}: limits allow for chance only, and no verdict "

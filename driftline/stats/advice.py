@@ -19,7 +19,8 @@ from driftline.stats.calibration import (
 from driftline.stats.distance import psi_limit
 from driftline.stats.evidence import ALPHA, DELTA
 from driftline.stats.groups import largest_psi
-from driftline.stats.reference import LENGTHS, Reference
+from driftline.stats.lengths import DEFAULT_LENGTHS
+from driftline.stats.reference import Reference
 
 # A slice this many times as far from the rest as the usual one was no usual day.
 ODD_TIMES = 10
@@ -34,7 +35,7 @@ def advice(reference: Reference) -> tuple[str, ...]:
     which length, and which slices are far from all others.
     """
     said = []
-    known = {length: from_reference(reference, "all", length) for length in LENGTHS}
+    known = {length: from_reference(reference, "all", length) for length in DEFAULT_LENGTHS}
     if reference.first_ms is None:
         said.append(
             "The reference has no times: limits do not know its natural wobble, and nothing is "
@@ -42,7 +43,7 @@ def advice(reference: Reference) -> tuple[str, ...]:
             "pass timestamp= to calibrate it now."
         )
     else:
-        for length in LENGTHS:
+        for length in DEFAULT_LENGTHS:
             if known[length] is None:
                 count = len(reference.slices["all"][length].starts_ms)
                 said.append(

@@ -17,6 +17,7 @@ from scipy import special
 
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import per_feature, psi_by_feature
+from driftline.stats.lengths import MIN_SLICES as MIN_SLICES
 from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference
 from driftline.stats.slicing import Slices
@@ -24,8 +25,6 @@ from driftline.stats.slicing import Slices
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Below eight windows a standard deviation says little about the next window.
-MIN_SLICES = 8
 MIN_ROWS_PSI = 100
 MIN_ROWS = {"missing": 20, "type_error": 20, "unseen": 100, "out_of_range": 20}
 RATES = tuple(MIN_ROWS)

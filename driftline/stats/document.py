@@ -31,11 +31,11 @@ from driftline.stats.checked import (
 )
 from driftline.stats.grid_document import MAX_NAME, gridset_of
 from driftline.stats.gridset import Gridset
+from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, LONGEST
 from driftline.stats.profile import COUNTERS, MAX_CATEGORY, Profile
 from driftline.stats.reference import (
     ALL,
     BUCKETS,
-    LENGTHS,
     MAX_DIMENSIONS,
     MAX_SEGMENT_VALUES,
     OTHER,
@@ -271,8 +271,14 @@ class _Reader:
         return {name: self._profile(pair[name], f"{what} {name}") for name in BUCKETS}
 
     def _lengths(self, value: Any, what: str) -> dict[str, Slices]:
-        lengths = an_object(value, what, LENGTHS)
-        return {name: self._slices(lengths[name], f"{what} {name}") for name in LENGTHS}
+        # References kept no slices of 28 days once, and keep none where they are too few.
+        has_all = isinstance(value, dict) and LONGEST in value
+        lengths = an_object(value, what, LENGTHS if has_all else DEFAULT_LENGTHS)
+        return {
+            name: self._slices(lengths[name], f"{what} {name}")
+            for name in LENGTHS
+            if name in lengths
+        }
 
     def _profile(self, value: Any, what: str) -> Profile:
         parts = an_object(value, what, ("counts", "sums", "low", "high"))

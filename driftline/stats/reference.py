@@ -25,10 +25,11 @@ from driftline.stats import slicing
 from driftline.stats.checked import is_finite, short
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Codes, Gridset
+from driftline.stats.lengths import LONGEST, MIN_SLICES
 from driftline.stats.profile import Profile
-from driftline.stats.slicing import LENGTHS, SLICE_ARRAYS, Slices, slice_array
+from driftline.stats.slicing import SLICE_ARRAYS, Slices, slice_array
 
-__all__ = ["LENGTHS", "Reference", "Slices", "build_reference"]
+__all__ = ["Reference", "Slices", "build_reference"]
 
 ALL: Final = "all"
 OTHER: Final = "__other__"
@@ -65,7 +66,8 @@ class Reference:
     buckets : dict
         Segment -> {"weekday": profile, "weekend": profile}; empty without times.
     slices : dict
-        Segment -> length -> Slices; empty without times.
+        Segment -> length -> Slices; empty without times. 28 days are there only where
+        there are eight of them.
     dimensions : dict
         Segment dimension -> its values in the reference, the most frequent first.
     timezone : str
@@ -250,6 +252,8 @@ def build_reference(
         coded = slicing.Coded(gridset, codes, _cells(made, codes))
         slices = {segment: {} for segment in members}
         for length, cut in slicing.cut(times, has_time, zone).items():
+            if length == LONGEST and cut.is_full.sum() < MIN_SLICES:
+                continue  # too few to learn from: most references are shorter
             for segment, found in slicing.slices_of(coded, cut, members).items():
                 slices[segment][length] = found
         bucket = np.full(rows, -1, np.int64)

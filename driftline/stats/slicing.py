@@ -1,4 +1,4 @@
-"""Slices: a reference cut into hours, local days and Monday weeks.
+"""Slices: a reference cut into hours, local days, Monday weeks and 28 days.
 
 What a feature does by itself from window to window is learnt from these. Only full slices
 count: a partial first or last day lifted a guard from .022 to .478. This module knows
@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.gridset import Codes, Gridset
+from driftline.stats.lengths import DAY_MS, DAYS, HOUR_MS, LENGTHS, first_day_of
 from driftline.stats.profile import COUNTERS
 
-LENGTHS: Final = ("hour", "day", "week")
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
 # Every zone's offset is a multiple of a quarter of an hour since 1972.
 QUARTER_MS: Final = HOUR_MS // 4
 _EPOCH: Final = datetime(1970, 1, 1)
@@ -37,7 +35,7 @@ class Slices:
     starts_ms : int64 array [S]
         Ascending; slices without a row of the segment are left out.
     is_weekend : bool array [S]
-        Saturday or Sunday; always false for weeks.
+        Saturday or Sunday; always false for weeks and longer.
     rows : int64 array [S]
     groups : int32 array [S, n_groups]
         Values by PSI group, all features side by side.
@@ -150,7 +148,7 @@ def _weekday(days: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) -> dict[str, Cut]:
-    """Cut the rows by hour, local day and Monday week.
+    """Cut the rows by hour, local day, Monday week and 28 days.
 
     A slice at the edge of the data is full only when it begins and ends like the slices
     inside do: its first event no later after the slice's start than the latest of theirs,
@@ -159,20 +157,20 @@ def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) 
     times = times_ms[has_time]
     local = times + offsets_ms(times, zone)
     day = local // DAY_MS
-    monday = day - _weekday(day)
     hour_starts, hour_ends = _clock_hours(times, zone)
-    keys = {"hour": hour_starts, "day": day, "week": monday}
     cuts = {}
     for length in LENGTHS:
-        found, first, which = np.unique(keys[length], return_index=True, return_inverse=True)
+        key = hour_starts if length == "hour" else first_day_of(day, length)
+        found, first, which = np.unique(key, return_index=True, return_inverse=True)
         if length == "hour":
             starts, ends = found, hour_ends[first]
             days = (found + offsets_ms(found, zone)) // DAY_MS
         else:
             starts = local_to_utc_ms(found * DAY_MS, zone)
-            ends = local_to_utc_ms((found + (1 if length == "day" else 7)) * DAY_MS, zone)
+            ends = local_to_utc_ms((found + DAYS[length]) * DAY_MS, zone)
             days = found
-        weekend = _weekday(days) >= 5 if length != "week" else np.zeros(len(found), np.bool_)
+        is_short = length in ("hour", "day")
+        weekend = _weekday(days) >= 5 if is_short else np.zeros(len(found), np.bool_)
         slice_of = np.full(len(times_ms), -1, np.int64)
         slice_of[has_time] = which
         cuts[length] = Cut(starts, ends, weekend, _full(times, which, starts, ends), slice_of)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from driftline.stats.grid import CategoricalGrid, NumericGrid
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.lengths import WORDS
 
 NBSP = "\u00a0"
 # A share of PSI worth naming: below it the change is spread out.
@@ -27,7 +28,6 @@ _RATE_WORDS = {
     "unseen": " of rows unseen before",
     "out_of_range": " of values outside the range",
 }
-_WINDOW = {"hour": "hours", "day": "days", "week": "weeks"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Evidence:
 def sentence(evidence: Evidence, timezone: str) -> str:
     """Return the one sentence that says what was seen, against which limit, and when."""
     when = window_words(evidence.start_ms, evidence.length, timezone)
-    lasting = f", in 2 of the last 3 {_WINDOW[evidence.length]}"
+    lasting = f", in 2 of the last 3 {WORDS[evidence.length][1]}"
     return f"{evidence.feature}: {_claim(evidence, f' {when}', lasting, 'the first were')}."
 
 
@@ -141,8 +141,8 @@ def ending(
     'temp: 3 calm weeks in a row ended it, with PSI 0.34, 0.21 and 0.10.'
     """
     if is_expired:
-        return f"{feature}: no {length} could be judged for too long, so it expired."
-    said = f"{feature}: 3 calm {_WINDOW[length]} in a row ended it"
+        return f"{feature}: no {WORDS[length][0]} could be judged for too long, so it expired."
+    said = f"{feature}: 3 calm {WORDS[length][1]} in a row ended it"
     if not held:
         return f"{said}."
     told = [number(value) if statistic == "psi" else points(max(value, 0.0)) for value in held]
@@ -184,6 +184,8 @@ def window_words(start_ms: int, length: str, timezone: str) -> str:
         return f"at {local.hour}{minutes} on {day}"
     if length == "week":
         return f"in the week of {day}"
+    if length == "4weeks":
+        return f"in the 28 days from {day}"
     return f"on {day}"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from monitor.windows.calendar import DAY_MS, LENGTHS
+from driftline.stats.lengths import DAY_MS, DEFAULT_LENGTHS
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MonitorSpec:
         How long a partition without an owner may hold the windows back.
     """
 
-    lengths: tuple[str, ...] = LENGTHS
+    lengths: tuple[str, ...] = DEFAULT_LENGTHS
     # Ten minutes: what services that buffer and retry are behind by.
     lateness_ms: int = 600_000
     horizon_ms: int = 7 * DAY_MS

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import Connection
 
+from driftline.stats.lengths import DEFAULT_LENGTHS
 from monitor.detect.evidence import ratio_of
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
@@ -400,7 +401,7 @@ def _first(version: Version, spec: MonitorSpec, panes: FirstPanes | None) -> Fir
     """Return the window that will be judged first: the shortest that holds the first pane."""
     if panes is None:
         return None
-    length = min(spec.lengths or LENGTHS, key=LENGTHS.index)
+    length = min(spec.lengths or DEFAULT_LENGTHS, key=LENGTHS.index)
     newest_ms = panes.last_ms + pane_ms_of(version.timezone)
     start_ms, end_ms = window_of(panes.first_ms, length, version.timezone)
     return First(

@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import MIN_SLICES, Calibration
+from driftline.stats.lengths import DEFAULT_LENGTHS
 from driftline.stats.reference import Reference
 from monitor.storage import reads
 from monitor.storage.evaluation import live_calibrations
@@ -24,7 +25,7 @@ from monitor.storage.registry import monitor_of
 from monitor.storage.rows import ReferenceRow, Use, VerdictCount
 from monitor.views.profiled import FeatureLine, Length, features_of, lengths_of
 from monitor.views.scope import NoSuch
-from monitor.windows.calendar import LENGTHS, NOMINAL_MS
+from monitor.windows.calendar import NOMINAL_MS
 
 # Shorter beginnings of a digest name too many.
 SHORTEST_PREFIX: Final = 6
@@ -157,7 +158,7 @@ def read(conn: Connection, digest: str) -> ReferenceView:
     reference = _reference(conn, row.digest)
     current = [b for b in bindings if b.is_current] or list(bindings)
     judged = max(current, key=lambda b: b.use.created_ms).use if current else None
-    spec_lengths: Sequence[str] = LENGTHS
+    spec_lengths: Sequence[str] = DEFAULT_LENGTHS
     live: dict[tuple[str, str], tuple[int, Calibration]] = {}
     counts: list[VerdictCount] = []
     collected: dict[str, int] = {}

@@ -20,7 +20,7 @@ from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.rows import Model, ReferenceRow, Version
-from monitor.windows.calendar import LENGTHS, window_of
+from monitor.windows.calendar import window_of
 
 ALL = "all"
 # How many windows a page opens with, by length; a week's are few enough for all of them.
@@ -195,7 +195,7 @@ def _spec(conn: Connection, model_id: int) -> MonitorSpec:
         .limit(1)
     ).scalar_one_or_none()
     spec = MonitorSpec() if text is None else MonitorSpec.from_json(text)
-    return spec if spec.lengths else MonitorSpec(lengths=LENGTHS)
+    return spec if spec.lengths else MonitorSpec()
 
 
 def _pick_version(model: Model, wish: str | None, notes: list[str]) -> Version:

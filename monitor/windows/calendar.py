@@ -1,7 +1,8 @@
 """Windows: consecutive panes judged together, cut by the model's own calendar.
 
 Hours are hours of elapsed time, days run from local midnight to local
-midnight (23 or 25 hours where the clock changes), weeks from Monday.
+midnight (23 or 25 hours where the clock changes), weeks and 28 days from
+Monday. Their names are `driftline.stats.lengths`'.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from monitor.windows.panes import HOUR_MS, QUARTER_MS, pane_ms_of
+from driftline.stats.lengths import DAY_MS, DAYS, HOUR_MS, LENGTHS, NOMINAL_MS, first_day_of
+from monitor.windows.panes import QUARTER_MS, pane_ms_of
 
-LENGTHS = ("hour", "day", "week")
-DAY_MS = 24 * HOUR_MS
-# What a length is when a rule counts in lengths ("three window lengths").
-NOMINAL_MS = {"hour": HOUR_MS, "day": DAY_MS, "week": 7 * DAY_MS}
+__all__ = ["DAY_MS", "LENGTHS", "NOMINAL_MS", "Window", "is_weekend", "window_of"]
+
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class Window(NamedTuple):
@@ -69,8 +70,9 @@ def _offset_ms(time_ms: int, zone: ZoneInfo) -> int:
 
 @lru_cache(maxsize=4096)
 def _of_date(local: date, length: str, timezone: str) -> Window:
-    first = local - timedelta(days=local.weekday()) if length == "week" else local
-    last = first + timedelta(days=7 if length == "week" else 1)
+    day = first_day_of(local.toordinal() - _EPOCH_DAY, length)
+    first = date.fromordinal(_EPOCH_DAY + day)
+    last = first + timedelta(days=DAYS[length])
     return Window(_midnight_ms(first, timezone), _midnight_ms(last, timezone))
 
 

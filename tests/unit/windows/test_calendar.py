@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.windows.calendar import LENGTHS, NOMINAL_MS, is_weekend, window_of
+from driftline.stats.lengths import LENGTHS
+from monitor.windows.calendar import NOMINAL_MS, is_weekend, window_of
 from monitor.windows.panes import HOUR_MS, pane_ms_of
 
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo")
@@ -32,6 +33,16 @@ def test_a_day_runs_from_local_midnight_and_has_23_or_25_hours_at_clock_changes(
 def test_a_week_begins_on_monday() -> None:
     window = window_of(ms("2013-02-08T12:00:00-05:00"), "week", "America/New_York")
     assert window == (ms("2013-02-04T00:00:00-05:00"), ms("2013-02-11T00:00:00-05:00"))
+
+
+def test_28_days_begin_on_a_monday_and_tumble_from_the_first_one_of_1970() -> None:
+    first = window_of(ms("1970-01-05T12:00:00+00:00"), "4weeks", "UTC")
+    assert first == (ms("1970-01-05T00:00:00+00:00"), ms("1970-02-02T00:00:00+00:00"))
+    # 28 days of 24 hours, but for the one that the clock change takes.
+    window = window_of(ms("2013-03-10T12:00:00-04:00"), "4weeks", "America/New_York")
+    assert window.end_ms - window.start_ms == NOMINAL_MS["4weeks"] - HOUR_MS
+    weeks = (window.start_ms - ms("1970-01-05T00:00:00-05:00")) / NOMINAL_MS["week"]
+    assert weeks % 4 == 0
 
 
 def test_a_midnight_that_the_clock_change_skips_starts_at_the_first_instant() -> None:
