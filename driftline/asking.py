@@ -42,12 +42,12 @@ class Http:
         given = os.environ.get("DRIFTLINE_TOKEN", "") if token is None else token
         if given.strip():
             headers["authorization"] = f"Bearer {_header_text(given.strip())}"
-        self._url = url.rstrip("/")
-        if not self._url.lower().startswith(("http://", "https://")):
+        self.url = url.rstrip("/")
+        if not self.url.lower().startswith(("http://", "https://")):
             raise ApiError(
                 0, f"{url!r} is no address of a server", f"write http:// before it: http://{url}"
             )
-        self._client = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout_s)
+        self._client = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
 
     def call(
         self,
@@ -73,7 +73,7 @@ class Http:
                     method, path, content=content, params=params, headers=headers
                 )
             except httpx2.InvalidURL as error:
-                raise ApiError(0, f"{self._url} is no address", str(error)) from None
+                raise ApiError(0, f"{self.url} is no address", str(error)) from None
             except httpx2.TransportError as error:
                 if wait_s is None:
                     raise self._unavailable(error) from None
@@ -111,7 +111,7 @@ class Http:
     def _unavailable(self, error: httpx2.TransportError) -> ServerUnavailable:
         return ServerUnavailable(
             0,
-            f"no Driftline server answers at {self._url}",
+            f"no Driftline server answers at {self.url}",
             f"{str(error) or type(error).__name__}; start one with `{command('up')}`",
         )
 

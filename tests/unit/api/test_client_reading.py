@@ -168,7 +168,8 @@ def test_a_list_is_a_table_with_a_column_for_each_number(sdk: Client) -> None:
 def test_the_readme_s_reading_runs(sdk: Client) -> None:
     text = (Path(__file__).parents[3] / "README.md").read_text()
     (snippet,) = re.findall(r"```python\n(client = .*?)```", text, re.DOTALL)
-    for word, here in (("churn", MODEL), ("age", "weight"), ("http://127.0.0.1:8050", sdk._url)):
+    address = ("http://127.0.0.1:8050", sdk._http.url)
+    for word, here in (("churn", MODEL), ("age", "weight"), address):
         assert word in snippet
         snippet = snippet.replace(word, here)
     names: dict[str, Any] = {"Client": Client, "pandas": pd}

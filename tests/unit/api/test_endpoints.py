@@ -294,8 +294,10 @@ def test_a_disabled_endpoint_says_why_and_waits(sdk: Client, engine: Engine) -> 
     assert sdk.status().endpoints_disabled == ("one",)
     with pytest.raises(ApiConflict, match="maintenance"):
         sdk.test_endpoint("one")
+    # What goes on waits behind what was told of it; what is new is not told.
     tell(engine, 3)
-    assert sdk.enable_endpoint("one").pending == 2
+    tell(engine, 1, "alert_b")
+    assert sdk.enable_endpoint("one").pending == 3
     assert sdk.endpoint("one").disabled_reason is None
     assert sdk.status().endpoints_disabled == ()
 
