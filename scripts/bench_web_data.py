@@ -190,7 +190,7 @@ def _judged(
                ratio, CASE bad WHEN 0 THEN 'psi' ELSE 'missing' END,
                CASE WHEN ratio > 2 THEN 'critical' WHEN ratio > 1 THEN 'warning' ELSE 'ok' END,
                CASE WHEN ratio > 1 THEN 'psi=e- missing=cc' ELSE 'psi=cc missing=cc' END,
-               CASE WHEN ratio > 1 THEN 'psi' ELSE '' END, ratio > 1
+               CASE WHEN ratio > 1 THEN 'psi' ELSE '' END, ratio > 1, NULL
         FROM (
             SELECT w.start_ms AS start_ms, s.name AS segment, f.name AS feature,
                    w.start_ms >= :bad AND w.start_ms < :bad_end AND f.n % 3 = 0 AS bad,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from driftline.stats.lengths import DAY_MS, DEFAULT_LENGTHS
+from driftline.stats.rule import FixedLimit, Rule
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class MonitorSpec:
         How far behind the watermark a late event still makes a revision.
     max_hold_ms
         How long a partition without an owner may hold the windows back.
+    profile
+        How sensitive the rule is, of `driftline.stats.rule.PROFILES`.
+    limits
+        Fixed limits in the place of learnt ones.
     """
 
     lengths: tuple[str, ...] = DEFAULT_LENGTHS
@@ -31,6 +36,12 @@ class MonitorSpec:
     lateness_ms: int = 600_000
     horizon_ms: int = 7 * DAY_MS
     max_hold_ms: int = 3_600_000
+    profile: str = "standard"
+    limits: tuple[FixedLimit, ...] = ()
+
+    def rule(self) -> Rule:
+        """Return what the windows are judged by."""
+        return Rule(self.profile, self.limits)
 
     def to_json(self) -> str:
         """Return the form that is stored."""

@@ -296,6 +296,7 @@ def finding_rows(
     columns += [
         floats(j.ratio),
         flat(j.evidence),
+        [None] * (len(windows) * n_features),
         flat(j.verdict),
         marks,
         exceeds,

@@ -386,7 +386,7 @@ def delete_windows(
     ordered = sorted(starts)
     for place in range(0, len(ordered), IN_AT_MOST):
         some = ordered[place : place + IN_AT_MOST]
-        for table in (t.finding, t.window):
+        for table in (t.finding, t.finding_measure, t.model_window, t.window):
             conn.execute(
                 sa.delete(table).where(
                     table.c.version_id == version_id,

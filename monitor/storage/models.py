@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -32,7 +32,8 @@ AT_ONCE: Final = 5_000
 WEB_URL: Final = "http://127.0.0.1:8050"
 # All that hangs on a version and is no incident, largest first.
 _OF_VERSION: Final = (
-    t.finding, t.finding_day, t.window, t.pane, t.unseen_value, t.latch, t.calibration,
+    t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.pane,
+    t.unseen_value, t.latch, t.calibration,
 )  # fmt: skip
 
 
@@ -240,10 +241,10 @@ def set_monitor(
         return None
     revision, spec = registry.monitor_of(conn, model_id)
     was = asdict(spec)
-    before = {key: was[key] for key, value in changes.items() if was[key] != value}
+    before = {key: was[key] for key, value in changes.items() if getattr(spec, key) != value}
     if not before:
         return MonitorChange(revision, spec, {})
-    made = MonitorSpec(**(was | dict(changes)))
+    made = replace(spec, **changes)
     conn.execute(
         sa.insert(t.monitor).values(
             model_id=model_id, revision=revision + 1, spec=made.to_json(), created_ms=now_ms

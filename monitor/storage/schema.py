@@ -344,15 +344,73 @@ finding = Table(
     # Worst evidence over its limit (1 = at the limit), and which statistic that is.
     Column("ratio", Float),
     Column("evidence", String(16)),
+    # The smallest change the window could have shown: a shift in standard deviations of the
+    # reference, or points of the rate that judges it; null where nothing was judged.
+    Column("visible", Float),
     # ok | warning | critical | insufficient_data | blind | uncalibrated | collecting
     Column("verdict", String(20), nullable=False),
     # What the fold of verdicts reads, by statistic: warning and critical, each `e` (exceeds),
     # `c` (below the clearing line) or `-` (in between), as in "psi=e- missing=cc"; a
     # statistic that could not be evaluated is left out.
-    Column("marks", String(120), nullable=False),
-    Column("exceeds", String(80), nullable=False),  # statistics above their limit, comma-separated
+    Column("marks", String(400), nullable=False),
+    Column("exceeds", String(200), nullable=False),  # statistics above their limit, comma-separated
     Column("is_alarming", Boolean, nullable=False),  # a latch is closed after this window
     Index("ix_finding_feature", "version_id", "feature", "length", "segment", "start_ms"),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
+)
+
+# What else is known of a finding's distance, read for one feature and never for a page of them:
+# beside it, so that lists stay narrow. Only where the window had values; a null number was not
+# computable there. `driftline.stats.measures` says what each is.
+finding_measure = Table(
+    "finding_measure",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("feature", String(200), primary_key=True),
+    Column("psi_star", Float),  # PSI less what chance adds
+    Column("psi_p", Float),
+    Column("ks_p", Float),
+    Column("w1_low", Float),  # the Wasserstein-1 distance lies between, in the feature's units
+    Column("w1_high", Float),
+    Column("w1_sigma", Float),  # its lower end in standard deviations of the reference
+    Column("w1_tail", Float),  # share of it that comes from the outermost 1 % of values
+    Column("js", Float),
+    Column("hellinger", Float),
+    Column("tv", Float),
+    Column("linf", Float),
+    Column("chi_square", Float),
+    Column("chi_square_df", Integer),
+    Column("chi_square_p", Float),
+    Column("mean", Float),
+    Column("mean_shift", Float),  # signed, in standard deviations of the reference
+    Column("sd_low", Float),  # the standard deviation lies between
+    Column("sd_high", Float),
+    Column("sd_ratio", Float),  # over the reference's
+    Column("infinite", Float),  # share of rows
+    Column("zero", Float),  # shares of values
+    Column("negative", Float),
+    Column("differs", Float),  # from the one value of a constant reference
+    Column("parts", Text),  # JSON list: what each group adds to PSI, in the gridset's order
+    sqlite_with_rowid=False,  # one tree, ordered by the key
+)
+
+# All features of one window together: how many of those judged have drifted (an open latch
+# after it; the model's own outputs are not counted).
+model_window = Table(
+    "model_window",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("length", String(16), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("judged", Integer, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    Column("share", Float),  # drifted over judged; null where none was judged
+    Column("weighted", Float),  # the same by importance; null without one
+    Column("verdict", String(20), nullable=False),
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
