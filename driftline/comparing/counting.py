@@ -18,8 +18,6 @@ from driftline.stats import frame as frames
 from driftline.stats.profile import Column, Profile
 from driftline.stats.reference import Reference, zone_of
 
-# Rows coded at once: 20 features of so many are 42 MB, whatever the frame's length.
-_ROWS: Final = 1 << 18
 WHAT: Final = "the current frame"
 
 
@@ -101,22 +99,25 @@ def _count(
             f"the two frames have no column in common: the reference has {_some(source_of)}, "
             f"{WHAT} has {_some(opened.columns)}"
         )
-    columns = {}
-    for feature in grids.features:
-        if feature.name not in vanished:
-            source = source_of[feature.name]
-            with frames.reading(source):
-                column = frames.column_of(opened, source)
-                columns[feature.name] = frames.read_column(column, feature.kind)
+
+    def columns() -> Iterator[tuple[str, Column]]:
+        for feature in grids.features:
+            if feature.name not in vanished:
+                source = source_of[feature.name]
+                with frames.reading(source):
+                    column = frames.column_of(opened, source)
+                    read = frames.read_column(column, feature.kind)
+                yield feature.name, read
+
     known = {*source_of.values(), *no_features, timestamp}
     times_ms, notes = _times(opened, reference, timestamp)
-    profile, unseen = _in_pieces(reference, columns, len(opened))
+    tally = grids.tally(columns(), len(opened))
     return Counted(
-        profile=profile,
+        profile=tally.profile,
         vanished=vanished,
         unknown=tuple(name for name in opened.columns if name not in known),
         times_ms=times_ms,
-        unseen=unseen,
+        unseen=tally.unseen,
         notes=tuple(notes),
     )
 
@@ -136,39 +137,6 @@ def _times(
             reference.timezone,
         )
     return times[has_time], []
-
-
-def _in_pieces(
-    reference: Reference, columns: Mapping[str, Column], rows: int
-) -> tuple[Profile, dict[str, Counter[str]]]:
-    """Profiles add, so memory need not grow with the frame."""
-    grids = reference.gridset
-    total = Profile.empty(grids, with_sums=True)
-    unseen: dict[str, Counter[str]] = {}
-    for piece, n in _pieces(columns, rows):
-        codes = grids.codes(piece, n)
-        total = total + grids.count_codes(codes, with_sums=True)[0]
-        for name, found in grids.unseen_values(piece, codes).items():
-            unseen.setdefault(name, Counter()).update(found)
-    return total, {
-        name: Counter(dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))))
-        for name, found in unseen.items()
-    }
-
-
-def _pieces(columns: Mapping[str, Column], rows: int) -> Iterator[tuple[dict[str, Column], int]]:
-    for start in range(0, rows, _ROWS):
-        part = slice(start, min(start + _ROWS, rows))
-        yield (
-            {
-                name: Column(
-                    None if column.values is None else column.values[part],
-                    None if column.state is None else column.state[part],
-                )
-                for name, column in columns.items()
-            },
-            part.stop - part.start,
-        )
 
 
 def _some(names: Collection[str], most: int = 6) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -22,12 +22,13 @@ from narwhals.exceptions import NarwhalsError
 from numpy.typing import NDArray
 
 from driftline.errors import DriftlineError, InvalidReference
+from driftline.stats.category_column import read_categories
 from driftline.stats.grid import (
     MAX_CATEGORIES,
     canonical,
     categorical_grid,
     categorical_groups,
-    numeric_grid,
+    grid_of_counts,
     numeric_groups,
 )
 from driftline.stats.gridset import FeatureGrid, Kind
@@ -59,14 +60,11 @@ class Feature:
 
     Attributes
     ----------
-    numbers : int64 array [rows], or None
-        Categorical: the number of each row's category, -1 without one.
     warning : str or None
     """
 
     grid: FeatureGrid
     column: Column
-    numbers: NDArray[np.int64] | None = None
     warning: str | None = None
 
 
@@ -202,18 +200,19 @@ def read_feature(
     if dtype.is_numeric() and not is_category:
         return _numeric(name, _floats(series, is_null), is_null, dtype.is_integer(), is_forced)
     if isinstance(dtype, nw.Enum) or dtype == nw.Categorical:
-        series = series.cast(nw.String())
-    elif dtype == nw.Object:
-        return _objects(name, series.to_list(), is_null, is_category, is_forced)
-    elif not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
+        return _categorical(name, series, is_null, is_forced)
+    if dtype == nw.Object:
+        return _objects(name, series, is_null, is_category, is_forced)
+    if not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
         return _presence(name, is_null, f"is of type {_type_of(series)}")
-    return _categorical(name, series.to_list(), is_null, is_forced)
+    return _categorical(name, series, is_null, is_forced)
 
 
 def _objects(
-    name: str, values: list[Any], is_null: NDArray[np.bool_], is_category: bool, is_forced: bool
+    name: str, series: Series, is_null: NDArray[np.bool_], is_category: bool, is_forced: bool
 ) -> Feature:
     """A column of Python objects is what its values are."""
+    values = series.to_list()
     present = [value for value, null in zip(values, is_null.tolist(), strict=True) if not null]
     if not is_category and all(map(_is_number, present)):
         x = np.zeros(len(values))
@@ -221,7 +220,7 @@ def _objects(
         return _numeric(name, x, is_null, False, is_forced)
     if all(canonical_category(value) is None for value in present):
         return _presence(name, is_null, f"holds values of type {type(present[0]).__name__}")
-    return _categorical(name, values, is_null, is_forced)
+    return _categorical(name, series, is_null, is_forced)
 
 
 def _is_number(value: object) -> bool:
@@ -244,40 +243,49 @@ def _presence(name: str, is_null: NDArray[np.bool_], reason: str) -> Feature:
     return Feature(grid, Column(None, _state(is_null)), warning=warning)
 
 
-def _state(is_null: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _state(is_null: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
+    if not is_null.any():
+        return None
     state: NDArray[np.uint8] = np.where(is_null, State.NULL, State.VALUE).astype(np.uint8)
     return state
 
 
-def _floats(series: Series, is_null: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _floats(series: Series, is_null: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
     if series.dtype.is_decimal() or series.dtype in (nw.Int128, nw.UInt128):
         series = series.cast(nw.Float64())
     if is_null.any():
         series = series.fill_null(0)
-    # Not a cast of the library's own: pyarrow refuses integers above 2^53.
-    x: NDArray[np.float64] = np.asarray(series.to_numpy()).astype(np.float64)
-    return x
+    x: NDArray[Any] = np.asarray(series.to_numpy())
+    # Floats are looked at where they lie. Integers must not become float32 at once: that
+    # rounds otherwise than by way of float64. No cast of the library's own: pyarrow refuses
+    # integers above 2^53.
+    return x if x.dtype in (np.float64, np.float32) else x.astype(np.float64)
 
 
 def _numeric(
     name: str,
-    x: NDArray[np.float64],
+    x: NDArray[np.floating[Any]],
     is_null: NDArray[np.bool_],
     is_integer: bool,
     is_forced: bool,
 ) -> Feature:
     column = Column(x, _state(is_null))
     is_finite = np.isfinite(x) & ~is_null
-    values = x[is_finite]
+    values = x if is_finite.all() else x[is_finite]
     with_float32 = canonical(values)
-    if not np.isfinite(with_float32).any():
+    distinct, counts = np.unique(with_float32[np.isfinite(with_float32)], return_counts=True)
+    if not len(distinct):
         return _presence(name, is_null, "holds no number that is finite as a float32")
     if is_integer and not is_forced and len(values) >= MANY_INTEGERS:
         span = values.max() - values.min()
         if span < 2 * len(values) and len(np.unique(values)) == len(values):
             return _presence(name, is_null, "looks like an identifier (no integer comes twice)")
-    grid = numeric_grid(values)
-    mass = np.bincount(grid.bins(with_float32), minlength=grid.n_bins)
+    grid = grid_of_counts(distinct, counts)
+    mass = np.bincount(grid.bins(distinct), weights=counts, minlength=grid.n_bins)
+    # Beyond float32 is beyond the grid on its side.
+    mass[0] += np.count_nonzero(with_float32 == -np.inf)
+    mass[-1] += np.count_nonzero(with_float32 == np.inf)
+    mass = mass.astype(np.int64)
     feature = FeatureGrid(name, "numeric", grid, numeric_groups(grid, mass))
     warning = None
     n_infinite = int(np.isinf(x[~is_null]).sum())
@@ -292,11 +300,9 @@ def _numeric(
     return Feature(feature, column, warning=warning)
 
 
-def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_forced: bool) -> Feature:
-    values = categories(raw)
-    tallied: Counter[str | None] = Counter(values)
-    del tallied[None]
-    counts = {value: n for value, n in tallied.items() if value is not None}
+def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_forced: bool) -> Feature:
+    found = read_categories(series)
+    counts = found.counts()
     n_values = sum(counts.values())
     if not counts:
         return _presence(name, is_null, "holds no category")
@@ -316,19 +322,15 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
                 f"looks like an identifier ({len(counts):,} categories in {n_values:,} rows)",
             )
     grid = categorical_grid(counts)
-    numbers_of: dict[str | None, int] = {value: i for i, value in enumerate(counts)}
-    numbers_of[None] = -1
-    numbers = np.fromiter(map(numbers_of.__getitem__, values), np.int64, len(values))
-    state = _state(is_null)
-    n_wrong = _mark_no_category(values, raw, is_null, state)
     bin_of = np.fromiter(map(grid.index.__getitem__, counts), np.int64, len(counts))
     tally = np.fromiter(counts.values(), np.int64, len(counts))
     mass = np.bincount(bin_of, weights=tally, minlength=grid.n_bins).astype(np.int64)
     feature = FeatureGrid(name, "categorical", grid, categorical_groups(grid, mass))
     warning = None
-    if n_wrong:
+    if found.n_wrong:
         warning = (
-            f"{name!r} mixes types: {n_wrong:,} values are no category and count as type errors"
+            f"{name!r} mixes types: {found.n_wrong:,} values are no category and count as "
+            "type errors"
         )
     elif len(counts) == 1:
         warning = (
@@ -337,7 +339,7 @@ def _categorical(name: str, raw: list[Any], is_null: NDArray[np.bool_], is_force
         )
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
-    return Feature(feature, Column(values, state), numbers, warning)
+    return Feature(feature, Column(found.words, found.state), warning)
 
 
 def read_column(series: Series, kind: Kind) -> Column:
@@ -346,71 +348,36 @@ def read_column(series: Series, kind: Kind) -> Column:
     The same values give the same counts as in a frame that becomes a reference and in
     events of a log, whatever type the library has for them.
     """
+    dtype = series.dtype
+    is_category = isinstance(dtype, nw.Enum) or dtype in (
+        nw.Categorical,
+        nw.String,
+        nw.Boolean,
+        nw.Object,
+    )
+    if kind == "categorical" and (is_category or dtype.is_numeric()):
+        found = read_categories(series)
+        return Column(found.words, found.state)
     is_null = series.is_null().to_numpy().astype(np.bool_)
     state = _state(is_null)
-    dtype = series.dtype
     if kind == "presence":
         return Column(None, state)
-    if kind == "numeric":
-        if dtype.is_numeric():
-            return Column(_floats(series, is_null), state)
-        x = np.zeros(len(is_null))
-        fits = np.zeros(len(is_null), np.bool_)
-        if dtype == nw.Object:
-            values = series.to_list()
-            fits = np.fromiter(map(_is_number, values), np.bool_, len(values)) & ~is_null
-            x[fits] = [_float(values[i]) for i in np.flatnonzero(fits).tolist()]
-        state[~fits & ~is_null] = State.TYPE_ERROR
-        return Column(x, state)
-    if isinstance(dtype, nw.Enum) or dtype == nw.Categorical:
-        series = series.cast(nw.String())
-    elif not (dtype in (nw.String, nw.Boolean, nw.Object) or dtype.is_numeric()):
-        state[~is_null] = State.TYPE_ERROR
-        return Column(None if is_null.all() else [""] * len(is_null), state)
-    raw = series.to_list()
-    values = categories(raw)
-    _mark_no_category(values, raw, is_null, state)
-    return Column(["" if value is None else value for value in values], state)
-
-
-def _mark_no_category(
-    values: Sequence[str | None],
-    raw: Sequence[Any],
-    is_null: NDArray[np.bool_],
-    state: NDArray[np.uint8],
-) -> int:
-    """Mark what is no category; return how many type errors: NaN is none, it is missing."""
-    odd = [i for i, value in enumerate(values) if value is None and not is_null[i]]
-    is_nan = np.array([isinstance(raw[i], float) and raw[i] != raw[i] for i in odd], np.bool_)
-    places = np.array(odd, np.intp)
-    state[places] = np.where(is_nan, np.uint8(State.NULL), np.uint8(State.TYPE_ERROR))
-    return len(odd) - int(is_nan.sum())
+    if kind == "numeric" and dtype.is_numeric():
+        return Column(_floats(series, is_null), state)
+    fits = np.zeros(len(is_null), np.bool_)
+    x = np.zeros(len(is_null))
+    if kind == "numeric" and dtype == nw.Object:
+        values = series.to_list()
+        fits = np.fromiter(map(_is_number, values), np.bool_, len(values)) & ~is_null
+        x[fits] = [_float(values[i]) for i in np.flatnonzero(fits).tolist()]
+    state = np.where(is_null, np.uint8(State.NULL), np.uint8(State.TYPE_ERROR))
+    state[fits] = State.VALUE
+    return Column(x if kind == "numeric" else None, state)
 
 
 def refuse_surrogates(texts: Iterable[str]) -> None:
     """Raise UnicodeEncodeError for half a character, which no digest and no database can hold."""
     "".join(texts).encode()
-
-
-def categories(raw: Sequence[Any]) -> list[str | None]:
-    """`canonical_category` of each, asked once for each distinct value."""
-    known: dict[Any, str | None]
-    if set(map(type, raw)) <= {str, type(None)}:
-        known = {value: canonical_category(value) for value in set(raw)}
-        return list(map(known.__getitem__, raw))
-    try:
-        # True, 1 and 1.0 are one key of a dictionary but not one category.
-        known = {key: canonical_category(key[1]) for key in {(type(v), v) for v in raw}}
-    except TypeError:
-        return [canonical_category(value) for value in raw]
-    return [known[type(value), value] for value in raw]
-
-
-def segment_values(series: Series) -> list[str | None]:
-    """The category of each row; None where there is none."""
-    if isinstance(series.dtype, nw.Enum) or series.dtype == nw.Categorical:
-        series = series.cast(nw.String())
-    return categories(series.to_list())
 
 
 def read_times(

@@ -287,6 +287,21 @@ def numeric_grid(values: NDArray[Any], *, n_bins: int = BINS) -> NumericGrid:
     distinct, counts = np.unique(x[np.isfinite(x)], return_counts=True)
     if not len(distinct):
         raise ValueError("a numeric grid needs a finite value")
+    return grid_of_counts(distinct, counts, n_bins=n_bins)
+
+
+def grid_of_counts(
+    distinct: NDArray[np.float32], counts: NDArray[np.int64], *, n_bins: int = BINS
+) -> NumericGrid:
+    """`numeric_grid` of values that are counted already.
+
+    Parameters
+    ----------
+    distinct : float32 array
+        The canonical values that are finite, ascending, each once; at least one.
+    counts : int64 array
+        How often each comes, at least once.
+    """
     low, high = distinct[0], distinct[-1]
     largest = max(abs(float(low)), abs(float(high)))
     quantum = 0 if largest == 0 else int(np.ceil(np.log2(largest))) - QUANTUM_BITS
@@ -304,7 +319,7 @@ def numeric_grid(values: NDArray[Any], *, n_bins: int = BINS) -> NumericGrid:
             shift += 1
         base = int(keys[0] >> shift) - 1
         n_cells = int(keys[-1] >> shift) - base + 2
-        shared = len(np.unique(keys >> shift)) < len(distinct)
+        shared = bool((np.diff(keys >> shift) == 0).any())
         if shared and len(distinct) <= MAX_EDGES:
             kind, base, shift = "edges", 0, 0
             with np.errstate(over="ignore"):  # below the lowest float there is -inf alone

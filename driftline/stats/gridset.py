@@ -11,31 +11,33 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.stats.grid import (
-    CLIP_BITS,
-    CategoricalGrid,
-    NumericGrid,
-    canonical,
+from driftline.stats.coding import (
+    ABSENT,
+    COUNTER_OF_STATE,
+    NEGATIVE,
+    PIECE,
+    SUM_ROWS,
+    ZERO,
+    code_categories,
+    code_numbers,
+    count_numbers,
+    count_words,
+    mark_states,
 )
-from driftline.stats.profile import COUNTERS, Column, Profile, State, Words
+from driftline.stats.grid import CLIP_BITS, CategoricalGrid, NumericGrid
+from driftline.stats.profile import COUNTERS, Column, Profile, Words
 
 Kind = Literal["numeric", "categorical", "presence"]
 
 # Unseen values kept for display, never for a decision.
 TOP_UNSEEN: Final = 20
-# float64 adds integers below 2^53 exactly: 2^16 rows of at most 2^36 quanta each.
-_SUM_ROWS: Final = 1 << (52 - CLIP_BITS)
-
-_ABSENT, _NULL, _NAN, _POS_INF, _NEG_INF, _TYPE_ERROR, _ZERO, _NEGATIVE = range(len(COUNTERS))
-# State -> counter (State.VALUE has none).
-_COUNTER_OF_STATE: Final = np.array([-1, _ABSENT, _NULL, _TYPE_ERROR], np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,23 @@ class Codes:
     extra_row: NDArray[np.int64]
     extra_flat: NDArray[np.int64]
     values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A frame counted into one profile.
+
+    Attributes
+    ----------
+    profile : Profile
+        With sums.
+    unseen : dict
+        Feature -> the most frequent of its categories that the reference has never seen, with
+        their rows, at most 20; for display only.
+    """
+
+    profile: Profile
+    unseen: dict[str, Counter[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,22 +252,22 @@ class Gridset:
             column = columns.get(feature.name)
             grid = feature.grid
             if column is None:
-                flat[f] = self.counters[f, _ABSENT]
+                flat[f] = self.counters[f, ABSENT]
                 number += feature.kind == "numeric"
-                continue
-            if isinstance(grid, NumericGrid):
-                self._code_numeric(f, grid, column, flat[f], values[number])
+            elif isinstance(grid, NumericGrid):
+                coded = code_numbers(grid, column, rows)
+                np.add(coded.places, self.bins[f].start, out=flat[f])
+                values[number] = coded.values
                 number += 1
             elif grid is not None:
-                flat[f] = _category_codes(grid, column, rows)
-                flat[f] += self.bins[f].start
+                np.add(code_categories(grid, column, rows), self.bins[f].start, out=flat[f])
             else:
-                flat[f] = 0  # a value of a presence-only feature: no place, see count_codes
-            if column.state is not None and column.state.any():
-                odd = column.state != State.VALUE
-                flat[f, odd] = self.counters[f][_COUNTER_OF_STATE[column.state[odd]]]
+                # A value of a presence-only feature has no place, see count_codes.
+                flat[f] = -self.bins[f].start
+                mark_states(flat[f], column.state, 0)
+                flat[f] += self.bins[f].start
         for number, f in enumerate(self.numeric):
-            for counter, where in ((_ZERO, values[number] == 0), (_NEGATIVE, values[number] < 0)):
+            for counter, where in ((ZERO, values[number] == 0), (NEGATIVE, values[number] < 0)):
                 rows_of = where.nonzero()[0]
                 if len(rows_of):
                     extra_row.append(rows_of)
@@ -261,51 +280,6 @@ class Gridset:
             np.concatenate([nothing, *extra_flat]),
             values,
         )
-
-    def _code_numeric(
-        self,
-        f: int,
-        grid: NumericGrid,
-        column: Column,
-        flat: NDArray[np.int64],
-        values: NDArray[np.float32],
-    ) -> None:
-        """Places of one numeric column into `flat`, its canonical values into `values`."""
-        start = self.bins[f].start
-        raw = column.values
-        if raw is None:
-            flat[:] = self.counters[f, _TYPE_ERROR]
-            return
-        x = canonical(raw)
-        if column.state is not None:
-            x[column.state != State.VALUE] = np.nan
-        odd = ~np.isfinite(x)
-        if not odd.any():
-            flat[:] = grid.table[grid.encode(x)]
-            flat += start
-            values[:] = x
-            return
-        values[:] = x
-        x[odd] = 0
-        flat[:] = grid.table[grid.encode(x)]
-        flat += start
-        places = odd.nonzero()[0]
-        original = np.asarray(raw)[places]
-        rounded = values[places]
-        # Infinite as a float32 only: finite, and beyond the grid on its side.
-        counters = self.counters[f]
-        placed = np.where(
-            np.isnan(rounded),
-            counters[_NAN],
-            np.where(
-                np.isinf(original),
-                np.where(rounded > 0, counters[_POS_INF], counters[_NEG_INF]),
-                np.where(rounded > 0, self.over[f], self.under[f]),
-            ),
-        )
-        flat[places] = placed
-        rounded[np.isinf(original)] = np.nan
-        values[places] = rounded
 
     def count_codes(
         self,
@@ -390,8 +364,8 @@ class Gridset:
             return sums.reshape(shape)
         scale = np.array([2.0 ** -self._quantum(f) for f in self.numeric])
         limit = float(1 << CLIP_BITS)
-        for start in range(0, flat.shape[1], _SUM_ROWS):
-            part = slice(start, start + _SUM_ROWS)
+        for start in range(0, flat.shape[1], SUM_ROWS):
+            part = slice(start, start + SUM_ROWS)
             quanta = np.rint(values[:, part].astype(np.float64) * scale[:, None])
             quanta[np.isnan(quanta)] = 0.0
             clipped = np.abs(quanta) > limit
@@ -408,6 +382,49 @@ class Gridset:
         grid = self.features[f].grid
         assert isinstance(grid, NumericGrid)
         return grid.quantum
+
+    def tally(self, columns: Iterable[tuple[str, Column]], rows: int) -> Tally:
+        """Count all rows into one profile with sums, a column at a time.
+
+        Each column is let go before the next one is asked for, so that memory need not grow
+        with their number. A feature that does not come is absent in every row.
+        """
+        profile = Profile.empty(self, with_sums=True)
+        assert profile.sums is not None
+        profile.counts[0] = rows
+        profile.counts[self.counters[:, ABSENT]] = rows
+        number_of = {name: f for f, name in enumerate(self.names())}
+        unseen: dict[str, Counter[str]] = {}
+        for name, column in columns:
+            f = number_of[name]
+            span = self.span(f)
+            counts = profile.counts[span]
+            counts[:] = 0
+            grid = self.features[f].grid
+            if isinstance(grid, NumericGrid):
+                for start in range(0, rows, PIECE):
+                    piece = _piece(column, start, start + PIECE)
+                    coded = code_numbers(grid, piece, min(PIECE, rows - start))
+                    count_numbers(grid, coded, counts, profile.sums[span])
+                    profile.low[f] = min(profile.low[f], coded.low)
+                    profile.high[f] = max(profile.high[f], coded.high)
+            elif grid is not None and isinstance(column.values, Words):
+                found = count_words(grid, column, column.values, counts)
+                unseen.update({name: _most(Counter(found))} if found else {})
+            elif grid is not None:
+                places = code_categories(grid, column, rows)
+                counts += np.bincount(places, minlength=len(counts))
+                rows_of = (places == grid.unseen).nonzero()[0].tolist()
+                if rows_of and column.values is not None:
+                    unseen[name] = _most(Counter(str(column.values[i]) for i in rows_of))
+            elif column.state is not None:
+                by_state = np.bincount(column.state, minlength=len(COUNTER_OF_STATE))
+                counts[COUNTER_OF_STATE[1:]] = by_state[1:]
+        return Tally(profile, unseen)
+
+    def span(self, f: int) -> slice:
+        """The bins and counters of a feature."""
+        return slice(self.bins[f].start, self.bins[f].stop + len(COUNTERS))
 
     def count(
         self,
@@ -438,16 +455,11 @@ class Gridset:
             if codes is not None:
                 is_unseen = codes.flat[f] == self.unseen[f]
             else:
-                is_unseen = _category_codes(feature.grid, column, len(column.values)) == (
-                    feature.grid.unseen
-                )
-                if column.state is not None:
-                    is_unseen &= column.state == State.VALUE
+                places = code_categories(feature.grid, column, len(column.values))
+                is_unseen = places == feature.grid.unseen
             if is_unseen.any():
                 rows_of = is_unseen.nonzero()[0].tolist()
-                counter = Counter(str(column.values[i]) for i in rows_of)
-                ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
-                found[feature.name] = Counter(dict(ranked[:TOP_UNSEEN]))
+                found[feature.name] = _most(Counter(str(column.values[i]) for i in rows_of))
         return found
 
     def sum_groups(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -463,17 +475,14 @@ class Gridset:
         return sums
 
 
-def _category_codes(grid: CategoricalGrid, column: Column, rows: int) -> NDArray[np.int64]:
-    """Bin of each category, by one dictionary lookup for each value or distinct word."""
-    values: Sequence[Any] | None = column.values
-    if values is None:
-        return np.full(rows, grid.unseen, np.int64)
-    if isinstance(values, Words):
-        bin_of = np.fromiter(map(grid.index.__getitem__, values.words), np.int64)
-        return bin_of[values.codes] if len(bin_of) else np.full(rows, grid.unseen, np.int64)
-    try:
-        return np.fromiter(map(grid.index.__getitem__, values), np.int64, rows)
-    except TypeError:
-        # Something unhashable stands where the state says that there is no value.
-        kept = (value if isinstance(value, str) else "" for value in values)
-        return np.fromiter(map(grid.index.__getitem__, kept), np.int64, rows)
+def _piece(column: Column, start: int, stop: int) -> Column:
+    values, state = column
+    return Column(
+        None if values is None else values[start:stop],
+        None if state is None else state[start:stop],
+    )
+
+
+def _most(counter: Counter[str]) -> Counter[str]:
+    ranked = sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    return Counter(dict(ranked[:TOP_UNSEEN]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,11 +21,13 @@ from numpy.typing import NDArray
 from driftline.errors import InvalidReference
 from driftline.stats import frame as frames
 from driftline.stats import slicing
+from driftline.stats.category_column import read_categories
 from driftline.stats.checked import is_finite, short
-from driftline.stats.grid import NumericGrid
-from driftline.stats.gridset import Codes, Gridset
+from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import LONGEST, MIN_SLICES
 from driftline.stats.profile import Profile
+from driftline.stats.profile_counts import ProfileCounter
+from driftline.stats.slice_counts import SliceCounter
 from driftline.stats.slicing import SLICE_ARRAYS, Slices, slice_array
 
 __all__ = ["Reference", "Slices", "build_reference"]
@@ -223,9 +224,6 @@ def build_reference(
         made.append(feature)
         warnings += [feature.warning] if feature.warning else []
     gridset = Gridset(tuple(feature.grid for feature in made))
-    codes = gridset.codes({f.grid.name: f.column for f in made}, rows)
-
-    profiles = {ALL: gridset.count_codes(codes, with_sums=True)[0]}
     members = {ALL: np.ones(rows, np.bool_)}
     values_of: dict[str, tuple[str, ...]] = {}
     for dimension in dimensions:
@@ -233,15 +231,13 @@ def build_reference(
             number, values, notes = _dimension(frames.column_of(opened, dimension), dimension)
         values_of[dimension] = values
         warnings += notes
-        parts = gridset.count_codes(codes, number, len(values) + 1)
+        by_value = np.bincount(number, minlength=len(values) + 1)
         for i, value in enumerate((*values, OTHER)):
-            if parts[i].rows >= MIN_ROWS:
-                profiles[f"{dimension}={value}"] = parts[i]
+            if by_value[i] >= MIN_ROWS:
                 members[f"{dimension}={value}"] = number == i
 
-    buckets: dict[str, dict[str, Profile]] = {}
-    slices: dict[str, dict[str, Slices]] = {}
-    first_ms = last_ms = None
+    first_ms = last_ms = counter = None
+    bucket = np.full(rows, -1, np.int64)
     if timestamp is not None:
         with frames.reading(timestamp):
             times, has_time, notes = frames.read_times(
@@ -249,24 +245,24 @@ def build_reference(
             )
         warnings += notes
         first_ms, last_ms = int(times[has_time].min()), int(times[has_time].max())
-        coded = slicing.Coded(gridset, codes, _cells(made, codes))
-        slices = {segment: {} for segment in members}
-        for length, cut in slicing.cut(times, has_time, zone).items():
-            if length == LONGEST and cut.is_full.sum() < MIN_SLICES:
-                continue  # too few to learn from: most references are shorter
-            for segment, found in slicing.slices_of(coded, cut, members).items():
-                slices[segment][length] = found
-        bucket = np.full(rows, -1, np.int64)
+        cuts = slicing.cut(times, has_time, zone)
+        if cuts[LONGEST].is_full.sum() < MIN_SLICES:
+            del cuts[LONGEST]  # too few to learn from: most references are shorter
+        counter = SliceCounter(gridset, cuts, members)
         bucket[has_time] = slicing.is_weekend(times[has_time], zone)
-        for segment, is_member in members.items():
-            pair = gridset.count_codes(codes, np.where(is_member, bucket, -1), 2)
-            buckets[segment] = dict(zip(BUCKETS, pair, strict=True))
+
+    counted = ProfileCounter(gridset, members, None if counter is None else bucket, BUCKETS)
+    for f, feature in enumerate(made):
+        places, told_apart = counted.add(f, feature.column, rows)
+        if counter is not None:
+            counter.add(f, places, told_apart)
+    profiles, buckets = counted.profiles()
 
     return Reference(
         gridset=gridset,
         profiles=profiles,
         buckets=buckets,
-        slices=slices,
+        slices={} if counter is None else counter.slices(),
         dimensions=values_of,
         timezone=timezone,
         first_ms=first_ms,
@@ -321,19 +317,18 @@ def _dimension(
     series: frames.Series, name: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...], list[str]]:
     """Number of each row's value, the values (the most frequent first), warnings."""
-    raw = frames.segment_values(series)
-    counts = Counter(value for value in raw if value is not None and value != OTHER)
+    found = read_categories(series)
+    counts = found.counts()
+    counts.pop(OTHER, None)
     if not counts:
         raise InvalidReference(f"segments: column {name!r} holds no category")
     frames.refuse_surrogates(counts)
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
     values = ranked[:MAX_SEGMENT_VALUES]
     number_of = {value: i for i, value in enumerate(values)}
-    number = np.fromiter(
-        (len(values) if value is None else number_of.get(value, len(values)) for value in raw),
-        np.int64,
-        len(raw),
-    )
+    # The last is for rows without a category.
+    numbers = [number_of.get(word, len(values)) for word in found.words.words] + [len(values)]
+    number = np.array(numbers, np.int64)[found.numbers]
     notes = []
     if len(ranked) > len(values):
         notes.append(
@@ -341,22 +336,6 @@ def _dimension(
             f"frequent are kept apart and the others are {OTHER}"
         )
     return number, tuple(values), notes
-
-
-def _cells(made: Sequence[frames.Feature], codes: Codes) -> NDArray[np.int64]:
-    """See `slicing.Coded`."""
-    cells = np.full((len(made), codes.rows), -1, np.int64)
-    row = 0
-    for f, feature in enumerate(made):
-        grid = feature.grid.grid
-        if isinstance(grid, NumericGrid):
-            values = codes.values[row]
-            row += 1
-            valued = ~np.isnan(values)
-            cells[f, valued] = grid.encode(values[valued])
-        elif feature.numbers is not None:
-            cells[f] = feature.numbers
-    return cells
 
 
 def _importance(importance: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 What a feature does by itself from window to window is learnt from these. Only full slices
 count: a partial first or last day lifted a guard from .022 to .478. This module knows
-times and codes; it must not read a frame.
+times; what is counted in a slice is `slice_counts`'s business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -15,15 +15,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.lengths import DAY_MS, DAYS, HOUR_MS, LENGTHS, first_day_of
-from driftline.stats.profile import COUNTERS
 
 # Every zone's offset is a multiple of a quarter of an hour since 1972.
 QUARTER_MS: Final = HOUR_MS // 4
 _EPOCH: Final = datetime(1970, 1, 1)
-_MISSING: Final = [COUNTERS.index(name) for name in ("absent", "null", "nan")]
-_TYPE_ERROR: Final = COUNTERS.index("type_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +143,23 @@ def _weekday(days: NDArray[np.int64]) -> NDArray[np.int64]:
     return (days + 3) % 7
 
 
-def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) -> dict[str, Cut]:
+def cut(
+    times_ms: NDArray[np.int64],
+    has_time: NDArray[np.bool_],
+    zone: tzinfo,
+    excluded: Sequence[tuple[int, int]] = (),
+) -> dict[str, Cut]:
     """Cut the rows by hour, local day, Monday week and 28 days.
 
     A slice at the edge of the data is full only when it begins and ends like the slices
     inside do: its first event no later after the slice's start than the latest of theirs,
-    its last event no earlier before the slice's end.
+    its last event no earlier before the slice's end. A slice of which a part is excluded is
+    not full.
+
+    Parameters
+    ----------
+    excluded : sequence of pairs
+        Intervals [start_ms, end_ms) whose rows are not among these.
     """
     times = times_ms[has_time]
     local = times + offsets_ms(times, zone)
@@ -173,7 +180,11 @@ def cut(times_ms: NDArray[np.int64], has_time: NDArray[np.bool_], zone: tzinfo) 
         weekend = _weekday(days) >= 5 if is_short else np.zeros(len(found), np.bool_)
         slice_of = np.full(len(times_ms), -1, np.int64)
         slice_of[has_time] = which
-        cuts[length] = Cut(starts, ends, weekend, _full(times, which, starts, ends), slice_of)
+        whole = np.ones(len(starts), np.bool_)
+        for start_ms, end_ms in excluded:
+            whole &= (ends <= start_ms) | (starts >= end_ms)
+        full = _full(times, which, starts, ends, whole)
+        cuts[length] = Cut(starts, ends, weekend, full, slice_of)
     return cuts
 
 
@@ -207,137 +218,19 @@ def _full(
     which: NDArray[np.int64],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
+    whole: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     n = len(starts)
-    full = np.ones(n, np.bool_)
-    if n < 3:
+    full = whole.copy()
+    inside = np.flatnonzero(whole[1:-1]) + 1
+    if not len(inside):
         # Nothing inside to compare the edges with.
-        return ~full
+        return full & (np.arange(n) > 0) & (np.arange(n) < n - 1)
     first, last = ends.copy(), starts.copy()
     np.minimum.at(first, which, times)
     np.maximum.at(last, which, times)
     late, early = first - starts, ends - last
     for edge in (0, n - 1):
-        full[edge] = late[edge] <= late[1:-1].max() and early[edge] <= early[1:-1].max()
+        begins_well = late[edge] <= late[inside].max()
+        full[edge] &= begins_well and early[edge] <= early[inside].max()
     return full
-
-
-@dataclass(frozen=True)
-class Coded:
-    """The reference's rows as the grids see them.
-
-    Attributes
-    ----------
-    cells : int64 array [features, rows]
-        What unseen and out of range are told from: the cell of a number, the number of a
-        category; -1 where there is no value in a bin.
-    """
-
-    gridset: Gridset
-    codes: Codes
-    cells: NDArray[np.int64]
-
-
-def slices_of(coded: Coded, cut_: Cut, members: dict[str, NDArray[np.bool_]]) -> dict[str, Slices]:
-    """The full slices of one length, for each segment.
-
-    Parameters
-    ----------
-    members : dict
-        Segment -> bool array [rows].
-    """
-    gridset = coded.gridset
-    n_slices, n_features = len(cut_.starts_ms), len(gridset.features)
-    flat = coded.codes.flat
-    out_of_range, unseen = _outside_others(coded, cut_)
-    # Few values are any of these: their places take less than tables of all rows.
-    marks = {
-        "missing": np.isin(flat, gridset.counters[:, _MISSING]).nonzero(),
-        "type_error": (flat == gridset.counters[:, _TYPE_ERROR][:, None]).nonzero(),
-        "unseen": unseen.nonzero(),
-        "out_of_range": out_of_range.nonzero(),
-    }
-    made = {}
-    for segment, is_member in members.items():
-        use = is_member & (cut_.slice_of >= 0)
-        use[use] = cut_.is_full[cut_.slice_of[use]]
-        which = cut_.slice_of[use]
-        rows = np.bincount(which, minlength=n_slices)
-        keep = rows > 0
-        marked = {}
-        for name, (feature_of, row_of) in marks.items():
-            here = use[row_of]
-            places = cut_.slice_of[row_of[here]] * n_features + feature_of[here]
-            counts = np.bincount(places, minlength=n_slices * n_features)
-            marked[name] = counts.reshape(n_slices, n_features)[keep].astype(np.int32)
-        made[segment] = Slices(
-            starts_ms=cut_.starts_ms[keep],
-            is_weekend=cut_.is_weekend[keep],
-            rows=rows[keep],
-            groups=_groups(coded, use, which, n_slices)[keep],
-            **marked,
-        )
-    return made
-
-
-def _groups(
-    coded: Coded, use: NDArray[np.bool_], which: NDArray[np.int64], n_slices: int
-) -> NDArray[np.int32]:
-    """Values by slice and PSI group [slices, n_groups] of the rows that are used."""
-    gridset = coded.gridset
-    table = np.zeros((n_slices, gridset.n_groups), np.int32)
-    for codes, span in zip(coded.codes.flat, gridset.groups, strict=True):
-        width = span.stop - span.start
-        if not width:
-            continue
-        group = gridset.group_of[codes[use]]
-        has_group = group >= 0
-        places = which * width + (group - span.start)
-        counts = np.bincount(places[has_group], minlength=n_slices * width)
-        table[:, span] = counts.reshape(n_slices, width)
-    return table
-
-
-def _outside_others(coded: Coded, cut_: Cut) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which values are outside the range, or the categories, of all rows of other slices.
-
-    On the frozen grid both would be zero: the reference knows its own values. Rows without
-    a time are a slice of their own here.
-    """
-    out_of_range = np.zeros(coded.cells.shape, np.bool_)
-    unseen = np.zeros(coded.cells.shape, np.bool_)
-    which = cut_.slice_of + 1
-    n = len(cut_.starts_ms) + 1
-    for f, feature in enumerate(coded.gridset.features):
-        if feature.grid is None:
-            continue
-        cells = coded.cells[f]
-        valued = cells >= 0
-        here, in_slice = cells[valued], which[valued]
-        if not len(here):
-            continue
-        has_others = bool(in_slice.min() < in_slice.max())
-        if feature.kind == "numeric":
-            least = np.full(n, np.iinfo(np.int64).max)
-            most = np.full(n, -1)
-            np.minimum.at(least, in_slice, here)
-            np.maximum.at(most, in_slice, here)
-            below = here < _least_of_others(least)[in_slice]
-            above = here > -_least_of_others(-most)[in_slice]
-            # A slice that is alone has nothing to be outside of.
-            out_of_range[f, valued] = (below | above) & has_others
-        else:
-            size = int(here.max()) + 1
-            first, last = np.full(size, n), np.full(size, -1)
-            np.minimum.at(first, here, in_slice)
-            np.maximum.at(last, here, in_slice)
-            unseen[f, valued] = (first == last)[here] & has_others
-    return out_of_range, unseen
-
-
-def _least_of_others(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each place, the least of all other places."""
-    holder = int(values.argmin())
-    others = np.full(len(values), values[holder])
-    others[holder] = np.delete(values, holder).min()
-    return others
