@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check bench bench-web clean
+.PHONY: demo test check bench bench-web bench-alarms clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -27,6 +27,11 @@ bench: $(DEV)
 # Pages over a year of hours and 100 features, in Chromium (ARGS="--folder DIR --json" and such).
 bench-web: $(DEV)
 	$(BIN)/python scripts/bench_web.py $(ARGS)
+
+# How often the rule alarms when nothing is wrong, and how late when something is: ten minutes
+# (ARGS="--months 50" is quicker; ARGS=--write puts the tables into docs/statistics.md).
+bench-alarms: $(DEV)
+	$(BIN)/python scripts/bench_alarms.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
