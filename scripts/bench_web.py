@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -445,13 +446,21 @@ def main() -> None:
         if not asked.no_browser:
             base = f"http://127.0.0.1:{asked.port}"
             web = (driftline, "web", "--database", f"sqlite:///{path}", "--port", str(asked.port))
-            with child(*web) as server, sync_playwright() as playwright:
+            with (
+                child(*web) as server,
+                tempfile.TemporaryDirectory() as profile,
+                sync_playwright() as playwright,
+            ):
                 wait_for(f"{base}/healthz", server)
-                browser = playwright.chromium.launch(
-                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+                # With a profile, as people have one: without, nothing compiled is kept from
+                # page to page.
+                browser = playwright.chromium.launch_persistent_context(
+                    profile,
+                    executable_path=shutil.which("chromium"),
+                    args=["--no-sandbox"],
+                    viewport={"width": 1440, "height": 900},
                 )
-                page = browser.new_page(viewport={"width": 1440, "height": 900})
-                visitor = Visitor(page, base, psutil.Process(server.pid))
+                visitor = Visitor(browser.pages[0], base, psutil.Process(server.pid))
                 for timed in measure(visitor, addresses(path), asked.times, asked.only):
                     show(timed)
                     done.append(timed)
