@@ -17,7 +17,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
