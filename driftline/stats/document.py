@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from driftline.errors import InvalidReference
 from driftline.stats.checked import (
+    a_list,
     a_string,
     an_integer,
     an_object,
@@ -29,6 +30,7 @@ from driftline.stats.checked import (
     strings,
     unbase64,
 )
+from driftline.stats.excluding import MAX_EXCLUDED
 from driftline.stats.grid_document import MAX_NAME, gridset_of
 from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, LONGEST
@@ -37,6 +39,7 @@ from driftline.stats.reference import (
     ALL,
     BUCKETS,
     MAX_DIMENSIONS,
+    MAX_FEATURES,
     MAX_SEGMENT_VALUES,
     OTHER,
     Reference,
@@ -172,7 +175,8 @@ class _Reader:
         return np.frombuffer(raw, kind).reshape(shape)
 
     def reference(self, top: dict[str, Any]) -> Reference:
-        told = an_object(top["facts"], "facts", _FACTS)
+        told = an_object(top["facts"], "facts")
+        an_object(told, "facts", (*_FACTS, "excluded") if "excluded" in told else _FACTS)
         names = self._gridset.names()
         rows = an_integer(told["rows"], "rows", 1, MAX_ROWS)
         dimensions = self._dimensions(told["dimensions"])
@@ -205,7 +209,7 @@ class _Reader:
                 refuse("buckets and slices must be there for each segment when there are times")
         timezone = a_string(told["timezone"], "timezone", MAX_NAME)
         zone_of(timezone)
-        prediction = strings(told["prediction"], "prediction", 2, MAX_NAME)
+        prediction = strings(told["prediction"], "prediction", MAX_FEATURES, MAX_NAME)
         if any(name not in names for name in prediction):
             refuse("a prediction is no feature")
         return Reference(
@@ -220,6 +224,7 @@ class _Reader:
             rows=rows,
             prediction=prediction,
             importance=self._importance(told["importance"]),
+            excluded=self._excluded(told.get("excluded", []), has_times),
             warnings=strings(top["warnings"], "warnings", MAX_WARNINGS, 2_000),
         )
 
@@ -256,6 +261,19 @@ class _Reader:
             return None, None
         first_ms = an_integer(first, "first_ms", 0, 1 << 43)
         return first_ms, an_integer(last, "last_ms", first_ms, 1 << 43)
+
+    def _excluded(self, value: Any, has_times: bool) -> tuple[tuple[int, int], ...]:
+        pairs: list[tuple[int, int]] = []
+        for entry in a_list(value, "excluded", MAX_EXCLUDED):
+            if not isinstance(entry, list) or len(entry) != 2:
+                refuse(f"an entry of excluded must be [start_ms, end_ms], not {short(entry)}")
+            after = pairs[-1][1] + 1 if pairs else 0
+            start_ms = an_integer(entry[0], "a start in excluded", after, 1 << 43)
+            end_ms = an_integer(entry[1], "an end in excluded", start_ms + 1, 1 << 43)
+            pairs.append((start_ms, end_ms))
+        if pairs and not has_times:
+            refuse("excluded needs times")
+        return tuple(pairs)
 
     def _by_segment(
         self, value: Any, what: str, allowed: set[str], make: Callable[[Any, str], _T]

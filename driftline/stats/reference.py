@@ -12,20 +12,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import InvalidReference
+from driftline.stats import excluding, slicing
 from driftline.stats import frame as frames
-from driftline.stats import slicing
 from driftline.stats.category_column import read_categories
 from driftline.stats.checked import is_finite, short
 from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import LONGEST, MIN_SLICES
-from driftline.stats.profile import Profile
+from driftline.stats.profile import Profile, canonical_category
 from driftline.stats.profile_counts import ProfileCounter
 from driftline.stats.slice_counts import SliceCounter
 from driftline.stats.slicing import SLICE_ARRAYS, Slices, slice_array
@@ -36,6 +36,7 @@ ALL: Final = "all"
 OTHER: Final = "__other__"
 PREDICTION: Final = "prediction"
 SCORE: Final = "prediction.score"
+SCORES_PREFIX: Final = "prediction.scores."
 # A segment has counts of its own from so many rows; below, a reference's limit cannot fall
 # under .18, which is said as a warning.
 MIN_ROWS: Final = 1_000
@@ -77,9 +78,12 @@ class Reference:
         Time of the first and last row; None without times.
     rows : int
     prediction : tuple of str
-        Which features are predictions ("prediction", "prediction.score").
+        Which features are predictions ("prediction", "prediction.score", and
+        "prediction.scores.X" for the class X).
     importance : dict
         Feature -> weight, as given; the largest is shown first.
+    excluded : tuple of pairs
+        [start_ms, end_ms) of the stretches whose rows were left out, ascending.
     warnings : tuple of str
         What a user should know; no part of the digest.
     digest : str
@@ -97,6 +101,7 @@ class Reference:
     rows: int
     prediction: tuple[str, ...] = ()
     importance: dict[str, float] = field(default_factory=dict)
+    excluded: tuple[tuple[int, int], ...] = ()
     warnings: tuple[str, ...] = ()
     digest: str = field(init=False)
 
@@ -132,6 +137,7 @@ def build_reference(
     *,
     prediction: str | None = None,
     score: str | None = None,
+    scores: Mapping[str, str] | None = None,
     label: str | None = None,
     timestamp: str | None = None,
     timezone: str = "UTC",
@@ -140,6 +146,7 @@ def build_reference(
     categorical: Sequence[str] = (),
     segments: Sequence[str] = (),
     importance: Mapping[str, float] | None = None,
+    exclude_slices: Sequence[Any] = (),
 ) -> Reference:
     """Count a frame into a reference; the same frame in any row order gives the same digest.
 
@@ -149,6 +156,9 @@ def build_reference(
     prediction, score, label, timestamp : str, optional
         Columns with the model's output (feature "prediction"), its score (feature
         "prediction.score"), the outcome (not profiled) and the time of each row.
+    scores : mapping, optional
+        Class -> column with its score, of a model of several classes: feature
+        "prediction.scores.X" for the class X, as events have it.
     timezone : str
         IANA zone in which days and weeks begin, and in which naive times are read.
     features : sequence of str, optional
@@ -161,6 +171,10 @@ def build_reference(
         Columns by whose values counts are kept apart, too.
     importance : mapping, optional
         Feature -> weight >= 0.
+    exclude_slices : sequence, optional
+        Stretches of time whose rows are not counted, because they were no usual ones: each a
+        local date ("2013-02-08") or an interval ("2013-02-08/2013-02-10" with both days,
+        "2013-02-08T17:00/2013-02-08T21:00", or a pair). No slice is full that they touch.
 
     Raises
     ------
@@ -172,10 +186,10 @@ def build_reference(
     outputs = {
         PREDICTION: next(iter(frames.pick(opened, [prediction], "prediction")), None),
         SCORE: next(iter(frames.pick(opened, [score], "score")), None),
+        **_class_scores(opened, scores or {}),
     }
     special = {
-        prediction,
-        score,
+        *outputs.values(),
         *frames.pick(opened, [label], "label"),
         *frames.pick(opened, [timestamp], "timestamp"),
     }
@@ -208,6 +222,14 @@ def build_reference(
             f"{len(sources):,} columns are over {MAX_FEATURES:,}: name the features= to watch"
         )
 
+    times = _Times()
+    if timestamp is not None:
+        with frames.reading(timestamp):
+            column = frames.column_of(opened, timestamp)
+            times = _Times(*frames.read_times(column, timestamp, zone, timezone))
+    left_out: tuple[tuple[int, int], ...] = ()
+    if len(exclude_slices):
+        opened, times, left_out = _without(opened, times, exclude_slices, zone)
     rows = len(opened)
     warnings = _few_rows(rows) + _outcomes(name for name in sources if name not in outputs)
     made: list[frames.Feature] = []
@@ -219,7 +241,7 @@ def build_reference(
                 is_category=source in by_name,
                 is_forced=source in forced or name in outputs,
             )
-        if name == SCORE and feature.grid.kind != "numeric":
+        if name.startswith(SCORE) and name in outputs and feature.grid.kind != "numeric":
             raise InvalidReference(f"score column {source!r} holds no numbers")
         made.append(feature)
         warnings += [feature.warning] if feature.warning else []
@@ -236,22 +258,19 @@ def build_reference(
             if by_value[i] >= MIN_ROWS:
                 members[f"{dimension}={value}"] = number == i
 
-    first_ms = last_ms = counter = None
-    bucket = np.full(rows, -1, np.int64)
+    first_ms = last_ms = counter = bucket = None
     if timestamp is not None:
-        with frames.reading(timestamp):
-            times, has_time, notes = frames.read_times(
-                frames.column_of(opened, timestamp), timestamp, zone, timezone
-            )
-        warnings += notes
-        first_ms, last_ms = int(times[has_time].min()), int(times[has_time].max())
-        cuts = slicing.cut(times, has_time, zone)
+        warnings += times.notes
+        at_ms = times.ms[times.has_time]
+        first_ms, last_ms = int(at_ms.min()), int(at_ms.max())
+        cuts = slicing.cut(times.ms, times.has_time, zone, left_out)
         if cuts[LONGEST].is_full.sum() < MIN_SLICES:
             del cuts[LONGEST]  # too few to learn from: most references are shorter
         counter = SliceCounter(gridset, cuts, members)
-        bucket[has_time] = slicing.is_weekend(times[has_time], zone)
+        bucket = np.full(rows, -1, np.int64)
+        bucket[times.has_time] = slicing.is_weekend(at_ms, zone)
 
-    counted = ProfileCounter(gridset, members, None if counter is None else bucket, BUCKETS)
+    counted = ProfileCounter(gridset, members, bucket, BUCKETS)
     for f, feature in enumerate(made):
         places, told_apart = counted.add(f, feature.column, rows)
         if counter is not None:
@@ -268,10 +287,55 @@ def build_reference(
         first_ms=first_ms,
         last_ms=last_ms,
         rows=rows,
-        prediction=tuple(name for name in (PREDICTION, SCORE) if name in sources),
+        prediction=tuple(name for name in outputs if name in sources),
         importance=_importance(importance or {}, gridset.names()),
+        excluded=left_out,
         warnings=tuple(warnings),
     )
+
+
+class _Times(NamedTuple):
+    """When the rows happened, and what is to be said of it; nothing without a time column."""
+
+    ms: NDArray[np.int64] = np.empty(0, np.int64)
+    has_time: NDArray[np.bool_] = np.empty(0, np.bool_)
+    notes: Sequence[str] = ()
+
+
+def _without(
+    opened: frames.Frame, times: _Times, exclude_slices: Sequence[Any], zone: ZoneInfo
+) -> tuple[frames.Frame, _Times, tuple[tuple[int, int], ...]]:
+    """The frame without the rows of the excluded stretches, and these."""
+    if not len(times.ms):
+        raise InvalidReference(
+            "exclude_slices names times, and the reference has none: timestamp= names their column"
+        )
+    excluded = excluding.intervals_of(exclude_slices, zone, times.ms[times.has_time])
+    kept = np.flatnonzero(excluding.is_kept(times.ms, times.has_time, excluded))
+    if not times.has_time[kept].any():
+        raise InvalidReference("exclude_slices leaves no row that has a time: exclude less")
+    note = (
+        f"{len(times.ms) - len(kept):,} of {len(times.ms):,} rows are not counted, because "
+        "exclude_slices leaves them out"
+    )
+    left = _Times(times.ms[kept], times.has_time[kept], (*times.notes, note))
+    return frames.take(opened, kept), left, excluded
+
+
+def _class_scores(opened: frames.Frame, scores: Mapping[Any, str]) -> dict[str, str]:
+    """Feature -> column of each class's score."""
+    if not isinstance(scores, Mapping):
+        raise InvalidReference('scores must map classes to columns: {"late": "p_late"}')
+    made = {}
+    for label, column in scores.items():
+        named = canonical_category(label)
+        if not named or len(f"{SCORES_PREFIX}{named}") > frames.MAX_NAME:
+            raise InvalidReference(
+                f"scores: the class {short(label)} must be text or an integer of at most "
+                f"{frames.MAX_NAME - len(SCORES_PREFIX)} characters"
+            )
+        made[f"{SCORES_PREFIX}{named}"] = frames.pick(opened, [column], "scores")[0]
+    return made
 
 
 def zone_of(timezone: str) -> ZoneInfo:
@@ -361,6 +425,8 @@ def facts(reference: Reference) -> dict[str, Any]:
         "rows": reference.rows,
         "prediction": list(reference.prediction),
         "importance": reference.importance,
+        # Only where there are any: others keep their digest.
+        **({"excluded": [list(pair) for pair in reference.excluded]} if reference.excluded else {}),
     }
 
 
