@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -19,11 +18,14 @@ from driftline.errors import InvalidFrame
 from driftline.stats.calibration import MIN_SLICES, Calibration, from_reference, unknown
 from driftline.stats.lengths import DAY_MS, HOUR_MS, LENGTHS, NOMINAL_MS, WORDS, in_words
 from driftline.stats.reference import ALL, Reference
-from driftline.stats.slicing import is_weekend
+from driftline.stats.season import When, when
 
 # From so long on the rows are a window of a length: a working day has eight hours, a working
 # week spans four days and eight hours, four of them three weeks more.
 _SPAN_MS: Final = {"hour": 0, "day": 6 * HOUR_MS, "week": 4 * DAY_MS, "4weeks": 25 * DAY_MS}
+
+# One window; no calibration that has a season goes with it.
+ANY_TIME: Final = When(np.zeros(1, np.int8), np.zeros(1, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,15 @@ class Known:
         One of `driftline.stats.lengths.LENGTHS`.
     calibration
         Of source `none` where the reference teaches nothing.
-    is_weekend
-        Whether weekends are what the frame is compared with, where a feature has a season.
+    at
+        Where the frame lies, which says what it is compared with where a feature has a season.
     note
         What was decided, as a sentence.
     """
 
     length: str
     calibration: Calibration
-    is_weekend: bool
+    at: When
     note: str
 
 
@@ -58,11 +60,10 @@ def known(reference: Reference, counted: Counted, length: str | None) -> Known:
     """
     if length is not None and length not in LENGTHS:
         raise InvalidFrame(f"length must be one of {', '.join(LENGTHS)}, not {length!r}")
-    weekend = _weekend(reference, counted)
     full = {name: len(slices.starts_ms) for name, slices in reference.slices.get(ALL, {}).items()}
     learnt = [name for name in LENGTHS if full.get(name, 0) >= MIN_SLICES]
     if not learnt:
-        return Known(length or "day", unknown(reference), bool(weekend), _unknown_words(full))
+        return Known(length or "day", unknown(reference), ANY_TIME, _unknown_words(full))
     if length is not None and length not in learnt:
         has = in_words(full.get(length, 0), length, "full")
         raise InvalidFrame(
@@ -70,7 +71,8 @@ def known(reference: Reference, counted: Counted, length: str | None) -> Known:
             f"it knows {' and '.join(learnt)}"
         )
     chosen = length or _longest(reference, counted, learnt)
-    calibration = from_reference(reference, ALL, chosen, with_season=weekend is not None)
+    at = _at(reference, counted, chosen)
+    calibration = from_reference(reference, ALL, chosen, with_season=at is not None)
     assert calibration is not None  # it has the slices
     note = (
         f"judged as one {WORDS[chosen][0]}: the reference's "
@@ -78,7 +80,7 @@ def known(reference: Reference, counted: Counted, length: str | None) -> Known:
     )
     if _span_ms(counted) > 2 * NOMINAL_MS[chosen]:
         note += "; these rows span more, and what is longer moves less: limits err towards silence"
-    return Known(chosen, calibration, bool(weekend), note)
+    return Known(chosen, calibration, at or ANY_TIME, note)
 
 
 def _span_ms(counted: Counted) -> int:
@@ -97,12 +99,18 @@ def _unknown_words(full: dict[str, int]) -> str:
     )
 
 
-def _weekend(reference: Reference, counted: Counted) -> bool | None:
-    """Whether all rows are of a weekend or none is; None where both are, or it is not known."""
+def _at(reference: Reference, counted: Counted, length: str) -> When | None:
+    """Where in the week, and hours where in the day, all rows lie; None where it is no one place.
+
+    Rows of many hours, or of weekdays and weekends together, are like no season's.
+    """
     if counted.times_ms is None:
         return None
-    at_weekend = is_weekend(counted.times_ms, ZoneInfo(reference.timezone))
-    return bool(at_weekend[0]) if (at_weekend == at_weekend[0]).all() else None
+    at = when(counted.times_ms, reference.timezone)
+    is_one = (at.is_weekend == at.is_weekend[0]).all()
+    if length == "hour":
+        is_one &= (at.hour == at.hour[0]).all()
+    return When(at.hour[:1], at.is_weekend[:1]) if is_one else None
 
 
 def _longest(reference: Reference, counted: Counted, learnt: list[str]) -> str:

@@ -63,9 +63,8 @@ class Row:
 def judge(reference: Reference, counted: Counted, known: Known) -> tuple[Row, ...]:
     """Judge a counted frame as one window; the worst feature first."""
     judge_ = Judge(reference, ALL, known.length, known.calibration)
-    weekend = np.array([known.is_weekend])
-    judgement = judge_.judge(counted.profile.counts[None, :], weekend)
-    reader = _Reader(reference, counted, known, judgement, judge_.compared(weekend)[0])
+    judgement = judge_.judge(counted.profile.counts[None, :], known.at)
+    reader = _Reader(reference, counted, known, judgement, judge_.compared(known.at)[0])
     rows = [reader.row(place) for place in range(len(reference.gridset.features))]
     ratio = np.nan_to_num(judgement.ratio[0], nan=-1.0)
     order = sorted(

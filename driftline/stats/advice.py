@@ -21,6 +21,7 @@ from driftline.stats.evidence import ALPHA, DELTA
 from driftline.stats.groups import largest_psi
 from driftline.stats.lengths import DEFAULT_LENGTHS
 from driftline.stats.reference import Reference
+from driftline.stats.season import Season
 
 # A slice this many times as far from the rest as the usual one was no usual day.
 ODD_TIMES = 10
@@ -89,7 +90,8 @@ def _odd_days(reference: Reference, calibration: Calibration) -> list[str]:
     observed = observed_slices(reference, slices)
     psi = leave_one_out_psi(reference, observed)
     psi[observed.values < MIN_ROWS_PSI] = np.nan
-    psi[:, calibration.seasonal] = np.nan  # there a Saturday is far from the others as a rule
+    # Under a season a Saturday is far from the others as a rule.
+    psi[:, calibration.season != Season.NONE] = np.nan
     usual = np.full(psi.shape[1], np.nan)
     enough = (~np.isnan(psi)).sum(axis=0) >= MIN_SLICES
     usual[enough] = np.nanmedian(psi[:, enough], axis=0)

@@ -15,21 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from driftline.stats.distance import MIN_ROWS_PSI as MIN_ROWS_PSI
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import per_feature, psi_by_feature
 from driftline.stats.lengths import MIN_SLICES as MIN_SLICES
-from driftline.stats.profile import COUNTERS, Profile
+from driftline.stats.profile import COUNTERS
 from driftline.stats.reference import Reference
+from driftline.stats.season import (
+    SCHEMES,
+    bucket,
+    bucket_groups,
+    judged_buckets,
+    when,
+)
 from driftline.stats.slicing import Slices
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MIN_ROWS_PSI = 100
 MIN_ROWS = {"missing": 20, "type_error": 20, "unseen": 100, "out_of_range": 20}
 RATES = tuple(MIN_ROWS)
 # One-sided 99.9 %, like every other bound of the rule.
 CONFIDENCE = 0.999
+# Slices compared together: the hours of a year would take half a gigabyte.
+_AT_ONCE = 1_024
 
 
 class Observed(NamedTuple):
@@ -69,10 +78,13 @@ class Calibration:
         [F] Variance of the wobble, per degree of freedom of PSI, >= 0. NaN
         where fewer than eight windows had the rows that PSI needs.
     guard
-        [F] The largest PSI that windows known to be fine reach; limits never
+        [F] The PSI that windows known to be fine hardly ever pass (the 99th
+        percentile; the largest where they are fewer than 100); limits never
         fall below it.
-    seasonal
-        [F] Whether weekends are compared with weekends.
+    guard_max
+        [F] The largest PSI that windows known to be fine reach.
+    season
+        [F] `Season`: which windows of the reference a window is compared with.
     up, down
         {rate: [F]} How far the rate of a fine window may lie above or below
         the reference's, >= 0, as a share.
@@ -82,7 +94,8 @@ class Calibration:
     windows: int
     tau2: Floats
     guard: Floats
-    seasonal: NDArray[np.bool_]
+    guard_max: Floats
+    season: NDArray[np.int8]
     up: dict[str, Floats]
     down: dict[str, Floats]
 
@@ -93,20 +106,23 @@ class Calibration:
             "windows": self.windows,
             "tau2": _pack(self.tau2),
             "guard": _pack(self.guard),
-            "seasonal": self.seasonal.astype(int).tolist(),
+            "guard_max": _pack(self.guard_max),
+            "season": self.season.tolist(),
             "up": {rate: _pack(values) for rate, values in self.up.items()},
             "down": {rate: _pack(values) for rate, values in self.down.items()},
         }
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Calibration:
-        """Read `to_json`'s form back."""
+        """Read `to_json`'s form back, and that of a release without hours' seasons."""
         return cls(
             source=body["source"],
             windows=body["windows"],
             tau2=_unpack(body["tau2"]),
             guard=_unpack(body["guard"]),
-            seasonal=np.array(body["seasonal"], dtype=bool),
+            # Both were learnt from fewer than 100 windows: the largest is the guard.
+            guard_max=_unpack(body.get("guard_max", body["guard"])),
+            season=np.array(body["season" if "season" in body else "seasonal"], dtype=np.int8),
             up={rate: _unpack(values) for rate, values in body["up"].items()},
             down={rate: _unpack(values) for rate, values in body["down"].items()},
         )
@@ -120,6 +136,7 @@ class Calibration:
             self,
             tau2=np.fmin(self.tau2, shorter.tau2),
             guard=np.fmin(self.guard, shorter.guard),
+            guard_max=np.fmin(self.guard_max, shorter.guard_max),
             up={rate: np.fmin(values, shorter.up[rate]) for rate, values in self.up.items()},
             down={rate: np.fmin(values, shorter.down[rate]) for rate, values in self.down.items()},
         )
@@ -133,8 +150,9 @@ def from_reference(
     Parameters
     ----------
     with_season
-        Whether weekends may be compared with weekends: without it every slice is
-        compared with all others, which suits rows of weekdays and weekends together.
+        Whether hours may be compared with the same hours and weekends with weekends:
+        without it every slice is compared with all others, which suits rows of many hours,
+        or of weekdays and weekends together.
 
     Returns
     -------
@@ -147,9 +165,9 @@ def from_reference(
         return None
     observed = observed_slices(reference, slices)
     whole = observe(reference, reference.profiles[segment].counts[None, :])
-    weekend = slices.is_weekend if length == "day" and with_season else None
-    buckets = reference.buckets.get(segment, {}) if weekend is not None else {}
-    tau2, guard, seasonal = _distributions(reference, observed, whole.groups[0], weekend, buckets)
+    wobble, season = _distributions(reference.gridset, observed, whole.groups[0]), None
+    if with_season:
+        wobble, season = _by_season(reference, segment, length, observed, wobble)
     up, down = {}, {}
     for rate in RATES:
         hits, n = observed.of(rate)
@@ -160,7 +178,7 @@ def from_reference(
             all_hits, all_n = whole.of(rate)
             excess = _share(hits, n) - _share(all_hits - hits, all_n - n)
         up[rate], down[rate] = _tolerances(excess, n >= MIN_ROWS[rate])
-    return Calibration("reference", len(slices.starts_ms), tau2, guard, seasonal, up, down)
+    return _calibration("reference", len(slices.starts_ms), wobble, season, up, down)
 
 
 def from_windows(reference: Reference, counts: Ints) -> Calibration:
@@ -176,14 +194,14 @@ def from_windows(reference: Reference, counts: Ints) -> Calibration:
     """
     observed = observe(reference, counts)
     whole = observe(reference, counts.sum(axis=0)[None, :])
-    tau2, guard, seasonal = _distributions(reference, observed, whole.groups[0], None, {})
+    wobble = _distributions(reference.gridset, observed, whole.groups[0])
     up, down = {}, {}
     for rate in RATES:
         hits, n = observed.of(rate)
         all_hits, all_n = whole.of(rate)
         excess = _share(hits, n) - _share(all_hits - hits, all_n - n)
         up[rate], down[rate] = _tolerances(excess, n >= MIN_ROWS[rate])
-    return Calibration("live", len(counts), tau2, guard, seasonal, up, down)
+    return _calibration("live", len(counts), wobble, None, up, down)
 
 
 def leave_one_out_psi(reference: Reference, observed: Observed) -> Floats:
@@ -202,7 +220,8 @@ def unknown(reference: Reference) -> Calibration:
         windows=0,
         tau2=zero,
         guard=zero,
-        seasonal=np.zeros(n_features, dtype=bool),
+        guard_max=zero,
+        season=np.zeros(n_features, dtype=np.int8),
         up=dict.fromkeys(RATES, zero),
         down=dict.fromkeys(RATES, zero),
     )
@@ -250,61 +269,142 @@ def _share(hits: Ints, n: Ints) -> Floats:
     return np.asarray(hits / np.maximum(n, 1))
 
 
-def _distributions(
-    reference: Reference,
-    observed: Observed,
-    whole: Ints,
-    weekend: NDArray[np.bool_] | None,
-    buckets: dict[str, Profile],
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return tau2, guard and whether weekends are kept apart, each [F]."""
-    grids = reference.gridset
-    enough = observed.values >= MIN_ROWS_PSI
-    plain = _leave_one_out(grids, observed, np.broadcast_to(whole, observed.groups.shape))
-    tau2, guard = _wobble(plain, enough)
-    seasonal = np.zeros(len(grids.features), dtype=bool)
-    if weekend is None or not buckets:
-        return tau2, guard, seasonal
-    totals = {name: grids.sum_groups(p.counts[None, :])[0] for name, p in buckets.items()}
-    of_slice = np.where(weekend[:, None], totals["weekend"], totals["weekday"])
-    apart = _leave_one_out(grids, observed, of_slice)
-    finer_tau2, finer_guard = _wobble(apart, enough)
-    judged = (enough & weekend[:, None]).sum(axis=0), (enough & ~weekend[:, None]).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        seasonal = (finer_tau2 < tau2 / 2) & (np.minimum(*judged) >= MIN_SLICES)
-    return (
-        np.where(seasonal, finer_tau2, tau2),
-        np.where(seasonal, finer_guard, guard),
-        seasonal,
+class _LeftOut(NamedTuple):
+    """Slices against the rest of what they are compared with, each [S, F]."""
+
+    psi: Floats
+    excess: Floats  # per degree of freedom, beyond sampling noise
+    per_row: Floats  # 1 over the rows of the rest
+
+
+class _Wobble(NamedTuple):
+    """What slices show of each feature, [F]; and how far each is from the rest."""
+
+    tau2: Floats
+    guard: Floats
+    guard_max: Floats
+    left_out: _LeftOut
+
+
+def _calibration(
+    source: str,
+    windows: int,
+    wobble: _Wobble,
+    season: NDArray[np.int8] | None,
+    up: dict[str, Floats],
+    down: dict[str, Floats],
+) -> Calibration:
+    none = np.zeros(len(wobble.tau2), np.int8)
+    return Calibration(
+        source,
+        windows,
+        wobble.tau2,
+        wobble.guard,
+        wobble.guard_max,
+        none if season is None else season,
+        up,
+        down,
     )
 
 
-class _LeftOut(NamedTuple):
-    psi: Floats  # [S, F] of each slice against the rest
-    excess: Floats  # [S, F] per degree of freedom, beyond sampling noise
+def _distributions(grids: Gridset, observed: Observed, whole: Ints) -> _Wobble:
+    """Return the wobble of slices that are each compared with all others."""
+    enough = observed.values >= MIN_ROWS_PSI
+    totals = np.broadcast_to(whole, observed.groups.shape)
+    return _wobble(_leave_one_out(grids, observed, totals), enough)
 
 
-def _leave_one_out(grids: Gridset, observed: Observed, totals: Ints) -> _LeftOut:
-    rest = totals - observed.groups
-    psi, _ = psi_by_feature(grids, rest, observed.groups)
-    n = np.maximum(observed.values, 1)
-    m = np.maximum(np.asarray(per_feature(grids, rest), dtype=np.int64), 1)
-    excess = psi / np.maximum(grids.B - 1, 1) - 1 / n - 1 / m
-    return _LeftOut(psi, excess)
+def _by_season(
+    reference: Reference, segment: str, length: str, observed: Observed, found: _Wobble
+) -> tuple[_Wobble, NDArray[np.int8]]:
+    """Return the wobble under the scheme that each feature takes, and the scheme, [F].
+
+    The finer one where it more than halves tau2 on the slices that it judges. It must save more
+    than its buckets cost by having fewer rows: halves of nothing are chance.
+    """
+    enough = observed.values >= MIN_ROWS_PSI
+    season = np.zeros(enough.shape[1], np.int8)
+    at = when(reference.slices[segment][length].starts_ms, reference.timezone)
+    for scheme in SCHEMES.get(length, ()):
+        of_slice = bucket(scheme, at)
+        totals = bucket_groups(reference, segment, length, scheme)
+        judged = judged_buckets(reference, segment, length, scheme)
+        use = enough & judged[of_slice]
+        finer = _wobble(_leave_one_out(reference.gridset, observed, totals, of_slice), use)
+        coarse = _wobble(found.left_out, use)
+        rows_cost = _mean(finer.left_out.per_row - found.left_out.per_row, use)
+        with np.errstate(invalid="ignore"):
+            take = (finer.tau2 < coarse.tau2 / 2) & (coarse.tau2 - finer.tau2 > rows_cost)
+        take &= ~_vetoed(length, of_slice, enough, judged)
+        season[take] = scheme
+        found = _choose(take, finer, found)
+    return found, season
 
 
-def _wobble(left_out: _LeftOut, enough: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    n_features = enough.shape[1]
-    tau2, guard = np.full(n_features, np.nan), np.full(n_features, np.nan)
+def _vetoed(
+    length: str, of_slice: Ints, enough: NDArray[np.bool_], judged: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return the features [F] that have a bucket which ought to be judged and cannot be.
+
+    A day's weekends and weekdays both. Of hours those that mostly have the values and are there
+    fewer than eight times: a longer reference would know them. Thin night hours are there often
+    enough; they are not judged and do not veto the others.
+    """
+    if length == "day":
+        return np.asarray(~judged.all(axis=0))
+    vetoed = np.zeros(enough.shape[1], np.bool_)
+    for place in range(len(judged)):
+        here = of_slice == place
+        if 0 < here.sum() < MIN_SLICES:
+            vetoed |= 2 * enough[here].sum(axis=0) >= here.sum()
+    return vetoed
+
+
+def _choose(take: NDArray[np.bool_], left: _Wobble, right: _Wobble) -> _Wobble:
+    """Return `left` for the features that take it and `right` for the others."""
+    return _Wobble(
+        np.where(take, left.tau2, right.tau2),
+        np.where(take, left.guard, right.guard),
+        np.where(take, left.guard_max, right.guard_max),
+        _LeftOut(
+            *(np.where(take, a, b) for a, b in zip(left.left_out, right.left_out, strict=True))
+        ),
+    )
+
+
+def _leave_one_out(
+    grids: Gridset, observed: Observed, totals: Ints, of_slice: Ints | None = None
+) -> _LeftOut:
+    """Compare slices with the rest of `totals` [S, groups], or of `totals[of_slice]`."""
+    made = []
+    for first in range(0, max(len(observed.rows), 1), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        groups = observed.groups[some]
+        rest = (totals[some] if of_slice is None else totals[of_slice[some]]) - groups
+        psi, _ = psi_by_feature(grids, rest, groups)
+        n = np.maximum(observed.values[some], 1)
+        per_row = 1 / np.maximum(np.asarray(per_feature(grids, rest), dtype=np.int64), 1)
+        made.append((psi, psi / np.maximum(grids.B - 1, 1) - 1 / n - per_row, per_row))
+    return _LeftOut(*(np.concatenate(parts) for parts in zip(*made, strict=True)))
+
+
+def _wobble(left_out: _LeftOut, use: NDArray[np.bool_]) -> _Wobble:
+    n_features = use.shape[1]
+    tau2, guard, most = (np.full(n_features, np.nan) for _ in range(3))
     for feature in range(n_features):
-        use = enough[:, feature]
-        if use.sum() < MIN_SLICES:
+        here = use[:, feature]
+        if here.sum() < MIN_SLICES:
             continue
-        tau2[feature] = max(0.0, float(left_out.excess[use, feature].mean()))
-        seen = left_out.psi[use, feature]
+        tau2[feature] = max(0.0, float(left_out.excess[here, feature].mean()))
+        seen = left_out.psi[here, feature]
+        most[feature] = seen.max()
         # With fewer than a hundred windows their 99th percentile is an invention.
-        guard[feature] = seen.max() if len(seen) < 100 else np.quantile(seen, 0.99)
-    return tau2, guard
+        guard[feature] = most[feature] if len(seen) < 100 else np.quantile(seen, 0.99)
+    return _Wobble(tau2, guard, most, left_out)
+
+
+def _mean(values: Floats, use: NDArray[np.bool_]) -> Floats:
+    return np.asarray(np.where(use, values, 0.0).sum(axis=0) / np.maximum(use.sum(axis=0), 1))
 
 
 def _tolerances(excess: Floats, enough: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -13,6 +13,9 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
+# A distance between distributions is judged from so many values on.
+MIN_ROWS_PSI = 100
+
 
 def jeffreys(counts: ArrayLike) -> Floats:
     """Shares with half a count added to each group: (c + 1/2) / (n + B/2).

@@ -31,6 +31,7 @@ from driftline.stats.distance import (
 )
 from driftline.stats.groups import largest_psi, per_feature, psi_by_feature
 from driftline.stats.reference import Reference
+from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
 
 ALPHA = 0.001
 # The normal quantile of a one-sided 99.9 %.
@@ -135,24 +136,30 @@ class Judge:
         own = reference.profiles[segment].counts[None, :]
         self._own = observe(reference, own)
         self._own_counts = own[0]
-        buckets = reference.buckets.get(segment, {})
-        self._season = (
-            {name: grids.sum_groups(p.counts[None, :]) for name, p in buckets.items()}
-            if length == "day" and calibration is not None and calibration.seasonal.any()
-            else None
+        self._seasons = (
+            {}
+            if calibration is None
+            else {
+                season: (
+                    bucket_groups(reference, segment, length, season),
+                    judged_buckets(reference, segment, length, season),
+                )
+                for season in np.unique(calibration.season).tolist()
+                if season != Season.NONE
+            }
         )
         # PSI of a feature with a single group says nothing.
         self._has_psi = grids.B > 1
         self._is_numeric = grids.under >= 0
         self._is_categorical = grids.unseen >= 0
 
-    def judge(self, counts: Ints, is_weekend: NDArray[np.bool_]) -> Judgement:
+    def judge(self, counts: Ints, at: When) -> Judgement:
         """Judge the windows whose profiles are `counts` [W, gridset.size].
 
-        `is_weekend` [W] matters for days with a season.
+        `at` says where the windows [W] lie; it matters for features with a season.
         """
         seen = observe(self.reference, counts)
-        psi, parts, v, r = self._distances(seen, is_weekend)
+        psi, parts, v, r = self._distances(seen, at)
         limit, critical, lower, is_blind = self._limits(psi, v, r, seen.values)
         marks = {"psi": self._mark_psi(psi, limit, critical, v, is_blind)}
         rates = {}
@@ -179,37 +186,45 @@ class Judge:
             evidence=evidence,
         )
 
-    def _distances(
-        self, seen: Observed, is_weekend: NDArray[np.bool_]
-    ) -> tuple[Floats, Floats, Floats, Ints]:
+    def _distances(self, seen: Observed, at: When) -> tuple[Floats, Floats, Floats, Ints]:
         """Return PSI, its parts, the variance v of its noise, and the reference's groups used."""
-        r = self.compared(is_weekend)
+        r = self.compared(at)
         psi, parts = psi_by_feature(self.reference.gridset, r, seen.groups)
         enough = (seen.values >= MIN_ROWS_PSI) & self._has_psi
         psi = np.where(enough, psi, np.nan)
-        return round_significant(psi), parts, self._noise(seen.values, r), r
+        return round_significant(psi), parts, self._noise(seen.values, r, at), r
 
-    def compared(self, is_weekend: NDArray[np.bool_]) -> Ints:
+    def compared(self, at: When) -> Ints:
         """Return the reference's groups that each window is compared with [W, groups]."""
-        r = np.broadcast_to(self._own.groups, (len(is_weekend), self._own.groups.shape[1]))
-        if self._season is None or self.calibration is None:
-            return r
-        of_bucket = np.where(is_weekend[:, None], self._season["weekend"], self._season["weekday"])
-        seasonal = np.repeat(self.calibration.seasonal, self.reference.gridset.B)
-        return np.where(seasonal[None, :], of_bucket, r)
+        r = np.broadcast_to(self._own.groups, (len(at), self._own.groups.shape[1]))
+        for season, (groups, _) in self._seasons.items():
+            r = np.where(
+                np.repeat(self._has(season), self.reference.gridset.B),
+                groups[bucket(season, at)],
+                r,
+            )
+        return r
 
-    def _noise(self, values: Ints, r: Ints) -> Floats:
-        """Return v: what chance and the natural wobble add to PSI, for each degree of freedom."""
+    def _has(self, season: int) -> NDArray[np.bool_]:
+        assert self.calibration is not None
+        return np.asarray(self.calibration.season == season)
+
+    def _noise(self, values: Ints, r: Ints, at: When) -> Floats:
+        """Return v: what chance and the natural wobble add to PSI, for each degree of freedom.
+
+        NaN in hours of which the reference knows too little.
+        """
         grids = self.reference.gridset
         m = np.asarray(per_feature(grids, r), dtype=np.float64)
         tau2 = np.zeros(len(grids.features)) if self.calibration is None else self.calibration.tau2
-        return np.asarray(1 / np.maximum(values, 1) + 1 / np.maximum(m, 1) + tau2)
+        v = np.asarray(1 / np.maximum(values, 1) + 1 / np.maximum(m, 1) + tau2)
+        for season, (_, judged) in self._seasons.items():
+            v[self._has(season) & ~judged[bucket(season, at)]] = np.nan
+        return v
 
-    def psi_clears_below(
-        self, values: Ints, is_weekend: NDArray[np.bool_], level: str = "warning"
-    ) -> Floats:
+    def psi_clears_below(self, values: Ints, at: When, level: str = "warning") -> Floats:
         """Return the PSI below which windows of so many values [W, F] count as clear."""
-        v = self._noise(values, self.compared(is_weekend))
+        v = self._noise(values, self.compared(at), at)
         return (self.reference.gridset.B - 1) * v + DELTA[level] / 2
 
     def _limits(

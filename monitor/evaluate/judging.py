@@ -15,11 +15,11 @@ from driftline.stats.calibration import RATES, Calibration, Ints
 from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark
 from driftline.stats.profile import dense
 from driftline.stats.reference import Reference
+from driftline.stats.season import When, when
 from monitor.detect.fold import marks_to_text
 from monitor.detect.plan import Due
 from monitor.storage import evaluation as sql
 from monitor.storage.registry import BoundVersion
-from monitor.windows.calendar import is_weekend
 
 
 @dataclass(frozen=True)
@@ -186,15 +186,15 @@ def judge_windows(
 
     A segment that the reference has too few rows of shows volume and rates.
     """
-    weekend = np.array([is_weekend(window.start_ms, timezone) for window in due])
+    at = when(np.array([window.start_ms for window in due], dtype=np.int64), timezone)
     is_later = np.array([window.end_ms > known.learnt_until_ms for window in due])
     names = reference.gridset.names()
     if segment not in reference.profiles:
-        judgement = _unjudged(Judge(reference, "all", length, None), counted.counts, weekend)
+        judgement = _unjudged(Judge(reference, "all", length, None), counted.counts, at)
         return Judged(length, segment, due, counted.rev_sums, judgement, names)
 
     def by(calibration: Calibration | None) -> Judgement:
-        return Judge(reference, segment, length, calibration).judge(counted.counts, weekend)
+        return Judge(reference, segment, length, calibration).judge(counted.counts, at)
 
     if is_later.all():
         judgement = by(known.calibration)
@@ -205,8 +205,8 @@ def judge_windows(
     return Judged(length, segment, due, counted.rev_sums, judgement, names)
 
 
-def _unjudged(judge: Judge, counts: Ints, weekend: NDArray[np.bool_]) -> Judgement:
-    shown = judge.judge(counts, weekend)
+def _unjudged(judge: Judge, counts: Ints, at: When) -> Judgement:
+    shown = judge.judge(counts, at)
     nothing = np.full(shown.psi.shape, np.nan)
     return replace(
         shown,

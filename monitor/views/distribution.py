@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from driftline.stats.calibration import from_reference
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.reference import Reference
+from driftline.stats.season import Season
 from monitor.storage import reads
 from monitor.storage.rows import Version
 from monitor.views.compared import Distribution, Incomparable, Side, compare, side_of
@@ -190,7 +191,7 @@ def _reference_of(
 @lru_cache(maxsize=64)
 def _seasonal(reference: Reference, segment: str) -> tuple[bool, ...]:
     known = from_reference(reference, segment, "day")
-    return () if known is None else tuple(known.seasonal.tolist())
+    return () if known is None else tuple((known.season == Season.WEEKEND).tolist())
 
 
 def _is_seasonal(reference: Reference, segment: str, place: int) -> bool:

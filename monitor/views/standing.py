@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 from driftline.stats.calibration import Calibration, from_reference
 from driftline.stats.evidence import CRITICAL_BEYOND, KIND_OF, Judge, Mark
 from driftline.stats.reference import Reference
+from driftline.stats.season import when
 from monitor.detect.fold import marks_from_text
 from monitor.storage import reads
 from monitor.storage.evaluation import live_calibrations
 from monitor.storage.reads.standing import LastWindow, LatchRow, last_windows, latches_of
 from monitor.storage.rows import Incident
-from monitor.windows.calendar import NOMINAL_MS, is_weekend
+from monitor.windows.calendar import NOMINAL_MS
 
 # Windows that are shown of each: those that could end it, and the one before them.
 SHOWN = 4
@@ -209,8 +210,9 @@ class _Clearing:
             place = reference.gridset.names().index(incident.feature)
             values = np.zeros((1, len(reference.gridset.features)), dtype=np.int64)
             values[0, place] = found["n"]
-            weekend = np.array([is_weekend(window.start_ms, self._timezone)])
-            return float(judge.psi_clears_below(values, weekend, level)[0, place])
+            at = when(np.array([window.start_ms]), self._timezone)
+            line = float(judge.psi_clears_below(values, at, level)[0, place])
+            return None if np.isnan(line) else line
         return None
 
     def _judge(self, digest: str, segment: str, length: str) -> tuple[Judge, Reference] | None:

@@ -13,9 +13,16 @@ from driftline.stats.calibration import Calibration, from_reference, from_window
 from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
 from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.season import Season, When, when
 
 DAYS, ROWS_A_DAY = 60, 500
-WEEKDAY = np.array([False])
+MONDAY_MS, DAY_MS = 1_704_067_200_000, 86_400_000
+MONDAY = when(np.array([MONDAY_MS]), "UTC")
+SATURDAY = when(np.array([MONDAY_MS + 5 * DAY_MS]), "UTC")
+
+
+def mondays(n: int) -> When:
+    return when(MONDAY_MS + 7 * DAY_MS * np.arange(n), "UTC")
 
 
 def frame(seed: int = 1, **columns: Any) -> pd.DataFrame:
@@ -45,7 +52,7 @@ def judge(
 ) -> dict[str, Any]:
     """Judge one window and return what is said of each feature it names."""
     found = Judge(reference, "all", length, from_reference(reference, "all", length)).judge(
-        counts(reference, rows, **columns), WEEKDAY
+        counts(reference, rows, **columns), MONDAY
     )
     return {name: at(found, reference, name) for name in reference.gridset.names()}
 
@@ -108,9 +115,9 @@ def test_a_window_is_clear_below_the_line_that_is_told(reference: Reference) -> 
     marks = set()
     for n in range(30):
         window = counts(reference, 1_000, x=normal(1_000, shift=n / 60, seed=n))
-        found = judge_day.judge(window, WEEKDAY)
+        found = judge_day.judge(window, MONDAY)
         for level, name in enumerate(("warning", "critical")):
-            line = judge_day.psi_clears_below(found.values, WEEKDAY, name)[0, place]
+            line = judge_day.psi_clears_below(found.values, MONDAY, name)[0, place]
             is_clear = found.marks["psi"][0, place, level] == Mark.CLEAR
             assert is_clear == (found.psi[0, place] < line)
             marks.add((name, is_clear))
@@ -204,24 +211,24 @@ def test_weekends_are_compared_with_weekends_where_they_differ() -> None:
     data["x"] += np.where(data["at"].dt.day_of_week >= 5, 2.0, 0.0)
     seasonal = build_reference(data[["at", "x"]], timestamp="at")
     calibration = from_reference(seasonal, "all", "day")
-    assert calibration is not None and calibration.seasonal[0]
+    assert calibration is not None and calibration.season[0] == Season.WEEKEND
     window = counts(seasonal, 2_000, x=normal(2_000, 2.0))
     judge_day = Judge(seasonal, "all", "day", calibration)
-    assert judge_day.judge(window, np.array([True])).verdict[0, 0] == "ok"
-    assert judge_day.judge(window, np.array([False])).verdict[0, 0] == "critical"
+    assert judge_day.judge(window, SATURDAY).verdict[0, 0] == "ok"
+    assert judge_day.judge(window, MONDAY).verdict[0, 0] == "critical"
 
 
 def test_while_a_length_collects_it_is_shown_and_not_judged(reference: Reference) -> None:
     window = counts(reference, 2_000, x=normal(2_000, 3.0))
-    found = at(Judge(reference, "all", "week", None).judge(window, WEEKDAY), reference, "x")
+    found = at(Judge(reference, "all", "week", None).judge(window, MONDAY), reference, "x")
     assert found["verdict"] == "collecting" and found["psi"] > 1
     assert set(found["marks"].values()) == {(Mark.NOT_EVALUABLE, Mark.NOT_EVALUABLE)}
 
 
 def test_without_any_calibration_it_warns_and_never_goes_further(reference: Reference) -> None:
     judge_any = Judge(reference, "all", "day", unknown(reference))
-    calm = judge_any.judge(counts(reference, 2_000, x=normal(2_000)), WEEKDAY)
-    wild = judge_any.judge(counts(reference, 2_000, x=normal(2_000, 5.0)), WEEKDAY)
+    calm = judge_any.judge(counts(reference, 2_000, x=normal(2_000)), MONDAY)
+    wild = judge_any.judge(counts(reference, 2_000, x=normal(2_000, 5.0)), MONDAY)
     assert at(calm, reference, "x")["verdict"] == "uncalibrated"
     assert at(wild, reference, "x")["verdict"] == "warning"
 
@@ -232,7 +239,7 @@ def test_live_windows_teach_their_wobble_and_not_their_distance(reference: Refer
     )
     learnt = from_windows(reference, windows)
     assert learnt.tau2[0] < 0.01 and learnt.guard[0] < 0.05
-    again = Judge(reference, "all", "week", learnt).judge(windows[:1], WEEKDAY)
+    again = Judge(reference, "all", "week", learnt).judge(windows[:1], MONDAY)
     assert at(again, reference, "x")["verdict"] == "critical"
 
 
@@ -241,7 +248,8 @@ def test_a_longer_length_is_never_wilder_than_a_shorter_one(reference: Reference
     assert calm is not None
     capped = calm.no_wilder_than(wild)
     assert (capped.tau2 == 0).all() and (capped.guard == 0).all()
-    nothing = Calibration("live", 0, calm.tau2 * np.nan, calm.guard * np.nan, calm.seasonal,
+    nothing = Calibration("live", 0, calm.tau2 * np.nan, calm.guard * np.nan,
+                          calm.guard_max * np.nan, calm.season,
                           {k: v * np.nan for k, v in calm.up.items()},
                           {k: v * np.nan for k, v in calm.down.items()})  # fmt: skip
     np.testing.assert_array_equal(calm.no_wilder_than(nothing).tau2, calm.tau2)
@@ -258,9 +266,9 @@ def test_a_calibration_survives_its_stored_form_to_the_bit(reference: Reference)
 def test_windows_judged_together_say_what_they_say_alone(reference: Reference) -> None:
     windows = [counts(reference, n, x=normal(n, s)) for n, s in ((50, 0), (400, 1), (9_000, 0.4))]
     judge_day = Judge(reference, "all", "day", from_reference(reference, "all", "day"))
-    together = judge_day.judge(np.concatenate(windows), np.zeros(3, dtype=bool))
+    together = judge_day.judge(np.concatenate(windows), mondays(3))
     for place, window in enumerate(windows):
-        alone = judge_day.judge(window, WEEKDAY)
+        alone = judge_day.judge(window, MONDAY)
         np.testing.assert_array_equal(together.psi[place], alone.psi[0])
         np.testing.assert_array_equal(together.psi_limit[place], alone.psi_limit[0])
         assert together.verdict[place].tolist() == alone.verdict[0].tolist()
@@ -270,7 +278,7 @@ def test_without_drift_hardly_any_window_exceeds(reference: Reference) -> None:
     """At a true PSI of 0 the rule's .001 is far away: 400 windows of 300 rows, none above."""
     windows = np.concatenate([counts(reference, 300, x=normal(300, 0.0, s)) for s in range(400)])
     judge_day = Judge(reference, "all", "day", from_reference(reference, "all", "day"))
-    found = judge_day.judge(windows, np.zeros(400, dtype=bool))
+    found = judge_day.judge(windows, mondays(400))
     f = reference.gridset.names().index("x")
     assert (found.marks["psi"][:, f, 0] == Mark.EXCEEDS).sum() == 0
 

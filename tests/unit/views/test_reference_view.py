@@ -18,6 +18,7 @@ from driftline.stats.evidence import Judge
 from driftline.stats.grid import categorical_grid, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.reference import Reference
+from driftline.stats.season import when
 from monitor.storage import reads, registry
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
@@ -161,12 +162,12 @@ def test_a_limit_is_the_one_that_a_window_of_that_size_gets(living: Engine) -> N
     for line in found.features:
         limit = next(each for each in line.limits if each.length == "day")
         f = grids.names().index(line.name)
-        if limit.sees is not Sees.JUDGES or limit.n is None or calibration.seasonal[f]:
+        if limit.sees is not Sees.JUDGES or limit.n is None or calibration.season[f]:
             continue
         window = np.zeros(grids.size, dtype=np.int64)
         place = grids.bins[f].start + int(np.argmax(whole[grids.bins[f]]))
         window[0] = window[place] = limit.n
-        judged = judge.judge(window[None, :], np.zeros(1, dtype=bool))
+        judged = judge.judge(window[None, :], when(np.zeros(1, np.int64), "UTC"))
         assert limit.warning == pytest.approx(float(judged.psi_limit[0, f]), rel=1e-8)
         assert limit.critical == pytest.approx(float(judged.psi_critical[0, f]), rel=1e-8)
         checked += 1
