@@ -107,6 +107,7 @@ class Client(Reading):
         *,
         prediction: str | None = None,
         score: str | None = None,
+        scores: Mapping[str, str] | None = None,
         label: str | None = None,
         timestamp: str | None = None,
         timezone: str = "UTC",
@@ -115,6 +116,7 @@ class Client(Reading):
         categorical: Sequence[str] = (),
         segments: Sequence[str] = (),
         importance: Mapping[str, float] | None = None,
+        exclude_slices: Sequence[Any] = (),
         effective_from: datetime | str | None = None,
         replaces: str | int | None = None,
         owner: str | None = None,
@@ -132,6 +134,8 @@ class Client(Reading):
             What the model was trained on: a pandas, polars or pyarrow table.
         prediction, score, label, timestamp
             Columns that hold the model's output, its score, the outcome, and event time.
+        scores
+            Class -> column with its score, where the model has several: ``{"late": "p_late"}``.
         timezone
             IANA zone in which the model's days and weeks begin; naive times are read in it.
         features, exclude, categorical
@@ -140,6 +144,10 @@ class Client(Reading):
             Columns whose values are watched on their own as well.
         importance
             How much the model hangs on each feature.
+        exclude_slices
+            Stretches of time whose rows are not counted, because they were no usual ones: local
+            dates ("2013-02-08") and intervals ("2013-02-08/2013-02-10" with both days,
+            "2013-02-08T17:00/2013-02-08T21:00"). Needs `timestamp`.
         effective_from
             From when on this reference replaces the version's earlier one.
         replaces
@@ -160,6 +168,7 @@ class Client(Reading):
             data,
             prediction=prediction,
             score=score,
+            scores=scores,
             label=label,
             timestamp=timestamp,
             timezone=timezone,
@@ -168,6 +177,7 @@ class Client(Reading):
             categorical=categorical,
             segments=segments,
             importance=importance,
+            exclude_slices=exclude_slices,
         )
         body = {
             "model": model,

@@ -36,10 +36,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 # An argument as the library's sentences write it: `timestamp=`, or with its value in quotes.
 _ARGUMENT: Final = re.compile(
-    r"(?<![\w'-])(prediction|score|label|timestamp|timezone|features|segments|exclude|categorical"
-    r"|length)=(?=(')|[\s,;.)]|$)"
+    r"(?<![\w'-])(prediction|scores?|label|timestamp|timezone|features|segments|exclude"
+    r"|exclude_slices|categorical|length)=(?=(')|[\s,;.)]|$)"
 )
-_OPTION_OF: Final = {"features": "feature", "segments": "segment"}
+_LIST: Final = re.compile(
+    r"(?<![\w'-])(features|exclude|categorical|segments|exclude_slices)=\[('[^']*'(?:, '[^']*')*)\]"
+)
+_OPTION_OF: Final = {
+    "exclude_slices": "exclude-slice",
+    "features": "feature",
+    "scores": "class-score",
+    "segments": "segment",
+}
 
 
 def settings(
@@ -69,7 +77,15 @@ def as_options(words: str) -> str:
     'the reference has no times (--timestamp gives them)'
     >>> as_options("pass prediction='Class' or label='Class', or name the features= to watch")
     "pass --prediction 'Class' or --label 'Class', or name the --feature to watch"
+    >>> as_options("exclude=['a', 'b'] leaves them out")
+    "--exclude 'a' --exclude 'b' leaves them out"
     """
+
+    def listed(found: re.Match[str]) -> str:
+        option = _OPTION_OF.get(found[1], found[1])
+        return " ".join(f"--{option} {value}" for value in re.findall(r"'[^']*'", found[2]))
+
+    words = _LIST.sub(listed, words)
     return _ARGUMENT.sub(
         lambda found: f"--{_OPTION_OF.get(found[1], found[1])}{' ' if found[2] else ''}", words
     )

@@ -32,6 +32,10 @@ def register(
     version: Annotated[str, typer.Option(help="Its version.")],
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
+    class_score: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=COLUMN", help=f"Column of one class's score; {_LIST}."),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
@@ -40,6 +44,13 @@ def register(
     categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
     segment: Annotated[
         list[str] | None, typer.Option(help=f"Judge by its values; {_LIST}.")
+    ] = None,
+    exclude_slice: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATE|START/END",
+            help=f"Local day or stretch that was no usual one: not counted; {_LIST}.",
+        ),
     ] = None,
     effective_from: Annotated[
         str | None, typer.Option(help="RFC 3339; replaces from then.")
@@ -73,6 +84,7 @@ def register(
         table.frame,
         prediction=prediction,
         score=score,
+        scores=table.class_scores(_by_class(class_score or ())),
         label=label,
         timestamp=timestamp,
         timezone=timezone,
@@ -80,6 +92,7 @@ def register(
         exclude=tuple(exclude or ()),
         categorical=tuple(categorical or ()),
         segments=tuple(segment or ()),
+        exclude_slices=tuple(exclude_slice or ()),
         effective_from=effective_from,
         replaces=replaces,
         owner=owner,
@@ -95,6 +108,25 @@ def register(
         options.echo(line)
     for warning in warnings:
         options.echo(f"warning: {warning}")
+
+
+def _by_class(given: Sequence[str]) -> dict[str, str]:
+    """Class -> column; a class may hold "=", a column may not.
+
+    Examples
+    --------
+    >>> _by_class(["late=p_late", "a=b=p"])
+    {'late': 'p_late', 'a=b': 'p'}
+    """
+    made: dict[str, str] = {}
+    for pair in given:
+        label, equals, column = pair.rpartition("=")
+        if not (label and equals and column):
+            raise typer.BadParameter(f"{pair!r} is not CLASS=COLUMN", param_hint="--class-score")
+        if label in made:
+            raise typer.BadParameter(f"class {label!r} is given twice", param_hint="--class-score")
+        made[label] = column
+    return made
 
 
 def _taken(found: Reference, outputs: Mapping[str, str | None], timezone: str) -> Iterator[str]:

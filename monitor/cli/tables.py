@@ -12,7 +12,7 @@ import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from driftline.errors import DataError, InvalidFrame, MissingExtra, MissingFile
-from driftline.events import PREDICTION, SCORE
+from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
 
 # What stands for nothing in a column of numbers, of booleans or of times; in a column of text
 # only the empty cell does: NA is a country, too.
@@ -73,6 +73,17 @@ class Table:
             score or here.get(SCORE),
             timestamp or here["time"],
         )
+
+    def class_scores(self, scores: Mapping[str, str]) -> dict[str, str]:
+        """The column of each class's score: of events they are known."""
+        if not self.is_events:
+            return dict(scores)
+        known = {
+            name.removeprefix(SCORES_PREFIX): name
+            for name in self.names
+            if name.startswith(SCORES_PREFIX)
+        }
+        return {**known, **scores}
 
     def texts(self) -> frozenset[str]:
         """Columns that hold text."""
@@ -295,12 +306,19 @@ def _events(rows: list[tuple[int, dict[str, Any], bytes]]) -> dict[str, list[Any
     columns: dict[str, list[Any]] = {
         name: [(event.features or {}).get(name) for event in events] for name in names
     }
-    for name in (PREDICTION, SCORE):
+    labels = dict.fromkeys(label for event in events for label in _labels(event.prediction))
+    for name in (PREDICTION, SCORE, *(f"{SCORES_PREFIX}{label}" for label in labels)):
         values = wire.prediction_values(events, name) or []
         values = [None if value is msgspec.UNSET else value for value in values]
         if any(value is not None for value in values):
             columns[name] = values
     return columns | {"time": wire.times_ms(events).tolist()}
+
+
+def _labels(prediction: Any) -> Iterator[str]:
+    """The classes that a prediction has a score for."""
+    scores = prediction.get("scores") if isinstance(prediction, dict) else None
+    yield from scores if isinstance(scores, dict) else ()
 
 
 def _typed_times(values: list[Any]) -> list[Any]:

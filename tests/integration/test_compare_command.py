@@ -301,6 +301,18 @@ def test_a_reference_is_registered_from_the_same_kinds_of_files(tmp_path: Path) 
         tables.read(tmp_path / "absent.csv")
 
 
+def test_events_name_the_columns_of_their_classes_scores(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    event = {"type": "prediction", "model": "m", "version": "1", "time": "2024-02-08T10:15:00Z"}
+    said = [{"class": "a", "scores": {"a": 0.7, "b": 0.3}}, {"class": "c", "scores": {"c": 1.0}}]
+    lines = [json.dumps({**event, "features": {"x": 1}, "prediction": one}) for one in said]
+    file.write_text("\n".join(lines))
+    read = tables.read(file)
+    assert read.class_scores({}) == {name: f"prediction.scores.{name}" for name in "abc"}
+    assert read.frame["prediction.scores.a"] == [0.7, None]
+    assert read.class_scores({"a": "other"})["a"] == "other"
+
+
 def test_the_process_loads_nothing_of_the_service(tmp_path: Path) -> None:
     file = write(BEFORE, tmp_path / "a.ndjson")
     code = (

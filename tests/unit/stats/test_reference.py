@@ -15,7 +15,10 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import InvalidReference
-from driftline.stats.reference import build_reference
+from driftline.events import Event
+from driftline.stats.profile import State
+from driftline.stats.reference import Reference, build_reference
+from driftline.wire import columns
 
 
 def flights(n=3000, seed=0):
@@ -416,3 +419,69 @@ def test_a_month_of_flights_becomes_a_reference_in_seconds():
     # 0.6 s when idle; the bound is for busy machines.
     assert process_time() - began < 6
     assert len(reference.gridset.features) == 17
+
+
+def of_three_classes(n=1_200):
+    rng = np.random.default_rng(7)
+    p = rng.dirichlet([2, 1, 1], n)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, n),
+            "said": np.array(["stays", "leaves", 3], dtype=object)[p.argmax(axis=1)],
+            **{name: p[:, i] for i, name in enumerate(("p_stays", "p_leaves", "p_3"))},
+        }
+    )
+
+
+def test_scores_of_several_classes_are_outputs_as_events_name_them():
+    scores = {"stays": "p_stays", "leaves": "p_leaves", 3: "p_3"}
+    made = build_reference(of_three_classes(), prediction="said", scores=scores)
+    outputs = ("prediction", *(f"prediction.scores.{name}" for name in ("stays", "leaves", "3")))
+    assert made.prediction == outputs
+    assert set(made.gridset.names()) == {"age", *outputs}
+    kinds = {f.name: f.kind for f in made.gridset.features}
+    assert kinds["prediction.scores.3"] == "numeric" and kinds["prediction"] == "categorical"
+    assert Reference.from_document(made.to_document()).prediction == outputs
+    # The wire finds them in events by these names.
+    event = Event(
+        "prediction", "m", 0, "1", prediction={"class": "stays", "scores": {"stays": 0.5, "3": 0.2}}
+    )
+    found, _ = columns([event], [(f.name, f.kind) for f in made.gridset.features])
+    assert found["prediction.scores.stays"].values[0] == 0.5
+    assert found["prediction.scores.leaves"].state[0] == State.ABSENT
+
+
+def test_a_numeric_prediction_is_watched_as_a_number():
+    data = of_three_classes().assign(said=lambda d: d["p_3"] * 100)
+    made = build_reference(data, prediction="said")
+    kinds = {f.name: f.kind for f in made.gridset.features}
+    assert (kinds["prediction"], made.prediction) == ("numeric", ("prediction",))
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"stays": "p_stay"}, "scores: there is no column 'p_stay', did you mean 'p_stays'"),
+        ({"stays": "said"}, "score column 'said' holds no numbers"),
+        ({"": "p_3"}, "the class '' must be text or an integer"),
+        ({"x" * 190: "p_3"}, "at most 182 characters"),
+        ({2.5: "p_3"}, "the class 2.5 must be text"),
+        (["p_3"], "scores must map classes to columns"),
+    ],
+)
+def test_scores_that_cannot_be_are_said(scores, message):
+    with pytest.raises(InvalidReference, match=message):
+        build_reference(of_three_classes(), scores=scores)
+
+
+def test_mostly_zeros_are_an_atom_of_their_own_and_a_group():
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random(20_000) < 0.7, 0.0, rng.lognormal(3, 1, 20_000))
+    made = build_reference({"x": x.tolist()})
+    grid, groups = made.gridset.features[0].grid, made.gridset.features[0].groups
+    zero = int(grid.bins(np.zeros(1, np.float32))[0])
+    assert grid.is_atom[zero] and (groups == groups[zero]).sum() <= 2  # and the empty gap below
+    counts = made.profiles["all"].counts[made.gridset.bins[0]]
+    assert counts[zero] == (x == 0).sum()
+    # The rest keeps its bins: no other holds more than its share.
+    assert np.delete(counts, zero).max() <= 20_000 / 256 + 1
