@@ -28,9 +28,11 @@ from driftline.stats.episodes import QUIET, step
 from driftline.stats.evidence import Judge, Judgement, Mark
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
+from driftline.stats.groups import psi_by_feature
 from driftline.stats.lengths import DAY_MS, HOUR_MS, NOMINAL_MS
 from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.season import when as place_of
 from driftline.stats.slicing import Slices
 
 Floats = NDArray[np.float64]
@@ -46,7 +48,7 @@ GRID_ROWS = 20_000
 
 
 @dataclass(frozen=True)
-class When:
+class Windows:
     """Windows one after the other: number since the first hour or day, hour, weekend."""
 
     starts_ms: Ints
@@ -57,15 +59,15 @@ class When:
         return len(self.starts_ms)
 
 
-def windows(length: str, first: int, n: int) -> When:
+def windows(length: str, first: int, n: int) -> Windows:
     """`n` windows of a length, the `first` of them counted from `FIRST_MS`."""
     starts = FIRST_MS + NOMINAL_MS[length] * np.arange(first, first + n)
     days = (starts - FIRST_MS) // DAY_MS
-    return When(starts, starts // HOUR_MS % 24, days % 7 >= 5)
+    return Windows(starts, starts // HOUR_MS % 24, days % 7 >= 5)
 
 
 # Bin shares of each window, [W, bins], of a feature with this grid.
-Shares = Callable[[NumericGrid, When, np.random.Generator], Floats]
+Shares = Callable[[NumericGrid, Windows, np.random.Generator], Floats]
 
 
 def normal_shares(grid: NumericGrid, mean: Floats, sd: float | Floats = 1.0) -> Floats:
@@ -76,7 +78,7 @@ def normal_shares(grid: NumericGrid, mean: Floats, sd: float | Floats = 1.0) -> 
     return np.diff(below, prepend=0.0, append=1.0, axis=1)
 
 
-def calm(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
+def calm(grid: NumericGrid, when: Windows, _: np.random.Generator) -> Floats:
     """Independent rows of one and the same normal distribution."""
     return normal_shares(grid, np.zeros(len(when)))
 
@@ -85,7 +87,7 @@ def calm(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
 CONCENTRATION = 2_000
 
 
-def dirichlet(grid: NumericGrid, when: When, rng: np.random.Generator) -> Floats:
+def dirichlet(grid: NumericGrid, when: Windows, rng: np.random.Generator) -> Floats:
     """The shares of ten tenths wobble from window to window, each window by itself."""
     plain = normal_shares(grid, np.zeros(1))[0]
     tenth = np.minimum((np.cumsum(plain) - plain / 2) * 10, 9).astype(int)
@@ -94,12 +96,12 @@ def dirichlet(grid: NumericGrid, when: When, rng: np.random.Generator) -> Floats
     return (plain / mass[tenth])[None, :] * drawn[:, tenth]
 
 
-def daily(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
+def daily(grid: NumericGrid, when: Windows, _: np.random.Generator) -> Floats:
     """The mean goes up and down by .6 sigma with the clock, every day alike."""
     return normal_shares(grid, 0.6 * np.sin(when.hour * np.pi / 12))
 
 
-def weekly(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
+def weekly(grid: NumericGrid, when: Windows, _: np.random.Generator) -> Floats:
     """The daily cycle on weekdays; on weekends a flatter one, half a sigma higher."""
     cycle = np.sin(when.hour * np.pi / 12)
     return normal_shares(grid, np.where(when.is_weekend, 0.5 + 0.2 * cycle, 0.6 * cycle))
@@ -108,7 +110,7 @@ def weekly(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
 def persistent(sd: float, phi: float = 0.9) -> Shares:
     """The mean wanders: AR(1) from window to window, `sd` sigmas wide."""
 
-    def shares(grid: NumericGrid, when: When, rng: np.random.Generator) -> Floats:
+    def shares(grid: NumericGrid, when: Windows, rng: np.random.Generator) -> Floats:
         return normal_shares(grid, sd * autoregressive(phi, len(when), rng))
 
     return shares
@@ -117,7 +119,7 @@ def persistent(sd: float, phi: float = 0.9) -> Shares:
 def bursts(share: float, by: float) -> Shares:
     """Now and then a window is `by` sigmas off, each by itself: holidays, storms, batches."""
 
-    def shares(grid: NumericGrid, when: When, rng: np.random.Generator) -> Floats:
+    def shares(grid: NumericGrid, when: Windows, rng: np.random.Generator) -> Floats:
         return normal_shares(grid, by * (rng.random(len(when)) < share))
 
     return shares
@@ -137,7 +139,7 @@ def autoregressive(phi: float, n: int, rng: np.random.Generator) -> Floats:
 def shifted(by: float, sd: float = 1.0) -> Shares:
     """What `calm` turns into: the mean `by` sigmas higher, or spread `sd` times as wide."""
 
-    def shares(grid: NumericGrid, when: When, _: np.random.Generator) -> Floats:
+    def shares(grid: NumericGrid, when: Windows, _: np.random.Generator) -> Floats:
         return normal_shares(grid, np.full(len(when), by), sd)
 
     return shares
@@ -176,7 +178,7 @@ def gridset(n_features: int, rng: np.random.Generator, shares: Shares = calm) ->
 def draw(
     grids: Gridset,
     shares: Shares,
-    when: When,
+    when: Windows,
     rows: int,
     rng: np.random.Generator,
     missing: Floats | None = None,
@@ -200,7 +202,7 @@ def draw(
     return counts
 
 
-def reference_of(grids: Gridset, counts: Ints, when: When, length: str) -> Reference:
+def reference_of(grids: Gridset, counts: Ints, when: Windows, length: str) -> Reference:
     """The reference whose full slices are these windows; `test_worlds` holds it to the real one.
 
     Out of range is 0 in every slice: where PSI is judged it alarms nobody.
@@ -250,7 +252,7 @@ class Month:
     reference: Reference
     length: str
     calibration: Calibration
-    when: When
+    when: Windows
     counts: Ints
     found: Judgement
 
@@ -302,11 +304,11 @@ def month(
 
 
 def judged(
-    reference: Reference, length: str, calibration: Calibration, when: When, counts: Ints
+    reference: Reference, length: str, calibration: Calibration, when: Windows, counts: Ints
 ) -> Month:
     """The windows under the real rule."""
     judge = Judge(reference, "all", length, calibration)
-    found = judge.judge(counts, when.is_weekend)
+    found = judge.judge(counts, place_of(when.starts_ms, reference.timezone))
     return Month(reference, length, calibration, when, counts, found)
 
 
@@ -329,7 +331,7 @@ class Told:
     first: Ints
 
 
-def told(marks: NDArray[np.uint8], when: When, length: str) -> Told:
+def told(marks: NDArray[np.uint8], when: Windows, length: str) -> Told:
     """Fold marks [W, F] as the evaluator does."""
     nominal = NOMINAL_MS[length]
     n_windows, n_features = marks.shape
@@ -354,9 +356,16 @@ def _over(exceeds: Bools) -> NDArray[np.uint8]:
     return np.where(exceeds, Mark.EXCEEDS, Mark.CLEAR).astype(np.uint8)
 
 
+def plain_psi(made: Month) -> Floats:
+    """PSI [W, F] against the whole reference: other rules know no seasons."""
+    grids = made.reference.gridset
+    whole = grids.sum_groups(made.reference.profiles["all"].counts[None, :])
+    return psi_by_feature(grids, whole, grids.sum_groups(made.counts))[0]
+
+
 def by_psi(made: Month, line: float = 0.2) -> NDArray[np.uint8]:
-    """The fixed limit: the same PSI above .2."""
-    return _over(made.found.psi > line)
+    """The fixed limit: PSI of the same ten groups above .2."""
+    return _over(plain_psi(made) > line)
 
 
 def _ks_p(made: Month) -> Floats:
@@ -379,7 +388,7 @@ def by_chunks(made: Month) -> NDArray[np.uint8]:
     """PSI above mean + 3 sd of the reference's own chunks, each against the others."""
     slices = made.reference.slices["all"][made.length]
     own = leave_one_out_psi(made.reference, observed_slices(made.reference, slices))
-    return _over(made.found.psi > own.mean(axis=0) + 3 * own.std(axis=0, ddof=1))
+    return _over(plain_psi(made) > own.mean(axis=0) + 3 * own.std(axis=0, ddof=1))
 
 
 def by_the_rule(made: Month) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from driftline.stats import distance
 from driftline.stats.calibration import RATES
 from driftline.stats.episodes import HOUR_MS, QUIET, step
 from driftline.stats.evidence import Mark
+from driftline.stats.season import Season
 
 pytestmark = pytest.mark.statistical
 
@@ -63,9 +64,25 @@ def test_shares_that_wobble_by_themselves_tell_nothing(wobbling: worlds.Month) -
 def test_a_daily_cycle_tells_nothing_though_a_fixed_limit_fires_twice_a_day(
     cyclic: worlds.Month,
 ) -> None:
+    assert (cyclic.calibration.season == Season.HOUR).all()
     assert episodes(cyclic).sum() == 0
     fixed = episodes(cyclic, "PSI > 0.2")
     assert (fixed > 50).all() and (fixed < 70).all()
+
+
+def test_weekends_of_their_own_cycle_tell_nothing_either() -> None:
+    made = worlds.month(worlds.weekly, 2_000, 10, seed=13)
+    assert (made.calibration.season == Season.HOUR_WEEKEND).all()
+    assert episodes(made).sum() == 0
+    # What is no cycle is seen through it: the same cycle, half a sigma higher.
+    higher = worlds.month(
+        worlds.weekly, 2_000, 10, seed=13, n_windows=24,
+        after=lambda grid, when, _: worlds.normal_shares(
+            grid, 0.5 + 0.6 * np.sin(when.hour * np.pi / 12)
+        ),
+    )  # fmt: skip
+    first = worlds.told(worlds.by_the_rule(higher), higher.when, "hour").first
+    assert ((first >= 2) & (first <= 4)).all()
 
 
 def test_what_the_reference_had_now_and_then_lifts_the_guard() -> None:
