@@ -1,0 +1,147 @@
+"""What a limit lets through: the smallest shift that a window could have shown.
+
+A shift by d sigma is that of a normal scale behind the feature's groups: each group holds a
+stretch of it, whose mass after the shift is known exactly. So a shift means the same for a
+feature with many zeros, with a heavy tail or with a handful of values; categories stand in the
+order of their groups, the most frequent first, and a shift takes rows towards the rare ones.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from driftline.stats.distance import newcombe
+from driftline.stats.evidence import Z
+from driftline.stats.gridset import Gridset
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Beyond four sigma every feature is another one.
+LARGEST: Final = 4.0
+# A group that a shift empties has a share that a logarithm can take.
+_TINY: Final = 1e-300
+_STEPS: Final = np.linspace(0.0, LARGEST, 201)
+
+
+def shifted(shares: Floats, by: ArrayLike) -> Floats:
+    """Return shares [..., G] of ordered groups after a shift of the scale behind them.
+
+    Parameters
+    ----------
+    by : float, or array that broadcasts with the shares' leading axes
+        In standard deviations; above zero the later groups gain.
+
+    Examples
+    --------
+    >>> shifted(np.full(4, 0.25), 0.5).round(3).tolist()
+    [0.12, 0.188, 0.261, 0.431]
+    """
+    total = shares.sum(axis=-1, keepdims=True)
+    upper = np.clip(shares.cumsum(axis=-1) / np.where(total > 0, total, 1.0), 0.0, 1.0)
+    # Rounding must not open a stretch after the last group.
+    upper = np.where(upper > 1 - 1e-12, 1.0, upper)
+    reached = special.ndtr(special.ndtri(upper) - np.asarray(by, np.float64)[..., None])
+    made: Floats = np.diff(reached, axis=-1, prepend=0.0) * total
+    return made
+
+
+def psi_of_shift(shares: Floats, by: ArrayLike) -> Floats:
+    """Return the true PSI [...] of ordered groups' shares [..., G] after such a shift.
+
+    Examples
+    --------
+    >>> psi_of_shift(np.full(10, 0.1), [0.2, 0.35, 0.5, 0.75]).round(3).tolist()
+    [0.038, 0.117, 0.238, 0.529]
+    """
+    after = shifted(shares, by)
+    is_there = shares > 0
+    ratio = np.maximum(after, _TINY) / np.where(is_there, shares, 1.0)
+    total: Floats = np.where(is_there, (after - shares) * np.log(ratio), 0.0).sum(axis=-1)
+    return total
+
+
+def visible_shift(gridset: Gridset, compared: Ints, limit: Floats) -> Floats:
+    """Return the smallest shift, in sigma, whose true PSI reaches a limit, [W, F].
+
+    Parameters
+    ----------
+    compared : int64 array [1 or W, n_groups]
+        The reference's counts by group that each window is compared with (`Judge.compared`).
+    limit : float array [W, F]
+        Of PSI; where it is NaN so is the answer.
+
+    Returns
+    -------
+    float array [W, F]
+        NaN where no shift up to 4 sigma reaches the limit: what is always the same has no
+        sigma, and a blind feature shows none.
+    """
+    out = np.full(limit.shape, np.nan)
+    kinds, which = np.unique(compared, axis=0, return_inverse=True)
+    which = np.broadcast_to(np.reshape(which, -1), (len(limit),))
+    for number, counts in enumerate(kinds):
+        rows = np.flatnonzero(which == number)
+        for feature, span in enumerate(gridset.groups):
+            here = limit[rows, feature]
+            if np.isnan(here).all() or not counts[span].any():
+                continue
+            reached = _reached(counts[span].tobytes())
+            if reached[-1] > 0:
+                with_nan = np.interp(here, reached, _STEPS, right=np.nan)
+                out[rows, feature] = np.where(np.isnan(here), np.nan, with_nan)
+    return out
+
+
+@lru_cache(maxsize=4_096)
+def _reached(counts: bytes) -> Floats:
+    """The true PSI of every shift of `_STEPS`; the groups of a reference are asked for often."""
+    r = np.frombuffer(counts, np.int64)
+    return psi_of_shift(r / r.sum(), _STEPS)
+
+
+def visible_points(n: Ints, hits: Ints, m: Ints, limit: Floats) -> Floats:
+    """Return the smallest rise of a rate that is judged to be beyond its limit, as a share.
+
+    Newcombe's lower bound of the rise must exceed the limit.
+
+    Parameters
+    ----------
+    n : array
+        Rows (or values) of the window.
+    hits, m : arrays
+        The reference's rows with the property, and all of them.
+    limit : array
+        The tolerance, as a share.
+
+    Returns
+    -------
+    float array
+        NaN where even all of the rows would not be enough.
+
+    Examples
+    --------
+    >>> float(visible_points(np.array(100), np.array(30), np.array(1_000), np.array(0.05)).round(3))
+    0.138
+    """
+    n, hits, m, limit = np.broadcast_arrays(n, hits, m, np.asarray(limit, np.float64))
+    known = np.maximum(m, 1)
+    own = hits / known
+
+    def bound(rise: Floats) -> Floats:
+        now = np.minimum(own + rise, 1.0) * n
+        return newcombe(now, np.maximum(n, 1), hits, known, Z)[0]
+
+    low, high = np.zeros(n.shape), np.asarray(1.0 - own)
+    with np.errstate(invalid="ignore"):
+        is_seen = (n > 0) & (m > 0) & (bound(high) > limit)
+    for _ in range(40):
+        middle = (low + high) / 2
+        is_above = bound(middle) > limit
+        low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
+    return np.where(is_seen, high, np.nan)
