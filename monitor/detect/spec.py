@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,3 +52,37 @@ class MonitorSpec:
     def from_json(cls, text: str) -> MonitorSpec:
         """Read the stored form back."""
         return msgspec.json.decode(text, type=cls)
+
+
+class Revision(NamedTuple):
+    """A monitor as it was set once; windows that end after `after_ms` are judged by it."""
+
+    number: int
+    after_ms: int
+    spec: MonitorSpec
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """All that a model's monitor has been, oldest first; there is one at least.
+
+    Which of them judges a window hangs on the window's end alone, in event time: a late event
+    and a replay judge it by the same rule as it was judged by at first.
+    """
+
+    revisions: tuple[Revision, ...]
+
+    @classmethod
+    def only(cls, spec: MonitorSpec) -> Monitor:
+        """Return one that has never been anything else."""
+        return cls((Revision(1, 0, spec),))
+
+    @property
+    def latest(self) -> Revision:
+        """What it is now: windows, lateness and horizon are always of this."""
+        return self.revisions[-1]
+
+    def place(self, end_ms: int) -> int:
+        """Return which of `revisions` judges a window that ends then."""
+        later = [at for at, found in enumerate(self.revisions) if found.after_ms < end_ms]
+        return later[-1] if later else 0

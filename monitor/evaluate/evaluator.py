@@ -16,7 +16,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Connection, Engine
 
@@ -26,7 +25,7 @@ from driftline.stats.evidence import KIND_OF
 from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
 from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
 from monitor.detect.plan import Due, due_windows
-from monitor.detect.spec import MonitorSpec
+from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import (
@@ -36,11 +35,10 @@ from monitor.evaluate.judging import (
     finding_rows,
     judge_windows,
 )
-from monitor.evaluate.teacher import Learnt, SliceCalibrations, Teacher
+from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.storage import alerts, latches, rollup
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
-from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.windows.calendar import DAY_MS, NOMINAL_MS, window_of
@@ -90,8 +88,7 @@ class _Pass:
     """What one pass has read and found; written in one transaction."""
 
     bound: BoundVersion
-    spec: MonitorSpec
-    monitor_revision: int
+    monitor: Monitor
     cursor: sql.Cursor
     done_ms: int
     mark: Watermark
@@ -99,7 +96,7 @@ class _Pass:
     now_ms: int
     gaps: list[sql.Gap]
     judged: list[tuple[Judged, str]] = field(default_factory=list)
-    learnt: list[Learnt] = field(default_factory=list)
+    learnt: list[Lesson] = field(default_factory=list)
     next_watermark_ms: int | None = None
     is_last: bool = True
 
@@ -174,10 +171,9 @@ class Evaluator:
             span = sql.pane_span(conn, bound.version_id, self._gridsets(bound))
             if span is None:
                 return None
-            model_id = conn.execute(
-                sa.select(t.model.c.id).where(t.model.c.name == bound.model)
-            ).scalar_one()
-            revision, spec = registry_store.monitor_of(conn, model_id)
+            model_id = registry_store.model_id_of(conn, bound)
+            monitor = registry_store.monitor_history(conn, model_id)
+            spec = monitor.latest.spec
             streams = sql.streams_of(conn, bound.model, bound.version)
             times = sql.partition_times(conn, streams)
             now_ms = self._now_ms()
@@ -211,8 +207,7 @@ class Evaluator:
             until_ms = min(limit_ms, base_ms + STRIDE_MS)
             found = _Pass(
                 bound=bound,
-                spec=spec,
-                monitor_revision=revision,
+                monitor=monitor,
                 cursor=cursor,
                 done_ms=min(done_ms, cursor.watermark_ms or span[0]),
                 mark=Watermark(event_ms, mark.closed_by, mark.is_final, mark.held_by),
@@ -236,7 +231,7 @@ class Evaluator:
         replaced_ms: int | None,
     ) -> None:
         """Judge the windows that start while one reference is bound."""
-        bound, spec = found.bound, found.spec
+        bound, spec = found.bound, found.monitor.latest.spec
         assert self._registry is not None
         reference = self._registry.references[digest]
         span = sql.pane_span(conn, bound.version_id, [reference.gridset.digest])
@@ -293,6 +288,7 @@ class Evaluator:
                     windows,
                     table.windows([(window.start_ms, window.end_ms) for window in windows]),
                     teacher.known(segment, length, windows),
+                    found.monitor,
                     bound.timezone,
                 )
                 found.judged.append((judged, digest))
@@ -311,15 +307,14 @@ class Evaluator:
             )
             if not moved:
                 return False
-            for learnt in found.learnt:
+            for lesson in found.learnt:
                 sql.store_calibration(
                     conn,
                     bound.version_id,
-                    learnt.digest,
-                    learnt.segment,
-                    learnt.length,
-                    learnt.windows,
-                    learnt.calibration,
+                    lesson.digest,
+                    lesson.segment,
+                    lesson.length,
+                    lesson.learnt,
                     found.now_ms,
                 )
             touched: set[Touched] = set()
@@ -400,7 +395,7 @@ class Evaluator:
                     _closed_by(found.mark, window.end_ms),
                     _incomplete(found, window),
                     digest,
-                    found.monitor_revision,
+                    judged.monitor_revisions[place],
                     json.dumps(states_to_json(folded.states[places[window.start_ms]])),
                     found.now_ms,
                 )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import Calibration
+from driftline.stats.lengths import LENGTHS
 from monitor.detect.fold import States, states_from_json
 from monitor.detect.plan import PaneRevision, Stored
 from monitor.storage import schema as t
@@ -151,6 +152,19 @@ def move_cursor(
     return moved.rowcount == 1
 
 
+def hold_cursors(conn: Connection, versions: Collection[int]) -> None:
+    """Let no evaluator write what it has read of `versions` before this transaction.
+
+    It finds its cursor moved, and looks again after it.
+    """
+    c = t.evaluator_cursor.c
+    conn.execute(
+        sa.update(t.evaluator_cursor)
+        .where(c.version_id.in_(sorted(versions)))
+        .values(epoch=c.epoch + 1)
+    )
+
+
 def pane_span(
     conn: Connection, version_id: int, gridsets: Collection[str]
 ) -> tuple[int, int] | None:
@@ -288,8 +302,10 @@ def complete_windows(
     from_ms: int,
     until_ms: int,
     at_most: int,
+    *,
+    is_last: bool = False,
 ) -> list[tuple[int, int]]:
-    """Return (start, end) of the first complete windows in `[from_ms, until_ms]`.
+    """Return (start, end) of the first complete windows in `[from_ms, until_ms]`, or the last.
 
     However they were closed: that is history, and a replay may close them otherwise.
     """
@@ -305,10 +321,35 @@ def complete_windows(
             w.reference_digest == digest,
             w.incomplete.is_(None),
         )
-        .order_by(w.start_ms)
+        .order_by(w.start_ms.desc() if is_last else w.start_ms)
         .limit(at_most)
     )
-    return [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+    return sorted((row.start_ms, row.end_ms) for row in conn.execute(query))
+
+
+def last_end(conn: Connection, versions: Collection[int]) -> int:
+    """Return the end of the last judged window of any of `versions`, 0 without one."""
+    w = t.window.c
+    ends = [0]
+    for version_id in versions:  # one step into the index for each length
+        for length in LENGTHS:
+            query = sa.select(sa.func.max(w.end_ms)).where(
+                w.version_id == version_id, w.length == length
+            )
+            ends.append(conn.execute(query).scalar() or 0)
+    return max(ends)
+
+
+def judged_until(conn: Connection, version_id: int, length: str, segment: str) -> int:
+    """Return the end of the last judged window of a length and segment, 0 without one."""
+    w = t.window.c
+    query = (
+        sa.select(w.end_ms)
+        .where(w.version_id == version_id, w.length == length, w.segment == segment)
+        .order_by(w.start_ms.desc())
+        .limit(1)
+    )
+    return int(conn.execute(query).scalar_one_or_none() or 0)
 
 
 def digest_of_window(
@@ -327,23 +368,46 @@ def digest_of_window(
     return digest
 
 
-def live_calibrations(
+class Learnt(NamedTuple):
+    """What a length learnt once from live windows; it judges those that end after `after_ms`."""
+
+    revision: int
+    after_ms: int
+    windows: list[tuple[int, int]]
+    calibration: Calibration
+
+
+def calibrations(
     conn: Connection, version_id: int, digest: str
-) -> dict[tuple[str, str], tuple[int, Calibration]]:
-    """Return {(segment, length): (end of its last window, calibration)}, the latest revisions."""
+) -> dict[tuple[str, str], list[Learnt]]:
+    """Return all that each (segment, length) has learnt from live windows, oldest first."""
     c = t.calibration.c
     query = (
-        sa.select(c.segment, c.length, c.windows, c.body)
+        sa.select(c.segment, c.length, c.revision, c.after_ms, c.windows, c.body)
         .where(c.version_id == version_id, c.reference_digest == digest)
         .order_by(c.revision)
     )
-    out = {}
-    for segment, length, windows, body in conn.execute(query):
-        out[segment, length] = (
-            json.loads(windows)[-1][1],
+    out: dict[tuple[str, str], list[Learnt]] = {}
+    for segment, length, revision, after_ms, windows, body in conn.execute(query):
+        spans = [(start, end) for start, end in json.loads(windows)]
+        learnt = Learnt(
+            revision,
+            spans[-1][1] if after_ms is None else after_ms,
+            spans,
             Calibration.from_json(json.loads(body)),
         )
+        out.setdefault((segment, length), []).append(learnt)
     return out
+
+
+def live_calibrations(
+    conn: Connection, version_id: int, digest: str
+) -> dict[tuple[str, str], tuple[int, Calibration]]:
+    """Return {(segment, length): (after when it judges, calibration)}, the latest revisions."""
+    return {
+        key: (learnt[-1].after_ms, learnt[-1].calibration)
+        for key, learnt in calibrations(conn, version_id, digest).items()
+    }
 
 
 def store_calibration(
@@ -352,8 +416,7 @@ def store_calibration(
     digest: str,
     segment: str,
     length: str,
-    windows: Sequence[tuple[int, int]],
-    calibration: Calibration,
+    learnt: Learnt,
     now_ms: int,
 ) -> None:
     """Keep what a length learnt from live windows, for good."""
@@ -363,11 +426,12 @@ def store_calibration(
             reference_digest=digest,
             segment=segment,
             length=length,
-            revision=1,
-            source=calibration.source,
-            windows=json.dumps(windows),
-            body=json.dumps(calibration.to_json()),
+            revision=learnt.revision,
+            source=learnt.calibration.source,
+            windows=json.dumps(learnt.windows),
+            body=json.dumps(learnt.calibration.to_json()),
             created_ms=now_ms,
+            after_ms=learnt.after_ms,
         )
     )
 

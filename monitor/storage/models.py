@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict
 from monitor.detect.spec import MonitorSpec
-from monitor.storage import registry, telling
+from monitor.storage import evaluation, registry, telling
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
 
@@ -231,7 +231,8 @@ def set_monitor(
 ) -> MonitorChange | None:
     """Judge a model otherwise from the evaluator's next look on; None where there is no model.
 
-    What was judged stays as it is; a setting that is not named stays, too.
+    What was judged stays as it is, whatever late events do to it, and so does a setting that
+    is not named: limits and profile hold for windows that end after the last judged one.
     """
     registry.take_turn(conn)
     model_id = conn.execute(
@@ -245,9 +246,15 @@ def set_monitor(
     if not before:
         return MonitorChange(revision, spec, {})
     made = replace(spec, **changes)
+    versions = [int(row.id) for row in conn.execute(_versions_of(model_id))]
+    evaluation.hold_cursors(conn, versions)
     conn.execute(
         sa.insert(t.monitor).values(
-            model_id=model_id, revision=revision + 1, spec=made.to_json(), created_ms=now_ms
+            model_id=model_id,
+            revision=revision + 1,
+            spec=made.to_json(),
+            created_ms=now_ms,
+            after_ms=evaluation.last_end(conn, versions),
         )
     )
     registry.bump_data_version(conn)

@@ -23,7 +23,7 @@ from driftline.events import MAX_NAME
 from driftline.stats.advice import advice
 from driftline.stats.reference import Reference
 from driftline.wire import is_name
-from monitor.detect.spec import MonitorSpec
+from monitor.detect.spec import Monitor, MonitorSpec, Revision
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.windows.panes import pane_ms_of, pane_start
@@ -283,6 +283,26 @@ def monitor_of(conn: Connection, model_id: int) -> tuple[int, MonitorSpec]:
         .limit(1)
     ).one()
     return row.revision, MonitorSpec.from_json(row.spec)
+
+
+def model_id_of(conn: Connection, bound: BoundVersion) -> int:
+    """Return the id of a version's model."""
+    v = t.model_version.c
+    return int(conn.execute(sa.select(v.model_id).where(v.id == bound.version_id)).scalar_one())
+
+
+def monitor_history(conn: Connection, model_id: int) -> Monitor:
+    """Return all that a model's monitor has been."""
+    m = t.monitor.c
+    query = (
+        sa.select(m.revision, m.after_ms, m.spec).where(m.model_id == model_id).order_by(m.revision)
+    )
+    return Monitor(
+        tuple(
+            Revision(revision, after_ms, MonitorSpec.from_json(spec))
+            for revision, after_ms, spec in conn.execute(query)
+        )
+    )
 
 
 def _model(

@@ -115,9 +115,12 @@ monitor = Table(
     Column("revision", Integer, primary_key=True),
     Column("spec", Text, nullable=False),  # JSON of monitor.detect.spec.MonitorSpec
     Column("created_ms", BigInteger, nullable=False),
+    # Windows that end later are judged by it, in event time.
+    Column("after_ms", BigInteger, nullable=False, server_default="0"),
 )
 
-# What a length learnt of its natural wobble, once and for good (source: reference | live).
+# What a length learnt of its natural wobble from live windows; a later revision is made by
+# `driftline monitor recalibrate` alone.
 calibration = Table(
     "calibration",
     metadata,
@@ -127,9 +130,11 @@ calibration = Table(
     Column("length", String(16), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("source", String(16), nullable=False),
-    Column("windows", Text, nullable=False),  # JSON list of window starts it came from
+    Column("windows", Text, nullable=False),  # JSON list of the windows it came from
     Column("body", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # Windows that end later are judged by it, in event time; null: after those it came from.
+    Column("after_ms", BigInteger),
 )
 
 # A stream is one life of a topic: made again, it is a new stream.
