@@ -13,6 +13,7 @@ from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, observe
 from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark, round_significant
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.profile import Stack
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.words import Evidence, claim, number, part_of
 
@@ -63,7 +64,7 @@ class Row:
 def judge(reference: Reference, counted: Counted, known: Known) -> tuple[Row, ...]:
     """Judge a counted frame as one window; the worst feature first."""
     judge_ = Judge(reference, ALL, known.length, known.calibration)
-    judgement = judge_.judge(counted.profile.counts[None, :], known.at)
+    judgement = judge_.judge(Stack.of([counted.profile]), known.at, with_measures=False)
     reader = _Reader(reference, counted, known, judgement, judge_.compared(known.at)[0])
     rows = [reader.row(place) for place in range(len(reference.gridset.features))]
     ratio = np.nan_to_num(judgement.ratio[0], nan=-1.0)

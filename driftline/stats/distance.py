@@ -221,6 +221,12 @@ def chi_square(r: ArrayLike, c: ArrayLike) -> Floats:
     return np.where(_has_rows(r, c), parts.sum(axis=-1), np.nan)
 
 
+def chi_square_p(value: ArrayLike, df: ArrayLike) -> Floats:
+    """Probability of a chi-square statistic at least this large without drift (never decides)."""
+    p: Floats = special.chdtrc(np.asarray(df, np.float64), np.asarray(value, np.float64))
+    return p
+
+
 def _shares(r: ArrayLike, c: ArrayLike) -> tuple[Floats, Floats]:
     r, c = np.asarray(r, np.float64), np.asarray(c, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -278,3 +284,19 @@ def newcombe(
         high = p1 - p2 + np.sqrt((high1 - p1) ** 2 + (p2 - low2) ** 2)
     known = (n1 > 0) & (n2 > 0)
     return np.where(known, low, -1.0), np.where(known, high, 1.0)
+
+
+def round_significant(values: Floats, digits: int = 9) -> Floats:
+    """Round to significant digits, so that stored and recomputed figures are equal.
+
+    Examples
+    --------
+    >>> round_significant(np.array([0.123456789012, 0.0])).tolist()
+    [0.123456789, 0.0]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        magnitude = np.floor(np.log10(np.abs(values)))
+        # Kept within what 10.0 ** x can hold; smaller figures are noise.
+        scale = 10.0 ** np.clip(digits - 1 - magnitude, -300, 300)
+        out = np.round(values * scale) / scale
+    return np.where(np.isfinite(out), out, values)

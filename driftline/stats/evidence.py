@@ -29,8 +29,13 @@ from driftline.stats.distance import (
     psi_lower_bound,
     wilson,
 )
+from driftline.stats.distance import round_significant as round_significant
 from driftline.stats.groups import largest_psi, per_feature, psi_by_feature
+from driftline.stats.measures import Measures, measure, moments
+from driftline.stats.profile import Stack
 from driftline.stats.reference import Reference
+from driftline.stats.rule import FIXED, LEVELS, Rule
+from driftline.stats.rule import KIND_OF as KIND_OF
 from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
 
 ALPHA = 0.001
@@ -40,18 +45,13 @@ Z = 3.09
 LEAST_EXCESS = {"missing": 0.01, "type_error": 0.01, "unseen": 0.005, "out_of_range": 0.01}
 # A rate's excess beyond its tolerance at which it is critical.
 CRITICAL_BEYOND = 0.05
+# The ratio of what exceeds a fixed limit of 0, which has no ratio: JSON knows no infinity.
+_BEYOND_ZERO = 1e6
+# What the learnt rule judges; others of `rule.FIXED` are judged where a user gave a limit.
 STATISTICS = ("psi", *RATES)
-KIND_OF = {
-    "psi": "distribution",
-    "out_of_range": "distribution",
-    "missing": "missing",
-    "type_error": "type_error",
-    "unseen": "unseen",
-}
-
-
-# The PSI that matters: the industry's .10 and .25, which limits tend to as windows grow.
-DELTA = {"warning": 0.10, "critical": 0.25}
+STANDARD = Rule()
+# The PSI that matters under the standard profile: the industry's .10 and .25.
+DELTA = {level: STANDARD.delta(level) for level in LEVELS}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Rate:
 
     `excess` is the 99.9 % bound of the distance from the reference, signed:
     below zero where the rate fell. `limit` is the tolerance it is held against.
+    Under a fixed limit the rate itself is held against it, and is the excess.
     """
 
     value: Floats
@@ -85,11 +86,15 @@ class Judgement:
     rates
         By name.
     marks
-        {statistic: [W, F, 2] uint8} for warning and critical, as `Mark`.
+        {statistic: [W, F, 2] uint8} for warning and critical, as `Mark`; all of `rule.FIXED`.
     verdict
         [W, F] strings.
     ratio, evidence
         [W, F] The worst evidence over its limit, and the statistic it is of.
+    measures
+        Every other distance; None where they were not asked for.
+    fixed
+        {statistic: [W, F]} Whether a fixed limit stands in the place of the learnt one.
     """
 
     rows: Ints
@@ -106,6 +111,8 @@ class Judgement:
     verdict: NDArray[np.str_]
     ratio: Floats
     evidence: NDArray[np.str_]
+    measures: Measures | None
+    fixed: dict[str, NDArray[np.bool_]]
 
 
 class Mark:
@@ -127,12 +134,19 @@ class Judge:
         segment: str,
         length: str,
         calibration: Calibration | None,
+        rule: Rule = STANDARD,
     ) -> None:
-        """`calibration` None means that the length is collecting: shown, not judged."""
+        """`calibration` None means that the length is collecting: shown, not judged.
+
+        Fixed limits of the rule judge nevertheless.
+        """
         self.reference = reference
+        self.segment = segment
         self.length = length
         self.calibration = calibration
+        self.rule = rule
         grids = reference.gridset
+        self._fixed = rule.by_statistic(grids.names())
         own = reference.profiles[segment].counts[None, :]
         self._own = observe(reference, own)
         self._own_counts = own[0]
@@ -153,22 +167,48 @@ class Judge:
         self._is_numeric = grids.under >= 0
         self._is_categorical = grids.unseen >= 0
 
-    def judge(self, counts: Ints, at: When) -> Judgement:
-        """Judge the windows whose profiles are `counts` [W, gridset.size].
+    def judge(self, windows: Stack, at: When, *, with_measures: bool = True) -> Judgement:
+        """Judge windows [W].
 
-        `at` says where the windows [W] lie; it matters for features with a season.
+        Parameters
+        ----------
+        at
+            Where they lie [W]; it matters for features with a season.
+        with_measures
+            Whether every other distance is computed, too; a fixed limit asks for it anyway.
         """
+        counts = windows.counts
         seen = observe(self.reference, counts)
         psi, parts, v, r = self._distances(seen, at)
         limit, critical, lower, is_blind = self._limits(psi, v, r, seen.values)
         marks = {"psi": self._mark_psi(psi, limit, critical, v, is_blind)}
+        limit, critical, is_blind = self._fix_psi(psi, limit, critical, is_blind, marks["psi"])
         rates = {}
         for name in RATES:
             rates[name], marks[name] = self._rate(name, seen)
         # Where PSI is judged, out-of-range is evidence beside it and no alarm of its own.
-        marks["out_of_range"][marks["psi"][:, :, 0] != Mark.NOT_EVALUABLE] = Mark.NOT_EVALUABLE
-        ratio, evidence = _worst(psi, limit, rates, marks)
+        beside = marks["psi"][:, :, 0] != Mark.NOT_EVALUABLE
+        marks["out_of_range"][beside & ~self._is_fixed("out_of_range")] = Mark.NOT_EVALUABLE
         ks_low, ks_high = self._ks(counts, seen)
+        measures = None
+        others = [name for name in self._fixed if name not in STATISTICS]
+        if with_measures or others:
+            m = np.asarray(per_feature(self.reference.gridset, r), dtype=np.int64)
+            measures = measure(
+                self.reference, self.segment, windows, psi=psi, compared=m, ks_low=ks_low
+            )
+        held = {"psi": (psi, limit)}
+        held |= {name: (np.abs(rates[name].excess), rates[name].limit) for name in RATES}
+        for name in others:
+            assert measures is not None
+            value, most = self._held(name, measures, ks_low, ks_high)
+            marks[name] = self._mark_fixed(name, value, most, seen)
+            held[name] = value, self._fixed[name].warning
+        with np.errstate(divide="ignore", invalid="ignore"):  # a limit may be 0
+            ratios = {name: value / line for name, (value, line) in held.items()}
+        ratio, evidence = _worst(ratios, marks)
+        nothing = np.zeros((*psi.shape, 2), dtype=np.uint8)
+        marks = {name: marks.get(name, nothing) for name in FIXED}
         return Judgement(
             rows=seen.rows,
             values=seen.values,
@@ -184,7 +224,68 @@ class Judge:
             verdict=self._verdict(seen, marks, is_blind),
             ratio=ratio,
             evidence=evidence,
+            measures=measures,
+            fixed={name: np.broadcast_to(self._is_fixed(name), psi.shape) for name in FIXED},
         )
+
+    def _is_fixed(self, name: str) -> NDArray[np.bool_]:
+        """Return for which features [F] a statistic has a fixed limit."""
+        limits = self._fixed.get(name)
+        n_features = len(self.reference.gridset.features)
+        return np.zeros(n_features, np.bool_) if limits is None else ~np.isnan(limits.warning)
+
+    def _fix_psi(
+        self,
+        psi: Floats,
+        limit: Floats,
+        critical: Floats,
+        is_blind: NDArray[np.bool_],
+        marks: NDArray[np.uint8],
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Return limits with fixed ones in their place, and where PSI is still blind."""
+        if "psi" not in self._fixed:
+            return limit, critical, is_blind
+        fixed = self._is_fixed("psi")
+        lines = []
+        for level, (own, line) in enumerate(
+            zip(self._fixed["psi"], (limit, critical), strict=True)
+        ):
+            lines.append(np.where(fixed, np.where(np.isnan(psi), np.nan, own), line))
+            made = _marks(psi > own, psi <= own, ~np.isnan(psi) & ~np.isnan(own))
+            marks[:, fixed, level] = made[:, fixed]
+        return lines[0], lines[1], is_blind & ~fixed
+
+    def _held(
+        self, name: str, measures: Measures, ks_low: Floats, ks_high: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return what is held against a fixed limit, and what must be below it to be calm."""
+        if name == "ks":
+            return ks_low, ks_high
+        value: Floats = getattr(measures, name)
+        if name == "w1_sigma":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                most = measures.w1_high / moments(self.reference, self.segment).sd
+            return value, round_significant(most)
+        if name == "mean_shift":
+            value = np.abs(value)
+        return value, value
+
+    def _mark_fixed(
+        self, name: str, value: Floats, most: Floats, seen: Observed
+    ) -> NDArray[np.uint8]:
+        """Mark a statistic that only a fixed limit judges."""
+        if name == "infinite":
+            enough = np.broadcast_to((seen.rows >= MIN_ROWS["missing"])[:, None], value.shape)
+        elif name in ("zero", "negative"):
+            enough = seen.values >= MIN_ROWS["missing"]
+        else:
+            enough = seen.values >= MIN_ROWS_PSI
+        out = np.zeros((*value.shape, 2), dtype=np.uint8)
+        for level, line in enumerate(self._fixed[name]):
+            judged = enough & ~np.isnan(value) & ~np.isnan(line)
+            with np.errstate(invalid="ignore"):
+                out[:, :, level] = _marks(value > line, most <= line, judged)
+        return out
 
     def _distances(self, seen: Observed, at: When) -> tuple[Floats, Floats, Floats, Ints]:
         """Return PSI, its parts, the variance v of its noise, and the reference's groups used."""
@@ -223,9 +324,16 @@ class Judge:
         return v
 
     def psi_clears_below(self, values: Ints, at: When, level: str = "warning") -> Floats:
-        """Return the PSI below which windows of so many values [W, F] count as clear."""
+        """Return the PSI below which windows of so many values [W, F] count as clear.
+
+        NaN where PSI is not judged then; a fixed limit itself counts as clear.
+        """
         v = self._noise(values, self.compared(at), at)
-        return (self.reference.gridset.B - 1) * v + DELTA[level] / 2
+        line = (self.reference.gridset.B - 1) * v + self.rule.delta(level) / 2
+        if "psi" in self._fixed:
+            own = self._fixed["psi"][LEVELS.index(level)]
+            line = np.where(self._is_fixed("psi"), own, line)
+        return np.asarray(line)
 
     def _limits(
         self, psi: Floats, v: Floats, r: Ints, n: Ints
@@ -240,10 +348,10 @@ class Judge:
             return limit, critical, lower, is_blind
         grids = self.reference.gridset
         df = np.broadcast_to(grids.B - 1, psi.shape)[judged].astype(float)
-        guard = np.broadcast_to(self.calibration.guard, psi.shape)[judged]
+        guard = np.broadcast_to(self.rule.guard_of(self.calibration), psi.shape)[judged]
         noise = v[judged]
-        limit[judged] = np.maximum(psi_limit(noise, df, DELTA["warning"], ALPHA), guard)
-        critical[judged] = np.maximum(psi_limit(noise, df, DELTA["critical"], ALPHA), guard)
+        for line, level in ((limit, "warning"), (critical, "critical")):
+            line[judged] = np.maximum(psi_limit(noise, df, self.rule.delta(level), ALPHA), guard)
         lower[judged] = psi_lower_bound(psi[judged], noise, df, ALPHA)
         limit, critical = round_significant(limit), round_significant(critical)
         with np.errstate(invalid="ignore"):
@@ -262,8 +370,9 @@ class Judge:
     ) -> NDArray[np.uint8]:
         beyond_noise = round_significant(psi - (self.reference.gridset.B - 1) * v)
         out = np.zeros((*psi.shape, 2), dtype=np.uint8)
-        for level, (line, delta) in enumerate(zip((limit, critical), DELTA.values(), strict=True)):
+        for level, line in enumerate((limit, critical)):
             judged = ~np.isnan(psi) & ~np.isnan(line) & ~is_blind
+            delta = self.rule.delta(LEVELS[level])
             out[:, :, level] = _marks(psi > line, beyond_noise < delta / 2, judged)
         return out
 
@@ -289,6 +398,35 @@ class Judge:
         rise, fall = round_significant(rise), round_significant(fall)
         fell = fall > np.maximum(rise, 0.0)
         excess = np.where(present, np.where(fell, -fall, np.maximum(rise, 0.0)), np.nan)
+        rate, marks = self._learnt(name, value, excess, fell, n, own, present)
+        if name not in self._fixed:
+            return rate, marks
+        # The rate itself is held against a fixed limit, not its distance from the reference.
+        fixed = self._is_fixed(name)
+        enough = present & (n >= MIN_ROWS[name])
+        for level, line in enumerate(self._fixed[name]):
+            judged = enough & ~np.isnan(line)
+            with np.errstate(invalid="ignore"):
+                made = _marks(rate.value > line, rate.value <= line, judged)
+            marks[:, fixed, level] = made[:, fixed]
+        limit = np.where(enough, self._fixed[name].warning, np.nan)
+        return Rate(
+            rate.value,
+            np.where(fixed, rate.value, rate.excess),
+            np.where(fixed, limit, rate.limit),
+        ), marks
+
+    def _learnt(
+        self,
+        name: str,
+        value: Floats,
+        excess: Floats,
+        fell: NDArray[np.bool_],
+        n: Ints,
+        own: Floats,
+        present: NDArray[np.bool_],
+    ) -> tuple[Rate, NDArray[np.uint8]]:
+        """Hold a rate's excess [W, F] against what fine windows have shown."""
         marks = np.zeros((*value.shape, 2), dtype=np.uint8)
         if self.calibration is None:
             return Rate(round_significant(value), excess, np.full(value.shape, np.nan)), marks
@@ -359,35 +497,20 @@ def _marks(
 
 
 def _worst(
-    psi: Floats, limit: Floats, rates: dict[str, Rate], marks: dict[str, NDArray[np.uint8]]
+    ratios: dict[str, Floats], marks: dict[str, NDArray[np.uint8]]
 ) -> tuple[Floats, NDArray[np.str_]]:
     """Return the worst evidence / limit among the statistics that were evaluated."""
-    candidates = [psi / limit]
-    candidates += [np.abs(rates[name].excess) / rates[name].limit for name in RATES]
+    names = list(ratios)
     stacked = np.stack(
         [
-            np.where(marks[name][:, :, 0] != Mark.NOT_EVALUABLE, ratio, np.nan)
-            for name, ratio in zip(STATISTICS, candidates, strict=True)
+            np.where(marks[name][:, :, 0] != Mark.NOT_EVALUABLE, ratios[name], np.nan)
+            for name in names
         ]
     )
+    # Whatever exceeds a limit of 0 is worse than all that has one.
+    stacked = np.where(np.isinf(stacked), _BEYOND_ZERO, stacked)
     filled = np.where(np.isnan(stacked), -1.0, stacked)
     place = filled.argmax(axis=0)
     worst = filled.max(axis=0)
-    evidence = np.where(worst < 0, "", np.array(STATISTICS)[place])
+    evidence = np.where(worst < 0, "", np.array(names)[place])
     return round_significant(np.where(worst < 0, np.nan, worst)), evidence
-
-
-def round_significant(values: Floats, digits: int = 9) -> Floats:
-    """Round to significant digits, so that stored and recomputed figures are equal.
-
-    Examples
-    --------
-    >>> round_significant(np.array([0.123456789012, 0.0])).tolist()
-    [0.123456789, 0.0]
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.floor(np.log10(np.abs(values)))
-        # Kept within what 10.0 ** x can hold; smaller figures are noise.
-        scale = 10.0 ** np.clip(digits - 1 - magnitude, -300, 300)
-        out = np.round(values * scale) / scale
-    return np.where(np.isfinite(out), out, values)

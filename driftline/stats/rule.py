@@ -9,12 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import StatisticError
+
+if TYPE_CHECKING:
+    from driftline.stats.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -111,6 +114,11 @@ class Rule:
         """Return the true PSI that is tolerated at a level, "warning" or "critical"."""
         tolerated: float = getattr(PROFILES[self.profile], level)
         return tolerated
+
+    def guard_of(self, calibration: Calibration) -> Floats:
+        """Return what limits never fall below [F], NaN where nothing was learnt."""
+        is_most = PROFILES[self.profile].guard == "max"
+        return calibration.guard_max if is_most else calibration.guard
 
     def by_statistic(self, features: Sequence[str]) -> dict[str, Limits]:
         """Return the fixed limits of each statistic that has one, for each of `features`."""

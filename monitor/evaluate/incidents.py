@@ -348,7 +348,7 @@ class IncidentBook:
                 values=self._unseen(evidence, reference) if statistic == "unseen" else (),
             )
         panes = PaneTable(self._conn, self._bound, reference, segment, start_ms, end_ms)
-        seen = observe(reference, panes.windows([(start_ms, end_ms)]).counts)
+        seen = observe(reference, panes.windows([(start_ms, end_ms)]).profiles.counts)
         _, parts = psi_by_feature(reference.gridset, own.groups, seen.groups)
         span = reference.gridset.groups[place]
         before, window = own.groups[0, span], seen.groups[0, span]

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import RATES, Calibration, Ints
-from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark
-from driftline.stats.profile import dense
+from driftline.stats.calibration import RATES, Calibration
+from driftline.stats.evidence import Judge, Judgement, Mark
+from driftline.stats.profile import Stack, stack
 from driftline.stats.reference import Reference
 from driftline.stats.season import When, when
 from monitor.detect.fold import marks_to_text
 from monitor.detect.plan import Due
-from monitor.detect.spec import Monitor
 from monitor.storage import evaluation as sql
 from monitor.storage.registry import BoundVersion
 
 
 @dataclass(frozen=True)
 class Counted:
-    """The profiles of some windows: counts [W, size] and the revisions they were read at."""
+    """The profiles of some windows, and the revisions they were read at."""
 
-    counts: Ints
+    profiles: Stack
     rev_sums: list[int]
 
 
@@ -41,18 +40,18 @@ class PaneCache:
     def __init__(self, max_bytes: int = 64_000_000) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._rows: OrderedDict[tuple[int, str, str, int], tuple[int, Ints]] = OrderedDict()
+        self._rows: OrderedDict[tuple[int, str, str, int], tuple[int, Stack]] = OrderedDict()
 
-    def get(self, key: tuple[int, str, str, int], rev: int) -> Ints | None:
-        """Return the pane's counts if they are of this revision."""
+    def get(self, key: tuple[int, str, str, int], rev: int) -> Stack | None:
+        """Return the pane if it is of this revision."""
         found = self._rows.get(key)
         return found[1] if found is not None and found[0] == rev else None
 
-    def put(self, key: tuple[int, str, str, int], rev: int, counts: Ints) -> None:
-        """Keep a pane's counts in the place of an older revision."""
+    def put(self, key: tuple[int, str, str, int], rev: int, pane: Stack) -> None:
+        """Keep a pane in the place of an older revision."""
         before = self._rows.pop(key, None)
-        self._bytes += counts.nbytes - (0 if before is None else before[1].nbytes)
-        self._rows[key] = (rev, counts)
+        self._bytes += pane.nbytes - (0 if before is None else before[1].nbytes)
+        self._rows[key] = (rev, pane)
         while self._bytes > self._max_bytes and self._rows:
             _, (_, oldest) = self._rows.popitem(last=False)
             self._bytes -= oldest.nbytes
@@ -85,9 +84,9 @@ class PaneTable:
         cache = PaneCache() if cache is None else cache
         keys = {start: (bound.version_id, grids.digest, segment, start) for start in revs}
         known = {
-            start: counts
+            start: pane
             for start, rev in revs.items()
-            if (counts := cache.get(keys[start], rev)) is not None
+            if (pane := cache.get(keys[start], rev)) is not None
         }
         missing = [start for start in revs if start not in known]
         if missing:
@@ -95,35 +94,26 @@ class PaneTable:
                 conn, bound.version_id, grids.digest, segment, min(missing), max(missing) + 1
             )
             starts, window_of = np.unique([row.start_ms for row in rows], return_inverse=True)
-            table = dense(grids, [row.body for row in rows], window_of.tolist(), len(starts))
+            table = stack(grids, [row.body for row in rows], window_of.tolist(), len(starts))
             for place, start in enumerate(starts.tolist()):
-                # A copy: a row of the table would keep the whole table alive.
-                known[start] = table[place].copy()
+                known[start] = table.take([place])
                 cache.put(keys[start], revs[start], known[start])
         self._starts = np.array(sorted(revs), dtype=np.int64)
         self._revs = np.array([revs[start] for start in self._starts.tolist()], dtype=np.int64)
-        self._counts = np.empty((len(revs), grids.size), dtype=np.int64)
-        for place, start in enumerate(self._starts.tolist()):
-            self._counts[place] = known[start]
+        self._panes = Stack.together(
+            [stack(grids, [], [], 0), *(known[start] for start in self._starts.tolist())]
+        )
 
     def windows(self, spans: Sequence[tuple[int, int]]) -> Counted:
         """Add the panes up to windows `(start, end)`."""
         edges = np.searchsorted(self._starts, np.array(spans, dtype=np.int64).reshape(-1, 2))
-        counts = np.empty((len(spans), self._counts.shape[1]), dtype=np.int64)
-        for place, (first, last) in enumerate(edges):
-            if last - first == 1:
-                counts[place] = self._counts[first]
-            else:
-                self._counts[first:last].sum(axis=0, out=counts[place])
         rev_sums = [int(self._revs[first:last].sum()) for first, last in edges]
-        return Counted(counts, rev_sums)
+        return Counted(self._panes.added(edges), rev_sums)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Windows with the rule's answer; `due`, `rev_sums`, `monitor_revisions` and the
-    judgement's rows go together.
-    """
+    """Windows with the rule's answer; `due`, `rev_sums` and the judgement's rows go together."""
 
     length: str
     segment: str
@@ -131,13 +121,13 @@ class Judged:
     rev_sums: list[int]
     judgement: Judgement
     names: tuple[str, ...]
-    monitor_revisions: list[int]
 
     def marks_of(self, place: int) -> Callable[[str, str], tuple[int, int]]:
         """Return a look-up of one window's marks."""
         position = {name: at for at, name in enumerate(self.names)}
 
         def of(feature: str, statistic: str) -> tuple[int, int]:
+            # A latch may be of a feature that is no more.
             if feature not in position:
                 return Mark.NOT_EVALUABLE, Mark.NOT_EVALUABLE
             warning, critical = self.judgement.marks[statistic][place, position[feature]]
@@ -167,22 +157,14 @@ class Judged:
 class Known:
     """What a length knows of its natural wobble.
 
-    Each of `learnt`, oldest first, judges the windows that end after its time; earlier ones,
-    which the first may have been learnt from, keep to `early`: however many windows are judged
-    at once, each is judged the same. None = shown, not judged.
+    `calibration` judges windows that end after `learnt_until_ms`; the earlier
+    ones, which it may have been learnt from, keep to `early`: however many
+    windows are judged at once, each is judged the same. None = shown, not judged.
     """
 
-    early: Calibration | None
-    learnt: tuple[tuple[int, Calibration], ...] = ()
-
-    def place(self, end_ms: int) -> int:
-        """Return which of `learnt` judges a window that ends then, -1 for `early`."""
-        later = [at for at, (after_ms, _) in enumerate(self.learnt) if after_ms < end_ms]
-        return later[-1] if later else -1
-
-    def at(self, place: int) -> Calibration | None:
-        """Return what `place` stands for."""
-        return self.early if place < 0 else self.learnt[place][1]
+    calibration: Calibration | None
+    early: Calibration | None = None
+    learnt_until_ms: int = 0
 
 
 def judge_windows(
@@ -192,36 +174,33 @@ def judge_windows(
     due: list[Due],
     counted: Counted,
     known: Known,
-    monitor: Monitor,
     timezone: str,
 ) -> Judged:
     """Judge windows of one length and segment.
 
-    Each by what was known and by the monitor that stood when it ended. A segment that the
-    reference has too few rows of shows volume and rates.
+    A segment that the reference has too few rows of shows volume and rates.
     """
     at = when(np.array([window.start_ms for window in due], dtype=np.int64), timezone)
+    is_later = np.array([window.end_ms > known.learnt_until_ms for window in due])
     names = reference.gridset.names()
-    by_rule: dict[tuple[int, int], list[int]] = {}
-    for place, window in enumerate(due):
-        key = known.place(window.end_ms), monitor.place(window.end_ms)
-        by_rule.setdefault(key, []).append(place)
     if segment not in reference.profiles:
-        judgement = _unjudged(Judge(reference, "all", length, None), counted.counts, at)
+        judgement = _unjudged(Judge(reference, "all", length, None), counted.profiles, at)
+        return Judged(length, segment, due, counted.rev_sums, judgement, names)
+
+    def by(calibration: Calibration | None) -> Judgement:
+        return Judge(reference, segment, length, calibration).judge(counted.profiles, at)
+
+    if is_later.all():
+        judgement = by(known.calibration)
+    elif not is_later.any():
+        judgement = by(known.early)
     else:
-        parts = []
-        for (learnt, _revision), places in by_rule.items():
-            judge = Judge(reference, segment, length, known.at(learnt))
-            here = When(at.hour[places], at.is_weekend[places])
-            parts.append(judge.judge(counted.counts[places], here))
-        order = np.concatenate([np.array(places) for places in by_rule.values()])
-        judgement = _together(parts, np.argsort(order))
-    revisions = [monitor.revisions[monitor.place(window.end_ms)].number for window in due]
-    return Judged(length, segment, due, counted.rev_sums, judgement, names, revisions)
+        judgement = _choose(is_later, by(known.calibration), by(known.early))
+    return Judged(length, segment, due, counted.rev_sums, judgement, names)
 
 
-def _unjudged(judge: Judge, counts: Ints, at: When) -> Judgement:
-    shown = judge.judge(counts, at)
+def _unjudged(judge: Judge, windows: Stack, at: When) -> Judgement:
+    shown = judge.judge(windows, at, with_measures=False)
     nothing = np.full(shown.psi.shape, np.nan)
     return replace(
         shown,
@@ -232,31 +211,32 @@ def _unjudged(judge: Judge, counts: Ints, at: When) -> Judgement:
     )
 
 
-Windows = TypeVar("Windows")
+def _choose(use: NDArray[np.bool_], left: Judgement, right: Judgement) -> Judgement:
+    """Return `left` where `use` [W] and `right` elsewhere."""
 
+    def pick(a: NDArray[Any], b: NDArray[Any]) -> Any:
+        return np.where(use.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
-def _together(parts: Sequence[Windows], order: Ints) -> Windows:
-    """Put judgements of some windows each, or what they are made of, into one: windows in `order`.
-
-    Every array of theirs has the windows first.
-    """
-    first: Any = parts[0]
-    made: Any
-    if len(parts) == 1 or first is None:
-        return parts[0]
-    if is_dataclass(first):
-        made = replace(
-            first,  # type: ignore[type-var]
+    plain = {
+        name: pick(getattr(left, name), getattr(right, name))
+        for name in (
+            "rows", "values", "psi", "psi_limit", "psi_critical", "psi_lower", "ks_low",
+            "ks_high", "parts", "verdict", "ratio", "evidence",
+        )
+    }  # fmt: skip
+    rates = {
+        name: replace(
+            rate,
             **{
-                part.name: _together([getattr(found, part.name) for found in parts], order)
-                for part in fields(first)
+                part: pick(getattr(rate, part), getattr(right.rates[name], part))
+                for part in ("value", "excess", "limit")
             },
         )
-    elif isinstance(first, dict):
-        made = {name: _together([found[name] for found in parts], order) for name in first}  # type: ignore[index]
-    else:
-        made = np.concatenate(parts)[order]  # type: ignore[arg-type]
-    return made  # type: ignore[no-any-return]
+        for name, rate in left.rates.items()
+    }
+    marks = {name: pick(mark, right.marks[name]) for name, mark in left.marks.items()}
+    # They are measured alike whatever is known: that only says how they are judged.
+    return replace(left, rates=rates, marks=marks, **plain)
 
 
 FindingRow = tuple[object, ...]
@@ -327,17 +307,17 @@ def _mark_texts(
 
     There are few different combinations, so each is put into words once.
     """
-    stacked = np.stack([judgement.marks[name][chosen] for name in STATISTICS], axis=-1)
-    flat = stacked.reshape(-1, 2 * len(STATISTICS))  # warning of each, then critical of each
-    weights = 4 ** np.arange(flat.shape[1], dtype=np.int64)
-    codes, inverse = np.unique(flat @ weights, return_inverse=True)
+    names = tuple(judgement.marks)
+    # The marks of each, warning and critical, are digits of one number: of fifteen they fit.
+    weights = 4 ** np.arange(2 * len(names), dtype=np.int64).reshape(-1, 2)
+    flat = np.zeros(judgement.psi[chosen].size, dtype=np.int64)
+    for name, weight in zip(names, weights, strict=True):
+        flat += judgement.marks[name][chosen].reshape(-1, 2).astype(np.int64) @ weight
+    codes, inverse = np.unique(flat, return_inverse=True)
     texts, over = [], []
     for code in codes:
         digits = (code // weights) % 4
-        pairs = {
-            name: (int(digits[at]), int(digits[at + len(STATISTICS)]))
-            for at, name in enumerate(STATISTICS)
-        }
+        pairs = {name: (int(digits[at, 0]), int(digits[at, 1])) for at, name in enumerate(names)}
         texts.append(marks_to_text(pairs))
         over.append(",".join(name for name, pair in pairs.items() if Mark.EXCEEDS in pair))
     places = inverse.ravel().tolist()

@@ -16,7 +16,7 @@ from driftline.stats.grid import (
     value_of_bits,
 )
 from driftline.stats.gridset import FeatureGrid, Gridset
-from driftline.stats.profile import Column, Profile, add_many, dense
+from driftline.stats.profile import Column, Profile, add_many, stack
 
 
 def one_feature(values):
@@ -83,7 +83,7 @@ def test_counting_by_pane_is_counting_each_pane(data, panes):
     together = GRIDSET.count(columns, len(data), pane, 5, with_sums=True)
     apart = [profile([r for r, p in zip(data, pane, strict=True) if p == i]) for i in range(5)]
     assert together == apart
-    counts = dense(GRIDSET, [p.to_bytes() for p in together], [0] * 5, 1)[0]
+    counts = stack(GRIDSET, [p.to_bytes() for p in together], [0] * 5, 1).counts[0]
     assert (counts == profile(data).counts).all()
 
 

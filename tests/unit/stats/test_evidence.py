@@ -11,7 +11,7 @@ from scipy import stats
 
 from driftline.stats.calibration import Calibration, from_reference, from_windows, unknown
 from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
-from driftline.stats.profile import Column
+from driftline.stats.profile import Column, Stack
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, When, when
 
@@ -43,8 +43,8 @@ def reference() -> Reference:
     )
 
 
-def counts(reference: Reference, rows: int, **columns: Column) -> Any:
-    return reference.gridset.count(columns, rows)[0].counts[None, :]
+def counts(reference: Reference, rows: int, **columns: Column) -> Stack:
+    return Stack.of(reference.gridset.count(columns, rows, with_sums=True))
 
 
 def judge(
@@ -234,12 +234,12 @@ def test_without_any_calibration_it_warns_and_never_goes_further(reference: Refe
 
 
 def test_live_windows_teach_their_wobble_and_not_their_distance(reference: Reference) -> None:
-    windows = np.concatenate(
+    windows = Stack.together(
         [counts(reference, 2_000, x=normal(2_000, 1.0, seed)) for seed in range(8)]
     )
-    learnt = from_windows(reference, windows)
+    learnt = from_windows(reference, windows.counts)
     assert learnt.tau2[0] < 0.01 and learnt.guard[0] < 0.05
-    again = Judge(reference, "all", "week", learnt).judge(windows[:1], MONDAY)
+    again = Judge(reference, "all", "week", learnt).judge(windows.take([0]), MONDAY)
     assert at(again, reference, "x")["verdict"] == "critical"
 
 
@@ -266,7 +266,7 @@ def test_a_calibration_survives_its_stored_form_to_the_bit(reference: Reference)
 def test_windows_judged_together_say_what_they_say_alone(reference: Reference) -> None:
     windows = [counts(reference, n, x=normal(n, s)) for n, s in ((50, 0), (400, 1), (9_000, 0.4))]
     judge_day = Judge(reference, "all", "day", from_reference(reference, "all", "day"))
-    together = judge_day.judge(np.concatenate(windows), mondays(3))
+    together = judge_day.judge(Stack.together(windows), mondays(3))
     for place, window in enumerate(windows):
         alone = judge_day.judge(window, MONDAY)
         np.testing.assert_array_equal(together.psi[place], alone.psi[0])
@@ -276,7 +276,7 @@ def test_windows_judged_together_say_what_they_say_alone(reference: Reference) -
 
 def test_without_drift_hardly_any_window_exceeds(reference: Reference) -> None:
     """At a true PSI of 0 the rule's .001 is far away: 400 windows of 300 rows, none above."""
-    windows = np.concatenate([counts(reference, 300, x=normal(300, 0.0, s)) for s in range(400)])
+    windows = Stack.together([counts(reference, 300, x=normal(300, 0.0, s)) for s in range(400)])
     judge_day = Judge(reference, "all", "day", from_reference(reference, "all", "day"))
     found = judge_day.judge(windows, mondays(400))
     f = reference.gridset.names().index("x")

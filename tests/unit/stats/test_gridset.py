@@ -22,10 +22,11 @@ from driftline.stats.profile import (
     COUNTERS,
     Column,
     Profile,
+    Stack,
     State,
     add_many,
     canonical_category,
-    dense,
+    stack,
 )
 from driftline.stats.reference import Reference, build_reference
 
@@ -212,7 +213,7 @@ def test_damaged_bytes_are_refused(gridset):
         with pytest.raises(DecodeError):
             Profile.from_bytes(gridset, damaged)
         with pytest.raises(DecodeError):
-            dense(gridset, [damaged], [0], 1)
+            stack(gridset, [damaged], [0], 1)
 
 
 def test_bytes_that_would_unpack_to_more_than_the_gridset_are_refused(gridset):
@@ -229,15 +230,27 @@ def test_places_beyond_the_gridset_are_refused(gridset):
     with pytest.raises(DecodeError):
         Profile.from_bytes(gridset, far)
     with pytest.raises(DecodeError):
-        dense(gridset, [far], [0], 1)
+        stack(gridset, [far], [0], 1)
 
 
 def test_many_bodies_become_windows(gridset):
     parts = [gridset.count(rows_of(gridset, 50, s), 50, with_sums=True)[0] for s in range(6)]
     bodies = [p.to_bytes() for p in parts]
-    total = dense(gridset, bodies, [0, 0, 2, 2, 2, 0], 3)
-    assert (total[0] == sum(parts[i].counts for i in (0, 1, 5))).all()
-    assert not total[1].any()
+    windows = [0, 0, 2, 2, 2, 0]
+    total = stack(gridset, bodies, windows, 3)
+    first = parts[0] + parts[1] + parts[5]
+    for name in ("counts", "sums", "low", "high"):
+        assert (getattr(total, name)[0] == getattr(first, name)).all()
+    assert not total.counts[1].any() and np.isinf(total.low[1]).all()
+    assert total.has_sums.all()
+    # The same from panes that are added up later; one without sums leaves its window without.
+    ordered = Stack.of([parts[i] for i in (0, 1, 5, 2, 3, 4)])
+    again = ordered.added(np.array([[0, 3], [3, 3], [3, 6]]))
+    for name in ("counts", "sums", "low", "high", "has_sums"):
+        assert (getattr(again, name) == getattr(total, name)).all()
+    bare = [replace(parts[0], sums=None).to_bytes(), *bodies[1:]]
+    assert stack(gridset, bare, windows, 3).has_sums.tolist() == [False, True, True]
+    assert not stack(gridset, bare, windows, 3).sums[0].any()
     assert add_many(gridset, bodies) == sum(parts[1:], parts[0])
     assert add_many(gridset, []) == Profile.empty(gridset)
     assert add_many(gridset, [replace(parts[0], sums=None).to_bytes(), bodies[1]]).sums is None

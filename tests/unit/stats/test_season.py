@@ -10,7 +10,7 @@ import pytest
 
 from driftline.stats.calibration import Calibration, from_reference
 from driftline.stats.evidence import Judge, Judgement, Mark
-from driftline.stats.profile import Column
+from driftline.stats.profile import Column, Stack
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, bucket, bucket_groups, judged_buckets, when
 from driftline.stats.slicing import HOUR_MS
@@ -50,9 +50,9 @@ def judge(reference: Reference, calibration: Calibration, frame: pd.DataFrame) -
     profiles = reference.gridset.count(
         {"x": Column(frame["x"].to_numpy())}, len(frame), pane, int(pane[-1]) + 1
     )
-    counts = np.stack([profile.counts for profile in profiles])
-    first = at[0] + HOUR_MS * np.arange(len(counts))
-    return Judge(reference, "all", "hour", calibration).judge(counts, when(first, "UTC"))
+    first = at[0] + HOUR_MS * np.arange(len(profiles))
+    judge_hours = Judge(reference, "all", "hour", calibration)
+    return judge_hours.judge(Stack.of(profiles), when(first, "UTC"), with_measures=False)
 
 
 def test_of_a_month_with_a_daily_cycle_no_hour_exceeds() -> None:

@@ -17,6 +17,7 @@ from driftline.stats.calibration import MIN_SLICES, from_reference
 from driftline.stats.evidence import Judge
 from driftline.stats.grid import categorical_grid, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.profile import Stack
 from driftline.stats.reference import Reference
 from driftline.stats.season import when
 from monitor.storage import reads, registry
@@ -167,7 +168,10 @@ def test_a_limit_is_the_one_that_a_window_of_that_size_gets(living: Engine) -> N
         window = np.zeros(grids.size, dtype=np.int64)
         place = grids.bins[f].start + int(np.argmax(whole[grids.bins[f]]))
         window[0] = window[place] = limit.n
-        judged = judge.judge(window[None, :], when(np.zeros(1, np.int64), "UTC"))
+        judged = judge.judge(
+            Stack.of_counts(window[None, :], len(reference.gridset.features)),
+            when(np.zeros(1, np.int64), "UTC"),
+        )
         assert limit.warning == pytest.approx(float(judged.psi_limit[0, f]), rel=1e-8)
         assert limit.critical == pytest.approx(float(judged.psi_critical[0, f]), rel=1e-8)
         checked += 1

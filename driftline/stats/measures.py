@@ -1,0 +1,374 @@
+"""Every other distance of a window: shown, and judged only where a user set a fixed limit.
+
+PSI and the rates decide (`driftline.stats.evidence`). All of this is computed from the same
+counts on the same grid, against the whole reference also where PSI has a season. Distances
+appear from 100 values on, as PSI does; means, standard deviations and shares from one on.
+
+Numbers are binned finely, so JS, Hellinger, TV and L-inf of numbers are of PSI's B groups; of
+categories they are of the levels, the other known ones together and the unseen ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from driftline.stats.distance import (
+    MIN_ROWS_PSI,
+    chi_square_p,
+    ks_p_value,
+    psi_p_value,
+    round_significant,
+)
+from driftline.stats.grid import NumericGrid
+from driftline.stats.gridset import Gridset
+from driftline.stats.profile import COUNTERS, Profile, Stack
+from driftline.stats.reference import Reference
+from driftline.stats.transport import (
+    edges_of,
+    mean_of,
+    sd_interval,
+    tail_share,
+    w1_parts,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# An interval of a standard deviation wider than this share of itself is of a heavy tail.
+WIDE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures of W windows and F features, each [W, F]; NaN where not computable.
+
+    Attributes
+    ----------
+    psi_star
+        PSI less what chance adds to it, (B - 1)(1/n + 1/m): about 0 without drift.
+    psi_p, ks_p, chi_square_p
+        p-values; that of KS is conservative. They never decide.
+    w1_low, w1_high
+        Wasserstein-1 lies between, in the feature's unit, 0 = identical, unbounded above; the
+        lower end is the estimate. Numbers, segment `all`.
+    w1_sigma
+        `w1_low` in standard deviations of the reference.
+    w1_tail
+        Share of it from the outermost 1 % of values, in [0, 1]: above a half the tail
+        dominates, and W1 says little.
+    js
+        Jensen-Shannon distance, natural log, in [0, .83].
+    hellinger, tv, linf
+        In [0, 1]; see the module for what they are of.
+    chi_square, chi_square_df
+        Two-sample chi-square of categories, without correction.
+    mean, mean_shift
+        Mean of the values; its distance from the reference's, signed, in standard deviations of
+        the reference.
+    sd_low, sd_high
+        The standard deviation (divided by n) lies between.
+    sd_ratio
+        The middle of the two over the reference's.
+    infinite
+        Share of rows that are an infinity.
+    zero, negative
+        Shares of values.
+    differs
+        With a constant reference, the share of values that are another.
+    """
+
+    psi_star: Floats
+    psi_p: Floats
+    ks_p: Floats
+    w1_low: Floats
+    w1_high: Floats
+    w1_sigma: Floats
+    w1_tail: Floats
+    js: Floats
+    hellinger: Floats
+    tv: Floats
+    linf: Floats
+    chi_square: Floats
+    chi_square_df: Floats
+    chi_square_p: Floats
+    mean: Floats
+    mean_shift: Floats
+    sd_low: Floats
+    sd_high: Floats
+    sd_ratio: Floats
+    infinite: Floats
+    zero: Floats
+    negative: Floats
+    differs: Floats
+
+
+MEASURES: Final = tuple(field.name for field in fields(Measures))
+
+
+class Moments(NamedTuple):
+    """Mean of a reference and the interval of its standard deviation, each [F]; NaN = none."""
+
+    mean: Floats
+    sd_low: Floats
+    sd_high: Floats
+
+    @property
+    def sd(self) -> Floats:
+        """The middle of the interval: what a sigma is."""
+        return (self.sd_low + self.sd_high) / 2
+
+    @property
+    def is_heavy(self) -> NDArray[np.bool_]:
+        """Whether so much lies in the tail that a standard deviation says little."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.sd_high - self.sd_low > WIDE * self.sd_low)
+
+
+def moments(reference: Reference, segment: str = "all") -> Moments:
+    """Return what a sigma of each feature is; only `all` has sums to tell it from."""
+    return _own(reference, segment).moments
+
+
+def measure(
+    reference: Reference,
+    segment: str,
+    windows: Stack,
+    *,
+    psi: Floats,
+    compared: Ints,
+    ks_low: Floats,
+) -> Measures:
+    """Measure windows against a reference's segment.
+
+    Parameters
+    ----------
+    psi, ks_low
+        [W, F] As judged; NaN where they were not computable.
+    compared
+        [W, F] The reference's values that PSI compared with: m, or those of a season.
+    """
+    own = _own(reference, segment)
+    grids = reference.gridset
+    shape = (len(windows), len(grids.features))
+    out: dict[str, Floats] = {name: np.full(shape, np.nan) for name in MEASURES}
+    n = _values(grids, windows.counts)
+    _share_out(grids, own, windows, n, out)
+    df = np.maximum(grids.B - 1, 1)
+    v0 = 1 / np.maximum(n, 1) + 1 / np.maximum(compared, 1)
+    out["psi_star"] = psi - df * v0
+    out["psi_p"] = psi_p_value(psi, v0, df)
+    out["ks_p"] = ks_p_value(ks_low, own.n, np.maximum(n, 1))
+    _distances(grids, own, windows, n, out)
+    for place, numbers in own.numbers.items():
+        _numbers(numbers, own, place, windows, n, out)
+    return Measures(**{name: round_significant(values) for name, values in out.items()})
+
+
+class _Numbers(NamedTuple):
+    """One numeric feature of a reference, ready to be compared."""
+
+    edges: Floats
+    quantum: int
+    span: slice
+    counts: Ints
+    sums: Ints
+    clipped: int  # place of its counter
+
+
+class _Cells(NamedTuple):
+    """What JS and its like are of: places summed up, all features side by side."""
+
+    places: NDArray[np.intp]  # of counts, in the order of the cells
+    starts: NDArray[np.intp]  # first place of each cell
+    owners: NDArray[np.intp]  # feature of each cell
+    features: NDArray[np.intp]  # that have cells
+    firsts: NDArray[np.intp]  # first cell of each of them
+
+
+class _Own(NamedTuple):
+    """What a reference's segment gives to each comparison."""
+
+    n: Ints  # [F] values
+    cells: _Cells
+    cell_counts: Ints
+    is_categorical: NDArray[np.bool_]
+    constant: Ints  # [F] place of the only value, -1 where there are more
+    numbers: dict[int, _Numbers]
+    moments: Moments
+
+
+@lru_cache(maxsize=64)
+def _own(reference: Reference, segment: str) -> _Own:
+    grids, profile = reference.gridset, reference.profiles[segment]
+    cells = _cells(grids)
+    constant = np.full(len(grids.features), -1, np.int64)
+    for f, span in enumerate(grids.bins):
+        filled = np.flatnonzero(profile.counts[span])
+        grid = grids.features[f].grid
+        one = not isinstance(grid, NumericGrid) or grid.low == grid.high
+        if len(filled) == 1 and one:
+            constant[f] = span.start + filled[0]
+    numbers = {} if profile.sums is None else _numeric(grids, profile)
+    return _Own(
+        n=_values(grids, profile.counts[None, :])[0],
+        cells=cells,
+        cell_counts=_sum_cells(cells, profile.counts[None, :])[0],
+        is_categorical=grids.unseen >= 0,
+        constant=constant,
+        numbers=numbers,
+        moments=_moments(grids, numbers, profile),
+    )
+
+
+def _numeric(grids: Gridset, profile: Profile) -> dict[int, _Numbers]:
+    assert profile.sums is not None
+    made = {}
+    for f in grids.numeric:
+        grid, span = grids.features[f].grid, grids.bins[f]
+        assert isinstance(grid, NumericGrid)
+        clipped = int(grids.counters[f, 0])
+        counts = profile.counts[span]
+        if profile.sums[clipped] == 0 and counts.any():
+            made[f] = _Numbers(
+                edges_of(grid), grid.quantum, span, counts, profile.sums[span], clipped
+            )
+    return made
+
+
+def _moments(grids: Gridset, numbers: dict[int, _Numbers], profile: Profile) -> Moments:
+    out = Moments(*(np.full(len(grids.features), np.nan) for _ in range(3)))
+    for f, x in numbers.items():
+        out.mean[f] = mean_of(x.quantum, x.counts, x.sums)
+        low, high = profile.low[f : f + 1], profile.high[f : f + 1]
+        out.sd_low[f : f + 1], out.sd_high[f : f + 1] = sd_interval(
+            x.edges, x.quantum, x.counts[None, :], x.sums[None, :],
+            low.astype(np.float64), high.astype(np.float64),
+        )  # fmt: skip
+    return out
+
+
+def _values(grids: Gridset, counts: Ints) -> Ints:
+    """Values in bins [W, F]."""
+    out = np.zeros((len(counts), len(grids.features)), np.int64)
+    for f, span in enumerate(grids.bins):
+        out[:, f] = counts[:, span].sum(axis=1)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _cells(grids: Gridset) -> _Cells:
+    places: list[NDArray[np.intp]] = []
+    sizes: list[int] = []
+    owners: list[int] = []
+    for f, (feature, span) in enumerate(zip(grids.features, grids.bins, strict=True)):
+        if feature.kind == "numeric":
+            cells = [np.flatnonzero(feature.groups == g) for g in range(feature.n_groups)]
+        else:
+            cells = [np.array([bin_]) for bin_ in range(feature.n_bins)]
+        for bins in cells:
+            places.append(bins + span.start)
+            sizes.append(len(bins))
+            owners.append(f)
+    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.intp)
+    features, firsts = np.unique(np.array(owners, np.intp), return_index=True)
+    flat = np.concatenate([np.empty(0, np.intp), *places]).astype(np.intp)
+    return _Cells(flat, starts, np.array(owners, np.intp), features, firsts)
+
+
+def _sum_cells(cells: _Cells, counts: Ints) -> Ints:
+    if not len(cells.starts):
+        return np.zeros((len(counts), 0), np.int64)
+    return np.asarray(np.add.reduceat(counts[:, cells.places], cells.starts, axis=1))
+
+
+def _share_out(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
+    counter = {name: grids.counters[:, place] for place, name in enumerate(COUNTERS)}
+    counts = windows.counts
+    hits = counts[:, counter["pos_inf"]] + counts[:, counter["neg_inf"]]
+    rows = np.broadcast_to(counts[:, :1], hits.shape)
+    is_numeric = grids.under >= 0
+    out["infinite"] = np.where(is_numeric & (rows > 0), hits / np.maximum(rows, 1), np.nan)
+    there = is_numeric & (n > 0)
+    for name in ("zero", "negative"):
+        out[name] = np.where(there, counts[:, counter[name]] / np.maximum(n, 1), np.nan)
+    same = counts[:, np.maximum(own.constant, 0)]
+    is_constant = (own.constant >= 0) & (n > 0)
+    out["differs"] = np.where(is_constant, (n - same) / np.maximum(n, 1), np.nan)
+
+
+def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
+    """JS, Hellinger, TV, L-inf and chi-square of all features at once."""
+    cells = own.cells
+    use = (n >= MIN_ROWS_PSI) & (own.n > 0)
+    if not use.any() or not len(cells.starts):
+        return
+    some = use.any(axis=1)
+    c = _sum_cells(cells, windows.counts[some])
+    r = own.cell_counts
+
+    def put(name: str, by_feature: Floats) -> None:
+        out[name][np.ix_(some, cells.features)] = by_feature
+
+    def total(parts: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(parts, cells.firsts, axis=1))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = (r / own.n[cells.owners])[None, :]
+        q = c / n[some][:, cells.owners]
+        middle = (p + q) / 2
+        divergence = total(special.rel_entr(p, middle) + special.rel_entr(q, middle)) / 2
+        put("js", np.sqrt(np.maximum(divergence, 0.0)))
+        put("hellinger", np.sqrt(total((np.sqrt(p) - np.sqrt(q)) ** 2) / 2))
+        put("tv", total(np.abs(p - q)) / 2)
+        put("linf", np.maximum.reduceat(np.abs(p - q), cells.firsts, axis=1))
+        both = (r[None, :] + c).astype(np.float64)
+        ratio = (n[some] / (own.n + n[some]))[:, cells.owners]
+        expected = both * ratio
+        # The two samples' deviations are equal and opposite.
+        chi = np.where(both > 0, (c - expected) ** 2 / expected / (1 - ratio), 0.0)
+        put("chi_square", total(chi))
+        put("chi_square_df", total((both > 0).astype(np.float64)) - 1)
+    for name in ("js", "hellinger", "tv", "linf"):
+        out[name][~use] = np.nan
+    with np.errstate(invalid="ignore"):
+        has_chi = use & own.is_categorical & (out["chi_square_df"] >= 1)
+    out["chi_square"][~has_chi] = np.nan
+    out["chi_square_df"][~has_chi] = np.nan
+    out["chi_square_p"] = chi_square_p(out["chi_square"], out["chi_square_df"])
+
+
+def _numbers(
+    x: _Numbers, own: _Own, f: int, windows: Stack, n: Ints, out: dict[str, Floats]
+) -> None:
+    """Mean, standard deviation and Wasserstein-1 of one feature, where no value was clipped."""
+    there = windows.has_sums & (n[:, f] > 0) & (windows.sums[:, x.clipped] == 0)
+    if not there.any():
+        return
+    c, sc = windows.counts[there, x.span], windows.sums[there, x.span]
+    low, high = sd_interval(
+        x.edges, x.quantum, c, sc,
+        windows.low[there, f].astype(np.float64), windows.high[there, f].astype(np.float64),
+    )  # fmt: skip
+    mean = mean_of(x.quantum, c, sc)
+    sigma = own.moments.sd[f]
+    out["mean"][there, f] = mean
+    out["sd_low"][there, f], out["sd_high"][there, f] = low, high
+    if sigma > 0:
+        out["mean_shift"][there, f] = (mean - own.moments.mean[f]) / sigma
+        out["sd_ratio"][there, f] = (low + high) / 2 / sigma
+    enough = n[there, f] >= MIN_ROWS_PSI
+    if not enough.any():
+        return
+    at = np.flatnonzero(there)[enough]
+    least, most = w1_parts(x.edges, x.quantum, x.counts, x.sums, c[enough], sc[enough])
+    w1 = least.sum(axis=1)
+    out["w1_low"][at, f], out["w1_high"][at, f] = w1, most.sum(axis=1)
+    out["w1_tail"][at, f] = tail_share(least, x.counts, c[enough])
+    if sigma > 0:
+        out["w1_sigma"][at, f] = w1 / sigma
