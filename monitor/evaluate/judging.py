@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import RATES, Calibration
+from driftline.stats.calibration import RATES, Calibration, Ints
 from driftline.stats.evidence import Judge, Judgement, Mark
 from driftline.stats.profile import Stack, stack
 from driftline.stats.reference import Reference
 from driftline.stats.season import When, when
 from monitor.detect.fold import marks_to_text
 from monitor.detect.plan import Due
+from monitor.detect.spec import Monitor
 from monitor.storage import evaluation as sql
 from monitor.storage.registry import BoundVersion
 
@@ -113,7 +114,9 @@ class PaneTable:
 
 @dataclass(frozen=True)
 class Judged:
-    """Windows with the rule's answer; `due`, `rev_sums` and the judgement's rows go together."""
+    """Windows with the rule's answer; `due`, `rev_sums`, `monitor_revisions` and the
+    judgement's rows go together.
+    """
 
     length: str
     segment: str
@@ -121,6 +124,7 @@ class Judged:
     rev_sums: list[int]
     judgement: Judgement
     names: tuple[str, ...]
+    monitor_revisions: list[int]
 
     def marks_of(self, place: int) -> Callable[[str, str], tuple[int, int]]:
         """Return a look-up of one window's marks."""
@@ -157,14 +161,22 @@ class Judged:
 class Known:
     """What a length knows of its natural wobble.
 
-    `calibration` judges windows that end after `learnt_until_ms`; the earlier
-    ones, which it may have been learnt from, keep to `early`: however many
-    windows are judged at once, each is judged the same. None = shown, not judged.
+    Each of `learnt`, oldest first, judges the windows that end after its time; earlier ones,
+    which the first may have been learnt from, keep to `early`: however many windows are judged
+    at once, each is judged the same. None = shown, not judged.
     """
 
-    calibration: Calibration | None
-    early: Calibration | None = None
-    learnt_until_ms: int = 0
+    early: Calibration | None
+    learnt: tuple[tuple[int, Calibration], ...] = ()
+
+    def place(self, end_ms: int) -> int:
+        """Return which of `learnt` judges a window that ends then, -1 for `early`."""
+        later = [at for at, (after_ms, _) in enumerate(self.learnt) if after_ms < end_ms]
+        return later[-1] if later else -1
+
+    def at(self, place: int) -> Calibration | None:
+        """Return what `place` stands for."""
+        return self.early if place < 0 else self.learnt[place][1]
 
 
 def judge_windows(
@@ -174,29 +186,32 @@ def judge_windows(
     due: list[Due],
     counted: Counted,
     known: Known,
+    monitor: Monitor,
     timezone: str,
 ) -> Judged:
     """Judge windows of one length and segment.
 
-    A segment that the reference has too few rows of shows volume and rates.
+    Each by what was known and by the monitor that stood when it ended. A segment that the
+    reference has too few rows of shows volume and rates.
     """
     at = when(np.array([window.start_ms for window in due], dtype=np.int64), timezone)
-    is_later = np.array([window.end_ms > known.learnt_until_ms for window in due])
     names = reference.gridset.names()
+    by_rule: dict[tuple[int, int], list[int]] = {}
+    for place, window in enumerate(due):
+        key = known.place(window.end_ms), monitor.place(window.end_ms)
+        by_rule.setdefault(key, []).append(place)
     if segment not in reference.profiles:
         judgement = _unjudged(Judge(reference, "all", length, None), counted.profiles, at)
-        return Judged(length, segment, due, counted.rev_sums, judgement, names)
-
-    def by(calibration: Calibration | None) -> Judgement:
-        return Judge(reference, segment, length, calibration).judge(counted.profiles, at)
-
-    if is_later.all():
-        judgement = by(known.calibration)
-    elif not is_later.any():
-        judgement = by(known.early)
     else:
-        judgement = _choose(is_later, by(known.calibration), by(known.early))
-    return Judged(length, segment, due, counted.rev_sums, judgement, names)
+        parts = []
+        for (learnt, _revision), places in by_rule.items():
+            judge = Judge(reference, segment, length, known.at(learnt))
+            here = When(at.hour[places], at.is_weekend[places])
+            parts.append(judge.judge(counted.profiles.take(places), here))
+        order = np.concatenate([np.array(places) for places in by_rule.values()])
+        judgement = _together(parts, np.argsort(order))
+    revisions = [monitor.revisions[monitor.place(window.end_ms)].number for window in due]
+    return Judged(length, segment, due, counted.rev_sums, judgement, names, revisions)
 
 
 def _unjudged(judge: Judge, windows: Stack, at: When) -> Judgement:
@@ -211,32 +226,31 @@ def _unjudged(judge: Judge, windows: Stack, at: When) -> Judgement:
     )
 
 
-def _choose(use: NDArray[np.bool_], left: Judgement, right: Judgement) -> Judgement:
-    """Return `left` where `use` [W] and `right` elsewhere."""
+Windows = TypeVar("Windows")
 
-    def pick(a: NDArray[Any], b: NDArray[Any]) -> Any:
-        return np.where(use.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
-    plain = {
-        name: pick(getattr(left, name), getattr(right, name))
-        for name in (
-            "rows", "values", "psi", "psi_limit", "psi_critical", "psi_lower", "ks_low",
-            "ks_high", "parts", "verdict", "ratio", "evidence",
-        )
-    }  # fmt: skip
-    rates = {
-        name: replace(
-            rate,
+def _together(parts: Sequence[Windows], order: Ints) -> Windows:
+    """Put judgements of some windows each, or what they are made of, into one: windows in `order`.
+
+    Every array of theirs has the windows first.
+    """
+    first: Any = parts[0]
+    made: Any
+    if len(parts) == 1 or first is None:
+        return parts[0]
+    if is_dataclass(first):
+        made = replace(
+            first,  # type: ignore[type-var]
             **{
-                part: pick(getattr(rate, part), getattr(right.rates[name], part))
-                for part in ("value", "excess", "limit")
+                part.name: _together([getattr(found, part.name) for found in parts], order)
+                for part in fields(first)
             },
         )
-        for name, rate in left.rates.items()
-    }
-    marks = {name: pick(mark, right.marks[name]) for name, mark in left.marks.items()}
-    # They are measured alike whatever is known: that only says how they are judged.
-    return replace(left, rates=rates, marks=marks, **plain)
+    elif isinstance(first, dict):
+        made = {name: _together([found[name] for found in parts], order) for name in first}  # type: ignore[index]
+    else:
+        made = np.concatenate(parts)[order]  # type: ignore[arg-type]
+    return made  # type: ignore[no-any-return]
 
 
 FindingRow = tuple[object, ...]

@@ -18,19 +18,19 @@ from driftline.stats.reference import Reference
 from monitor.detect.plan import Due
 from monitor.evaluate.judging import Known, PaneTable
 from monitor.storage import evaluation as sql
+from monitor.storage.evaluation import Learnt
 from monitor.storage.registry import BoundVersion
 from monitor.windows.calendar import NOMINAL_MS, window_of
 
 
 @dataclass(frozen=True)
-class Learnt:
+class Lesson:
     """What a length learnt from live windows in this pass; stored with it, for good."""
 
     digest: str
     segment: str
     length: str
-    windows: list[tuple[int, int]]
-    calibration: Calibration
+    learnt: Learnt
 
 
 class SliceCalibrations:
@@ -79,8 +79,8 @@ class Teacher:
         self._slices, self._lengths = slices, lengths
         self._first_pane_ms, self._until_ms = first_pane_ms, until_ms
         self._is_complete = is_complete
-        self._live = sql.live_calibrations(conn, bound.version_id, reference.digest)
-        self.learnt: list[Learnt] = []
+        self._live = sql.calibrations(conn, bound.version_id, reference.digest)
+        self.learnt: list[Lesson] = []
 
     def known(self, segment: str, length: str, windows: Sequence[Due]) -> Known:
         """Return what a length knows, learning it where `windows` complete the first eight."""
@@ -89,26 +89,51 @@ class Teacher:
             return Known(None)
         calibration = self._slices.get(reference, segment, length)
         if calibration is not None:
-            return Known(calibration)
+            return Known(None, ((0, calibration),))
         # Where no length knows any wobble, windows are judged without; else they wait.
         is_known_elsewhere = any(
             self._slices.get(reference, segment, other) for other in self._lengths
         )
         early = None if is_known_elsewhere else unknown(reference)
-        if (segment, length) in self._live:
-            learnt_until_ms, calibration = self._live[segment, length]
-            return Known(calibration, early, learnt_until_ms)
-        spans = self._first_windows(segment, length, windows)
-        if len(spans) < MIN_SLICES:
-            return Known(early)
+        if (segment, length) not in self._live:
+            spans = self._first_windows(segment, length, windows)
+            if len(spans) < MIN_SLICES:
+                return Known(early)
+            calibration = self._learn(segment, length, spans)
+            first = Learnt(1, spans[-1][1], spans, calibration)
+            self._live[segment, length] = [first]
+            self.learnt.append(Lesson(reference.digest, segment, length, first))
+        learnt = self._live[segment, length]
+        return Known(early, tuple((found.after_ms, found.calibration) for found in learnt))
+
+    def again(self, segment: str, length: str) -> Lesson | None:
+        """Return what a length learns anew from the last eight complete windows that were judged.
+
+        None where it has nothing to learn anew: the reference knows its wobble, it has not
+        learnt its first yet, or no window has come since.
+        """
+        reference, before = self._reference, self._live.get((segment, length))
+        if before is None or self._slices.get(reference, segment, length) is not None:
+            return None
+        place = (self._conn, self._bound.version_id, length, segment)
+        spans = sql.complete_windows(
+            *place, reference.digest, self._first_pane_ms, self._until_ms, MIN_SLICES, is_last=True
+        )
+        if len(spans) < MIN_SLICES or spans == before[-1].windows:
+            return None
+        calibration = self._learn(segment, length, spans)
+        # What was judged already stays as it is: a late event, or a replay, must find the same.
+        judged_ms = sql.judged_until(*place)
+        learnt = Learnt(before[-1].revision + 1, judged_ms, spans, calibration)
+        before.append(learnt)
+        return Lesson(reference.digest, segment, length, learnt)
+
+    def _learn(self, segment: str, length: str, spans: list[tuple[int, int]]) -> Calibration:
+        reference = self._reference
         table = PaneTable(self._conn, self._bound, reference, segment, spans[0][0], spans[-1][1])
         calibration = from_windows(reference, table.windows(spans).profiles.counts)
         shorter = self._shorter(segment, length)
-        if shorter is not None:
-            calibration = calibration.no_wilder_than(shorter)
-        self._live[segment, length] = spans[-1][1], calibration
-        self.learnt.append(Learnt(reference.digest, segment, length, spans, calibration))
-        return Known(calibration, early, spans[-1][1])
+        return calibration if shorter is None else calibration.no_wilder_than(shorter)
 
     def _first_windows(
         self, segment: str, length: str, windows: Sequence[Due]
@@ -144,7 +169,7 @@ class Teacher:
         for other in sorted(shorter, key=NOMINAL_MS.__getitem__, reverse=True):
             known = self._slices.get(self._reference, segment, other)
             if known is None and (segment, other) in self._live:
-                known = self._live[segment, other][1]
+                known = self._live[segment, other][-1].calibration
             if known is not None:
                 return known
         return None
