@@ -27,14 +27,9 @@ from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
+from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
-from monitor.evaluate.judging import (
-    Judged,
-    PaneCache,
-    PaneTable,
-    finding_rows,
-    judge_windows,
-)
+from monitor.evaluate.judging import Judged, PaneCache, finding_rows
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.storage import alerts, latches, rollup
 from monitor.storage import evaluation as sql
@@ -217,9 +212,8 @@ class Evaluator:
                 next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
                 is_last=until_ms >= limit_ms,
             )
-            for at, (effective_ms, digest) in enumerate(bound.bindings):
-                after = bound.bindings[at + 1][0] if at + 1 < len(bound.bindings) else None
-                self._judge_binding(conn, found, digest, effective_ms if at else 0, after)
+            for digest, effective_ms, replaced_ms in while_bound(bound):
+                self._judge_binding(conn, found, digest, effective_ms, replaced_ms)
         return found
 
     def _judge_binding(
@@ -269,29 +263,12 @@ class Evaluator:
             until_ms=found.mark.time_ms or 0,
             is_complete=lambda window: _incomplete(found, window) is None,
         )
-        by_segment: dict[str, dict[str, list[Due]]] = {}
-        for window in due:
-            by_segment.setdefault(window.segment, {}).setdefault(window.length, []).append(window)
-        for segment, by_length in by_segment.items():
-            first = min(window.start_ms for windows in by_length.values() for window in windows)
-            last = max(window.end_ms for windows in by_length.values() for window in windows)
-            table = PaneTable(conn, bound, reference, segment, first, last, self._panes)
-            for length in spec.lengths:
-                windows = by_length.get(length)
-                if not windows:
-                    continue
-                windows.sort(key=lambda window: window.start_ms)
-                judged = judge_windows(
-                    reference,
-                    segment,
-                    length,
-                    windows,
-                    table.windows([(window.start_ms, window.end_ms) for window in windows]),
-                    teacher.known(segment, length, windows),
-                    found.monitor,
-                    bound.timezone,
-                )
-                found.judged.append((judged, digest))
+        found.judged += (
+            (judged, digest)
+            for judged in judge_due(
+                conn, bound, reference, due, found.monitor, teacher.known, self._panes
+            )
+        )
         found.learnt += teacher.learnt
 
     # -- writing ---------------------------------------------------------------------------
