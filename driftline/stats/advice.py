@@ -1,7 +1,12 @@
-"""What a reference cannot see, said when it is registered instead of found out a year later."""
+"""What a reference cannot see, said when it is registered instead of found out a year later.
+
+Each thing is said once, with the option that mends it. What a column is taken for is said
+when it is read (`frame`); here is what the counts tell.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -13,80 +18,154 @@ from driftline.stats.calibration import (
     Calibration,
     from_reference,
     leave_one_out_psi,
-    observe,
     observed_slices,
 )
-from driftline.stats.distance import psi_limit
-from driftline.stats.evidence import ALPHA, DELTA
-from driftline.stats.groups import largest_psi
-from driftline.stats.lengths import DEFAULT_LENGTHS
-from driftline.stats.reference import Reference
+from driftline.stats.evidence import DELTA
+from driftline.stats.grid import NumericGrid
+from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, LONGEST, SPAN, WORDS
+from driftline.stats.reference import ALL, MIN_ROWS, Reference
 from driftline.stats.season import Season
+from driftline.stats.visible import Sight, sight
 
 # A slice this many times as far from the rest as the usual one was no usual day.
 ODD_TIMES = 10
 # Features and slices named in one sentence.
 NAMED = 6
+# Above, only a change that everybody sees is told: a shift of .75 sigma has a PSI of .53.
+NEAR_BLIND_SIGMA = 0.75
+# Where so small a part of the values carries most of the spread, a mean says little.
+TAIL = 0.01
+TAIL_CARRIES = 0.5
+
+_RATE_WORDS = {
+    "missing": "missing values",
+    "type_error": "type errors",
+    "unseen": "unseen categories",
+    "out_of_range": "values out of range",
+}
 
 
 def advice(reference: Reference) -> tuple[str, ...]:
     """Return one sentence for each thing that this reference leaves unjudged or odd.
 
-    Which lengths have to learn their wobble first, which features are blind at
-    which length, and which slices are far from all others.
+    Which lengths have to learn their wobble first or have too few rows, which features are
+    blind or nearly so at which length, which segments are too small, which days are far from
+    all others, and whose tails are heavy.
     """
-    said = []
-    known = {length: from_reference(reference, "all", length) for length in DEFAULT_LENGTHS}
+    known = {length: from_reference(reference, ALL, length) for length in LENGTHS}
+    seen = {
+        length: sight(reference, ALL, length, calibration)
+        for length, calibration in known.items()
+        if calibration is not None
+    }
+    said = [*_unlearnt(reference, known), *_few_values(reference), *_small_segments(reference)]
+    for length, found in seen.items():
+        said += _blind(reference, length, found)
+    if known["day"] is not None:
+        said += _odd_days(reference, known["day"])
+    said += _heavy_tails(reference)
+    return tuple(said)
+
+
+def _unlearnt(reference: Reference, known: dict[str, Calibration | None]) -> Iterator[str]:
     if reference.first_ms is None:
-        said.append(
+        yield (
             "The reference has no times: limits do not know its natural wobble, and nothing is "
             f"told above a warning until {MIN_SLICES} live windows of a length are collected; "
             "pass timestamp= to calibrate it now."
         )
-    else:
-        for length in DEFAULT_LENGTHS:
-            if known[length] is None:
-                count = len(reference.slices["all"][length].starts_ms)
-                said.append(
-                    f"{length.capitalize()} windows wait for {MIN_SLICES} live ones before they "
-                    f"are judged: the reference has {count} full {length}"
-                    f"{'' if count == 1 else 's'}."
-                )
-    for length, calibration in known.items():
-        if calibration is None:
-            continue
-        blind = _blind(reference, length, calibration)
-        if blind:
-            said.append(
-                f"Blind at 1 {length}: the natural wobble of {_names(blind)} puts the limit above "
-                "the largest PSI possible. The out-of-range rate and longer windows judge "
-                f"{'it' if len(blind) == 1 else 'them'}."
+        return
+    for length in DEFAULT_LENGTHS:
+        if known[length] is None:
+            count = len(reference.slices[ALL][length].starts_ms)
+            yield (
+                f"{length.capitalize()} windows wait for {MIN_SLICES} live ones before they "
+                f"are judged: the reference has {count} full {length}"
+                f"{'' if count == 1 else 's'}."
             )
-    if known["day"] is not None:
-        said.extend(_odd_days(reference, known["day"]))
-    return tuple(said)
 
 
-def _blind(reference: Reference, length: str, calibration: Calibration) -> list[str]:
-    """Return the features whose limit no window of the usual size can exceed."""
-    grids = reference.gridset
-    slices = observed_slices(reference, reference.slices["all"][length])
-    own = observe(reference, reference.profiles["all"].counts[None, :])
-    n = np.median(slices.values, axis=0)[None, :].astype(np.int64)
-    most = largest_psi(grids, own.groups, np.maximum(n, 1))[0]
-    judged = (n[0] >= MIN_ROWS_PSI) & (grids.B > 1) & ~np.isnan(calibration.tau2)
-    blind = []
-    for feature in np.flatnonzero(judged):
-        v = 1 / n[0, feature] + 1 / max(own.values[0, feature], 1) + calibration.tau2[feature]
-        df = float(grids.B[feature] - 1)
-        limit = float(np.asarray(psi_limit(v, df, DELTA["warning"], ALPHA)))
-        if max(limit, calibration.guard[feature]) >= most[feature]:
-            blind.append(grids.features[feature].name)
-    return blind
+def _few_values(reference: Reference) -> Iterator[str]:
+    """Lengths whose usual window has too few rows for distributions."""
+    usual = {
+        length: int(np.median(slices.rows))
+        for length, slices in reference.slices.get(ALL, {}).items()
+        if len(slices.rows)
+    }
+    few = [length for length in DEFAULT_LENGTHS if usual.get(length, MIN_ROWS_PSI) < MIN_ROWS_PSI]
+    if not few:
+        return
+    counts = ", ".join(f"{usual[length]:,} in {SPAN[length]}" for length in few)
+    enough = [length for length in DEFAULT_LENGTHS if length not in few] or [LONGEST]
+    judge = " and ".join(WORDS[length][1] for length in enough)
+    mend = ""
+    if enough == [LONGEST]:
+        mend = f" (`driftline monitor set MODEL --windows {','.join((*DEFAULT_LENGTHS, LONGEST))}`)"
+    yield (
+        f"Few rows: usually {counts}. Distributions need {MIN_ROWS_PSI} values in a window, so "
+        f"these judge rates alone; {judge} judge distributions{mend}."
+    )
+
+
+def _small_segments(reference: Reference) -> Iterator[str]:
+    small = [
+        f"{dimension}={value}"
+        for dimension, values in reference.dimensions.items()
+        for value in values
+        if f"{dimension}={value}" not in reference.profiles
+    ]
+    if small:
+        yield (
+            f"Too few rows to judge on their own ({MIN_ROWS:,} are needed): {_names(small)}. They "
+            f"count in {ALL!r}; group rare values into one before you register, or leave them."
+        )
+
+
+def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
+    names = reference.gridset.names()
+    longer = (
+        "Longer windows judge"
+        if length != LONGEST
+        else "Only a reference with calmer windows can judge"
+    )
+    blind = [names[f] for f in np.flatnonzero(found.blind)]
+    if blind:
+        yield (
+            f"Blind at {SPAN[length]}: the natural wobble of {_names(blind)} puts the limit above "
+            f"the largest PSI possible. The out-of-range rate and longer windows judge "
+            f"{_them(blind)}."
+        )
+    with np.errstate(invalid="ignore"):
+        near = np.flatnonzero(~found.blind & (found.shift > NEAR_BLIND_SIGMA))
+    if len(near):
+        worst = sorted(near.tolist(), key=lambda f: -found.shift[f])
+        told = [f"{names[f]} (from {_sigma(found.shift[f])} on)" for f in worst]
+        yield (
+            f"Nearly blind at {SPAN[length]}: shifts of {_names(told)} are the smallest that show, "
+            f"in standard deviations. {longer} smaller ones."
+        )
+    for rate, is_blind in found.blind_rates.items():
+        if rate == "out_of_range" and length == "hour":
+            continue  # hours do not judge it
+        features = [names[f] for f in np.flatnonzero(is_blind)]
+        if features:
+            yield (
+                f"Blind at {SPAN[length]} to {_RATE_WORDS[rate]}: windows of the reference differ "
+                f"so much in {_names(features)} that not even a window full of them is told. "
+                f"{longer} {_them(features)}."
+            )
+
+
+def _sigma(shift: float) -> str:
+    return "8" if np.isinf(shift) else f"{shift:.1f}"
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 def _odd_days(reference: Reference, calibration: Calibration) -> list[str]:
-    slices = reference.slices["all"]["day"]
+    slices = reference.slices[ALL]["day"]
     observed = observed_slices(reference, slices)
     psi = leave_one_out_psi(reference, observed)
     psi[observed.values < MIN_ROWS_PSI] = np.nan
@@ -102,17 +181,65 @@ def _odd_days(reference: Reference, calibration: Calibration) -> list[str]:
         return []
     names = reference.gridset.names()
     zone = ZoneInfo(reference.timezone)
-    told = []
+    told, dates = [], []
     for day in days[:NAMED]:
         local = datetime.fromtimestamp(slices.starts_ms[day] / 1000, UTC).astimezone(zone)
         features = [names[feature] for feature in np.flatnonzero(odd[day])]
         told.append(f"{local.day} {local:%B} {local.year} ({_names(features)})")
+        dates.append(f"{local:%Y-%m-%d}")
     more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
     return [
         f"Odd days in the reference: {', '.join(told)}{more} lie over {ODD_TIMES} times as far "
         "from the others as a usual day. They raise the limits; register without them if they "
-        "were no usual days."
+        f"were no usual days (exclude_slices={dates})."
     ]
+
+
+def _heavy_tails(reference: Reference) -> Iterator[str]:
+    names = [
+        feature.name
+        for f, feature in enumerate(reference.gridset.features)
+        if tail_carries(reference, f) > TAIL_CARRIES
+    ]
+    if names:
+        yield (
+            f"Heavy tails: {TAIL:.0%} of the values of {_names(names)} carry over half of their "
+            "spread, so that means, standard deviations and Wasserstein distances say little of "
+            f"{_them(names)}; PSI, KS and the rates judge {_them(names)} as any other."
+        )
+
+
+def tail_carries(reference: Reference, f: int) -> float:
+    """Return which share of a feature's distance from its median its farthest 1 % carries.
+
+    Read off the counts and sums of bins, so at the resolution of a bin (1/256).
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for what is no number, has fewer than 1,000 values, or has values so large
+        that their sum was not kept. About .04 for a normal distribution, above .5 for one whose
+        mean does not settle (Cauchy).
+    """
+    grid = reference.gridset.features[f].grid
+    whole = reference.profiles[ALL]
+    span = reference.gridset.bins[f]
+    counts = whole.counts[span]
+    n = int(counts.sum())
+    assert whole.sums is not None
+    is_clipped = whole.sums[reference.gridset.counters[f, 0]] > 0
+    if not isinstance(grid, NumericGrid) or n < MIN_ROWS or is_clipped:
+        return 0.0
+    filled = np.flatnonzero(counts)
+    counts = counts[filled]
+    means = whole.sums[span][filled] * 2.0**grid.quantum / counts
+    median = means[np.searchsorted(np.cumsum(counts), n / 2)]
+    away = np.abs(means - median)
+    order = np.argsort(-away, kind="stable")
+    before = np.cumsum(counts[order]) - counts[order]
+    of_tail = np.clip(TAIL * n - before, 0, counts[order])
+    total = float((away * counts).sum())
+    return float((away[order] * of_tail).sum()) / total if total else 0.0
 
 
 def _names(features: list[str]) -> str:

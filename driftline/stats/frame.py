@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -45,6 +46,7 @@ TEXT_LENGTH: Final = 64.0
 # Times outside 2000-2100 are no event times (most often seconds taken for milliseconds).
 FIRST_MS: Final = 946_684_800_000
 LAST_MS: Final = 4_102_444_800_000
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?\Z")
 # What a number beyond float64 becomes: it lands in the overflow bin.
 _HUGE: Final = 1.7e308
 # Types of pyarrow that narwhals does not know, and what they are the same as.
@@ -61,11 +63,15 @@ class Feature:
     Attributes
     ----------
     warning : str or None
+        What a user should know of it.
+    mend : str or None
+        The option that mends what is warned of.
     """
 
     grid: FeatureGrid
     column: Column
     warning: str | None = None
+    mend: str | None = None
 
 
 def open_frame(frame: Any, what: str = "the reference") -> Frame:
@@ -199,6 +205,14 @@ def read_feature(
     is_forced : bool
         The user asked for this column: identifiers and free text are profiled too.
     """
+    feature = _read_feature(series, name, is_category, is_forced)
+    # Who asked for a column knows it.
+    if is_forced or feature.warning is None or feature.mend is None:
+        return feature
+    return replace(feature, warning=f"{feature.warning} ({feature.mend})")
+
+
+def _read_feature(series: Series, name: str, is_category: bool, is_forced: bool) -> Feature:
     is_null = series.is_null().to_numpy().astype(np.bool_)
     if is_null.all():
         return _presence(name, is_null, "has no value in any row")
@@ -210,7 +224,9 @@ def read_feature(
     if dtype == nw.Object:
         return _objects(name, series, is_null, is_category, is_forced)
     if not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
-        return _presence(name, is_null, f"is of type {_type_of(series)}")
+        is_time = isinstance(dtype, nw.Datetime) or dtype == nw.Date
+        mend = _as_times(name) if is_time else None
+        return _presence(name, is_null, f"is of type {_type_of(series)}", mend)
     return _categorical(name, series, is_null, is_forced)
 
 
@@ -243,10 +259,20 @@ def _float(value: Any) -> float:
         return float("nan")
 
 
-def _presence(name: str, is_null: NDArray[np.bool_], reason: str) -> Feature:
+def _presence(
+    name: str, is_null: NDArray[np.bool_], reason: str, mend: str | None = None
+) -> Feature:
     grid = FeatureGrid(name, "presence", None, np.empty(0, np.int32))
     warning = f"{name!r} {reason}: only its presence is watched"
-    return Feature(grid, Column(None, _state(is_null)), warning=warning)
+    return Feature(grid, Column(None, _state(is_null)), warning, mend or _leave_out(name))
+
+
+def _as_times(name: str) -> str:
+    return f"timestamp={name!r} if it says when a row happened; {_leave_out(name)}"
+
+
+def _leave_out(name: str) -> str:
+    return f"exclude=[{name!r}] leaves it out"
 
 
 def _state(is_null: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
@@ -293,17 +319,32 @@ def _numeric(
     mass[-1] += np.count_nonzero(with_float32 == np.inf)
     mass = mass.astype(np.int64)
     feature = FeatureGrid(name, "numeric", grid, numeric_groups(grid, mass))
-    warning = None
+    warning = mend = None
     n_infinite = int(np.isinf(x[~is_null]).sum())
     if grid.low == grid.high:
         warning = (
             f"{name!r} is always {grid.low:g}: what is watched is the share of rows that differ"
         )
+        mend = _leave_out(name)
+    elif is_integer and (unit := _unit_of_times(values)):
+        warning = f"{name!r} looks like times in epoch {unit}: it never stays where it was"
+        mend = _as_times(name)
     elif n_infinite:
         warning = (
             f"{name!r} holds {n_infinite:,} infinities: they are counted apart, outside the bins"
         )
-    return Feature(feature, column, warning=warning)
+    return Feature(feature, column, warning, mend)
+
+
+def _unit_of_times(values: NDArray[np.floating[Any]]) -> str | None:
+    """What integers count since 1970, when all of them would be of the years 2000 to 2099."""
+    low, high = float(values.min()), float(values.max())
+    if high - low < MANY:
+        return None
+    for unit, each_ms in (("milliseconds", 1), ("seconds", 1_000)):
+        if low * each_ms >= FIRST_MS and high * each_ms < LAST_MS:
+            return unit
+    return None
 
 
 def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_forced: bool) -> Feature:
@@ -332,7 +373,7 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
     tally = np.fromiter(counts.values(), np.int64, len(counts))
     mass = np.bincount(bin_of, weights=tally, minlength=grid.n_bins).astype(np.int64)
     feature = FeatureGrid(name, "categorical", grid, categorical_groups(grid, mass))
-    warning = None
+    warning = mend = None
     if found.n_wrong:
         warning = (
             f"{name!r} mixes types: {found.n_wrong:,} values are no category and count as "
@@ -343,9 +384,13 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
             f"{name!r} is always {next(iter(counts))!r}: what is watched is the share of rows "
             "that differ"
         )
+        mend = _leave_out(name)
+    elif all(map(_DATE.match, counts)):
+        warning = f"{name!r} holds dates as text: new ones will all be unseen"
+        mend = f"convert it to datetimes and pass {_as_times(name)}"
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
-    return Feature(feature, Column(found.words, found.state), warning)
+    return Feature(feature, Column(found.words, found.state), warning, mend)
 
 
 def read_column(series: Series, kind: Kind) -> Column:

@@ -214,9 +214,24 @@ def one(values, **kw):
         (["a"] * 30, "categorical", "'x' is always 'a'"),
         ([1.0, 2.0, float("inf"), -float("inf")] * 9, "numeric", "18 infinities"),
         ([f"id-{i}" for i in range(200)], "presence", "looks like an identifier"),
-        (list(range(5000)), "presence", "looks like an identifier"),
+        (list(range(5000)), "presence", "(no integer comes twice): only its presence"),
+        (list(range(5000)), "presence", "watched (exclude=['x'] leaves it out)"),
+        (
+            [1_360_000_000_000 + 1_000 * (i // 2) for i in range(5000)],
+            "numeric",
+            "looks like times in epoch milliseconds: it never stays where it was (timestamp='x' if "
+            "it says when a row happened; exclude=['x'] leaves it out)",
+        ),
+        ([1_360_000_000 + i // 2 for i in range(5000)], "numeric", "like times in epoch seconds"),
+        (
+            [f"2013-02-{1 + i % 28:02}" for i in range(3000)],
+            "categorical",
+            "holds dates as text: new ones will all be unseen (convert it to datetimes and pass "
+            "timestamp='x' if it says when a row happened; exclude=['x'] leaves it out)",
+        ),
         ([f"the quick brown fox number {i}" for i in range(200)], "presence", "free text"),
         ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "is of type Datetime"),
+        ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "(timestamp='x' if it says when"),
         ([date(2013, 1, 1)] * 9, "presence", "is of type Date"),
         ([[1, 2]] * 9, "presence", "is of type List"),
         ([{"a": 1}] * 9, "presence", "is of type Struct"),
