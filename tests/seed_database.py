@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from driftline.stats.reference import build_reference
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows, transaction
 
@@ -144,7 +149,7 @@ def seed(
                 first_ms=start_ms(date(2013, 1, 1)),
                 last_ms=start_ms(FIRST_DAY) - 1,
                 warnings=json.dumps(["precip: 93 % of rows are 0"]),
-                body=b"",
+                body=_document(tuple(features)),
                 created_ms=now - 9_000_000,
             )
         )
@@ -168,10 +173,28 @@ def seed(
         windows, findings = _judged(draw, days, features, episodes)
         insert_rows(conn, t.window, windows)
         insert_rows(conn, t.finding, findings)
+        insert_rows(conn, t.finding_measure, [_measure(row) for row in findings])
+        insert_rows(conn, t.model_window, _verdicts(findings))
         _incidents(conn, episodes, last)
         _pipeline(conn, last, behind)
         conn.execute(sa.update(t.data_version).values(value=41))
         conn.execute(sa.update(t.registry).values(revision=2))
+
+
+@cache
+def _document(features: tuple[str, ...]) -> bytes:
+    """A small reference with these features: what sentences call groups of values is in it."""
+    draw = np.random.default_rng(20130101)
+    outputs = {"prediction": "prediction", "prediction.score": "score"}
+    columns = {outputs.get(name, name): draw.normal(50, 10, 1_200) for name in features}
+    for name in {"dest", "carrier", "origin"} & set(columns):
+        columns[name] = draw.choice(["JFK", "LGA", "EWR"], 1_200)
+    made = build_reference(
+        pd.DataFrame(columns),
+        prediction="prediction" if "prediction" in features else None,
+        score="score" if "prediction.score" in features else None,
+    )
+    return zlib.compress(made.to_document())
 
 
 def _judged(
@@ -244,6 +267,42 @@ def _finding(
             row[f"{episode.statistic}_excess"] = ratio * tolerance
             row[episode.statistic] = min(1.0, ratio * tolerance * 1.6 + 0.005)
     return row
+
+
+def _measure(row: dict[str, Any]) -> dict[str, Any]:
+    """The other distances of a finding, about as large as its PSI says."""
+    psi, sigma = row["psi"], row["psi"] ** 0.5
+    parts = [0.02] * 9 + [0.82]
+    return {
+        **{name: row[name] for name in ("version_id", "length", "start_ms", "segment", "feature")},
+        "psi_star": psi - 9 / row["n"], "psi_p": 0.02, "ks_p": 0.03, "w1_low": 9.8 * sigma,
+        "w1_high": 10 * sigma, "w1_sigma": 0.98 * sigma, "w1_tail": 0.03, "js": 0.35 * sigma,
+        "hellinger": 0.35 * sigma, "tv": 0.4 * sigma, "linf": 0.2 * sigma, "chi_square": None,
+        "chi_square_df": None, "chi_square_p": None, "mean": 50 + 10 * sigma, "mean_shift": sigma,
+        "sd_low": 9.9, "sd_high": 10.1, "sd_ratio": 1.0, "infinite": 0.0, "zero": 0.002,
+        "negative": 0.0, "differs": None,
+        "parts": json.dumps([round(psi * part / sum(parts), 6) for part in parts]),
+    }  # fmt: skip
+
+
+def _verdicts(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each window's verdict: how many of its features stand in an alarm."""
+    windows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in findings:
+        key = tuple(row[name] for name in ("version_id", "length", "start_ms", "segment"))
+        if not row["feature"].startswith("prediction") and row["verdict"] != "blind":
+            windows.setdefault(key, []).append(row)
+    made = []
+    for key, rows in windows.items():
+        drifted = sum(row["is_alarming"] for row in rows)
+        verdicts = {row["verdict"] for row in rows}
+        made.append({
+            **dict(zip(("version_id", "length", "start_ms", "segment"), key, strict=True)),
+            "judged": len(rows), "drifted": drifted, "share": drifted / len(rows),
+            "weighted": None,
+            "verdict": next((v for v in ("critical", "warning") if v in verdicts), "ok"),
+        })  # fmt: skip
+    return made
 
 
 def _incidents(conn: sa.Connection, episodes: Sequence[Episode], last: date) -> None:

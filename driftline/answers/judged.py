@@ -40,7 +40,12 @@ class Finding:
     """One feature of one window; None where something was not computed or not judged.
 
     A rate (`missing`, `type_error`, `unseen`, `out_of_range`) comes with `_excess`, the
-    99.9 % bound of what it is above the reference, and with the `_limit` this is held against.
+    99.9 % bound of what it is above the reference, and with the `_limit` this is held against;
+    every rate has its own interval in `_low` and `_high`. `visible` is the smallest change that
+    the window could have shown, in standard deviations of the reference (or as a share where a
+    rate judges it). `w1_low` to `w1_high` is the Wasserstein-1 distance in the feature's units,
+    `w1_tail` how much of it comes from the outermost 1 % of values. `parts` is what each group
+    of values adds to PSI. p-values are shown and decide nothing.
     """
 
     start: datetime
@@ -71,6 +76,46 @@ class Finding:
     out_of_range_excess: float | None
     out_of_range_limit: float | None
     exceeds: tuple[str, ...]
+    visible: float | None
+    missing_low: float | None
+    missing_high: float | None
+    type_error_low: float | None
+    type_error_high: float | None
+    unseen_low: float | None
+    unseen_high: float | None
+    out_of_range_low: float | None
+    out_of_range_high: float | None
+    infinite: float | None
+    infinite_low: float | None
+    infinite_high: float | None
+    zero: float | None
+    zero_low: float | None
+    zero_high: float | None
+    negative: float | None
+    negative_low: float | None
+    negative_high: float | None
+    psi_star: float | None
+    psi_p: float | None
+    ks_p: float | None
+    w1_low: float | None
+    w1_high: float | None
+    w1_sigma: float | None
+    w1_tail: float | None
+    js: float | None
+    hellinger: float | None
+    tv: float | None
+    linf: float | None
+    chi_square: float | None
+    chi_square_df: int | None
+    chi_square_p: float | None
+    mean: float | None
+    mean_shift: float | None
+    sd_low: float | None
+    sd_high: float | None
+    sd_ratio: float | None
+    differs: float | None
+    parts: tuple[float, ...] | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

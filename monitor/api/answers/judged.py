@@ -38,7 +38,9 @@ class FindingAnswer(Answer):
     """One feature of one window. What could not be computed or was not judged is null.
 
     A rate (`missing`, `type_error`, `unseen`, `out_of_range`) has an `_excess`, the 99.9 %
-    bound of what it is above the reference, and the `_limit` that this is held against.
+    bound of what it is above the reference, and the `_limit` that this is held against; `_low`
+    and `_high` are its own interval (Wilson, 99.8 %). A statistic with a fixed limit is held
+    against that instead. Distances need 100 values.
     """
 
     start: Instant = said("The window's start", "2013-05-15T04:00:00Z", at="start_ms")
@@ -72,6 +74,70 @@ class FindingAnswer(Answer):
     out_of_range_limit: float | None = said("The tolerance", 0.01)
     exceeds: Annotated[list[str], BeforeValidator(_names)] = said(
         "The statistics above their limit", ["psi"]
+    )
+    visible: float | None = said(
+        "The smallest change that the window could have shown: a shift in standard deviations of "
+        "the reference, or a share where a rate judges the feature",
+        0.55,
+    )
+    missing_low: float | None = said("99.9 % sure that the true share is above this", 0.005)
+    missing_high: float | None = said("... and that it is below this", 0.028)
+    type_error_low: float | None = said("99.9 % sure that the true share is above this", 0.0)
+    type_error_high: float | None = said("... and that it is below this", 0.01)
+    unseen_low: float | None = said("99.9 % sure that the true share is above this", None)
+    unseen_high: float | None = said("... and that it is below this", None)
+    out_of_range_low: float | None = said("99.9 % sure that the true share is above this", 0.0)
+    out_of_range_high: float | None = said("... and that it is below this", 0.01)
+    infinite: float | None = said("Share of rows with an infinite value", 0.0)
+    infinite_low: float | None = said("99.9 % sure that the true share is above this", 0.0)
+    infinite_high: float | None = said("... and that it is below this", 0.01)
+    zero: float | None = said("Share of values that are 0", 0.002)
+    zero_low: float | None = said("99.9 % sure that the true share is above this", 0.0)
+    zero_high: float | None = said("... and that it is below this", 0.013)
+    negative: float | None = said("Share of values below 0", 0.0)
+    negative_low: float | None = said("99.9 % sure that the true share is above this", 0.0)
+    negative_high: float | None = said("... and that it is below this", 0.01)
+    psi_star: float | None = said("PSI less what chance alone adds", 0.87)
+    psi_p: float | None = said(
+        "Chance of such a PSI without any change; shown, decides nothing", 0.0
+    )
+    ks_p: float | None = said("The same of KS, from its lower end", 1.2e-37)
+    w1_low: float | None = said(
+        "Wasserstein-1 distance, in the feature's units: its estimate and lower end", 18.1
+    )
+    w1_high: float | None = said("... and at most this", 18.3)
+    w1_sigma: float | None = said("The lower end in standard deviations of the reference", 1.79)
+    w1_tail: float | None = said(
+        "Share of it that comes from the outermost 1 % of values: where it is large, the distance "
+        "says little",
+        0.02,
+    )
+    js: float | None = said(
+        "Jensen-Shannon distance, natural logarithm, at most 0.83. As the three below: of numbers "
+        "over the groups of PSI, of categories over the levels",
+        0.41,
+    )
+    hellinger: float | None = said("Hellinger distance, 0 to 1", 0.42)
+    tv: float | None = said("Total variation, 0 to 1", 0.53)
+    linf: float | None = said("Largest change of one share, 0 to 1", 0.53)
+    chi_square: float | None = said("Two-sample chi-square; of categories", None)
+    chi_square_df: int | None = said("Its degrees of freedom", None)
+    chi_square_p: float | None = said("Its p-value", None)
+    mean: float | None = said("The mean, exact", 62.4)
+    mean_shift: float | None = said(
+        "What the mean moved by, in standard deviations of the reference, with its sign", 1.79
+    )
+    sd_low: float | None = said("The standard deviation is at least this", 7.6)
+    sd_high: float | None = said("... and at most this", 7.7)
+    sd_ratio: float | None = said("... over the reference's", 0.76)
+    differs: float | None = said("Share that differs from the one value of the reference", None)
+    parts: list[float] | None = said(
+        "What each group of values adds to PSI, in the order of the reference's groups",
+        [0.02, 0.01, 0.05, 0.39, 0.41],
+    )
+    why: str = said(
+        "The same in a sentence",
+        "PSI 0.88, limit 0.64; 47\N{NO-BREAK SPACE}% of it from values above 55.9",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,10 +26,12 @@ from monitor.api.parameters import (
     To,
     span,
 )
-from monitor.api.reading.finding import check_names, find_version
+from monitor.api.reading.finding import check_names, find_model, find_version
+from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
-from monitor.storage.reads.listing import SegmentSpan, segment_spans
+from monitor.storage.reads.listing import SegmentSpan, monitor_revisions, segment_spans
 from monitor.storage.rows import Window
+from monitor.views.told import told
 
 TAG = "judged"
 
@@ -103,10 +106,11 @@ def add(routes: APIRouter, answering: Answering) -> None:
                 conn, owner.id, length=length, segment=named, feature=feature,
                 from_ms=from_ms, to_ms=to_ms,
                 after=(after[0], after[1], after[2]) if after else None, limit=most,
+                is_measured=True,
             )  # fmt: skip
             if not found and after is None:
                 check_names(conn, [owner], segment=named, feature=feature)
-            return found
+            return told_findings(conn, model, found)
 
         listing = Listing(
             FindingAnswer,
@@ -142,6 +146,22 @@ def add(routes: APIRouter, answering: Answering) -> None:
 
         listing = Listing(SegmentAnswer, whole(read, key), key, (int, str), _segment)
         return answering.page(request, listing, limit=limit, cursor=cursor)
+
+
+def told_findings(
+    conn: Connection, model: str, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return measured findings of a model as they are told; one statement where there are any."""
+    if not rows:
+        return []
+    revisions = monitor_revisions(conn, model_id=find_model(conn, model).id)
+    specs = {found.revision: MonitorSpec.from_json(found.spec) for found in revisions}
+    digests = {row["reference_digest"] for row in rows} - {None}
+    references = {digest: reads.reference_document(conn, digest) for digest in digests}
+    return [
+        told(row, references.get(row["reference_digest"]), specs.get(row["monitor_revision"]))
+        for row in rows
+    ]
 
 
 def _segment(row: SegmentSpan) -> SegmentAnswer:

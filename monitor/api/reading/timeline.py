@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -15,6 +15,8 @@ from monitor.api.cursors import decode, encode
 from monitor.api.parameters import AVersion, Cursor, From, Length, Model, Segment, To, span
 from monitor.api.reading.finding import strict_scope
 from monitor.api.reading.incidents import incident_answer
+from monitor.api.reading.judged import told_findings
+from monitor.storage import reads
 from monitor.storage.rollup import VERDICTS
 from monitor.views.heat import SOURCES, Arrangement, Heat, arranged
 from monitor.views.timeline import Timeline, importance, timeline
@@ -62,12 +64,27 @@ def add(routes: APIRouter, answering: Answering) -> None:
             found = timeline(conn, scope, evidence=evidence)
             weights = importance(conn, scope) if sort == "importance" else {}
             wish = Arrangement(sort=sort, show_all=True, page=page, importance=weights)
-            return timeline_answer(found, arranged(found.squares, found.standing, wish))
+            latest = _latest(conn, found)
+            return timeline_answer(found, arranged(found.squares, found.standing, wish), latest)
 
         return answering.one(request, read)
 
 
-def timeline_answer(found: Timeline, heat: Heat) -> TimelineAnswer:
+def _latest(conn: Connection, found: Timeline) -> list[dict[str, Any]]:
+    """Return the findings of the newest judged window with all that is stored of them."""
+    if found.latest_ms is None:
+        return []
+    scope = found.scope
+    rows = reads.findings(
+        conn, scope.version.id, length=scope.length, segment=scope.segment,
+        from_ms=found.latest_ms, to_ms=found.latest_ms + 1, is_measured=True,
+    )  # fmt: skip
+    return told_findings(conn, scope.model.name, rows)
+
+
+def timeline_answer(
+    found: Timeline, heat: Heat, latest: Sequence[dict[str, Any]]
+) -> TimelineAnswer:
     """Return a timeline as it is told, with the rows of one page."""
     scope, columns = found.scope, found.columns
     return TimelineAnswer.model_validate(
@@ -108,7 +125,7 @@ def timeline_answer(found: Timeline, heat: Heat) -> TimelineAnswer:
             ],
             "incidents": [incident_answer(incident) for incident in found.incidents],
             "elsewhere": [incident.number for incident in found.elsewhere],
-            "latest": [dict(row) for row in found.latest.values()],
+            "latest": latest,
             "partial": found.partial,
         }
     )

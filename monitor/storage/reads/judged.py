@@ -16,6 +16,10 @@ from monitor.storage.rows import Cell, Window
 IN_AT_MOST = 10_000
 # Quarter hours, and the one that is repeated where the clock is turned back.
 WEEK_OF_PANES = 7 * 24 * 4 + 4
+# What names a window; a finding has a feature beside it.
+_PLACE = ("version_id", "length", "start_ms", "segment")
+# What is stored of a finding beside it.
+MEASURES = tuple(c for c in t.finding_measure.c if c.name not in (*_PLACE, "feature"))
 
 
 class Volume(NamedTuple):
@@ -151,14 +155,25 @@ def findings(
     to_ms: int | None = None,
     after: tuple[int, str, str] | None = None,
     limit: int | None = None,
+    is_measured: bool = False,
 ) -> list[dict[str, Any]]:
     """Return findings with every column of the table, by (start, segment, feature).
 
     `after`, such a triple, continues an earlier page; `segment=None` asks for all segments.
+    `is_measured` adds every other distance, and by what reference and monitor it was judged.
     """
     c = t.finding.c
+    columns: list[Any] = list(c)
+    source: Any = t.finding
+    if is_measured:
+        m, w = t.finding_measure.c, t.window.c
+        columns += [*MEASURES, w.reference_digest, w.monitor_revision]
+        source = t.finding.outerjoin(
+            t.finding_measure, sa.and_(*(m[name] == c[name] for name in (*_PLACE, "feature")))
+        ).outerjoin(t.window, sa.and_(*(w[name] == c[name] for name in _PLACE)))
     query = (
-        sa.select(t.finding)
+        sa.select(*columns)
+        .select_from(source)
         .where(c.version_id == version_id, c.length == length)
         .where(*between(c.start_ms, from_ms, to_ms))
         .order_by(c.start_ms, c.segment, c.feature)
