@@ -8,6 +8,7 @@ Nothing here decides what is told: the evaluator has written it, and its body is
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,10 +39,16 @@ class DeliverSettings:
     keep: Keep = field(default_factory=Keep)
 
 
-def run(settings: DeliverSettings, stop: threading.Event, *, clock: Clock | None = None) -> None:
+def run(
+    settings: DeliverSettings,
+    stop: threading.Event,
+    *,
+    clock: Clock | None = None,
+    went_on: Callable[[], None] = lambda: None,
+) -> None:
     """Send what is due, again and again, until `stop` is set; a lost database is waited for.
 
-    Where nothing is due, what was sent long ago is forgotten.
+    Where nothing is due, what was sent long ago is forgotten. `went_on` is called at every round.
 
     Raises
     ------
@@ -56,6 +63,7 @@ def run(settings: DeliverSettings, stop: threading.Event, *, clock: Clock | None
         expiry = Expiry(engine, clock, settings.keep)
         is_up = True
         while not stop.is_set():
+            went_on()
             try:
                 # What is due first, and then a few of what was sent long ago.
                 begun = dispatcher.step() or expiry.step()

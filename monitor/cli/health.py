@@ -59,7 +59,8 @@ def health(
 
     `web`: /readyz says so. The others: the database is there, with this release's schema, and
     the role has left a heartbeat lately, on this machine where it ever ran here. `ingest`: a
-    partition was looked at lately, too. `deliver`: no message is overdue, too.
+    partition was looked at lately, too. `evaluate`, `deliver`: the work went on within the hour, too.
+    `deliver`: no message is overdue, too.
     """
     settings = options.settings(config=config, database=database, port=port)
     if role is Role.WEB:
@@ -150,6 +151,13 @@ def _beating(role: Role, engine: Engine, now_ms: int) -> None:
             f"it was last seen at {status.instant(last.beat_ms)} ({last.instance}) and has not "
             f"ended in order: start `{command(role.value)}` again, or look at what it says",
         )
+    for beat in asked:
+        if beat.stands_still(now_ms):
+            raise Unhealthy(
+                role,
+                f"it lives, and its work stands still since {status.instant(beat.moved_ms)} "
+                f"({beat.instance}): end it and start `{command(role.value)}` again",
+            )
 
 
 def _ingest(engine: Engine, now_ms: int, fresh_ms: float) -> None:

@@ -65,8 +65,8 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
         stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
         web_url=public_url(settings),
     )
-    with running("evaluate", url, f"judges the windows that are over in {shown(url)}"):
-        run(asked, stop)
+    with running("evaluate", url, f"judges the windows that are over in {shown(url)}") as went_on:
+        run(asked, stop, went_on=went_on)
 
 
 def deliver(config: options.ConfigFile = None, database: options.Database = None) -> None:
@@ -78,8 +78,9 @@ def deliver(config: options.ConfigFile = None, database: options.Database = None
     keep = Keep(settings.integer("alerts.keep_days"), settings.integer("alerts.keep_dead_days"))
     allow = guard.networks(settings.text("alerts.allow"), settings.source("alerts.allow"))
     url = options.existing_database(settings)
-    with running("deliver", url, f"sends the alerts of {shown(url)} to their endpoints"):
-        run(DeliverSettings(url, allow, keep), stop)
+    what = f"sends the alerts of {shown(url)} to their endpoints"
+    with running("deliver", url, what) as went_on:
+        run(DeliverSettings(url, allow, keep), stop, went_on=went_on)
 
 
 def web(

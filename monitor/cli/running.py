@@ -1,8 +1,8 @@
 """What every role does while it runs: says so once, leaves a heartbeat, and takes it away.
 
 The heartbeat says that the process lives and reaches the database; it has a thread and a
-connection of its own, so that a long evaluation is not taken for a dead one. Whether the work is
-done, `health` and `doctor` see by what it leaves.
+connection of its own, so that a long evaluation is not taken for a dead one. It carries when the
+work last went on, so that one that hangs is not taken for a living one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -51,6 +51,7 @@ class Heartbeat:
         self._engine, self._role, self._every_s = engine, role, every_s
         self._clock: Clock = clock or SystemClock()
         self._started_ms = self._clock.now_ms()
+        self._moved_ms: int | None = None
         self.instance = f"{host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
@@ -65,6 +66,10 @@ class Heartbeat:
         """
         self._beat()
         self._thread.start()
+
+    def went_on(self) -> None:
+        """Note that the work went on; the next beat says so."""
+        self._moved_ms = self._clock.now_ms()
 
     def stop(self) -> None:
         """Take the row away; where the database is gone it grows old by itself."""
@@ -84,8 +89,12 @@ class Heartbeat:
         now_ms = self._clock.now_ms()
         with storage.transaction(self._engine) as conn:
             heartbeats.write(
-                conn, Beat(self._role, self.instance, self._started_ms, now_ms, __version__)
-            )
+                conn,
+                Beat(
+                    self._role, self.instance, self._started_ms, now_ms, __version__,
+                    self._moved_ms,
+                ),
+            )  # fmt: skip
 
     def _beat_on(self) -> None:
         while not self._stop.wait(self._every_s):
@@ -99,8 +108,10 @@ class Heartbeat:
 
 
 @contextmanager
-def running(role: str, database_url: str, what: str) -> Iterator[None]:
+def running(role: str, database_url: str, what: str) -> Iterator[Callable[[], None]]:
     """Say what the role does on which database, and beat, until the block ends.
+
+    What is yielded is called whenever the work goes on.
 
     `up` and `demo` say one line for all of their children: a child says nothing here.
 
@@ -121,7 +132,7 @@ def running(role: str, database_url: str, what: str) -> Iterator[None]:
     try:
         if not is_silent:
             say(f"{role} {what}; Ctrl-C ends it")
-        yield
+        yield beating.went_on
         if not is_silent:
             say(f"{role} has ended")
     finally:

@@ -164,6 +164,12 @@ def _running(conn: Connection, role: str, now_ms: int) -> Check | None:
         return fail(
             role, f"it does not run{seen}", f"start `{command(role)}`, or `{command('up')}` for all"
         )
+    still = [beat for beat in alive if beat.stands_still(now_ms)]
+    if still:
+        who = "; ".join(
+            f"{beat.instance} stands still for {ago(now_ms, beat.moved_ms or 0)}" for beat in still
+        )
+        return fail(role, f"it lives, but {who}", f"end it and start `{command(role)}` again")
     others = sorted({beat.version for beat in alive} - {__version__})
     if others:
         return warn(

@@ -22,10 +22,12 @@ def run(
     stop: threading.Event,
     *,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    went_on: Callable[[], None] = lambda: None,
 ) -> None:
     """Judge what is due, again and again, until `stop` is set.
 
-    A database that goes away is waited for.
+    A database that goes away is waited for. `went_on` is called at every round and, in a long
+    one, before every stride of a version.
 
     Raises
     ------
@@ -35,9 +37,10 @@ def run(
     engine = storage.create(settings.database_url)
     try:
         storage.check_schema(engine)
-        evaluator = Evaluator(engine, settings, now_ms=now_ms)
+        evaluator = Evaluator(engine, settings, now_ms=now_ms, went_on=went_on)
         is_up = True
         while not stop.is_set():
+            went_on()
             try:
                 count = evaluator.step()
             except StorageUnavailable as error:

@@ -623,4 +623,5 @@ heartbeat = Table(
     Column("started_ms", BigInteger, nullable=False),
     Column("beat_ms", BigInteger, nullable=False),
     Column("version", String(40), nullable=False),
+    Column("moved_ms", BigInteger),  # when its work last went on; null: it does not say
 )

@@ -27,7 +27,7 @@ from monitor.doctor.check import Check, State, ok, within
 from monitor.doctor.wire import meet
 from monitor.storage import engine as storage
 from monitor.storage import heartbeats
-from monitor.storage.heartbeats import Beat
+from monitor.storage.heartbeats import STANDS_STILL_MS, Beat
 from monitor.storage.registry import BoundVersion, Registry
 from tests.certificates import Authority
 
@@ -342,6 +342,16 @@ def test_a_role_that_does_not_run_is_named_with_what_starts_it(engine: Engine) -
     found = {line.name: line for line in store.processes(engine, late_ms, 30.0)}
     assert found["evaluate"].state is State.FAIL
     assert "here:1:evaluate did not end in order, last seen 3 min ago" in found["evaluate"].said
+    # It is there, and beats, and its work hangs.
+    moved_ms = late_ms - 2 * STANDS_STILL_MS
+    with storage.transaction(engine) as conn:
+        heartbeats.write(
+            conn, Beat("evaluate", "here:2:b", moved_ms, late_ms, __version__, moved_ms)
+        )
+    found = {line.name: line for line in store.processes(engine, late_ms, 30.0)}
+    assert found["evaluate"].state is State.FAIL
+    assert found["evaluate"].said == "it lives, but here:2:b stands still for 2 h"
+    assert found["evaluate"].mend == "end it and start `driftline evaluate` again"
 
 
 def test_a_role_of_another_release_is_seen(engine: Engine) -> None:

@@ -6,9 +6,11 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,17 +19,19 @@ from typer.testing import CliRunner
 
 from driftline import __version__
 from driftline.errors import StorageUnavailable
+from monitor import alerts, evaluate
 from monitor.cli import health
 from monitor.cli.app import app
 from monitor.cli.health import Role, Unhealthy
 from monitor.cli.processes import free_port
 from monitor.cli.running import Heartbeat, host, running
-from monitor.clock import SystemClock
+from monitor.clock import HeldClock, SystemClock
 from monitor.config import load
 from monitor.storage import engine as storage
 from monitor.storage import heartbeats
 from monitor.storage import schema as t
-from monitor.storage.heartbeats import DEAD_AFTER_MS, KEPT_MS, Beat
+from monitor.storage.heartbeats import DEAD_AFTER_MS, KEPT_MS, STANDS_STILL_MS, Beat
+from monitor.storage.registry import BoundVersion
 
 
 @contextmanager
@@ -91,9 +95,15 @@ def seen(engine: Engine, partition: int, fetched_ms: int | None) -> None:
         )
 
 
-def beat(engine: Engine, instance: str, beat_ms: int, role: str = "evaluate") -> None:
+def beat(
+    engine: Engine,
+    instance: str,
+    beat_ms: int,
+    role: str = "evaluate",
+    moved_ms: int | None = None,
+) -> None:
     with storage.transaction(engine) as conn:
-        heartbeats.write(conn, Beat(role, instance, beat_ms - 5, beat_ms, "1"))
+        heartbeats.write(conn, Beat(role, instance, beat_ms - 5, beat_ms, "1", moved_ms))
 
 
 def test_a_role_that_was_killed_is_not_healthy_when_its_last_beat_is_old(engine: Engine) -> None:
@@ -117,6 +127,100 @@ def test_another_machine_s_role_does_not_stand_for_this_one_s(engine: Engine) ->
         health._beating(Role.EVALUATE, engine, now_ms)
     beat(engine, f"{host()}:8:c", now_ms)
     health._beating(Role.EVALUATE, engine, now_ms)
+
+
+def test_a_role_that_lives_and_whose_work_stands_still_is_not_healthy(engine: Engine) -> None:
+    now_ms = 1_777_629_600_000
+    beat(engine, f"{host()}:7:a", now_ms, moved_ms=now_ms - STANDS_STILL_MS)
+    health._beating(Role.EVALUATE, engine, now_ms)
+    beat(engine, f"{host()}:7:a", now_ms + 1, moved_ms=now_ms - STANDS_STILL_MS)
+    with pytest.raises(Unhealthy, match="its work stands still since 2026-05-01T09:00:00Z"):
+        health._beating(Role.EVALUATE, engine, now_ms + 1)
+    # Whoever came after one that was killed in its place is healthy.
+    after_ms = now_ms + DEAD_AFTER_MS + 2
+    beat(engine, f"{host()}:8:b", after_ms, moved_ms=after_ms)
+    health._beating(Role.EVALUATE, engine, after_ms)
+    # One that does not say when its work went on is judged by what it leaves.
+    beat(engine, f"{host()}:9:c", now_ms, role="ingest")
+    health._beating(Role.INGEST, engine, now_ms)
+
+
+class Loop:
+    """An evaluator or a dispatcher whose work hangs in its second round."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.rounds = 0
+        self.hangs, self.goes_on = threading.Event(), threading.Event()
+
+    def step(self) -> int:
+        self.rounds += 1
+        if self.rounds == 2:
+            self.hangs.set()
+            assert self.goes_on.wait(60)
+        return 1
+
+    def finish(self) -> None:
+        assert self.goes_on.is_set()
+
+
+@pytest.mark.parametrize("role", ["evaluate", "deliver"])
+def test_a_loop_that_hangs_beats_and_its_beat_says_since_when(
+    role: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, stop = Loop(), threading.Event()
+    clock = HeldClock(now_ms=1_777_629_600_000)
+    url = str(engine.url)
+    beating = Heartbeat(storage.create(url), role, clock=clock, every_s=0.02)
+    work: Callable[[], None]
+    if role == "evaluate":
+        monkeypatch.setattr(evaluate, "Evaluator", lambda *_, **__: loop)
+        asked = evaluate.EvaluateSettings(url, interval_s=0)
+        work = partial(evaluate.run, asked, stop, went_on=beating.went_on)
+    else:
+        monkeypatch.setattr(alerts, "Dispatcher", lambda *_, **__: loop)
+        work = partial(alerts.run, alerts.DeliverSettings(url), stop, went_on=beating.went_on)
+    thread = threading.Thread(target=work)
+    beating.start()
+    thread.start()
+    try:
+        assert loop.hangs.wait(30)
+        hung_ms = clock.now_ms()
+        clock.advance(STANDS_STILL_MS / 1_000 + 1)
+        deadline = time.monotonic() + 30
+        while True:
+            with storage.reading(engine) as conn:
+                (one,) = heartbeats.of_role(conn, role)
+            if one.beat_ms > hung_ms:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert one.moved_ms == hung_ms
+        assert one.is_alive(clock.now_ms())
+        assert one.stands_still(clock.now_ms())
+    finally:
+        stop.set()
+        loop.goes_on.set()
+        thread.join(30)
+        beating.stop()
+    assert not thread.is_alive()
+
+
+def test_a_long_catch_up_goes_on_with_every_stride(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moves: list[int] = []
+    judged: list[int] = []
+
+    def stride(*_: Any) -> Any:
+        judged.append(len(moves))
+        return SimpleNamespace(judged=[], until_ms=0, is_last=len(judged) == 4)
+
+    asked = evaluate.EvaluateSettings(str(engine.url))
+    evaluator = evaluate.Evaluator(engine, asked, now_ms=lambda: 0, went_on=lambda: moves.append(0))
+    monkeypatch.setattr(evaluator, "_read", stride)
+    monkeypatch.setattr(evaluator, "_write", lambda _: True)
+    evaluator._judge_version(BoundVersion(1, "m", "1", "UTC", 3_600_000, ()))
+    assert judged == [1, 2, 3, 4]
 
 
 def test_what_a_killed_role_left_goes_when_the_role_starts_a_day_later(engine: Engine) -> None:
