@@ -59,7 +59,7 @@ def health(
 
     `web`: /readyz says so. The others: the database is there, with this release's schema, and
     the role has left a heartbeat lately, on this machine where it ever ran here. `ingest`: a
-    partition was looked at lately, too. `evaluate`, `deliver`: the work went on within the hour, too.
+    partition was looked at lately, too. `evaluate`, `deliver`: work went on within the hour, too.
     `deliver`: no message is overdue, too.
     """
     settings = options.settings(config=config, database=database, port=port)
