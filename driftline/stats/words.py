@@ -28,6 +28,17 @@ _RATE_WORDS = {
     "unseen": " of rows unseen before",
     "out_of_range": " of values outside the range",
 }
+# What only a limit of the user's own judges: distances, and shares.
+_DISTANCES = {
+    "ks": "KS",
+    "w1_sigma": "Wasserstein-1 in sigma",
+    "js": "Jensen-Shannon distance",
+    "hellinger": "Hellinger distance",
+    "tv": "total variation",
+    "linf": "L-infinity distance",
+    "mean_shift": "mean shift in sigma",
+}
+_SHARES = {"infinite": "infinite", "zero": "zero", "negative": "negative"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,9 @@ class Evidence:
 
     `value` is the statistic, `reference` the same rate in the reference (rates
     only), `excess` the 99.9 % bound of the distance (rates), `lower` that of
-    PSI; `is_honest` says whether "99.9 % sure" may be said.
+    PSI; `is_honest` says whether "99.9 % sure" may be said, and `delta` of which PSI.
+    `is_fixed` says that the limit is the user's own: a rate itself is held against it.
+    `over` of `of` windows in a row exceeded.
     """
 
     feature: str
@@ -66,12 +79,16 @@ class Evidence:
     high: float | None = None
     part: Part | None = None
     values: tuple[str, ...] = ()
+    delta: float | None = None
+    is_fixed: bool = False
+    over: int = 2
+    of: int = 3
 
 
 def sentence(evidence: Evidence, timezone: str) -> str:
     """Return the one sentence that says what was seen, against which limit, and when."""
     when = window_words(evidence.start_ms, evidence.length, timezone)
-    lasting = f", in 2 of the last 3 {WORDS[evidence.length][1]}"
+    lasting = f", in {evidence.over} of the last {evidence.of} {WORDS[evidence.length][1]}"
     return f"{evidence.feature}: {_claim(evidence, f' {when}', lasting, 'the first were')}."
 
 
@@ -90,7 +107,7 @@ def claim(evidence: Evidence) -> str:
 def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str:
     """`when` and `lasting` follow what they are said of, their separators included."""
     if evidence.statistic == "psi":
-        delta = 0.25 if evidence.critical else 0.10
+        delta = evidence.delta or (0.25 if evidence.critical else 0.10)
         numbers = f"{number(evidence.value)}, limit {number(evidence.limit)}"
         if evidence.is_honest:
             said = f"99.9{NBSP}% sure that PSI is above {delta:.2f} ({numbers}{when})"
@@ -104,15 +121,27 @@ def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str
                 f"now {percent(part.window)} of rows instead of {percent(part.reference)}"
             )
         return said
+    if evidence.statistic in _DISTANCES:
+        said = f"{_DISTANCES[evidence.statistic]} {number(evidence.value)}"
+        return f"{said}{when}, limit {number(evidence.limit)}{lasting}"
+    if evidence.statistic in _SHARES:
+        said = f"{percent(evidence.value)} {_SHARES[evidence.statistic]} of {evidence.rows:,} rows"
+        return f"{said}{when}, limit {percent(evidence.limit)}{lasting}"
+    if evidence.statistic == "absent":
+        return (
+            f"not sent{when}: its key is absent from more than {percent(evidence.limit)} of "
+            f"{evidence.rows:,} rows{lasting}"
+        )
     excess = abs(evidence.excess or 0.0)
     if evidence.statistic in ("missing", "type_error"):
         what = "missing" if evidence.statistic == "missing" else "of the wrong type"
         return (
             f"{what} {percent(evidence.reference or 0.0)} \u2192 "
             f"{percent(evidence.value)} of {evidence.rows:,} rows{when}, limit "
-            f"{points(evidence.limit)}{lasting}"
+            f"{percent(evidence.limit) if evidence.is_fixed else points(evidence.limit)}{lasting}"
         )
-    bound = f"(at least {percent(excess)}, limit {percent(evidence.limit)}){lasting}"
+    least = "" if evidence.is_fixed else f"at least {percent(excess)}, "
+    bound = f"({least}limit {percent(evidence.limit)}){lasting}"
     if evidence.statistic == "unseen":
         said = (
             f"{percent(evidence.value)} of rows have values the reference never saw{when} {bound}"
@@ -143,12 +172,18 @@ def ending(
     if is_expired:
         return f"{feature}: no {WORDS[length][0]} could be judged for too long, so it expired."
     said = f"{feature}: 3 calm {WORDS[length][1]} in a row ended it"
+    if statistic == "absent":
+        return f"{feature}: its key was there in 3 {WORDS[length][1]} in a row, which ended it."
     if not held:
         return f"{said}."
-    told = [number(value) if statistic == "psi" else points(max(value, 0.0)) for value in held]
+    is_distance, is_share = statistic == "psi" or statistic in _DISTANCES, statistic in _SHARES
+    shown = number if is_distance else percent if is_share else points
+    told = [shown(abs(value) if is_distance else max(value, 0.0)) for value in held]
     listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
-    if statistic == "psi":
-        return f"{said}, with PSI {listed}."
+    if is_distance:
+        return f"{said}, with {_DISTANCES.get(statistic, 'PSI')} {listed}."
+    if is_share:
+        return f"{said}, with {listed} {_SHARES[statistic]}."
     return f"{said}, with at least {listed} more{_RATE_WORDS[statistic]} than in the reference."
 
 
@@ -162,7 +197,16 @@ def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
         return (
             f"{said} At its worst: PSI {number(worst.value)}, limit {number(worst.limit)}, {when}."
         )
-    what = "" if worst.statistic == opening.statistic else _RATE_WORDS[worst.statistic]
+    if worst.statistic in _DISTANCES:
+        what = _DISTANCES[worst.statistic]
+        return (
+            f"{said} At its worst: {what} {number(worst.value)}, limit {number(worst.limit)}, "
+            f"{when}."
+        )
+    if worst.statistic == "absent":
+        return said
+    words = _RATE_WORDS | {name: f" {word}" for name, word in _SHARES.items()}
+    what = "" if worst.statistic == opening.statistic else words[worst.statistic]
     return f"{said} At its worst: {percent(worst.value)}{what} {when}."
 
 

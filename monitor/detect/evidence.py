@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from driftline.stats.calibration import RATES
 from driftline.stats.words import Evidence, Part
 
 
@@ -37,5 +38,5 @@ def ratio_of(evidence: Evidence | None) -> float:
     """
     if evidence is None or not evidence.limit:
         return 0.0
-    held = evidence.value if evidence.statistic == "psi" else abs(evidence.excess or 0.0)
-    return held / evidence.limit
+    held = evidence.excess if evidence.statistic in RATES else evidence.value
+    return abs(held or 0.0) / evidence.limit
