@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check bench bench-web bench-alarms clean
+.PHONY: demo test check bench bench-compare bench-web bench-alarms clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -23,6 +23,11 @@ check: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)
+
+# compare and build_reference on a million rows; ARGS=--peers installs other tools under
+# .venv/peers and runs them on the same rows (minutes).
+bench-compare: $(DEV)
+	$(BIN)/python scripts/bench_compare.py $(ARGS)
 
 # Pages over a year of hours and 100 features, in Chromium (ARGS="--folder DIR --json" and such).
 bench-web: $(DEV)
