@@ -139,10 +139,12 @@ def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
         near = np.flatnonzero(~found.blind & (found.shift > NEAR_BLIND_SIGMA))
     if len(near):
         worst = sorted(near.tolist(), key=lambda f: -found.shift[f])
-        told = [f"{names[f]} (from {_sigma(found.shift[f])} on)" for f in worst]
+        told = [f"{_sigma(found.shift[f])} in {names[f]}" for f in worst]
+        first, *others = told
+        first = first.replace(" in ", " standard deviations on in ", 1)
         yield (
-            f"Nearly blind at {SPAN[length]}: shifts of {_names(told)} are the smallest that show, "
-            f"in standard deviations. {longer} smaller ones."
+            f"Nearly blind at {SPAN[length]}: a shift shows only from {_names([first, *others])}. "
+            f"{longer} smaller ones."
         )
     for rate, is_blind in found.blind_rates.items():
         if rate == "out_of_range" and length == "hour":
@@ -157,7 +159,7 @@ def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
 
 
 def _sigma(shift: float) -> str:
-    return "8" if np.isinf(shift) else f"{shift:.1f}"
+    return "8.0" if np.isinf(shift) else f"{shift:.1f}"
 
 
 def _them(names: list[str]) -> str:

@@ -421,6 +421,18 @@ class Gridset:
                 counts[COUNTER_OF_STATE[1:]] = by_state[1:]
         return Tally(profile, unseen)
 
+    def resolution(self, f: int) -> tuple[float, str] | None:
+        """Below which difference two numbers of a feature may be counted as one.
+
+        Returns
+        -------
+        tuple, or None
+            The width of a cell, and "absolute" in the feature's unit or "relative" to the value
+            (5e-7 relative: 1,000.0004 is 1,000). None for what is no number.
+        """
+        grid = self.features[f].grid
+        return grid.resolution if isinstance(grid, NumericGrid) else None
+
     def span(self, f: int) -> slice:
         """The bins and counters of a feature."""
         return slice(self.bins[f].start, self.bins[f].stop + len(COUNTERS))

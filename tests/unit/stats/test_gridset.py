@@ -306,3 +306,24 @@ def test_long_categories_that_begin_alike_are_told_apart():
     counts = made.profiles["all"].counts[made.gridset.bins[0]]
     assert counts.tolist() == [50, 50, 50, 50, 0, 0]
     assert Reference.from_document(made.to_document()).digest == made.digest
+
+
+def test_the_resolution_of_a_number_is_told_and_others_have_none():
+    made = build_reference(
+        {
+            "whole": list(range(50)) * 4,
+            "real": [1 + i / 777 for i in range(200)],
+            "two": [-1.0, 2012.25, 2012.5, 2013.0] * 50,
+            "word": ["a", "b"] * 100,
+        },
+        categorical=["word"],
+    ).gridset
+    of = dict(zip(made.names(), map(made.resolution, range(4)), strict=True))
+    assert of["whole"] == (1.0, "absolute") and of["word"] is None
+    width, kind = of["real"]
+    assert kind == "relative" and 0 < width < 1e-5
+    # Two values that far apart are two cells.
+    grid = made.features[made.names().index("real")].grid
+    pair = grid.encode(np.array([1.1, 1.1 * (1 + 2 * width)], np.float32))
+    assert pair[0] < pair[1]
+    assert of["two"] == (0.25, "absolute")
