@@ -30,7 +30,7 @@ from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import psi_by_feature
 from driftline.stats.lengths import DAY_MS, HOUR_MS, NOMINAL_MS
-from driftline.stats.profile import COUNTERS, Profile
+from driftline.stats.profile import COUNTERS, Profile, Stack
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when as place_of
 from driftline.stats.slicing import Slices
@@ -308,7 +308,10 @@ def judged(
 ) -> Month:
     """The windows under the real rule."""
     judge = Judge(reference, "all", length, calibration)
-    found = judge.judge(counts, place_of(when.starts_ms, reference.timezone))
+    windows_ = Stack.of_counts(counts, len(reference.gridset.features))
+    at = place_of(when.starts_ms, reference.timezone)
+    # Nothing here asks for distances that no rule reads; without sums there are not all of them.
+    found = judge.judge(windows_, at, with_measures=False)
     return Month(reference, length, calibration, when, counts, found)
 
 
@@ -324,11 +327,15 @@ class Told:
         [F] The share of windows in which it was latched.
     first
         [F] The number of the window that fired first (1 = the first); 0 = none did.
+    runs
+        [F] Stretches of windows over the line, one window or more: how often a rule would
+        have alarmed that asks for no second window.
     """
 
     episodes: Ints
     on: Floats
     first: Ints
+    runs: Ints
 
 
 def told(marks: NDArray[np.uint8], when: Windows, length: str) -> Told:
@@ -348,7 +355,9 @@ def told(marks: NDArray[np.uint8], when: Windows, length: str) -> Told:
             if is_on and not was_on:
                 episodes[f] += 1
                 first[f] = first[f] or place + 1
-    return Told(episodes, on / n_windows, first)
+    over = np.vstack([np.zeros((1, n_features), np.bool_), marks == Mark.EXCEEDS])
+    runs = (over[1:] & ~over[:-1]).sum(axis=0)
+    return Told(episodes, on / n_windows, first, runs)
 
 
 def _over(exceeds: Bools) -> NDArray[np.uint8]:

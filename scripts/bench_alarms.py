@@ -48,7 +48,12 @@ ROWS = (200, 10_000)
 SHIFTS = (0.2, 0.35, 0.5, 0.75)
 SHIFT_ROWS = (200, 2_000, 10_000)
 # What `Sum.cell` fills.
-COUNTED = ("episodes a feature-month", "feature-months with any (95 %)", "time in alarm")
+COUNTED = (
+    "by single windows",
+    "by 2 of 3",
+    "feature-months with any (95 %)",
+    "time in alarm",
+)
 # A shift that is not told within ten days of hours is called silent.
 PATIENCE = 240
 WANDERS = (0.1, 0.15, 0.2, 0.3)
@@ -57,18 +62,20 @@ WANDER_ROWS = (2_000, 10_000)
 
 @dataclass(frozen=True)
 class Sum:
-    """Feature-months of one rule: how many, with any episode, all episodes, time in alarm."""
+    """Feature-months of one rule: how many, with any episode, what there was in all."""
 
     months: int
     hit: int
+    runs: int
     episodes: int
     on: float
 
     def cell(self) -> str:
-        """Episodes a feature-month; feature-months with any and their interval; alarmed time."""
+        """What `COUNTED` names."""
         low, high = clopper_pearson(self.hit, self.months)
         return (
-            f"{figure(self.episodes / self.months)} | {percent(self.hit / self.months)} "
+            f"{figure(self.runs / self.months)} | {figure(self.episodes / self.months)} | "
+            f"{percent(self.hit / self.months)} "
             f"({percent(low)} to {percent(high)}) | {percent(self.on)}"
         )
 
@@ -99,7 +106,9 @@ def summed(parts: list[worlds.Told]) -> Sum:
     """All batches together."""
     episodes = np.concatenate([part.episodes for part in parts])
     on = np.concatenate([part.on for part in parts])
-    return Sum(len(episodes), int((episodes > 0).sum()), int(episodes.sum()), float(on.mean()))
+    runs = sum(int(part.runs.sum()) for part in parts)
+    hit = int((episodes > 0).sum())
+    return Sum(len(episodes), hit, runs, int(episodes.sum()), float(on.mean()))
 
 
 def _rules(name: str, rows: int, seed: int) -> dict[str, worlds.Told]:

@@ -203,3 +203,7 @@ def test_the_simulation_folds_as_the_rule_does(cyclic: worlds.Month) -> None:
     found = worlds.told(worlds.by_psi(cyclic), cyclic.when, "hour")
     assert (found.episodes[0], found.first[0]) == (len(opened), opened[0])
     assert found.on[0] == pytest.approx(on / 720)
+    over = [mark == Mark.EXCEEDS for mark in marks]
+    assert found.runs[0] == sum(
+        now and not before for before, now in zip([False, *over], over, strict=False)
+    )
