@@ -7,10 +7,11 @@ when it is read (`frame`); here is what the counts tell.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.stats.calibration import (
     MIN_ROWS_PSI,
@@ -22,7 +23,7 @@ from driftline.stats.calibration import (
 )
 from driftline.stats.evidence import DELTA
 from driftline.stats.grid import NumericGrid
-from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, LONGEST, SPAN, WORDS
+from driftline.stats.lengths import DAYS, DEFAULT_LENGTHS, LENGTHS, LONGEST, SPAN, WORDS
 from driftline.stats.reference import ALL, MIN_ROWS, Reference
 from driftline.stats.season import Season
 from driftline.stats.visible import Sight, sight
@@ -49,8 +50,8 @@ def advice(reference: Reference) -> tuple[str, ...]:
     """Return one sentence for each thing that this reference leaves unjudged or odd.
 
     Which lengths have to learn their wobble first or have too few rows, which features are
-    blind or nearly so at which length, which segments are too small, which days are far from
-    all others, and whose tails are heavy.
+    blind or nearly so at which length, which segments are too small, which slices are far
+    from all others, and whose tails are heavy.
     """
     known = {length: from_reference(reference, ALL, length) for length in LENGTHS}
     seen = {
@@ -61,8 +62,7 @@ def advice(reference: Reference) -> tuple[str, ...]:
     said = [*_unlearnt(reference, known), *_few_values(reference), *_small_segments(reference)]
     for length, found in seen.items():
         said += _blind(reference, length, found)
-    if known["day"] is not None:
-        said += _odd_days(reference, known["day"])
+    said += _odd_slices(reference, known)
     said += _heavy_tails(reference)
     return tuple(said)
 
@@ -166,35 +166,54 @@ def _them(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-def _odd_days(reference: Reference, calibration: Calibration) -> list[str]:
-    slices = reference.slices[ALL]["day"]
-    observed = observed_slices(reference, slices)
-    psi = leave_one_out_psi(reference, observed)
-    psi[observed.values < MIN_ROWS_PSI] = np.nan
-    # Under a season a Saturday is far from the others as a rule.
-    psi[:, calibration.season != Season.NONE] = np.nan
-    usual = np.full(psi.shape[1], np.nan)
-    enough = (~np.isnan(psi)).sum(axis=0) >= MIN_SLICES
-    usual[enough] = np.nanmedian(psi[:, enough], axis=0)
-    with np.errstate(invalid="ignore"):
-        odd = (psi > ODD_TIMES * usual) & (psi > DELTA["warning"])
-    days = np.flatnonzero(odd.any(axis=1))
-    if not len(days):
-        return []
+def _odd_slices(reference: Reference, known: dict[str, Calibration | None]) -> Iterator[str]:
+    """Slices far from all others, of the shortest length from days on that has distributions."""
+    for length, days in DAYS.items():
+        calibration = known[length]
+        if calibration is None:
+            continue
+        slices = reference.slices[ALL][length]
+        observed = observed_slices(reference, slices)
+        psi = leave_one_out_psi(reference, observed)
+        psi[observed.values < MIN_ROWS_PSI] = np.nan
+        # Under a season a Saturday is far from the others as a rule.
+        psi[:, calibration.season != Season.NONE] = np.nan
+        enough = (~np.isnan(psi)).sum(axis=0) >= MIN_SLICES
+        if not enough.any():
+            continue
+        usual = np.full(psi.shape[1], np.nan)
+        usual[enough] = np.nanmedian(psi[:, enough], axis=0)
+        with np.errstate(invalid="ignore"):
+            odd = (psi > ODD_TIMES * usual) & (psi > DELTA["warning"])
+        found = np.flatnonzero(odd.any(axis=1))
+        if len(found):
+            yield _odd(reference, length, days, [(int(slices.starts_ms[i]), odd[i]) for i in found])
+        return
+
+
+def _odd(
+    reference: Reference, length: str, days: int, odd: list[tuple[int, NDArray[np.bool_]]]
+) -> str:
     names = reference.gridset.names()
     zone = ZoneInfo(reference.timezone)
     told, dates = [], []
-    for day in days[:NAMED]:
-        local = datetime.fromtimestamp(slices.starts_ms[day] / 1000, UTC).astimezone(zone)
-        features = [names[feature] for feature in np.flatnonzero(odd[day])]
-        told.append(f"{local.day} {local:%B} {local.year} ({_names(features)})")
-        dates.append(f"{local:%Y-%m-%d}")
-    more = f" and {len(days) - NAMED} more" if len(days) > NAMED else ""
-    return [
-        f"Odd days in the reference: {', '.join(told)}{more} lie over {ODD_TIMES} times as far "
-        "from the others as a usual day. They raise the limits; register without them if they "
-        f"were no usual days (exclude_slices={dates})."
-    ]
+    for start_ms, of_feature in odd[:NAMED]:
+        first = datetime.fromtimestamp(start_ms / 1000, UTC).astimezone(zone)
+        last = first + timedelta(days=days - 1)
+        features = [names[feature] for feature in np.flatnonzero(of_feature)]
+        since = "" if days == 1 else "from "
+        told.append(f"{since}{first.day} {first:%B} {first.year} ({_names(features)})")
+        dates.append(f"{first:%Y-%m-%d}" + ("" if days == 1 else f"/{last:%Y-%m-%d}"))
+    one, many = WORDS[length]
+    more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+    is_one = len(odd) == 1
+    return (
+        f"Odd {one if is_one else many} in the reference: {', '.join(told)}{more} "
+        f"{'lies' if is_one else 'lie'} over {ODD_TIMES} times as far from the others as a usual "
+        f"{one}. {'It raises' if is_one else 'They raise'} the limits; register without "
+        f"{'it if it was no usual one' if is_one else 'them if they were no usual ones'} "
+        f"(exclude_slices={dates})."
+    )
 
 
 def _heavy_tails(reference: Reference) -> Iterator[str]:

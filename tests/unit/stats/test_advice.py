@@ -50,10 +50,23 @@ def test_a_day_unlike_the_others_is_pointed_out() -> None:
     x = np.random.default_rng(3).normal(size=days * ROWS_A_DAY)
     x[20 * ROWS_A_DAY : 21 * ROWS_A_DAY] += 3
     said = advice(build_reference(frame(days).assign(x=x), timestamp="at"))
-    (odd,) = [line for line in said if line.startswith("Odd days")]
+    (odd,) = [line for line in said if line.startswith("Odd day ")]
     assert "21 January 2024 (x)" in odd and "(exclude_slices=['2024-01-21'])" in odd
     mended = build_reference(frame(days).assign(x=x), timestamp="at", exclude_slices=["2024-01-21"])
-    assert not any("Odd days" in line for line in advice(mended))
+    assert not any("Odd" in line for line in advice(mended))
+
+
+def test_an_odd_week_is_pointed_out_where_days_have_too_few_rows() -> None:
+    days = 40 * 7
+    at = pd.date_range("2024-01-01", periods=days * 40, freq="36min", tz="UTC")
+    x = np.random.default_rng(8).normal(size=len(at))
+    odd_week = (at >= "2024-03-04") & (at < "2024-03-11")
+    data = pd.DataFrame({"at": at, "x": np.where(odd_week, x + 4, x)})
+    (odd,) = [s for s in advice(build_reference(data, timestamp="at")) if s.startswith("Odd")]
+    assert odd.startswith("Odd week in the reference: from 4 March 2024 (x) lies over 10 times")
+    assert odd.endswith("(exclude_slices=['2024-03-04/2024-03-10']).")
+    mended = build_reference(data, timestamp="at", exclude_slices=["2024-03-04/2024-03-10"])
+    assert not any("Odd" in line for line in advice(mended))
 
 
 def test_windows_with_few_rows_are_said_with_the_length_that_judges() -> None:
