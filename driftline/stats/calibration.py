@@ -274,6 +274,7 @@ class _LeftOut(NamedTuple):
 
     psi: Floats
     excess: Floats  # per degree of freedom, beyond sampling noise
+    told: Floats  # the same of the groups that the reference has values in
     per_row: Floats  # 1 over the rows of the rest
 
 
@@ -320,7 +321,9 @@ def _by_season(
     """Return the wobble under the scheme that each feature takes, and the scheme, [F].
 
     The finer one where it more than halves tau2 on the slices that it judges. It must save more
-    than its buckets cost by having fewer rows: halves of nothing are chance.
+    than its buckets cost by having fewer rows: halves of nothing are chance. Groups that no row
+    of the reference is in (unseen values) do not choose: what Jeffreys adds to them grows with
+    the rows compared with, and is of no hour.
     """
     enough = observed.values >= MIN_ROWS_PSI
     season = np.zeros(enough.shape[1], np.int8)
@@ -331,10 +334,10 @@ def _by_season(
         judged = judged_buckets(reference, segment, length, scheme)
         use = enough & judged[of_slice]
         finer = _wobble(_leave_one_out(reference.gridset, observed, totals, of_slice), use)
-        coarse = _wobble(found.left_out, use)
         rows_cost = _mean(finer.left_out.per_row - found.left_out.per_row, use)
-        with np.errstate(invalid="ignore"):
-            take = (finer.tau2 < coarse.tau2 / 2) & (coarse.tau2 - finer.tau2 > rows_cost)
+        before = np.maximum(_mean(found.left_out.told, use), 0.0)
+        after = np.maximum(_mean(finer.left_out.told, use), 0.0)
+        take = ~np.isnan(finer.tau2) & (after < before / 2) & (before - after > rows_cost)
         take &= ~_vetoed(length, of_slice, enough, judged)
         season[take] = scheme
         found = _choose(take, finer, found)
@@ -376,15 +379,20 @@ def _leave_one_out(
     grids: Gridset, observed: Observed, totals: Ints, of_slice: Ints | None = None
 ) -> _LeftOut:
     """Compare slices with the rest of `totals` [S, groups], or of `totals[of_slice]`."""
+    has_mass = np.asarray(observed.groups.any(axis=0))
+    df = np.asarray(per_feature(grids, has_mass[None, :].astype(np.int64)), np.int64)[0]
     made = []
     for first in range(0, max(len(observed.rows), 1), _AT_ONCE):
         some = slice(first, first + _AT_ONCE)
         groups = observed.groups[some]
         rest = (totals[some] if of_slice is None else totals[of_slice[some]]) - groups
-        psi, _ = psi_by_feature(grids, rest, groups)
+        psi, parts = psi_by_feature(grids, rest, groups)
         n = np.maximum(observed.values[some], 1)
         per_row = 1 / np.maximum(np.asarray(per_feature(grids, rest), dtype=np.int64), 1)
-        made.append((psi, psi / np.maximum(grids.B - 1, 1) - 1 / n - per_row, per_row))
+        told = np.asarray(per_feature(grids, np.where(has_mass, parts, 0.0)), np.float64)
+        noise = 1 / n + per_row
+        excess = psi / np.maximum(grids.B - 1, 1) - noise
+        made.append((psi, excess, told / np.maximum(df - 1, 1) - noise, per_row))
     return _LeftOut(*(np.concatenate(parts) for parts in zip(*made, strict=True)))
 
 

@@ -13,10 +13,12 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftline.stats.rule import FIXED
 from monitor.windows.calendar import window_of
 
 # The length that is added up.
 LENGTH = "hour"
+# Those that have a column: their worst hour is told even where it is not the worst of all.
 STATISTICS = ("psi", "missing", "type_error", "unseen", "out_of_range")
 # The best first. An hour that could be judged says more of its day than one that could not.
 VERDICTS = (
@@ -46,9 +48,10 @@ def _counting() -> str:
     }
     ranks = " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(VERDICTS))
     words = " ".join(f"WHEN {place} THEN '{name}'" for place, name in enumerate(VERDICTS))
-    worst = " ".join(f"WHEN h.by_{name} = h.ratio THEN '{name}'" for name in STATISTICS)
+    # Any that can have a fixed limit may be the worst of an hour.
+    worst = " ".join(f"WHEN h.by_{name} = h.ratio THEN '{name}'" for name in FIXED)
     by = ", ".join(
-        f"MAX(CASE WHEN f.evidence = '{name}' THEN f.ratio END) AS by_{name}" for name in STATISTICS
+        f"MAX(CASE WHEN f.evidence = '{name}' THEN f.ratio END) AS by_{name}" for name in FIXED
     )
     most = ", ".join(f"MAX({over[name]}) AS {name}" for name in STATISTICS)
     # A segment's windows say where its findings are; those of the other segments are stepped

@@ -183,7 +183,22 @@ def test_days_are_days_of_the_models_zone_where_the_clock_is_moved(engine: Engin
     assert [n for version_id, n in found if version_id == 2] == [18, 24, 24, 14]
 
 
-def _hour(conn: sa.Connection, version_id: int, start_ms: int, *, ratio: float) -> None:
+def test_a_statistic_that_only_a_fixed_limit_judges_may_be_the_worst_of_a_day(
+    engine: Engine,
+) -> None:
+    start = 1_704_067_200_000
+    with storage.transaction(engine) as conn:
+        _hour(conn, 1, start, ratio=1.5)
+        _hour(conn, 1, start + HOUR_MS, ratio=2.5, evidence="w1_sigma")
+        rollup.refresh(conn, 1, "all", "UTC", [start])
+    with engine.connect() as conn:
+        row = conn.execute(sa.select(t.finding_day)).one()
+    assert (row.ratio, row.evidence) == (2.5, "w1_sigma")
+
+
+def _hour(
+    conn: sa.Connection, version_id: int, start_ms: int, *, ratio: float, evidence: str = "psi"
+) -> None:
     conn.execute(
         sa.insert(t.window).values(
             version_id=version_id, length="hour", start_ms=start_ms, segment="all",
@@ -194,7 +209,7 @@ def _hour(conn: sa.Connection, version_id: int, start_ms: int, *, ratio: float) 
     conn.execute(
         sa.insert(t.finding).values(
             version_id=version_id, length="hour", start_ms=start_ms, segment="all", feature="x",
-            rows=100, n=100, psi=ratio, psi_limit=1.0, ratio=ratio, evidence="psi", verdict="ok",
+            rows=100, n=100, psi=ratio, psi_limit=1.0, ratio=ratio, evidence=evidence, verdict="ok",
             marks="", exceeds="", is_alarming=False,
         )
     )  # fmt: skip

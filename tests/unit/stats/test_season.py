@@ -108,6 +108,13 @@ def test_without_a_cycle_no_season_is_taken() -> None:
     assert (found.marks["psi"][:, 0, 0] == Mark.EXCEEDS).sum() == 0
 
 
+def test_categories_without_a_cycle_have_no_season_by_the_bias_of_what_is_never_seen() -> None:
+    frame = drawn(720, 7, lambda hour, _: 0.0 * hour)
+    frame["c"] = np.random.default_rng(8).choice(list("abcdefgh"), len(frame))
+    _, calibration = calibrated(frame)
+    assert calibration.season.tolist() == [Season.NONE, Season.NONE]
+
+
 def thinned(frame: pd.DataFrame, keep: int) -> pd.DataFrame:
     """The nights, from 0h to 5h, with `keep` rows an hour."""
     at = frame["at"]
