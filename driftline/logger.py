@@ -19,18 +19,17 @@ from types import TracebackType
 from typing import Any, Final
 
 from driftline.buffer import Buffer, Counts
+from driftline.ending import ENDING, is_ending, is_late
 from driftline.errors import ConfigError, DriftlineError
 from driftline.lines import Line, Lines, Refused
 from driftline.plain import shown
 from driftline.producer import (
-    ENDING,
     Producer,
     Record,
     addresses,
     checked_options,
     checked_topic,
     first_line,
-    is_ending,
 )
 from driftline.sending import Orders, Sending
 from driftline.telling import Teller
@@ -49,7 +48,8 @@ class EventLogger:
     thread and a connection of its own, and what the parent had queued is sent once, by the
     parent. What is queued is sent when the interpreter, or a child of multiprocessing, ends;
     after `os._exit`, or a signal that nobody handles, it is not. Python 3.12.0 and 3.12.1 start no
-    thread while they end: there, a program that logs and ends at once must call `close` first.
+    thread while they end: there, a program that logs and ends at once must call `close` first. So
+    must, on any Python, an exit handler that is the first to import `driftline`.
 
     Every record is acknowledged by all of Kafka's replicas. A record whose acknowledgement is
     lost may be sent twice, and is then counted twice.
@@ -410,7 +410,7 @@ class EventLogger:
                 self._is_starting = False
             self._sending, self._thread = sending, thread
             main = threading.main_thread()
-            if threading.current_thread() is main and not main.is_alive():
+            if threading.current_thread() is main and (_IS_LATE or not main.is_alive()):
                 self._late_until = clock.monotonic() + self._exit_timeout_s
             # A child of multiprocessing ends without the interpreter's own end.
             family = sys.modules.get("multiprocessing")
@@ -495,6 +495,7 @@ def _in_event_loop() -> bool:
     return True
 
 
+_IS_LATE: Final = is_late(__name__)
 # Of this process: what is sent when it ends, and begun anew where it forks.
 _ALIVE: Final[weakref.WeakSet[EventLogger]] = weakref.WeakSet()
 

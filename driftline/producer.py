@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from driftline.ending import ENDING, is_ending
 from driftline.errors import BrokerUnavailable, ConfigError, StreamError
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -187,30 +187,8 @@ def _require_certificates(options: Mapping[str, Any]) -> None:
         ) from None  # fmt: skip
 
 
-ENDING: Final = (
-    "this Python starts no thread while it ends: log, and call flush() or close(), before it does"
-)
-
-
 class InterpreterEnds(StreamError):
     """Python has ended too far to start the thread that a producer needs."""
-
-
-def is_ending(error: BaseException) -> bool:
-    """Return whether Python starts no thread any more because it ends.
-
-    Python 3.12.0 and 3.12.1 refuse that to exit handlers, later ones only after them.
-
-    Examples
-    --------
-    >>> is_ending(RuntimeError("can't create new thread at interpreter shutdown"))
-    True
-    >>> is_ending(RuntimeError("can't start new thread"))
-    False
-    """
-    return isinstance(error, RuntimeError) and (
-        sys.is_finalizing() or "interpreter shutdown" in str(error)
-    )
 
 
 class _Importing:

@@ -153,11 +153,14 @@ def test_who_waits_for_the_end_does_not_wait_for_a_producer_that_can_never_be() 
     assert buffer.abandon("delivery_failed") == 1
 
 
-@pytest.mark.parametrize("first", ["import driftline.logger", "import threading"])
+@pytest.mark.parametrize(
+    "first",
+    ["import driftline.logger", "import threading", "assert 'threading' not in sys.modules"],
+)
 def test_what_an_exit_handler_logs_first_is_waited_for_and_said(first: str) -> None:
     """Where the logger's own exit handler has run already, or will never run."""
     code = f"""
-import atexit
+import atexit, sys
 def late():
     from driftline import EventLogger
     logger = EventLogger("127.0.0.1:9", model="m", version=3, exit_timeout_s=0.1)
