@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from driftline.asking import Http
 from driftline.errors import ApiConflict, ApiError, InvalidReference
 from driftline.program import command
 from driftline.reading import Reading, _escaped, _typed
+from driftline.setting import Setting
 from driftline.webhooks import fingerprint, new_secret
 
 # Of events in one request; the server reads 5 MB.
@@ -59,7 +60,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client(Reading):
+class Client(Setting, Reading):
     """A connection to one Driftline server.
 
     Parameters
@@ -232,41 +233,6 @@ class Client(Reading):
         """
         found = self._call("DELETE", f"/api/v1/models/{_escaped(name)}")
         return {str(table): int(rows) for table, rows in found["rows"].items()}
-
-    def set_monitor(
-        self,
-        model: str,
-        *,
-        windows: Sequence[str] | None = None,
-        lateness: timedelta | None = None,
-        horizon: timedelta | None = None,
-        max_hold: timedelta | None = None,
-    ) -> answers.MonitorChange:
-        """Judge a model otherwise from now on; what is not given stays as it is.
-
-        Parameters
-        ----------
-        windows
-            Lengths: of "hour", "day" and "week".
-        lateness
-            How long a window waits after its end for events that are late.
-        horizon
-            How late an event still makes a revision of its window.
-        max_hold
-            How long a partition without an owner holds windows back.
-
-        Returns
-        -------
-        MonitorChange
-            The revision in force; `before` holds what changed, as it was.
-        """
-        body: dict[str, Any] = {} if windows is None else {"lengths": list(windows)}
-        for name, given in (("lateness", lateness), ("horizon", horizon), ("max_hold", max_hold)):
-            if given is not None:
-                body[f"{name}_ms"] = given // timedelta(milliseconds=1)
-        path = f"/api/v1/models/{_escaped(model)}/monitor"
-        found = self._call("PUT", path, content=msgspec.json.encode(body))
-        return _typed(found, answers.MonitorChange)
 
     # -- where alerts are sent -------------------------------------------------------------
 

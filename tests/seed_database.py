@@ -200,7 +200,8 @@ def _document(features: tuple[str, ...]) -> bytes:
 def _judged(
     draw: random.Random, days: int, features: Sequence[str], episodes: Sequence[Episode]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    windows, findings = [], []
+    windows: list[dict[str, Any]] = []
+    findings: list[dict[str, Any]] = []
     limits = {name: draw.uniform(0.16, 0.5) for name in features}
     for index in range(days):
         day = FIRST_DAY + timedelta(days=index)

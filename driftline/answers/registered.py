@@ -145,6 +145,53 @@ class ReferenceDetail(ReferenceSummary):
 
 
 @dataclass(frozen=True, slots=True)
+class FixedLimit:
+    """A fixed limit in the place of a learnt one; `feature` "*" is all without one of their own.
+
+    Shares (missing, type_error, unseen, out_of_range, infinite, zero, negative) are from 0 to 1.
+    """
+
+    feature: str
+    statistic: str
+    warning: float
+    critical: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> FixedLimit:
+        """Read `feature:statistic=warning[,critical]`; a name may hold both signs itself.
+
+        Raises
+        ------
+        ValueError
+            It is no limit: says how one is written.
+
+        Examples
+        --------
+        >>> FixedLimit.parse("temp:ks=0.15,0.3")
+        FixedLimit(feature='temp', statistic='ks', warning=0.15, critical=0.3)
+        >>> str(FixedLimit.parse("*:missing=0.05"))
+        '*:missing=0.05'
+        """
+        head, equals, values = text.rpartition("=")
+        feature, colon, statistic = head.rpartition(":")
+        warning, comma, critical = values.partition(",")
+        try:
+            if not (equals and colon and feature and statistic):
+                raise ValueError
+            found = float(warning), float(critical) if comma else None
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is no limit: write feature:statistic=warning or "
+                "feature:statistic=warning,critical, such as temp:ks=0.15,0.3"
+            ) from None
+        return cls(feature, statistic.strip(), *found)
+
+    def __str__(self) -> str:
+        critical = "" if self.critical is None else f",{self.critical:g}"
+        return f"{self.feature}:{self.statistic}={self.warning:g}{critical}"
+
+
+@dataclass(frozen=True, slots=True)
 class Monitor:
     """How a model is judged; the largest revision is in force."""
 
@@ -155,6 +202,8 @@ class Monitor:
     lateness_ms: int
     horizon_ms: int
     max_hold_ms: int
+    profile: str
+    limits: tuple[FixedLimit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +217,8 @@ class MonitorChange:
     lateness_ms: int
     horizon_ms: int
     max_hold_ms: int
+    profile: str
+    limits: tuple[FixedLimit, ...]
     before: dict[str, Any]
 
 

@@ -11,14 +11,17 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from sqlalchemy.engine import Connection, Engine
 
-from driftline.errors import Conflict
+from driftline.errors import Conflict, StatisticError
 from driftline.program import NAME
+from driftline.stats.lengths import LENGTHS
+from driftline.stats.rule import FIXED, FixedLimit, Rule
 from monitor.api import openapi
 from monitor.api.answers.registered import (
     DeletedAnswer,
     ModelAnswer,
     MonitorBody,
     MonitorTold,
+    MonitorWish,
 )
 from monitor.api.parameters import ModelPath
 from monitor.api.problems import Problem
@@ -26,9 +29,10 @@ from monitor.api.reading.finding import find_model
 from monitor.api.reading.registered import TAG, model_answer
 from monitor.clock import Clock
 from monitor.storage import models as store
+from monitor.storage import reads
 from monitor.storage.engine import reading, transaction
 from monitor.storage.reads.listing import monitor_revisions
-from monitor.windows.calendar import LENGTHS
+from monitor.storage.rows import Model
 
 _WRITTEN: Final = openapi.problems(403, 404, 421, 422, 503)
 _KEPT: Final = openapi.described(
@@ -37,6 +41,13 @@ _KEPT: Final = openapi.described(
     "The model is not archived",
     "model flight-delay is not archived: archive it first",
     "POST /api/v1/models/flight-delay/archive",
+)
+_CHANGED: Final = openapi.described(
+    409,
+    "Another revision is in force",
+    "The monitor was changed meanwhile",
+    "revision 3 is in force, not 2",
+    "`driftline monitor show flight-delay`, then set it again",
 )
 
 
@@ -99,25 +110,66 @@ def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> AP
     @routes.put(
         "/models/{name:path}/monitor",
         summary="Set how a model is judged",
-        responses={**_WRITTEN, **openapi.problems(413)},
+        responses={**_WRITTEN, **openapi.problems(413), **_CHANGED},
     )
-    def set_monitor(name: ModelPath, asked: MonitorBody) -> MonitorTold:
+    def set_monitor(name: ModelPath, asked: MonitorWish) -> MonitorTold:
         """Judge it so from the evaluator's next look on; what is left out stays as it is.
 
-        What was judged before stays, and the revision that judged it.
+        What was judged before stays, and the revision that judged it. What it would have changed
+        is told before by `POST /models/{model}/monitor/backtest`.
         """
-        changes: dict[str, Any] = asked.model_dump(exclude_none=True)
-        if "lengths" in changes:
-            changes["lengths"] = tuple(name for name in LENGTHS if name in changes["lengths"])
         now_ms = clock.now_ms()
         with transaction(engine) as conn:
-            done = store.set_monitor(
-                conn, find_model(conn, name).name, changes, actor=actor, now_ms=now_ms
-            )
+            model = find_model(conn, name)
+            changes = changes_of(conn, model, asked)
+            try:
+                done = store.set_monitor(
+                    conn, model.name, changes, actor=actor, now_ms=now_ms,
+                    expect_revision=asked.expect_revision,
+                )  # fmt: skip
+            except Conflict as error:
+                raise Problem(
+                    409, "The monitor was changed meanwhile", str(error),
+                    mend=f"`{NAME} monitor show {name}`, then set it again",
+                ) from None  # fmt: skip
             assert done is not None
             return _told(conn, name, done)
 
     return routes
+
+
+def changes_of(conn: Connection, model: Model, asked: MonitorBody) -> dict[str, Any]:
+    """Return what a body asks for as fields of a monitor.
+
+    Raises
+    ------
+    Problem
+        A limit that cannot judge, or that names a feature which no reference has.
+    """
+    changes: dict[str, Any] = asked.model_dump(exclude_none=True, exclude={"expect_revision"})
+    if "lengths" in changes:
+        changes["lengths"] = tuple(name for name in LENGTHS if name in changes["lengths"])
+    if asked.limits is not None:
+        limits = tuple(FixedLimit(**limit.model_dump()) for limit in asked.limits)
+        try:
+            Rule(limits=limits).validate(_features(conn, model) or None)
+        except StatisticError as error:
+            raise Problem(
+                422, "The limit cannot judge", str(error),
+                mend=f"a limit is feature:statistic=warning or feature:statistic=warning,critical; "
+                f"statistics: {', '.join(FIXED)}",
+            ) from None  # fmt: skip
+        changes["limits"] = limits
+    return changes
+
+
+def _features(conn: Connection, model: Model) -> tuple[str, ...]:
+    """Return the features of the references that judge the model's versions now."""
+    names: dict[str, None] = {}
+    for digest in {v.bindings[-1].reference_digest for v in model.versions if v.bindings}:
+        reference = reads.reference_document(conn, digest)
+        names |= dict.fromkeys(reference.gridset.names() if reference is not None else ())
+    return tuple(names)
 
 
 def _told(conn: Connection, name: str, done: store.MonitorChange) -> MonitorTold:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
+from driftline.answers import FixedLimit
 from driftline.errors import ConfigError
+from driftline.stats.lengths import LENGTHS
+from driftline.stats.rule import FIXED
 from monitor.cli import access, options
 from monitor.cli.model import Name, Url, client_of
 
@@ -23,6 +27,8 @@ _WORDS: Final = {
     "lateness_ms": "lateness",
     "horizon_ms": "horizon",
     "max_hold_ms": "max hold",
+    "profile": "profile",
+    "limits": "fixed limits",
 }
 
 
@@ -49,7 +55,7 @@ def show(
 def set_(
     model: Name,
     windows: Annotated[
-        str | None, typer.Option(help="Lengths, of hour,day,week; commas between.")
+        str | None, typer.Option(help=f"Lengths, of {','.join(LENGTHS)}; commas between.")
     ] = None,
     lateness: Annotated[
         str | None, typer.Option(help="How long a window waits after its end, such as 30m.")
@@ -61,6 +67,25 @@ def set_(
         str | None,
         typer.Option(help="How long a partition without an owner holds windows back."),
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="How sensitive: quiet, standard or sensitive.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FEATURE:STATISTIC=WARNING[,CRITICAL]",
+            help="A fixed limit, such as temp:ks=0.15,0.3 or '*:missing=0.05'; may be repeated. "
+            f"Statistics: {', '.join(FIXED)}.",
+        ),
+    ] = None,
+    no_limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FEATURE:STATISTIC",
+            help="Remove a fixed limit (all of them: all); may be repeated.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
@@ -69,21 +94,29 @@ def set_(
     """Judge a model otherwise from now on; what is not named stays as it is.
 
     What was judged before stays as it was judged. A length that is new is judged as far back
-    as the horizon reaches.
+    as the horizon reaches. Another profile or another fixed limit is tried on the stored counts
+    first: what incidents there would have been is shown before it is saved.
     """
-    if windows is lateness is horizon is max_hold is None:
+    given = (windows, lateness, horizon, max_hold, profile, limit, no_limit)
+    if all(each is None for each in given):
         raise ConfigError(
             "monitor", "command line", "nothing to set",
-            "at least one of --windows, --lateness, --horizon, --max-hold",
+            "at least one of --windows, --lateness, --horizon, --max-hold, --profile, --limit, "
+            "--no-limit",
         )  # fmt: skip
     with client_of(url, config, token_file) as client:
-        found = client.set_monitor(
-            model,
-            windows=None if windows is None else [w.strip() for w in windows.split(",")],
-            lateness=duration("--lateness", lateness),
-            horizon=duration("--horizon", horizon),
-            max_hold=duration("--max-hold", max_hold),
-        )
+        asked: dict[str, Any] = {
+            "windows": None if windows is None else [w.strip() for w in windows.split(",")],
+            "lateness": duration("--lateness", lateness),
+            "horizon": duration("--horizon", horizon),
+            "max_hold": duration("--max-hold", max_hold),
+            "profile": profile,
+        }
+        if limit is not None or no_limit is not None:
+            now = client.monitor(model)
+            asked["limits"] = limits_of(now.limits, limit or [], no_limit or [])
+            asked["expect_revision"] = now.revision
+        found = client.set_monitor(model, **asked)
     if json_:
         options.echo(_json(found))
         return
@@ -95,6 +128,45 @@ def set_(
         options.echo(
             f"  {_WORDS.get(key, key)}: {_text(getattr(found, key))} (was {_text(before)})"
         )
+
+
+def limits_of(
+    now: Sequence[FixedLimit], given: Sequence[str], removed: Sequence[str]
+) -> list[FixedLimit]:
+    """Return the fixed limits after some were given and some removed.
+
+    Examples
+    --------
+    >>> now = [FixedLimit("temp", "ks", 0.2), FixedLimit("*", "missing", 0.05)]
+    >>> [str(limit) for limit in limits_of(now, ["temp:ks=0.3"], ["*:missing"])]
+    ['temp:ks=0.3']
+    >>> limits_of(now, [], ["all"])
+    []
+    >>> limits_of(now, [], ["temp:psi"])
+    Traceback (most recent call last):
+    driftline.errors.ConfigError: --no-limit (command line): got 'temp:psi', expected one of \
+temp:ks, *:missing, all
+    """
+    kept = {f"{limit.feature}:{limit.statistic}": limit for limit in now}
+    for name in removed:
+        if name == "all":
+            kept.clear()
+        elif kept.pop(name, None) is None:
+            known = [f"{limit.feature}:{limit.statistic}" for limit in now]
+            expected = "a fixed limit that is set, and none is"
+            if known:
+                expected = f"one of {', '.join([*known, 'all'])}"
+            raise ConfigError("--no-limit", "command line", name, expected)
+    for text in given:
+        try:
+            limit = FixedLimit.parse(text)
+        except ValueError:
+            raise ConfigError(
+                "--limit", "command line", text,
+                "feature:statistic=warning or feature:statistic=warning,critical",
+            ) from None  # fmt: skip
+        kept[f"{limit.feature}:{limit.statistic}"] = limit
+    return list(kept.values())
 
 
 def duration(name: str, text: str | None) -> timedelta | None:
@@ -125,11 +197,17 @@ def _text(value: Any) -> str:
 
     Examples
     --------
-    >>> _text(5_400_000), _text(["hour", "day"]), _text(0)
-    ('1h30m', 'hour,day', '0s')
+    >>> _text(5_400_000), _text(["hour", "day"]), _text(0), _text("quiet"), _text(())
+    ('1h30m', 'hour,day', '0s', 'quiet', 'none')
+    >>> _text([{"feature": "temp", "statistic": "ks", "warning": 0.15, "critical": None}])
+    'temp:ks=0.15'
     """
+    if isinstance(value, str):
+        return value
     if not isinstance(value, int):
-        return ",".join(value)
+        limits = [FixedLimit(**each) if isinstance(each, dict) else each for each in value]
+        names = any(isinstance(each, FixedLimit) for each in limits)
+        return (" " if names else ",").join(map(str, limits)) or "none"
     parts = []
     for unit, size in sorted(UNITS_MS.items(), key=lambda item: -item[1]):
         count, value = divmod(value, size)

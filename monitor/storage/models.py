@@ -227,12 +227,23 @@ def _delete(
 
 
 def set_monitor(
-    conn: Connection, name: str, changes: Mapping[str, Any], *, actor: str, now_ms: int
+    conn: Connection,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    actor: str,
+    now_ms: int,
+    expect_revision: int | None = None,
 ) -> MonitorChange | None:
     """Judge a model otherwise from the evaluator's next look on; None where there is no model.
 
     What was judged stays as it is, whatever late events do to it, and so does a setting that
     is not named: limits and profile hold for windows that end after the last judged one.
+
+    Raises
+    ------
+    Conflict
+        Another revision than `expect_revision` is in force.
     """
     registry.take_turn(conn)
     model_id = conn.execute(
@@ -241,11 +252,14 @@ def set_monitor(
     if model_id is None:
         return None
     revision, spec = registry.monitor_of(conn, model_id)
+    if expect_revision not in (None, revision):
+        raise Conflict(f"revision {revision} is in force, not {expect_revision}")
     was = asdict(spec)
     before = {key: was[key] for key, value in changes.items() if getattr(spec, key) != value}
     if not before:
         return MonitorChange(revision, spec, {})
     made = replace(spec, **changes)
+    after = asdict(made)
     versions = [int(row.id) for row in conn.execute(_versions_of(model_id))]
     evaluation.hold_cursors(conn, versions)
     conn.execute(
@@ -260,6 +274,6 @@ def set_monitor(
     registry.bump_data_version(conn)
     note(
         conn, actor=actor, action="monitor.set", subject=name, now_ms=now_ms,
-        revision=revision + 1, before=before, after={key: changes[key] for key in before},
+        revision=revision + 1, before=before, after={key: after[key] for key in before},
     )  # fmt: skip
     return MonitorChange(revision + 1, made, before)

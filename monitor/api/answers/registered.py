@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from driftline.stats.lengths import LENGTHS
+from driftline.stats.rule import FIXED
 from monitor.api.answers.common import Answer, Instant, said
 from monitor.windows.calendar import DAY_MS
 
@@ -93,6 +95,15 @@ class RegisteredAnswer(Answer):
     warnings: list[str] = said("What to know about it", ["precip: 93 % of rows are 0"])
 
 
+class LimitAnswer(Answer):
+    """A fixed limit: what a statistic must exceed, whatever it usually does."""
+
+    feature: str = said("A feature, or `*` for all that have no limit of their own", "temp")
+    statistic: str = said("psi, ks, w1_sigma, missing, ...", "ks")
+    warning: float = said("Above it is a warning", 0.15)
+    critical: float | None = said("... and above it critical; null = never", None)
+
+
 class MonitorAnswer(Answer):
     """How a model is judged; every revision is kept."""
 
@@ -103,6 +114,8 @@ class MonitorAnswer(Answer):
     lateness_ms: int = said("How long a window waits after its end", 600_000)
     horizon_ms: int = said("How late an event still revises its window", 604_800_000)
     max_hold_ms: int = said("How long a partition without an owner holds windows back", 3_600_000)
+    profile: str = said("How sensitive it judges: quiet, standard or sensitive", "standard")
+    limits: list[LimitAnswer] = said("Fixed limits in the place of learnt ones")
 
 
 class MonitorTold(MonitorAnswer):
@@ -111,14 +124,45 @@ class MonitorTold(MonitorAnswer):
     before: dict[str, Any] = said("What changed, as it was before", {"lateness_ms": 600_000})
 
 
+class LimitBody(BaseModel):
+    """A fixed limit, in the place of what the statistic's limit would be.
+
+    `KS > 0.15`, `missing > 5 %`: the statistic itself is compared, from 100 values on (20 rows
+    for rates). Shares are between 0 and 1.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    feature: str = Field(
+        max_length=200, description="A feature, or `*` for all that have no limit of their own",
+        examples=["temp"],
+    )  # fmt: skip
+    statistic: str = Field(max_length=40, description=f"One of {', '.join(FIXED)}", examples=["ks"])
+    warning: float = Field(strict=True, description="Above it is a warning", examples=[0.15])
+    critical: float | None = Field(
+        default=None, strict=True, examples=[0.3],
+        description="Above it is critical; left out, it never is more than a warning",
+    )  # fmt: skip
+
+
 class MonitorBody(BaseModel):
     """How a model is to be judged; what is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
-    lengths: list[Literal["hour", "day", "week"]] | None = Field(
-        default=None, min_length=1, max_length=3, examples=[["hour", "day"]],
+    lengths: list[Literal["hour", "day", "week", "4weeks"]] | None = Field(
+        default=None, min_length=1, max_length=len(LENGTHS), examples=[["hour", "day"]],
         description="Window lengths",
+    )  # fmt: skip
+    profile: Literal["quiet", "standard", "sensitive"] | None = Field(
+        default=None, examples=["standard"],
+        description="How sensitive: `quiet` never alarms below what the reference itself reached, "
+        "`sensitive` tells half as large a change",
+    )  # fmt: skip
+    limits: list[LimitBody] | None = Field(
+        default=None, max_length=2_000,
+        examples=[[{"feature": "temp", "statistic": "ks", "warning": 0.15}]],
+        description="All fixed limits that are to hold; an empty list removes them",
     )  # fmt: skip
     lateness_ms: int | None = Field(
         default=None, ge=0, le=7 * DAY_MS, strict=True, examples=[1_800_000],
@@ -131,6 +175,15 @@ class MonitorBody(BaseModel):
     max_hold_ms: int | None = Field(
         default=None, ge=60_000, le=7 * DAY_MS, strict=True, examples=[3_600_000],
         description="How long a partition without an owner holds windows back",
+    )  # fmt: skip
+
+
+class MonitorWish(MonitorBody):
+    """A change, and what it is a change of."""
+
+    expect_revision: int | None = Field(
+        default=None, ge=1, strict=True, examples=[1],
+        description="Only if this revision is still in force; 409 otherwise",
     )  # fmt: skip
 
 
@@ -165,7 +218,7 @@ class UseAnswer(BoundAnswer):
 class LengthAnswer(Answer):
     """What a window length knows of a reference's natural wobble."""
 
-    length: str = said("hour, day or week", "day", at="name")
+    length: str = said("hour, day, week or 4weeks", "day", at="name")
     source: str = said(
         "reference, live, none (warnings only) or waits (nothing judged)", "reference"
     )
@@ -178,7 +231,7 @@ class LengthAnswer(Answer):
 class SeenAnswer(Answer):
     """What one length sees of one feature."""
 
-    length: str = said("hour, day or week", "day")
+    length: str = said("hour, day, week or 4weeks", "day")
     sees: str = said("judges, blind, too_few, waits or nothing", "judges")
     warning: float | None = said("The limit of PSI in a usual window", 0.64)
     critical: float | None = said("... and the critical one", 1.15)

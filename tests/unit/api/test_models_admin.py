@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 from consumers.loop import Loop
 from consumers.settings import IngestSettings
 from driftline import Client
+from driftline.answers import FixedLimit
 from driftline.errors import ApiConflict, ApiError
 from monitor import cli
 from monitor.api.app import create_app
@@ -284,11 +285,73 @@ def test_a_monitor_that_is_set_is_a_revision_and_says_what_changed(
     for bad in (
         {"lengths": []}, {"lengths": ["month"]}, {"lateness_ms": -1}, {"lateness_ms": "10"},
         {"lateness_ms": 10**12}, {"max_hold_ms": 0}, {"latenes_ms": 1}, [], 7,
+        {"profile": "loud"}, {"limits": [{"feature": "weight"}]}, {"limits": {}},
+        {"limits": [{"feature": "weight", "statistic": "ks", "warning": "0.1"}]},
     ):  # fmt: skip
         answer = api.put(put, json=bad)
         assert answer.status_code == 422, bad
         assert answer.json()["mend"]
     assert api.put("/api/v1/models/nobody/monitor", json={}).status_code == 404
+
+
+def limit(feature: str, statistic: str, *values: float) -> dict[str, Any]:
+    values_ = dict(zip(("warning", "critical"), values, strict=False))
+    return {"feature": feature, "statistic": statistic, **values_}
+
+
+def test_a_profile_and_fixed_limits_are_kept_and_told(living: Engine, changing: TestClient) -> None:
+    put = f"/api/v1/models/{MODEL}/monitor"
+    asked = {
+        "profile": "quiet", "lengths": ["4weeks", "day"],
+        "limits": [limit("weight", "ks", 0.15, 0.3), limit("*", "missing", 0.05)],
+    }  # fmt: skip
+    told = changing.put(put, json=asked).json()
+    assert (told["profile"], told["lengths"]) == ("quiet", ["day", "4weeks"])
+    assert told["limits"] == [limit("weight", "ks", 0.15, 0.3),
+                              limit("*", "missing", 0.05) | {"critical": None}]  # fmt: skip
+    assert told["before"]["limits"] == []
+    assert changing.put(put, json=asked).json()["before"] == {}
+    (now, before) = changing.get(f"/api/v1/monitors?model={MODEL}").json()["items"]
+    assert now["limits"] == told["limits"]
+    assert (before["profile"], before["limits"]) == ("standard", [])
+    (said,) = rows(living, t.audit)
+    assert json.loads(said.detail)["after"]["limits"] == told["limits"]
+    assert changing.put(put, json={"limits": []}).json()["limits"] == []
+    late = changing.put(put, json={"profile": "standard", "expect_revision": 2})
+    assert late.status_code == 409
+    assert "revision 3 is in force, not 2" in late.json()["detail"]
+    assert changing.put(put, json={"profile": "standard", "expect_revision": 3}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (limit("weight", "psy", 0.2), "did you mean 'psi'?"),
+        (limit("wieght", "psi", 0.2), "did you mean 'weight'?"),
+        (limit("weight", "ks", 1.5), "from 0 to 1, not 1.5"),
+        (limit("weight", "missing", -0.1), "as a share: 0.05 is 5 %"),
+        (limit("weight", "psi", 0.3, 0.2), "critical (0.2) must not be below warning (0.3)"),
+        (limit("", "psi", 0.3), "name a feature, or * for all"),
+    ],
+)
+def test_a_limit_that_cannot_judge_is_refused_with_what_is_wrong(
+    world: TestClient, bad: dict[str, Any], said: str
+) -> None:
+    answer = world.put(f"/api/v1/models/{MODEL}/monitor", json={"limits": [bad]})
+    assert answer.status_code == 422
+    assert said in answer.json()["detail"]
+    assert "feature:statistic=warning" in answer.json()["mend"]
+
+
+def test_a_limit_that_is_no_number_or_comes_twice_is_refused(world: TestClient) -> None:
+    put = f"/api/v1/models/{MODEL}/monitor"
+    body = '{"limits": [{"feature": "weight", "statistic": "psi", "warning": NaN}]}'
+    answer = world.put(put, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert "warning must be a number from 0 up, not nan" in answer.json()["detail"]
+    twice = [limit("weight", "psi", 0.2), limit("weight", "psi", 0.3)]
+    assert "is there twice" in world.put(put, json={"limits": twice}).json()["detail"]
+    assert world.get(f"/api/v1/monitors?model={MODEL}").json()["items"][0]["revision"] == 1
 
 
 def test_windows_are_judged_as_the_monitor_says_from_then_on(living: Engine) -> None:
@@ -299,7 +362,8 @@ def test_windows_are_judged_as_the_monitor_says_from_then_on(living: Engine) -> 
     Evaluator(living, EvaluateSettings(""), now_ms=lambda: living_database.NOW_MS).step()
     judged = rows(living, t.window, t.window.c.version_id.in_(version_ids(living)))
     assert {row.length for row in judged} == {"day"}
-    assert {row.monitor_revision for row in judged} == {2}
+    # Its windows are new; the limits of windows that were judged before stay what they were.
+    assert {row.monitor_revision for row in judged} == {1}
 
 
 # -- from Python and from a shell ------------------------------------------------------------
@@ -320,6 +384,16 @@ def test_the_client_does_what_the_routes_do(sdk: tuple[Client, str]) -> None:
     assert client.monitor(MODEL).lateness_ms == 1_800_000
     with pytest.raises(ApiError, match="lengths"):
         client.set_monitor(MODEL, windows=["year"])
+    client.set_monitor(MODEL, profile="sensitive", limits=["weight:ks=0.15,0.3"])
+    assert client.monitor(MODEL).limits == (FixedLimit("weight", "ks", 0.15, 0.3),)
+    with pytest.raises(ApiError, match="did you mean 'weight'"):
+        client.set_monitor(MODEL, limits=[FixedLimit("wieght", "psi", 0.1)])
+    with pytest.raises(ApiError, match="number"):
+        client.set_monitor(MODEL, limits=["weight:psi=nan"])
+    with pytest.raises(ValueError, match="write feature:statistic=warning"):
+        client.set_monitor(MODEL, limits=["weight"])
+    with pytest.raises(ApiConflict, match="revision 3 is in force"):
+        client.set_monitor(MODEL, limits=[], expect_revision=1)
     with pytest.raises(ApiConflict, match="not archived"):
         client.delete_model(MODEL)
     assert client.archive_model(MODEL).archived is not None
@@ -370,6 +444,23 @@ def test_the_commands_ask_first_and_say_what_they_did(
     assert "windows: hour,day (was hour,day,week)" in out
     assert "nothing changed" in run("monitor", "set", MODEL, "--lateness", "90m")[1]
     assert run("monitor", "set", MODEL, "--lateness", "soon")[0] == 2
+    limits = ("--limit", "weight:ks=0.2", "--limit", "*:missing=0.05,0.2")
+    code, out, _ = run("monitor", "set", MODEL, "--profile", "quiet", *limits, "--yes")
+    assert code == 0
+    assert "profile: quiet (was standard)" in out
+    assert "fixed limits: weight:ks=0.2 *:missing=0.05,0.2 (was none)" in out
+    assert "  fixed limits: weight:ks=0.2" in run("monitor", "show", MODEL)[1]
+    again = run("monitor", "set", MODEL, "--limit", "weight:ks=0.3", "--yes", "--json")[1]
+    assert [each["warning"] for each in json.loads(again)["limits"]] == [0.3, 0.05]
+    code, out, _ = run("monitor", "set", MODEL, "--no-limit", "*:missing", "--yes")
+    assert "(was weight:ks=0.3 *:missing=0.05,0.2)" in out
+    code, _, err = run("monitor", "set", MODEL, "--no-limit", "weight:psi", "--yes")
+    assert (code, "one of weight:ks, all" in err) == (2, True)
+    assert run("monitor", "set", MODEL, "--no-limit", "all", "--yes")[0] == 0
+    assert "fixed limits: none" in run("monitor", "show", MODEL)[1]
+    code, _, err = run("monitor", "set", MODEL, "--limit", "weight:kz=0.2", "--yes")
+    assert (code, "there is no statistic 'kz'" in err) == (1, True)
+    assert run("monitor", "set", MODEL, "--limit", "weight", "--yes")[0] == 2
     assert run("monitor", "set", MODEL)[0] == 2
     assert run("monitor", "set", MODEL, "--lateness", "30d")[0] == 1
     code, _, err = run("model", "archive", MODEL)
