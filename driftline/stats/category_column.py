@@ -120,5 +120,6 @@ def _named(distinct: Sequence[Any], codes: NDArray[np.integer[Any]]) -> Categori
     if (states[:-1] != State.VALUE).any() or (len(codes) and codes.min() < 0):
         state = states[codes]
     is_same = len(number_of) == len(distinct)
-    words = list(number_of)
+    # Codes of nothing point at a word, too.
+    words = list(number_of) or [""]
     return Categories(Words(np.maximum(codes, 0) if is_same else numbers[codes], words), state)
