@@ -8,11 +8,11 @@ outage cannot grow memory.
 
 from __future__ import annotations
 
+import queue
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from threading import Condition, RLock
 from types import MappingProxyType
 from typing import Final
@@ -69,8 +69,7 @@ class Buffer:
         self._settled_upto = 0
         self._dropped: Counter[str] = Counter()
         self._is_abandoned = False
-        # A SimpleQueue's put may interrupt itself; an Event's set may not.
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell: queue.SimpleQueue[None] | None = None
         self._has_rung = False
         self._progress = Condition()
 
@@ -116,7 +115,19 @@ class Buffer:
         """Wake the thread that sends."""
         if not self._has_rung:
             self._has_rung = True
-            self._bell.put(None)
+            self._rope().put(None)
+
+    def _rope(self) -> queue.SimpleQueue[None]:
+        """What wakes the thread, made when it is first needed.
+
+        A SimpleQueue's put may interrupt itself; an Event's set may not. Where gunicorn loads an
+        application before it forks gevent's workers, gevent replaces the class only afterwards,
+        and the old one would hold up every request of the worker.
+        """
+        with self._lock:
+            if self._bell is None:
+                self._bell = queue.SimpleQueue()
+            return self._bell
 
     def counts(self) -> Counts:
         """Return what became of everything until now."""
@@ -148,8 +159,8 @@ class Buffer:
     def wait(self, timeout_s: float) -> None:
         """Sleep until somebody rings."""
         try:
-            self._bell.get(timeout=max(0.0, timeout_s))
-        except Empty:
+            self._rope().get(timeout=max(0.0, timeout_s))
+        except queue.Empty:
             return
         # Before anything is looked at: what comes from now on rings again.
         self._has_rung = False

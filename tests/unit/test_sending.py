@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from typing import Any
 
 import pytest
@@ -178,3 +179,25 @@ def test_an_answer_that_cannot_be_read_settles_no_other_twice() -> None:
         world.loop._air.append(flight)
     world.run()
     assert world.outcome == (3, 0, {})
+
+
+def test_what_replaces_the_queue_s_class_before_the_first_event_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As gevent does in a worker that was forked from an application already loaded."""
+    rung: list[str] = []
+
+    class Green(queue.SimpleQueue[None]):
+        def put(self, *_: Any, **__: Any) -> None:
+            rung.append("put")
+            super().put(None)
+
+        def get(self, *args: Any, **named: Any) -> None:
+            rung.append("get")
+            super().get(*args, **named)
+
+    buffer = Buffer(10, 1_000_000)
+    monkeypatch.setattr(queue, "SimpleQueue", Green)
+    assert buffer.put(b"{}")
+    buffer.wait(5.0)
+    assert rung == ["put", "get"]
