@@ -199,7 +199,10 @@ class Evaluator:
                 # Its partitions are read at different paces: more rows of its windows may wait.
                 return None
             # A window whose end the wall clock has not reached cannot be over by silence.
-            limit_ms = min(now_ms, span[1] + 8 * DAY_MS) if mark.is_final else event_ms
+            limit_ms = event_ms
+            if mark.is_final:
+                longest_ms = max(NOMINAL_MS[length] for length in spec.lengths)
+                limit_ms = min(now_ms, span[1] + max(8 * DAY_MS, longest_ms + DAY_MS))
             # The stream's time may be far ahead by the events of another model.
             last = sql.last_windows(conn, bound.version_id, spec.lengths)
             is_quiet = bool(last) and span[1] < max(end_ms for _, end_ms in last)
