@@ -40,6 +40,7 @@ from driftline.errors import (
 
 if TYPE_CHECKING:
     from driftline import answers
+    from driftline.calibrating import CalibrationReport, calibrate
     from driftline.client import Client, Reference
     from driftline.comparing import Comparison, compare, profile
     from driftline.logger import EventLogger
@@ -49,10 +50,12 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Alert": "driftline.webhooks",
+    "CalibrationReport": "driftline.calibrating",
     "Client": "driftline.client",
     "Comparison": "driftline.comparing",
     "EventLogger": "driftline.logger",
     "Reference": "driftline.client",
+    "calibrate": "driftline.calibrating",
     "compare": "driftline.comparing",
     "profile": "driftline.comparing",
     "verify_webhook": "driftline.webhooks",
@@ -64,6 +67,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BrokerUnavailable",
+    "CalibrationReport",
     "Client",
     "Comparison",
     "ConfigError",
@@ -93,6 +97,7 @@ __all__ = [
     "WebhookVerificationError",
     "__version__",
     "answers",
+    "calibrate",
     "compare",
     "profile",
     "verify_webhook",

@@ -6,6 +6,7 @@ of what surrounds it, so light and dark both work; the verdict is always a word,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +36,7 @@ _HEADS: Final = (
     ("missing", "right"),
     ("why", "left"),
 )
-_PAGE: Final = """<!doctype html>
+PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -68,14 +69,14 @@ def fragment(comparison: Comparison) -> str:
     """Return the table with summary and notes, for a notebook's cell."""
     return (
         f"<div><p><b>{_text(summary(comparison))}</b></p>"
-        f"{_table(comparison)}{_notes(comparison)}</div>"
+        f"{_table(comparison)}{notes_of(comparison.notes)}</div>"
     )
 
 
 def whole(comparison: Comparison) -> str:
     """Return a page of its own."""
     title = _text(summary(comparison))
-    return _PAGE.format(title=title, table=_table(comparison), notes=_notes(comparison))
+    return PAGE.format(title=title, table=_table(comparison), notes=notes_of(comparison.notes))
 
 
 def _table(comparison: Comparison) -> str:
@@ -107,10 +108,11 @@ def _row(row: Row) -> str:
     return f"<tr>{''.join(made)}</tr>"
 
 
-def _notes(comparison: Comparison) -> str:
-    if not comparison.notes:
+def notes_of(notes: Sequence[str]) -> str:
+    """Return notes as a list; nothing where there are none."""
+    if not notes:
         return ""
-    return f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in comparison.notes)}</ul>"
+    return f"<ul>{''.join(f'<li>{_text(note)}</li>' for note in notes)}</ul>"
 
 
 def _text(value: str) -> str:

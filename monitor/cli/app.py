@@ -101,6 +101,10 @@ VERBS: Final = {
         "monitor.cli.compare:compare",
         "Judge the rows of file B against file A, without a server.",
     ),
+    "calibrate": Verb(
+        "monitor.cli.calibrate:calibrate",
+        "Say what the rule would tell of a file: falsely, late, or never.",
+    ),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
     "topic": Verb("monitor.cli.topic:app", "The topic that holds the events."),
     "model": Verb("monitor.cli.model:app", "Models: listed, archived, deleted."),

@@ -37,7 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 # An argument as the library's sentences write it: `timestamp=`, or with its value in quotes.
 _ARGUMENT: Final = re.compile(
     r"(?<![\w'-])(prediction|scores?|label|timestamp|timezone|features|segments|exclude"
-    r"|exclude_slices|categorical|length)=(?=(')|[\s,;.)]|$)"
+    r"|exclude_slices|categorical|lengths?|sizes|limits|months)=(?=(')|[\s,;.)]|$)"
 )
 _LIST: Final = re.compile(
     r"(?<![\w'-])(features|exclude|categorical|segments|exclude_slices)=\[('[^']*'(?:, '[^']*')*)\]"
@@ -45,8 +45,11 @@ _LIST: Final = re.compile(
 _OPTION_OF: Final = {
     "exclude_slices": "exclude-slice",
     "features": "feature",
+    "lengths": "length",
+    "limits": "limit",
     "scores": "class-score",
     "segments": "segment",
+    "sizes": "size",
 }
 
 

@@ -84,7 +84,7 @@ def register(
         table.frame,
         prediction=prediction,
         score=score,
-        scores=table.class_scores(_by_class(class_score or ())),
+        scores=table.class_scores(by_class(class_score or ())),
         label=label,
         timestamp=timestamp,
         timezone=timezone,
@@ -110,12 +110,12 @@ def register(
         options.echo(f"warning: {warning}")
 
 
-def _by_class(given: Sequence[str]) -> dict[str, str]:
+def by_class(given: Sequence[str]) -> dict[str, str]:
     """Class -> column; a class may hold "=", a column may not.
 
     Examples
     --------
-    >>> _by_class(["late=p_late", "a=b=p"])
+    >>> by_class(["late=p_late", "a=b=p"])
     {'late': 'p_late', 'a=b': 'p'}
     """
     made: dict[str, str] = {}
