@@ -335,6 +335,24 @@ class Judge:
             line = np.where(self._is_fixed("psi"), own, line)
         return np.asarray(line)
 
+    def learnt_limit(self, values: Ints, at: When) -> Floats:
+        """Return PSI's learnt warning limit for windows of so many values [W, F].
+
+        Windows of fewer values than PSI is judged from have one, too: what they could have
+        shown. NaN without a value, and where the wobble is not known.
+        """
+        limit = np.full(values.shape, np.nan)
+        if self.calibration is None:
+            return limit
+        v = self._noise(values, self.compared(at), at)
+        known = ~np.isnan(v) & (values > 0) & self._has_psi
+        if known.any():
+            df = np.broadcast_to(self.reference.gridset.B - 1, values.shape)[known].astype(float)
+            guard = np.broadcast_to(self.rule.guard_of(self.calibration), values.shape)[known]
+            line = psi_limit(v[known], df, self.rule.delta("warning"), ALPHA)
+            limit[known] = np.maximum(line, guard)
+        return round_significant(limit)
+
     def _limits(
         self, psi: Floats, v: Floats, r: Ints, n: Ints
     ) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from driftline.stats.calibration import MIN_ROWS_PSI, observe
 from driftline.stats.distance import newcombe
-from driftline.stats.evidence import Z
+from driftline.stats.evidence import Judge, Judgement, Z, round_significant
 from driftline.stats.gridset import Gridset
+from driftline.stats.season import When
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -64,6 +66,40 @@ def psi_of_shift(shares: Floats, by: ArrayLike) -> Floats:
     ratio = np.maximum(after, _TINY) / np.where(is_there, shares, 1.0)
     total: Floats = np.where(is_there, (after - shares) * np.log(ratio), 0.0).sum(axis=-1)
     return total
+
+
+def visible(judge: Judge, made: Judgement, at: When) -> Floats:
+    """Return the smallest change that windows could have shown, [W, F].
+
+    A shift in standard deviations where PSI has a limit, or would have one with more values;
+    a share of rows where it never has and missing values judge.
+    """
+    reference = judge.reference
+    has_limit = ~np.isnan(made.psi_limit)
+    learnt = judge.learnt_limit(np.where(has_limit, 0, made.values), at)
+    limit = np.where(has_limit, made.psi_limit, learnt)
+    out = visible_shift(reference.gridset, judge.compared(at), limit)
+    missing = made.rates["missing"]
+    by_rate = (
+        np.isnan(limit)
+        & ~np.isnan(missing.limit)
+        & ~made.fixed["missing"]
+        & (made.values >= MIN_ROWS_PSI)
+    )
+    if by_rate.any():
+        rows, features = np.nonzero(by_rate)
+        own = observe(reference, reference.profiles[judge.segment].counts[None, :])
+        hits, m = own.of("missing")
+        # Many windows have as many rows: each number is asked about once.
+        asked, inverse = np.unique(
+            np.stack([made.rows[rows], features, missing.limit[by_rate]]),
+            axis=1,
+            return_inverse=True,
+        )
+        which = asked[1].astype(np.intp)
+        points = visible_points(asked[0], hits[0, which], m[0, which], asked[2])
+        out[by_rate] = points[np.reshape(inverse, -1)]
+    return round_significant(out)
 
 
 def visible_shift(gridset: Gridset, compared: Ints, limit: Floats) -> Floats:
