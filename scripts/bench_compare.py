@@ -30,12 +30,14 @@ PEERS: Final = ROOT / ".venv" / "peers"
 FLOATS, STRINGS = 20, 5
 REFERENCE, CURRENT = 100_000, 1_000_000
 
-# What pip installs into each environment.
+# What pip installs into each environment: none of them allows today's pandas.
 NEEDS: Final = {
-    "evidently": ("evidently==0.7.23", "pandas<3", "pyarrow"),
-    "nannyml": ("nannyml==0.13.1", "pandas<3", "statsmodels", "pyarrow"),
+    "evidently": ("evidently==0.7.23", "pandas<3"),
+    "nannyml": ("nannyml==0.13.1", "pandas<3", "statsmodels"),
     "whylogs": ("whylogs==1.6.4", "pandas<3", "numpy<2", "pyarrow"),
 }
+# They tell their makers that they are used unless they are told not to.
+QUIET: Final = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1", "WHYLOGS_NO_ANALYTICS": "1"}
 
 
 class Contender(NamedTuple):
@@ -244,20 +246,21 @@ def python_of(environment: str | None) -> str:
     if environment is None:
         return sys.executable
     python = PEERS / environment / "bin" / "python"
-    done = PEERS / environment / "installed"
-    if not done.exists():
-        print(f"installing {environment} into .venv/peers ...", file=sys.stderr, flush=True)
-        subprocess.run([sys.executable, "-m", "venv", PEERS / environment], check=True)
-        needs = NEEDS[environment]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *needs], check=True)
-        done.touch()
+    marker = PEERS / environment / "made.json"
+    needs = NEEDS[environment]
+    if not marker.exists() or json.loads(marker.read_text()) != list(needs):
+        print(f"installing {', '.join(needs)} into .venv/peers (once) ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS / environment], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, *needs], check=True)
+        marker.write_text(json.dumps(needs))
     return str(python)
 
 
 def contend(contender: Contender, folder: Path) -> dict[str, float] | str:
     """Run one in its process; what went wrong, where it does not end well."""
     one_thread = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
-    environment = {**os.environ, **{f"{name}_NUM_THREADS": "1" for name in one_thread}}
+    environment = os.environ | QUIET | {f"{name}_NUM_THREADS": "1" for name in one_thread}
     command = [python_of(contender.environment), __file__, "--run", contender.run]
     done = subprocess.run(
         [*command, "--folder", str(folder), "--times", str(contender.times)],
