@@ -175,7 +175,8 @@ class Distribution:
     kind
         numeric, categorical or presence.
     season
-        "weekday" or "weekend" where a day's PSI is of that part of the reference, else None.
+        Where PSI is of a part of the reference, which one: "weekday", "weekend", "17h hour",
+        "weekend 17h hour"; else None.
     psi
         Exact; None without values on a side, or with a single group.
     ks_low, ks_high

@@ -12,18 +12,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import from_reference
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.reference import Reference
-from driftline.stats.season import Season
+from driftline.stats.season import Season, When, bucket, bucket_groups, when
 from monitor.storage import reads
 from monitor.storage.rows import Version
 from monitor.views.compared import Distribution, Incomparable, Side, compare, side_of
 from monitor.views.scope import NoSuch, nearest
-from monitor.windows.calendar import is_weekend, window_of
+from monitor.windows.calendar import window_of
 from monitor.windows.panes import pane_ms_of, pane_start
+
+Ints = NDArray[np.int64]
 
 Against = tuple[int, int] | str | None
 
@@ -52,7 +56,7 @@ def distribution(
         None = the reference that counts the range; another range of the same version; or the
         name of a version (of `others` or this one) whose reference is meant.
     length
-        The window length as which the range was judged: a day has its season.
+        The window length as which the range was judged: days and hours have their season.
     reference_digest
         The reference that judged the window, where that is known.
 
@@ -76,7 +80,9 @@ def distribution(
     )
     notes = _switches(version, digest, from_ms, to_ms)
     current = side_of(own, place, added.profile, "", added.from_ms, to_ms, added.from_ms > from_ms)
-    season = None
+    season: str | None = None
+    seasonal: Ints | None = None
+    start = np.array([from_ms])
     other, other_profile = own, None
     if isinstance(against, tuple):
         past = reads.pane_sum(
@@ -112,13 +118,10 @@ def distribution(
                 f"The reference has too few rows of {segment} for counts of its own: "
                 "all of its rows are shown instead."
             )
-        elif other is own and length == "day" and _is_seasonal(own, segment, place):
-            season = "weekend" if is_weekend(from_ms, version.timezone) else "weekday"
+        elif other is own and length is not None:
+            season, seasonal = _season(own, segment, place, length, when(start, version.timezone))
         at = other.gridset.names().index(feature)
         reference = side_of(other, at, other_profile, name, None, None, False)
-    seasonal = None
-    if season is not None:
-        seasonal = own.buckets[segment][season].counts
     new = (
         reads.unseen_values(conn, version.id, own.gridset.digest, feature)
         if isinstance(grid.grid, CategoricalGrid)
@@ -126,7 +129,7 @@ def distribution(
     )
     r = other_profile.counts[other.gridset.bins[other.gridset.names().index(feature)]]
     c = added.profile.counts[own.gridset.bins[place]]
-    judged_r = r if seasonal is None else seasonal[own.gridset.bins[place]]
+    judged_r = r if seasonal is None else seasonal
     made = compare(feature, grid, reference, current, r, c, judged_r)
     return replace(
         made, season=season, new_values=tuple(new), notes=(*notes, *_cuts(reference, current))
@@ -189,11 +192,28 @@ def _reference_of(
 
 
 @lru_cache(maxsize=64)
-def _seasonal(reference: Reference, segment: str) -> tuple[bool, ...]:
-    known = from_reference(reference, segment, "day")
-    return () if known is None else tuple((known.season == Season.WEEKEND).tolist())
+def _seasons(reference: Reference, segment: str, length: str) -> tuple[int, ...]:
+    known = from_reference(reference, segment, length)
+    return () if known is None else tuple(known.season.tolist())
 
 
-def _is_seasonal(reference: Reference, segment: str, place: int) -> bool:
-    flags = _seasonal(reference, segment)
-    return bool(flags) and flags[place]
+def _season(
+    reference: Reference, segment: str, place: int, length: str, at: When
+) -> tuple[str | None, Ints | None]:
+    """Return what a feature's window is compared with, in words and as counts by bin.
+
+    Of seasons there are counts by group: each lies at the first bin of its group.
+    """
+    seasons = _seasons(reference, segment, length)
+    if not seasons or seasons[place] == Season.NONE:
+        return None, None
+    season = Season(seasons[place])
+    grids = reference.gridset
+    of_bucket = bucket_groups(reference, segment, length, season)[bucket(season, at)[0]]
+    groups = grids.features[place].groups
+    counts = np.zeros(len(groups), np.int64)
+    first = [int((groups == group).argmax()) for group in range(grids.features[place].n_groups)]
+    counts[first] = of_bucket[grids.groups[place]]
+    day, hour = "weekend" if at.is_weekend[0] else "weekday", f"{at.hour[0]}h hour"
+    words = {Season.WEEKEND: day, Season.HOUR: hour, Season.HOUR_WEEKEND: f"{day} {hour}"}
+    return words[season], counts

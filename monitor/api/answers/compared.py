@@ -142,7 +142,8 @@ class DistributionAnswer(Answer):
     reference: SideAnswer = said("What it is compared with")
     current: SideAnswer = said("The range")
     season: str | None = said(
-        "weekday or weekend, where PSI is of that part of the reference", None
+        "Where PSI is of a part of the reference: weekday, weekend, 17h hour, weekend 17h hour",
+        None,
     )
     psi: float | None = said("Exact; null without values on a side", 0.88)
     ks_low: float | None = said("Kolmogorov-Smirnov's distance is at least this", 0.212)

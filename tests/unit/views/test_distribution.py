@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from driftline.stats.calibration import from_reference
+from driftline.stats.evidence import Judge
+from driftline.stats.lengths import HOUR_MS
+from driftline.stats.reference import build_reference
+from driftline.stats.season import when
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
@@ -46,6 +52,24 @@ def shown(
         )
     assert isinstance(found, Distribution)
     return found
+
+
+def test_an_hour_is_shown_against_the_hours_that_it_was_judged_by() -> None:
+    starts = START_MS + HOUR_MS * np.arange(28 * 24)
+    times = np.repeat(starts, 120) + np.tile(np.arange(120), len(starts))
+    hour = (times // HOUR_MS) % 24
+    x = np.random.default_rng(1).normal(np.sin(2 * np.pi * hour / 24))
+    own = build_reference(
+        pd.DataFrame({"at": pd.to_datetime(times, unit="ms", utc=True), "x": x}), timestamp="at"
+    )
+    judge = Judge(own, "all", "hour", from_reference(own, "all", "hour"))
+    for start in starts[:24].tolist():
+        at = when(np.array([start]), "UTC")
+        words, counts = views._season(own, "all", 0, "hour", at)
+        assert words == f"{start // HOUR_MS % 24}h hour" and counts is not None
+        by_group = np.bincount(own.gridset.features[0].groups, weights=counts)
+        assert by_group.tolist() == judge.compared(at)[0].tolist()
+    assert views._season(own, "all", 0, "week", at) == (None, None)
 
 
 def test_it_says_of_every_window_what_was_judged_of_it(world: FeatureWorld) -> None:
