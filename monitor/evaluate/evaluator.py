@@ -21,17 +21,17 @@ from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
 from driftline.stats.episodes import expire, expires_after
-from driftline.stats.evidence import KIND_OF
-from monitor.detect.fold import Marked, fold, marks_from_text, states_to_json
+from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
-from monitor.evaluate.judging import Judged, PaneCache, finding_rows
+from monitor.evaluate.judging import Judged, PaneCache
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
-from monitor.storage import alerts, latches, rollup
+from monitor.evaluate.writing import write_windows
+from monitor.storage import alerts, latches
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
 from monitor.storage.engine import reading, transaction
@@ -288,6 +288,7 @@ class Evaluator:
         bound = found.bound
         if not found.judged and found.next_watermark_ms == found.cursor.watermark_ms:
             return True
+        assert self._registry is not None
         with transaction(self._engine) as conn:
             moved = sql.move_cursor(
                 conn, bound.version_id, found.cursor, found.next_watermark_ms, self._settings.owner
@@ -306,11 +307,19 @@ class Evaluator:
                 )
             touched: set[Touched] = set()
             for judged, digest in found.judged:
-                touched |= self._write_windows(conn, found, judged, digest)
+                touched |= write_windows(
+                    conn,
+                    bound,
+                    self._registry.references,
+                    judged,
+                    digest,
+                    mark=found.mark,
+                    incomplete=[_incomplete(found, window) for window in judged.due],
+                    now_ms=found.now_ms,
+                )
             touched |= self._expire(conn, found)
             changed: set[int] = set()
             if touched:
-                assert self._registry is not None
                 references = self._registry.references
                 changed = IncidentBook(conn, bound, references, found.now_ms).update(touched)
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
@@ -337,89 +346,6 @@ class Evaluator:
         with reading(self._engine) as conn:
             return alerts.versions_held_since(conn, self._now_ms() - HELD_AT_MOST_MS)
 
-    def _write_windows(
-        self, conn: Connection, found: _Pass, judged: Judged, digest: str
-    ) -> set[Touched]:
-        """Fold and write the windows of one length and segment; return what latches changed."""
-        bound, length, segment = found.bound, judged.length, judged.segment
-        first = judged.due[0]
-        before = sql.states_before(conn, bound.version_id, length, segment, first.start_ms)
-        new_starts = {window.start_ms: place for place, window in enumerate(judged.due)}
-        exceeding = judged.exceeding()
-        marked = [
-            Marked(window.start_ms, window.end_ms, exceeding[place], judged.marks_of(place))
-            for place, window in enumerate(judged.due)
-        ]
-        kept = [
-            (start, end)
-            for start, end in sql.windows_from(
-                conn, bound.version_id, length, segment, first.start_ms
-            )
-            if start not in new_starts
-        ]
-        if kept:
-            stored = sql.stored_marks(conn, bound.version_id, length, segment, kept[0][0])
-            marked += [_stored_window(start, end, stored.get(start, {})) for start, end in kept]
-            marked.sort(key=lambda window: window.start_ms)
-        folded = fold(before, marked, length)
-        places = {window.start_ms: place for place, window in enumerate(marked)}
-
-        # Only windows judged before are there to be replaced.
-        again = [window.start_ms for window in judged.due if window.revision > 1]
-        sql.delete_windows(conn, bound.version_id, length, segment, again)
-        sql.insert_windows(
-            conn,
-            [
-                (
-                    bound.version_id,
-                    length,
-                    window.start_ms,
-                    segment,
-                    window.end_ms,
-                    int(judged.judgement.rows[place]),
-                    judged.rev_sums[place],
-                    window.revision,
-                    _closed_by(found.mark, window.end_ms),
-                    _incomplete(found, window),
-                    digest,
-                    judged.monitor_revisions[place],
-                    json.dumps(states_to_json(folded.states[places[window.start_ms]])),
-                    found.now_ms,
-                )
-                for place, window in enumerate(judged.due)
-            ],
-        )
-        telling = judged.telling()
-        alarming = [folded.alarming(places[judged.due[place].start_ms]) for place in telling]
-        sql.insert_findings(conn, finding_rows(judged, bound.version_id, telling, alarming))
-        for start, _ in kept:
-            place = places[start]
-            sql.update_fold(
-                conn,
-                bound.version_id,
-                length,
-                segment,
-                start,
-                json.dumps(states_to_json(folded.states[place])),
-                folded.alarming(place),
-            )
-        if length == rollup.LENGTH:
-            rollup.refresh(conn, bound.version_id, segment, bound.timezone, places)
-        rows: list[latches.LatchRow] = [
-            (key, latch, 0, latch.last_ms) for key, latch in folded.ended
-        ]
-        rows += [
-            (key, state.latch, state.clear_count, state.last_evaluable_ms)
-            for key, state in folded.states[-1].items()
-            if state.latch is not None
-        ]
-        if not (rows or before or again or kept):
-            return set()  # new windows after quiet ones: no latch was there to change
-        concerned = latches.replace_latches(
-            conn, bound.version_id, segment, length, first.end_ms, rows
-        )
-        return {Touched(feature, KIND_OF[statistic]) for feature, statistic in concerned}
-
     def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
         """End the latches of lengths that have had nothing to judge for too long."""
         touched: set[Touched] = set()
@@ -437,29 +363,6 @@ class Evaluator:
                 )
                 touched.add(Touched(key.feature, KIND_OF[key.statistic]))
         return touched
-
-
-def _stored_window(start_ms: int, end_ms: int, texts: dict[str, str]) -> Marked:
-    """Return a window that was judged before, as the fold sees it."""
-    marks = {feature: marks_from_text(text) for feature, text in texts.items() if text}
-    exceeding = [
-        (feature, statistic)
-        for feature, by_statistic in marks.items()
-        for statistic, pair in by_statistic.items()
-        if 3 in pair
-    ]
-    return Marked(
-        start_ms,
-        end_ms,
-        exceeding,
-        lambda feature, statistic: marks.get(feature, {}).get(statistic, (0, 0)),
-    )
-
-
-def _closed_by(mark: Watermark, end_ms: int) -> str:
-    if mark.time_ms is not None and end_ms <= mark.time_ms:
-        return "hold" if mark.held_by else "watermark"
-    return mark.closed_by
 
 
 def _incomplete(found: _Pass, window: Due) -> str | None:

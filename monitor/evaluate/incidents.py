@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import observe
-from driftline.stats.episodes import CLEAR_AFTER
-from driftline.stats.evidence import KIND_OF
-from driftline.stats.grid import NumericGrid
-from driftline.stats.groups import psi_by_feature
 from driftline.stats.reference import Reference
-from driftline.stats.words import Evidence, ending, part_of, summary
+from monitor.detect.absent import ABSENT, SCHEMA
+from monitor.detect.groups import ALL
 from monitor.detect.incidents import Episode, Incident, IncidentState, derive
+from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import OPEN_STATES
-from monitor.evaluate.judging import PaneTable
-from monitor.storage import evaluation as sql
+from monitor.evaluate.shown import Shown
 from monitor.storage import latches
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
-from monitor.windows.calendar import NOMINAL_MS, window_of
-
-# "99.9 % sure" holds where every group expects this many rows.
-HONEST_ROWS = 5
-# Unseen values named in a sentence.
-NAMED_VALUES = 3
 
 
 @dataclass(frozen=True)
@@ -39,13 +29,6 @@ class Touched:
 
     feature: str
     kind: str
-
-
-class _Telling(NamedTuple):
-    """A finding, and the statistic of it that tells."""
-
-    statistic: str
-    finding: sa.Row[Any]
 
 
 class IncidentBook:
@@ -60,7 +43,7 @@ class IncidentBook:
     ) -> None:
         self._conn = conn
         self._bound = bound
-        self._references = references
+        self._shown = Shown(conn, bound, references)
         self._now_ms = now_ms
         self._changed: set[int] = set()
 
@@ -77,28 +60,32 @@ class IncidentBook:
             in which words changes oftener.
         """
         fresh: list[tuple[Incident, str, Touched, int | None]] = []
+        touched = set(touched)
+        # What is not sent any more is missing, too: that is told once.
+        touched |= {Touched(key.feature, "missing") for key in touched if key.kind == SCHEMA}
         for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
             statistics = [name for name, kind in KIND_OF.items() if kind == key.kind]
-            over_all: list[tuple[int, int | None]] = []
+            over_all = self._unsent(key.feature) if key.kind == "missing" else []
             for segment in latches.segments_of(self._conn, self._bound.version_id, key.feature):
                 members = latches.members(
                     self._conn, self._bound.version_id, segment, key.feature, statistics
                 )
                 incidents = derive(members)
-                if segment == "all":
-                    over_all = [
-                        (episode.opened_ms, episode.resolved_ms)
-                        for incident in incidents
-                        for episode in incident.episodes
-                    ]
                 fresh.extend(
-                    (incident, segment, key, _told_at(incident, segment, over_all))
+                    (incident, segment, key, _told_at(incident, over_all))
                     for incident in self._reconcile(segment, key, incidents, over_all)
                 )
+                if segment == ALL:
+                    over_all = over_all + _spans(incidents)
         fresh.sort(key=lambda item: (item[0].opened_ms, item[1] != "all", item[2].feature))
         for incident, segment, key, told_ms in fresh:
             self._insert(incident, segment, key, told_ms)
         return self._changed
+
+    def _unsent(self, feature: str) -> list[tuple[int, int | None]]:
+        """Return when a feature was not sent at all."""
+        version_id = self._bound.version_id
+        return _spans(derive(latches.members(self._conn, version_id, ALL, feature, [ABSENT])))
 
     def _reconcile(
         self,
@@ -127,9 +114,7 @@ class IncidentBook:
                 unmatched.append(incident)
                 continue
             free.remove(row)
-            self._write(
-                row.number, row, incident, segment, key, _told_at(incident, segment, over_all)
-            )
+            self._write(row.number, row, incident, segment, key, _told_at(incident, over_all))
         for row in free:
             if row.state != IncidentState.WITHDRAWN:
                 self._changed.add(row.number)
@@ -173,7 +158,7 @@ class IncidentBook:
         key: Touched,
         told_ms: int | None,
     ) -> None:
-        said, evidence = self._said(row, incident, segment, key)
+        said, evidence = self._shown.said(row, incident, segment, key.feature)
         values = {
             "severity": incident.severity,
             "state": incident.state.value,
@@ -216,34 +201,8 @@ class IncidentBook:
         ]
         for event, at_ms, ended in sorted(happened, key=lambda item: item[1]):
             if (event, at_ms) not in known:
-                detail = said if ended is None else self._ending(ended, segment, key)
+                detail = said if ended is None else self._shown.ending(ended, segment, key.feature)
                 self._event(number, event, at_ms, detail)
-
-    def _ending(self, episode: Episode, segment: str, key: Touched) -> str:
-        """Return what ended an episode: the windows of the latch that ended last."""
-        last = max(
-            episode.members,
-            key=lambda m: (m.latch.closed_ms or 0, NOMINAL_MS[m.length], m.level == "warning"),
-        )
-        held = last.statistic if last.statistic == "psi" else f"{last.statistic}_excess"
-        f = t.finding.c
-        query = (
-            sa.select(f[held])
-            .where(
-                f.version_id == self._bound.version_id,
-                f.length == last.length,
-                f.segment == segment,
-                f.feature == key.feature,
-                f.start_ms < last.latch.closed_ms,
-                # Windows that could not be judged neither end it nor hold it.
-                f.marks.contains(f"{last.statistic}="),
-            )
-            .order_by(f.start_ms.desc())
-            .limit(CLEAR_AFTER)
-        )
-        values = [float(value) for value in self._conn.execute(query).scalars()]
-        is_expired = last.latch.closed_as == "expired"
-        return ending(key.feature, last.statistic, last.length, values[::-1], is_expired=is_expired)
 
     def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
         self._conn.execute(
@@ -255,148 +214,6 @@ class IncidentBook:
                 detail=detail,
             )
         )
-
-    def _said(
-        self, row: sa.Row[Any] | None, incident: Incident, segment: str, key: Touched
-    ) -> tuple[str, str]:
-        """Return the incident's summary and its evidence as JSON.
-
-        The window that opened it and the worst one rarely change: what is
-        stored of them stands while their findings do.
-        """
-        first, worst = self._telling_windows(incident, segment, key)
-        if row is not None and row.severity == incident.severity:
-            stored = json.loads(row.evidence)
-            if _tells(stored.get("opened"), first) and _tells(stored.get("worst"), worst):
-                return row.summary, row.evidence
-        opening = self._numbers(incident, first, segment)
-        at_worst = opening if worst == first else self._numbers(incident, worst, segment)
-        said = summary(opening, at_worst, self._bound.timezone)
-        return said, json.dumps({"opened": asdict(opening), "worst": asdict(at_worst)})
-
-    def _telling_windows(
-        self, incident: Incident, segment: str, key: Touched
-    ) -> tuple[_Telling, _Telling]:
-        """Return the finding that opened the incident, and the worst one of all."""
-        current = incident.episodes[0]
-        opener = current.members[0]
-        opening = {
-            (opener.length, opener.statistic, start)
-            for start, end in opener.latch.exceeding
-            if end <= current.opened_ms
-        }
-        every = {
-            (member.length, member.statistic, start)
-            for member in incident.members
-            for start, _ in member.latch.exceeding
-        }
-        rows = {}
-        for length in sorted({member.length for member in incident.members}):
-            f = t.finding.c
-            starts = {start for name, _, start in every if name == length}
-            for row in self._conn.execute(
-                sa.select(t.finding).where(
-                    f.version_id == self._bound.version_id,
-                    f.length == length,
-                    f.segment == segment,
-                    f.feature == key.feature,
-                    f.start_ms.in_(sorted(starts)),
-                )
-            ):
-                rows[length, row.start_ms] = row
-
-        def strength(place: tuple[str, str, int]) -> tuple[float, int]:
-            length, statistic, start_ms = place
-            return _ratio(rows[length, start_ms], statistic), -start_ms
-
-        first, worst = max(opening, key=strength), max(every, key=strength)
-        return (
-            _Telling(first[1], rows[first[0], first[2]]),
-            _Telling(worst[1], rows[worst[0], worst[2]]),
-        )
-
-    def _numbers(self, incident: Incident, telling: _Telling, segment: str) -> Evidence:
-        """Return what one finding says of one statistic, with the part that moved."""
-        statistic, found = telling.statistic, telling.finding._mapping
-        length, start_ms = str(found["length"]), int(found["start_ms"])
-        end_ms = window_of(start_ms, length, self._bound.timezone).end_ms
-        # The reference that judged the window: another may be bound by now.
-        reference = self._references[
-            sql.digest_of_window(self._conn, self._bound.version_id, length, segment, start_ms)
-        ]
-        place = reference.gridset.names().index(str(found["feature"]))
-        evidence = Evidence(
-            feature=str(found["feature"]),
-            statistic=statistic,
-            length=length,
-            start_ms=start_ms,
-            end_ms=end_ms,
-            rows=int(found["rows"]),
-            value=float(found[statistic]),
-            limit=float(found[f"{statistic}_limit"] or 0.0),
-        )
-        own = observe(reference, reference.profiles[segment].counts[None, :])
-        if statistic != "psi":
-            hits, n = own.of(statistic)
-            grid = reference.gridset.features[place].grid
-            return replace(
-                evidence,
-                excess=float(found[f"{statistic}_excess"] or 0.0),
-                reference=float(hits[0, place] / max(n[0, place], 1)),
-                low=float(grid.low) if isinstance(grid, NumericGrid) else None,
-                high=float(grid.high) if isinstance(grid, NumericGrid) else None,
-                values=self._unseen(evidence, reference) if statistic == "unseen" else (),
-            )
-        panes = PaneTable(self._conn, self._bound, reference, segment, start_ms, end_ms)
-        seen = observe(reference, panes.windows([(start_ms, end_ms)]).profiles.counts)
-        _, parts = psi_by_feature(reference.gridset, own.groups, seen.groups)
-        span = reference.gridset.groups[place]
-        before, window = own.groups[0, span], seen.groups[0, span]
-        expected = before / max(before.sum(), 1) * window.sum()
-        critical = found["psi_critical"]
-        is_critical = (
-            incident.severity == "critical"
-            and critical is not None
-            and evidence.value > float(critical)
-        )
-        return replace(
-            evidence,
-            critical=is_critical,
-            limit=float(critical) if is_critical else evidence.limit,
-            lower=float(found["psi_lower"]),
-            is_honest=bool((expected >= HONEST_ROWS).all() and (window >= HONEST_ROWS).all()),
-            part=part_of(reference.gridset.features[place], parts[0, span], before, window),
-        )
-
-    def _unseen(self, evidence: Evidence, reference: Reference) -> tuple[str, ...]:
-        """Return the unseen values that came first: the same whenever this is asked."""
-        u = t.unseen_value.c
-        first_ms = sa.func.min(u.first_seen_ms)
-        query = (
-            sa.select(u.value)
-            .where(
-                u.version_id == self._bound.version_id,
-                u.gridset == reference.gridset.digest,
-                u.feature == evidence.feature,
-                u.first_seen_ms < evidence.end_ms,
-            )
-            .group_by(u.value)
-            .order_by(first_ms, u.value)
-            .limit(NAMED_VALUES)
-        )
-        return tuple(self._conn.execute(query).scalars())
-
-
-def _tells(stored: dict[str, Any] | None, telling: _Telling) -> bool:
-    """Whether stored evidence is of this finding, as it stands."""
-    if stored is None:
-        return False
-    found = telling.finding._mapping
-    return bool(
-        stored["statistic"] == telling.statistic
-        and stored["value"] == found[telling.statistic]
-        and all(stored[name] == found[name] for name in ("length", "start_ms", "rows"))
-    )
 
 
 def _is_news(row: sa.Row[Any], incident: Incident, *, is_muted: bool) -> bool:
@@ -425,24 +242,20 @@ def _is_same(row: sa.Row[Any], incident: Incident) -> bool:
     return bool(start < own_until and incident.first_window_ms < until)
 
 
-def _ratio(row: sa.Row[Any], statistic: str) -> float:
-    found = row._mapping
-    if statistic == "psi":
-        value, limit = found["psi"], found["psi_limit"]
-    else:
-        value, limit = found[f"{statistic}_excess"], found[f"{statistic}_limit"]
-    return abs(float(value)) / float(limit) if value is not None and limit else 0.0
+def _spans(incidents: Iterable[Incident]) -> list[tuple[int, int | None]]:
+    """Return when incidents opened and resolved, each episode of theirs."""
+    return [
+        (episode.opened_ms, episode.resolved_ms)
+        for incident in incidents
+        for episode in incident.episodes
+    ]
 
 
-def _told_at(
-    incident: Incident, segment: str, over_all: list[tuple[int, int | None]]
-) -> int | None:
-    """Return when the incident was first worth a message; None while `all` speaks for it.
+def _told_at(incident: Incident, over_all: list[tuple[int, int | None]]) -> int | None:
+    """Return when the incident was first worth a message; None while others speak for it.
 
-    What is still open when `all` resolves is told then.
+    Those of all rows speak for a segment's; what is still open when they resolve is told then.
     """
-    if segment == "all":
-        return incident.told[0][0]
     for episode in incident.episodes:
         told_ms: int | None = episode.opened_ms
         for opened, resolved in sorted(over_all):

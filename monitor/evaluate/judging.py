@@ -1,4 +1,4 @@
-"""Windows of one length and segment: from panes to judgements to rows."""
+"""Windows of one length and segment: from panes to judgements."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import RATES, Calibration, Ints
+from driftline.stats.calibration import Calibration, Floats, Ints, observe
 from driftline.stats.evidence import Judge, Judgement, Mark
-from driftline.stats.profile import Stack, stack
+from driftline.stats.explain import visible
+from driftline.stats.profile import COUNTERS, Stack, stack
 from driftline.stats.reference import Reference
 from driftline.stats.season import When, when
-from monitor.detect.fold import marks_to_text
+from monitor.detect.absent import ABSENT, absent_marks
+from monitor.detect.groups import ALL
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
 from monitor.storage import evaluation as sql
@@ -125,6 +126,7 @@ class Judged:
     judgement: Judgement
     names: tuple[str, ...]
     monitor_revisions: list[int]
+    visible: Floats  # [W, F] as the finding's column
 
     def marks_of(self, place: int) -> Callable[[str, str], tuple[int, int]]:
         """Return a look-up of one window's marks."""
@@ -139,12 +141,25 @@ class Judged:
 
         return of
 
+    def evaluated(self, place: int) -> set[str]:
+        """Return the features of which any statistic was evaluated in a window."""
+        is_evaluated = np.zeros(len(self.names), dtype=bool)
+        for marks in self.judgement.marks.values():
+            is_evaluated |= marks[place, :, 0] != Mark.NOT_EVALUABLE
+        return {self.names[at] for at in np.flatnonzero(is_evaluated)}
+
+    def verdicts(self, place: int) -> set[str]:
+        """Return the verdicts of a window's findings."""
+        return {str(verdict) for verdict in self.judgement.verdict[place]}
+
     def telling(self) -> list[int]:
         """Return the places of the windows that have findings to store.
 
-        Where no feature had enough rows for any statistic the window's own row
-        says all there is: how many rows it had.
+        Over all rows each has: what it shows, and what it could have shown. Where no feature of
+        a segment had enough rows for any statistic the window's own row says all there is.
         """
+        if self.segment == ALL:
+            return list(range(len(self.due)))
         silent = (self.judgement.verdict == "insufficient_data").all(axis=1)
         return [int(place) for place in np.flatnonzero(~silent)]
 
@@ -201,17 +216,32 @@ def judge_windows(
         key = known.place(window.end_ms), monitor.place(window.end_ms)
         by_rule.setdefault(key, []).append(place)
     if segment not in reference.profiles:
-        judgement = _unjudged(Judge(reference, "all", length, None), counted.profiles, at)
+        judgement = _unjudged(Judge(reference, ALL, length, None), counted.profiles, at)
+        shown = np.full(judgement.psi.shape, np.nan)
     else:
         parts = []
-        for (learnt, _revision), places in by_rule.items():
-            judge = Judge(reference, segment, length, known.at(learnt))
+        for (learnt, revision), places in by_rule.items():
+            rule = monitor.revisions[revision].spec.rule()
+            judge = Judge(reference, segment, length, known.at(learnt), rule)
             here = When(at.hour[places], at.is_weekend[places])
-            parts.append(judge.judge(counted.profiles.take(places), here))
-        order = np.concatenate([np.array(places) for places in by_rule.values()])
-        judgement = _together(parts, np.argsort(order))
+            made = judge.judge(counted.profiles.take(places), here)
+            parts.append((made, visible(judge, made, here)))
+        order = np.argsort(np.concatenate([np.array(places) for places in by_rule.values()]))
+        judgement = _together([made for made, _ in parts], order)
+        shown = _together([seen for _, seen in parts], order)
+        if segment == ALL:
+            judgement = _with_absent(judgement, reference, counted.profiles.counts)
     revisions = [monitor.revisions[monitor.place(window.end_ms)].number for window in due]
-    return Judged(length, segment, due, counted.rev_sums, judgement, names, revisions)
+    return Judged(length, segment, due, counted.rev_sums, judgement, names, revisions, shown)
+
+
+def _with_absent(judgement: Judgement, reference: Reference, counts: Ints) -> Judgement:
+    """Add the marks of features that are not sent any more, which is always critical."""
+    place = reference.gridset.counters[:, COUNTERS.index("absent")]
+    own = observe(reference, reference.profiles[ALL].counts[None, :])
+    marks = absent_marks(counts[:, place], judgement.rows, own.missing[0], own.rows[0])
+    verdict = np.where((marks == Mark.EXCEEDS).any(axis=2), "critical", judgement.verdict)
+    return replace(judgement, marks={**judgement.marks, ABSENT: marks}, verdict=verdict)
 
 
 def _unjudged(judge: Judge, windows: Stack, at: When) -> Judgement:
@@ -251,88 +281,3 @@ def _together(parts: Sequence[Windows], order: Ints) -> Windows:
     else:
         made = np.concatenate(parts)[order]  # type: ignore[arg-type]
     return made  # type: ignore[no-any-return]
-
-
-FindingRow = tuple[object, ...]
-
-
-def finding_rows(
-    judged: Judged, version_id: int, places: Sequence[int], alarming: Sequence[set[str]]
-) -> list[FindingRow]:
-    """Return the finding rows of the windows at `places`, in the order of the table's columns.
-
-    `alarming[i]` holds the features with a closed latch after window `places[i]`.
-    """
-    j = judged.judgement
-    chosen = np.asarray(places, dtype=np.intp)
-    n_features = len(judged.names)
-
-    def each(values: list[object]) -> list[object]:
-        return [value for value in values for _ in range(n_features)]
-
-    def flat(values: NDArray[np.generic]) -> list[object]:
-        return list(values[chosen].ravel().tolist())
-
-    def floats(values: NDArray[np.float64]) -> list[object]:
-        picked = values[chosen].ravel()
-        out = picked.astype(object)
-        out[np.isnan(picked)] = None
-        return list(out)
-
-    windows = [judged.due[place] for place in places]
-    columns: list[list[Any]] = [
-        [version_id] * (len(windows) * n_features),
-        [judged.length] * (len(windows) * n_features),
-        each([window.start_ms for window in windows]),
-        [judged.segment] * (len(windows) * n_features),
-        list(judged.names) * len(windows),
-        each([int(j.rows[place]) for place in places]),
-        flat(j.values),
-        floats(j.psi),
-        floats(j.psi_limit),
-        floats(j.psi_critical),
-        floats(j.psi_lower),
-        floats(j.ks_low),
-        floats(j.ks_high),
-    ]
-    for rate in RATES:
-        columns += [
-            floats(j.rates[rate].value),
-            floats(j.rates[rate].excess),
-            floats(j.rates[rate].limit),
-        ]
-    marks, exceeds = _mark_texts(j, chosen)
-    columns += [
-        floats(j.ratio),
-        flat(j.evidence),
-        [None] * (len(windows) * n_features),
-        flat(j.verdict),
-        marks,
-        exceeds,
-        [name in alarms for alarms in alarming for name in judged.names],
-    ]
-    return list(zip(*columns, strict=True))
-
-
-def _mark_texts(
-    judgement: Judgement, chosen: NDArray[np.intp]
-) -> tuple[list[object], list[object]]:
-    """Return the stored form of the marks and the names of what exceeds, a window and feature each.
-
-    There are few different combinations, so each is put into words once.
-    """
-    names = tuple(judgement.marks)
-    # The marks of each, warning and critical, are digits of one number: of fifteen they fit.
-    weights = 4 ** np.arange(2 * len(names), dtype=np.int64).reshape(-1, 2)
-    flat = np.zeros(judgement.psi[chosen].size, dtype=np.int64)
-    for name, weight in zip(names, weights, strict=True):
-        flat += judgement.marks[name][chosen].reshape(-1, 2).astype(np.int64) @ weight
-    codes, inverse = np.unique(flat, return_inverse=True)
-    texts, over = [], []
-    for code in codes:
-        digits = (code // weights) % 4
-        pairs = {name: (int(digits[at, 0]), int(digits[at, 1])) for at, name in enumerate(names)}
-        texts.append(marks_to_text(pairs))
-        over.append(",".join(name for name, pair in pairs.items() if Mark.EXCEEDS in pair))
-    places = inverse.ravel().tolist()
-    return [texts[place] for place in places], [over[place] for place in places]

@@ -258,13 +258,21 @@ def states_before(
     return {} if text is None else states_from_json(json.loads(text))
 
 
+class JudgedWindow(NamedTuple):
+    """A window that was judged, and the digest of the reference that did."""
+
+    start_ms: int
+    end_ms: int
+    digest: str
+
+
 def windows_from(
     conn: Connection, version_id: int, length: str, segment: str, start_ms: int
-) -> list[tuple[int, int]]:
-    """Return (start, end) of the judged windows from `start_ms` on."""
+) -> list[JudgedWindow]:
+    """Return the judged windows from `start_ms` on."""
     w = t.window.c
     query = (
-        sa.select(w.start_ms, w.end_ms)
+        sa.select(w.start_ms, w.end_ms, w.reference_digest)
         .where(
             w.version_id == version_id,
             w.length == length,
@@ -273,23 +281,30 @@ def windows_from(
         )
         .order_by(w.start_ms)
     )
-    return [(row.start_ms, row.end_ms) for row in conn.execute(query)]
+    return [JudgedWindow(*row) for row in conn.execute(query)]
+
+
+class Marks(NamedTuple):
+    """What a stored finding says to the fold, and its verdict."""
+
+    marks: str
+    verdict: str
 
 
 def stored_marks(
     conn: Connection, version_id: int, length: str, segment: str, start_ms: int
-) -> dict[int, dict[str, str]]:
+) -> dict[int, dict[str, Marks]]:
     """Return the marks of findings from `start_ms` on: {window start: {feature: marks}}."""
     f = t.finding.c
-    query = sa.select(f.start_ms, f.feature, f.marks).where(
+    query = sa.select(f.start_ms, f.feature, f.marks, f.verdict).where(
         f.version_id == version_id,
         f.length == length,
         f.segment == segment,
         f.start_ms >= start_ms,
     )
-    out: dict[int, dict[str, str]] = {}
-    for start, feature, marks in conn.execute(query):
-        out.setdefault(start, {})[feature] = marks
+    out: dict[int, dict[str, Marks]] = {}
+    for start, feature, marks, verdict in conn.execute(query):
+        out.setdefault(start, {})[feature] = Marks(marks, verdict)
     return out
 
 
@@ -469,6 +484,30 @@ def insert_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
 def insert_findings(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows in the order of the finding table's columns."""
     insert_tuples(conn, t.finding, tuple(t.finding.c.keys()), rows)
+
+
+def insert_measures(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows in the order of the finding_measure table's columns."""
+    insert_tuples(conn, t.finding_measure, tuple(t.finding_measure.c.keys()), rows)
+
+
+def replace_model_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Put rows, in the order of the model_window table's columns, in the place of theirs."""
+    m = t.model_window.c
+    by_place: dict[tuple[Any, ...], list[int]] = {}
+    for version_id, length, start_ms, segment, *_ in rows:
+        by_place.setdefault((version_id, length, segment), []).append(start_ms)
+    for (version_id, length, segment), starts in by_place.items():
+        for place in range(0, len(starts), IN_AT_MOST):
+            conn.execute(
+                sa.delete(t.model_window).where(
+                    m.version_id == version_id,
+                    m.length == length,
+                    m.segment == segment,
+                    m.start_ms.in_(starts[place : place + IN_AT_MOST]),
+                )
+            )
+    insert_tuples(conn, t.model_window, tuple(m.keys()), rows)
 
 
 def update_fold(

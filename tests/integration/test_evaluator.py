@@ -64,7 +64,7 @@ class World:
     def write(
         self, start_ms: int, hours: int, *, partition: int = 0, seed: int = 7, **changed: Any
     ) -> None:
-        """Count `hours` of rows into panes; `changed` replaces columns (None = missing)."""
+        """Count `hours` of rows into panes; `changed` replaces columns, or leaves one out."""
         rows = frame(start_ms, hours, seed, with_times=False)
         pane = np.repeat(np.arange(hours), ROWS_AN_HOUR)
         columns = {
@@ -74,7 +74,8 @@ class World:
         if "missing" in changed:
             share = np.arange(len(rows)) % 100 < 100 * changed["missing"]
             columns["x"] = Column(columns["x"].values, np.where(share, 2, 0).astype(np.uint8))
-        profiles = self.reference.gridset.count(columns, len(rows), pane, hours)
+        columns.pop(changed.get("lacking", ""), None)
+        profiles = self.reference.gridset.count(columns, len(rows), pane, hours, with_sums=True)
         with storage.transaction(self.engine) as conn:
             for hour, profile in enumerate(profiles):
                 self._add(conn, start_ms + hour * HOUR_MS, partition, profile)
@@ -149,6 +150,8 @@ class World:
         return {
             "windows": plain(t.window, "revision", "rev_sum", "judged_ms", "closed_by"),
             "findings": plain(t.finding),
+            "measures": plain(t.finding_measure),
+            "models": plain(t.model_window),
             "latches": plain(t.latch),
             "incidents": plain(t.incident, "number"),
         }

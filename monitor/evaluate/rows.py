@@ -1,0 +1,196 @@
+"""From judged windows to rows: findings, the distances beside them, the verdict on the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.calibration import RATES
+from driftline.stats.evidence import Judgement, Mark, round_significant
+from driftline.stats.measures import MEASURES
+from driftline.stats.reference import Reference
+from monitor.detect.fold import States, marks_to_text
+from monitor.evaluate.judging import Judged
+
+# What each group adds to PSI is kept to so many digits: they are shown, and compared with none.
+PART_DIGITS = 6
+
+FindingRow = tuple[object, ...]
+
+
+def finding_rows(
+    judged: Judged, version_id: int, places: Sequence[int], alarming: Sequence[set[str]]
+) -> list[FindingRow]:
+    """Return the finding rows of the windows at `places`, in the order of the table's columns.
+
+    `alarming[i]` holds the features with a closed latch after window `places[i]`.
+    """
+    j = judged.judgement
+    chosen = np.asarray(places, dtype=np.intp)
+    n_features = len(judged.names)
+
+    def each(values: list[object]) -> list[object]:
+        return [value for value in values for _ in range(n_features)]
+
+    def flat(values: NDArray[np.generic]) -> list[object]:
+        return list(values[chosen].ravel().tolist())
+
+    def floats(values: NDArray[np.float64]) -> list[object]:
+        picked = values[chosen].ravel()
+        out = picked.astype(object)
+        out[np.isnan(picked)] = None
+        return list(out)
+
+    windows = [judged.due[place] for place in places]
+    columns: list[list[Any]] = [
+        [version_id] * (len(windows) * n_features),
+        [judged.length] * (len(windows) * n_features),
+        each([window.start_ms for window in windows]),
+        [judged.segment] * (len(windows) * n_features),
+        list(judged.names) * len(windows),
+        each([int(j.rows[place]) for place in places]),
+        flat(j.values),
+        floats(j.psi),
+        floats(j.psi_limit),
+        floats(j.psi_critical),
+        floats(j.psi_lower),
+        floats(j.ks_low),
+        floats(j.ks_high),
+    ]
+    for rate in RATES:
+        columns += [
+            floats(j.rates[rate].value),
+            floats(j.rates[rate].excess),
+            floats(j.rates[rate].limit),
+        ]
+    marks, exceeds = _mark_texts(j, chosen)
+    columns += [
+        floats(j.ratio),
+        flat(j.evidence),
+        floats(judged.visible),
+        flat(j.verdict),
+        marks,
+        exceeds,
+        [name in alarms for alarms in alarming for name in judged.names],
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def _mark_texts(
+    judgement: Judgement, chosen: NDArray[np.intp]
+) -> tuple[list[object], list[object]]:
+    """Return the stored form of the marks and the names of what exceeds, a window and feature each.
+
+    There are few different combinations, so each is put into words once.
+    """
+    names = tuple(judgement.marks)
+    marks = np.stack([judgement.marks[name][chosen] for name in names], axis=-2)
+    flat = np.ascontiguousarray(marks.reshape(-1, 2 * len(names)))
+    whole = flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
+    _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+    texts, over = [], []
+    for at in first:
+        pairs = {
+            name: (int(flat[at, 2 * place]), int(flat[at, 2 * place + 1]))
+            for place, name in enumerate(names)
+        }
+        texts.append(marks_to_text(pairs))
+        over.append(",".join(name for name, pair in pairs.items() if Mark.EXCEEDS in pair))
+    places = inverse.ravel().tolist()
+    return [texts[place] for place in places], [over[place] for place in places]
+
+
+def measure_rows(
+    judged: Judged, reference: Reference, version_id: int, places: Sequence[int]
+) -> list[FindingRow]:
+    """Return what stands beside the findings of the windows at `places`, where values were there.
+
+    In the order of the table's columns.
+    """
+    j = judged.judgement
+    if j.measures is None:
+        return []
+    spans = list(reference.gridset.groups)
+    parts = round_significant(j.parts, PART_DIGITS)
+    columns = []
+    for name in MEASURES:
+        values = getattr(j.measures, name)
+        plain = values.astype(object)
+        plain[np.isnan(values)] = None
+        if name == "chi_square_df":
+            plain = np.where(np.isnan(values), None, np.nan_to_num(values).astype(np.int64))
+        columns.append(plain)
+    rows: list[FindingRow] = []
+    for place in places:
+        key = (version_id, judged.length, judged.due[place].start_ms, judged.segment)
+        # A feature never has PSI, or the window has too few values for it.
+        has_psi = ~np.isnan(j.psi[place])
+        for at in np.flatnonzero(j.values[place] > 0).tolist():
+            kept = json.dumps(parts[place, spans[at]].tolist()) if has_psi[at] else None
+            row = (column[place, at] for column in columns)
+            rows.append((*key, judged.names[at], *row, kept))
+    return rows
+
+
+def model_row(
+    reference: Reference,
+    states: States,
+    alarming: Collection[str],
+    judged: Collection[str],
+    verdicts: Collection[str],
+) -> tuple[int, int, float | None, float | None, str]:
+    """Return judged, drifted, share, weighted share and verdict of all features together.
+
+    Parameters
+    ----------
+    states, alarming
+        The fold's after the window, and the features with an open latch.
+    judged
+        Features of which any statistic was evaluated in the window.
+    verdicts
+        Those of its findings.
+    """
+    own = [name for name in reference.gridset.names() if name not in reference.prediction]
+    drifted = {name for name in own if name in alarming}
+    concerned = {name for name in own if name in judged} | drifted
+    share = len(drifted) / len(concerned) if concerned else None
+    return (
+        len(concerned),
+        len(drifted),
+        None if share is None else _rounded(share),
+        _weighted(reference.importance, drifted, concerned),
+        _verdict(states, drifted, verdicts, is_judged=bool(concerned)),
+    )
+
+
+def _weighted(
+    importance: Mapping[str, float], drifted: Collection[str], judged: Collection[str]
+) -> float | None:
+    total = sum(importance.get(name, 0.0) for name in sorted(judged))
+    if total <= 0:
+        return None
+    return _rounded(sum(importance.get(name, 0.0) for name in sorted(drifted)) / total)
+
+
+def _rounded(value: float) -> float:
+    return float(round_significant(np.array(value)))
+
+
+def _verdict(
+    states: States, drifted: Collection[str], verdicts: Collection[str], *, is_judged: bool
+) -> str:
+    """Return the worst that stands of a feature; where nothing does, what kept it from it."""
+    levels = {
+        key.level
+        for key, state in states.items()
+        if state.latch is not None and key.feature in drifted
+    }
+    if levels:
+        return "critical" if "critical" in levels else "warning"
+    if is_judged:
+        return "uncalibrated" if "uncalibrated" in verdicts else "ok"
+    return next((v for v in ("collecting", "blind") if v in verdicts), "insufficient_data")
