@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,12 @@ def doctor(
         options.echo(json.dumps({"ok": not n_failed, "checks": lines}))
     else:
         options.echo(f"{n_failed} of {len(found)} checks failed" if n_failed else "nothing fails")
+    from monitor.doctor import hangs
+
+    if hangs():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
     if n_failed:
         raise typer.Exit(1)
 

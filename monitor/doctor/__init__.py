@@ -23,10 +23,10 @@ from monitor.brokers import client_options, tls_context
 from monitor.clock import Clock
 from monitor.config import Settings
 from monitor.doctor import broker, records, store
-from monitor.doctor.check import ASK_S, Check, State, fail, ok, skipped, within
+from monitor.doctor.check import ASK_S, WORK_S, Check, State, fail, hangs, ok, skipped, within
 from monitor.storage import registry
 
-__all__ = ["Asked", "Check", "State", "examine"]
+__all__ = ["Asked", "Check", "State", "examine", "hangs"]
 
 # A client that is bounded by itself has this much more before it is given up.
 GRACE_S: Final = 3.0
@@ -178,7 +178,8 @@ def _records(settings: Settings, kept: _Kept) -> Iterator[Check]:
         else:
             yield from records.matching(admitted, registry.load(kept.engine))
 
-    yield from within("records", judged, ASK_S)
+    mend = "this machine is busy, or the database is: ask again"
+    yield from within("records", judged, WORK_S, mend=mend)
 
 
 def _web(asked: Asked) -> Iterator[Check]:

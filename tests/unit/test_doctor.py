@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -390,3 +392,34 @@ def test_a_check_that_breaks_is_a_line() -> None:
     found = within("broken", breaks, 5)
     assert found[1].state is State.FAIL
     assert "RuntimeError: what nobody expected" in found[1].said
+
+
+@pytest.mark.parametrize(("hung_s", "ended"), [(60, ""), (0, "Python ended\n")])
+def test_python_is_not_taken_apart_around_a_check_that_still_works(
+    hung_s: float, ended: str
+) -> None:
+    """A thread that was inside of pandas when Python ended around it was an abort, by signal."""
+    code = f"""
+import atexit, sys, time
+from monitor.cli import doctor
+from monitor.cli.app import app
+from monitor.doctor.check import fail, within
+
+def slow():
+    time.sleep({hung_s})
+    yield fail("slow", "it came", "")
+
+doctor._checks = lambda *_: within("slow", slow, 0.2 if {hung_s} else 20.0)
+atexit.register(print, "Python ended")
+sys.argv = ["driftline", "doctor"]
+app()
+"""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    said = "no answer within 0.2 s" if hung_s else "it came"
+    assert done.returncode == 1, done.stderr
+    assert said in done.stdout
+    assert done.stdout.endswith("1 of 1 checks failed\n" + ended)
+    assert time.monotonic() - began < 45
