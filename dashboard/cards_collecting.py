@@ -13,6 +13,7 @@ from dashboard.cards_model import reference_span
 from dashboard.pages.refreshing import refreshing
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import NBSP, cut, moment, plural, whole
+from driftline.stats.lengths import WORDS, in_words
 from monitor.storage import reads
 from monitor.views.awaited import expected
 from monitor.views.scope import ALL, Scope
@@ -70,11 +71,14 @@ def first_verdict(found: Timeline, to_learn: int) -> str:
     partial = found.partial
     if partial is None:
         where = "" if found.scope.segment == ALL else f" of {cut(found.scope.segment, 60)}"
-        return f"No row{where} was counted yet; its first {length} is judged when it is over."
+        first = WORDS[length][0]
+        return f"No row{where} was counted yet; its first {first} is judged when it is over."
     closes = f"{moment(partial.closes_ms, UTC)}{NBSP}UTC"
-    said = f"The first {length} is judged when an event of {closes} or later was read"
+    said = f"The first {WORDS[length][0]} is judged when an event of {closes} or later was read"
     if to_learn:
-        said += f"; distributions after {to_learn} {length}s, when its natural wobble is known"
+        said += (
+            f"; distributions after {in_words(to_learn, length)}, when its natural wobble is known"
+        )
     return f"{said}. Until then this is what was counted."
 
 

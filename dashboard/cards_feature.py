@@ -1,4 +1,4 @@
-"""The cards of a feature's page: HTML from views. No database, no sentence of its own making."""
+"""The cards of a feature's page but its numbers: HTML from views. No database, no sentence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from dashboard import address, parts
 from dashboard import sentences_series as say
 from dashboard.figures.series import Axis, level_of, local_ms
 from dashboard.sentences_incidents import version_tag
-from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, two, whole
+from dashboard.statistics import CERTIFIED, WORDS, is_share
+from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, whole
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow, UnseenValue
 from monitor.views.compared import Distribution, Group, Level
 from monitor.views.series import Series, point_of
+from monitor.views.statistics import is_learnt
 
 Part = Any
 # Rows of a long list that are drawn until all of them are asked for.
@@ -59,14 +61,17 @@ def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -
 def legend(series: Series) -> list[Part]:
     """Return the keys of the series' chart."""
     word = say.STATISTIC[series.statistic]
-    keys = [html.Span([html.I(className="key line"), word])]
+    means = WORDS[series.statistic].means
+    keys = [html.Span([html.I(className="key line"), parts.term(word, means) if means else word])]
     if series.is_blind:
         said = [html.I(className="key line grey"), f"{word}, not judged: ", parts.term("blind")]
         return [html.Span(said)]
-    band = "certified interval" if series.statistic == "ks" else f"99.9{NBSP}% sure: at least"
+    is_certain = series.statistic in CERTIFIED
+    band = "certified interval" if is_certain else f"99.9{NBSP}% sure"
+    band += "" if is_certain or not is_learnt(series.statistic) else ": at least"
     points = series.points
     if any(point.low is not None for point in points):
-        means = "certified" if series.statistic == "ks" else "sure"
+        means = "certified" if is_certain else "sure"
         keys.append(html.Span([html.I(className="key band"), parts.term(band, means)]))
     if any(point.limit is not None for point in points):
         keys.append(html.Span([html.I(className="key dashed"), parts.term("limit")]))
@@ -100,9 +105,9 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
     if point.value is None:
         return []
     level = level_of(series, is_root=is_root)
-    is_distance = series.statistic in ("psi", "ks")
+    is_distance = not is_share(series.statistic)
     value, limit = (say.value_words(series.statistic, each) for each in (point.value, point.limit))
-    if point.limit is not None and is_distance:
+    if point.limit is not None and series.statistic in ("psi", "ks"):
         value, limit = say.apart(point.value, point.limit)
     value = f"{say.STATISTIC[series.statistic]} {value}" if is_distance else value
     told = [(level(point.value), value, "value")]
@@ -149,10 +154,14 @@ def series_twin(series: Series, length: str, zone: Any) -> Part:
     """Return the chart's numbers as a table, the newest first."""
     rows = []
     word = say.STATISTIC[series.statistic]
-    rate = series.statistic not in ("psi", "ks")
+    rate = is_share(series.statistic)
+
+    is_certain = series.statistic in CERTIFIED
 
     def text(value: float | None) -> str:
-        return DASH if value is None else percent(value) if rate else f"{value:.3f}"
+        if value is None or rate:
+            return DASH if value is None else percent(value)
+        return number(value, 4) if series.statistic in ("mean", "sd") else f"{value:.3f}"
 
     pairs = [(run.version, point) for run in series.runs for point in run.points]
     for version, point in reversed(pairs[-TWIN_ROWS:]):
@@ -166,13 +175,13 @@ def series_twin(series: Series, length: str, zone: Any) -> Part:
                 say.window_words(point.start_ms, length, zone, 0),
                 cut(version_tag(version), 20),
                 text(point.value),
-                text(point.high if series.statistic == "ks" else point.low),
+                text(point.high if is_certain else point.low),
                 text(point.limit),
                 whole(point.rows),
                 state,
             ]
         )
-    bound = "At most" if series.statistic == "ks" else "At least"
+    bound = "At most" if is_certain else "At least"
     head = ["Window", "Version", word, bound, "Limit", "Rows", "State"]
     found: list[Part] = [parts.table(head, rows, numeric=head[2:6])]
     left = len(pairs) - TWIN_ROWS
@@ -468,55 +477,3 @@ def closed(window: FeatureWindow) -> list[Part]:
     first = parts.term(revision, "revised") if window.revision > 1 else revision
     by = {"idle": "an idle stream", "hold": "a held partition"}.get(window.closed_by)
     return [first, ", closed by ", by or parts.term("watermark")]
-
-
-def numbers(
-    made: Distribution | None,
-    window: FeatureWindow,
-    *,
-    against: str,
-    head: str,
-    is_reference: bool,
-) -> list[Part]:
-    """Return the card "in numbers": distances with their limits, then both sides."""
-    found = window.found or {}
-    top: list[list[Any]] = []
-    if made is not None and made.psi is not None:
-        limits: Any = ""
-        if is_reference and found.get("psi_limit") is not None:
-            limits = f"limit {two(found['psi_limit'])}"
-            if found.get("psi_critical") is not None:
-                limits += f", critical {two(found['psi_critical'])}"
-        if is_reference and found.get("verdict") == "blind":
-            limits = [parts.term("blind"), " at this length"]
-        top.append([parts.term("PSI"), html.B(two(made.psi)), limits])
-    if made is not None and made.ks_low is not None and made.ks_high is not None:
-        low, high = f"{made.ks_low:.3f}", f"{made.ks_high:.3f}"
-        both = low if low == high else f"{low} – {high}"
-        certified = parts.term("certified interval", "certified")
-        top.append([parts.term("KS"), html.B(both), certified if low != high else "exact"])
-    if made is not None and made.chi_square is not None:
-        top.append(
-            [
-                parts.term("Chi-square"),
-                html.B(number(made.chi_square, 3)),
-                f"{plural(made.chi_square_df or 0, 'degree')} of freedom",
-            ]
-        )
-    if made is not None and made.differs is not None:
-        top.append(["Differs from its constant", html.B(percent(made.differs)), ""])
-    cells = [
-        html.Tr(
-            [html.Th(name, scope="row"), html.Td(value, className="num"),
-             html.Td(limits, className="note-cell")]
-        )
-        for name, value, limits in top
-    ]  # fmt: skip
-    parts_: list[Part] = []
-    if cells:
-        parts_.append(html.Table(html.Tbody(cells), className="table distances"))
-    if made is not None:
-        rows = [list(row) for row in say.number_rows(made.current, made.reference)]
-        columns = ["Measure", against, head, "Change"]
-        parts_.append(parts.table(columns, rows, numeric=columns[1:]))
-    return parts_

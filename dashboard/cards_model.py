@@ -17,6 +17,7 @@ from dashboard.sentences_incidents import version_tag
 from dashboard.sentences_model import said, year_of
 from dashboard.tokens import HEAT_WORDS
 from dashboard.words import DASH, cut, day_text, incident_word, percent, plural, shown, whole
+from driftline.stats.lengths import WORDS
 from monitor.storage.rows import ReferenceRow
 from monitor.views.heat import Heat, is_prediction
 from monitor.views.timeline import Lived, Timeline
@@ -208,9 +209,8 @@ def rows_note(found: Timeline, heat: Heat, lost: int) -> list[str]:
     if found.is_clipped:
         notes.append("The range is longer than a page can show: this is its end.")
     if found.columns.unit != found.scope.length:
-        notes.append(
-            f"Each column is a {found.columns.unit}, with the worst of its {found.scope.length}s."
-        )
+        one, many = WORDS[found.columns.unit][0], WORDS[found.scope.length][1]
+        notes.append(f"Each column is a {one}, with the worst of its {many}.")
     if lost:
         notes.append(f"{plural(lost, 'incident')} found no room in the lane; the list has them.")
     if revised := int(found.columns.revised.sum()):

@@ -67,6 +67,10 @@ TERMS = {
         "refused. That is how nothing is counted twice."
     ),
     "finding": "One statistic of one feature in one window, with its limit and what it means.",
+    "fixed limit": (
+        "A limit that somebody set, in the place of the learnt one: the statistic itself is held "
+        "against it."
+    ),
     "gap": (
         "Offsets that were gone before they could be read. Windows that may have lost records "
         "are marked incomplete."
@@ -75,11 +79,19 @@ TERMS = {
         "A feature's values are put into groups of about equal weight in the reference; "
         "PSI compares the groups' shares."
     ),
+    "hellinger": (
+        "Distance of the square roots of the shares: 0 where they are the same, 1 where nothing is "
+        "shared. Of numbers over the groups of PSI, of categories over the levels."
+    ),
     "incident": (
         "The life of one problem: it opens when something is over its limit in 2 of 3 windows, "
         "and ends when that is over."
     ),
     "incomplete": "Some records of the window are missing, so its verdict may be wrong.",
+    "js": (
+        "Jensen-Shannon distance, by natural logarithms: 0 where the shares are the same, 0.83 "
+        "where nothing is shared. Of numbers over the groups of PSI, of categories over the levels."
+    ),
     "ks": (
         "Kolmogorov-Smirnov: the largest gap between the two cumulative curves, from 0 (alike) "
         "to 1 (nothing in common)."
@@ -93,6 +105,7 @@ TERMS = {
         "What the statistic must pass before it counts as a change. It rises where rows are few "
         "and where the feature wobbles by itself."
     ),
+    "linf": "The largest change of the share of any one group, or category.",
     "member": (
         "One feature, segment and kind of problem. What moved together is one incident with "
         "several members; each has a number, a state and evidence of its own."
@@ -123,9 +136,16 @@ TERMS = {
         "The rows with one value of a column that was declared at registration, such as "
         "origin=JFK; “all” is every row."
     ),
+    "sigma": (
+        "Standard deviations of the reference, so that features of any unit can be compared."
+    ),
     "slices": (
         "The reference cut into hours, days and weeks, each compared with the rest. "
         "That is how its natural wobble is known."
+    ),
+    "smallest shift": (
+        "What a window of so many rows could have shown: a smaller change passes no limit. More "
+        "rows, or a longer window, show less."
     ),
     "superseded": "Another version of the model answers now, so the problem is no longer its own.",
     "sure": (
@@ -133,13 +153,14 @@ TERMS = {
         "band. With few rows the band is wide, and chance alone alarms nobody."
     ),
     "too few rows": "So few rows that chance alone could move the statistic past its limit.",
+    "tv": "Total variation: the share of rows that would have to change to give the reference's.",
     "unseen": "Rows with a value that the reference does not have.",
     "w1": (
         "Wasserstein distance: how far values must be moved, on average, to turn one "
         "distribution into the other."
     ),
     "watermark": "Event time before which nothing more is expected.",
-    "window": "An hour, a day or a week of events that is judged as one.",
+    "window": "An hour, a day, a week or 28 days of events that are judged as one.",
     "withdrawn": (
         "Late events changed the windows it was told of, and on the whole data it did not hold."
     ),

@@ -30,7 +30,7 @@ WORDS = {
     ALL: "Everything",
 }
 # A range of a handful of windows shows nothing through time.
-FROM = {"hour": "-24h", "day": "-7d", "week": "-28d"}
+FROM = {"hour": "-24h", "day": "-7d", "week": "-28d", "4weeks": "-365d"}
 
 
 @dataclass(frozen=True)

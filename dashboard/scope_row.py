@@ -15,10 +15,10 @@ from dash import html
 from dashboard import parts, ranges
 from dashboard.look import Look
 from dashboard.sentences_incidents import version_tag
+from driftline.stats.lengths import SPAN
 from monitor.storage import reads
 from monitor.views.scope import ALL, Scope, resolve
 
-LENGTHS = {"hour": "1 hour", "day": "1 day", "week": "1 week"}
 KEYS = ("version", "segment", "window", "from", "to")
 
 
@@ -86,7 +86,7 @@ def controls(look: Look, scope: Scope) -> dict[str, Any]:
     versions = {v.name: version_tag(v.name) for v in scope.model.versions}
     segments = {name: "all rows" if name == ALL else name for name in scope.segments}
     segments.setdefault(scope.segment, scope.segment)
-    lengths = {name: LENGTHS[name] for name in scope.lengths}
+    lengths = {name: SPAN[name] for name in scope.lengths}
     default = "day" if "day" in lengths else next(iter(lengths))
     choices = [
         parts.select("version", scope.version.name, versions, "Version"),

@@ -6,8 +6,10 @@ Only what the system knows: it has no units and no meanings, so "moved up", neve
 
 from __future__ import annotations
 
-from math import sqrt
+from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from dashboard.parts import Verdict
 from dashboard.sentences_incidents import version_tag
@@ -23,17 +25,19 @@ from dashboard.sentences_series import (
     share_words,
 )
 from dashboard.sentences_series import window_words as window_words
+from dashboard.statistics import is_share, value_words
 from dashboard.words import NBSP, cut, percent, plural, two
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, MIN_SLICES
 from driftline.stats.distance import psi_limit
-from driftline.stats.evidence import DELTA
+from driftline.stats.explain import visible_shift
+from driftline.stats.lengths import SPAN, WORDS
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Group, Quantile
 from monitor.views.series import History
+from monitor.views.statistics import interval, is_learnt
 
-_ONE = {"hour": "1\N{NO-BREAK SPACE}hour", "day": "1\N{NO-BREAK SPACE}day",
-        "week": "1\N{NO-BREAK SPACE}week"}  # fmt: skip
+_ONE = {name: span.replace(" ", NBSP) for name, span in SPAN.items()}
 NAMED = 4
 UNSEEN_KEPT = 20
 
@@ -45,7 +49,7 @@ def verdict(subject: Subject) -> Verdict:
         return Verdict(
             "hourglass",
             "idle",
-            f"Collecting: the first verdict comes when the first {subject.length} is complete.",
+            f"Collecting: the first verdict comes when the first {subject.one} is complete.",
             (("", "The page fills itself."),),
         )
     if found is None or (found["verdict"] == "insufficient_data" and not subject.over):
@@ -54,11 +58,11 @@ def verdict(subject: Subject) -> Verdict:
         return Verdict(
             "hourglass",
             "idle",
-            f"Collecting: what {subject.length}s of {subject.name} wobble by is being learnt.",
+            f"Collecting: what {subject.many} of {subject.name} wobble by is being learnt.",
             ((
                 "",
                 f"The reference is too short to know it; the first {MIN_SLICES} complete "
-                f"{subject.length}s teach it. Until then values are shown and not judged.",
+                f"{subject.many} teach it. Until then values are shown and not judged.",
             ),),
         )  # fmt: skip
     if not subject.over:
@@ -85,10 +89,10 @@ def opened_words(subject: Subject, why: str) -> str:
     )
     if why == "verdict":
         return (
-            f"{when}, the newest {subject.length} with a verdict; {newest} has "
+            f"{when}, the newest {subject.one} with a verdict; {newest} has "
             f"{plural(windows[-1].rows, 'row')}."
         )
-    return f"{when}, the newest {subject.length} that alarmed; {newest} {_stands(windows[-1])}."
+    return f"{when}, the newest {subject.one} that alarmed; {newest} {_stands(windows[-1])}."
 
 
 def _stands(window: FeatureWindow) -> str:
@@ -107,8 +111,8 @@ def collecting_words(subject: Subject) -> tuple[str, str]:
     where = "" if scope.segment == "all" else f" of {cut(scope.segment, 60)}"
     began = scope.version.watermark_ms is not None
     return (
-        f"No {subject.length}{where} was judged yet",
-        f"Charts come with the first complete {subject.length}. "
+        f"No {subject.one}{where} was judged yet",
+        f"Charts come with the first complete {subject.one}. "
         + ("Events are being counted." if began else "No event of this version was counted so far.")
         + " How its values lay in the training data is on the reference's page.",
     )
@@ -119,6 +123,8 @@ def headline(subject: Subject, statistic: str) -> str:
     found, made = subject.found, subject.distribution
     assert found is not None
     version = cut(_version(subject), 20)
+    if not is_learnt(statistic):
+        return f"{subject.name} moved: its {_in_text(statistic)} is {_value(subject, statistic)}."
     if statistic == "psi":
         return moved(subject.name, made, version)
     value = share_words(found[statistic])
@@ -144,6 +150,21 @@ def headline(subject: Subject, statistic: str) -> str:
         f", {number(low, 4)} to {number(high, 4)}" if low is not None and high is not None else ""
     )
     return f"{value} of {subject.name} lie {where} the range of its reference{span}."
+
+
+def _number(found: dict[str, Any], statistic: str) -> float:
+    return float(interval(found, statistic)[0] or 0.0)
+
+
+def _value(subject: Subject, statistic: str) -> str:
+    assert subject.found is not None
+    return value_words(statistic, _number(subject.found, statistic))
+
+
+def _in_text(statistic: str) -> str:
+    """Return a statistic's name within a sentence."""
+    name = STATISTIC[statistic]
+    return name if name[:2].isupper() or name == "Hellinger" else name.lower()
 
 
 def moved(name: str, made: Distribution | None, version: str) -> str:
@@ -215,6 +236,17 @@ def _evidence(subject: Subject, statistic: str) -> list[tuple[str, str]]:
     found, made = subject.found, subject.distribution
     assert found is not None
     lasting = _lasting(subject, statistic)
+    fixed = subject.fixed(statistic)
+    if fixed is not None:
+        is_critical = fixed.critical is not None and abs(_number(found, statistic)) > fixed.critical
+        limit = value_words(statistic, fixed.critical if is_critical else fixed.warning)
+        return [
+            (
+                "",
+                f"{STATISTIC[statistic]} {_value(subject, statistic)}, above its fixed "
+                f"{'critical ' if is_critical else ''}limit {limit}{lasting}.",
+            )
+        ]
     if statistic != "psi":
         return [("", _rate_sentence(subject, statistic, lasting))]
     critical = found["psi_critical"] is not None and found["psi"] > found["psi_critical"]
@@ -224,7 +256,7 @@ def _evidence(subject: Subject, statistic: str) -> list[tuple[str, str]]:
     season = f" against the reference's {made.season}s" if made and made.season else ""
     honest = made is not None and made.is_honest and found["verdict"] != "uncalibrated"
     if honest:
-        delta = DELTA["critical" if critical else "warning"]
+        delta = subject.rule.delta("critical" if critical else "warning")
         said = (
             f"99.9{NBSP}% sure that the true PSI is above {delta:.2f} ({value}, {named})"
             f"{season}{lasting}"
@@ -300,16 +332,15 @@ def _lasting(subject: Subject, statistic: str) -> str:
     point = point_at(subject.series, window.start_ms)
     stands = point is not None and point.is_alarming and subject.series.statistic == statistic
     if over < 2 and not stands:
-        return f", in this {subject.length} alone; an alarm needs two of three"
-    return f" in {over} of the last {len(last)} {subject.length}s"
+        return f", in this {subject.one} alone; an alarm needs two of three"
+    return f" in {over} of the last {len(last)} {subject.many}"
 
 
 def _also(subject: Subject, told: str) -> list[tuple[str, str]]:
-    others = [STATISTIC[each] for each in subject.over if each != told]
+    others = [_in_text(each) for each in subject.over if each != told]
     if not others:
         return []
-    words = {"PSI": "PSI"}
-    names = " and ".join(words.get(each, each.lower()) for each in others)
+    names = " and ".join(others)
     return [("Also over its limit:", f"{names}.")]
 
 
@@ -335,7 +366,7 @@ def _calm(subject: Subject) -> Verdict:
     notes: list[tuple[str, str]] = []
     before = made.reference.median if made is not None else None
     now = made.current.median if made is not None else None
-    shown_rate = subject.series.statistic not in ("psi", "ks")
+    shown_rate = is_share(subject.series.statistic)
     if shown_rate and point is not None and point.value is not None:
         word = STATISTIC[subject.series.statistic]
         least = f" (at least {percent(point.low)})" if point.low else ""
@@ -352,6 +383,8 @@ def _calm(subject: Subject) -> Verdict:
                 f"{number(before.value, 4)}.",
             )
         )
+    if found["visible"] is not None and found["psi_limit"] is not None:
+        notes.append(("", f"A shift of {two(found['visible'])} sigma would have been seen."))
     if made is not None and made.differs is not None:
         notes.append(
             ("", f"All of its reference is {cut(made.constant or '', 40)}; "
@@ -369,7 +402,7 @@ def _blind(subject: Subject) -> Verdict:
     value = f" PSI {two(found['psi'])} is shown and not judged." if found["psi"] is not None else ""
     other = "Out-of-range rates" if found["out_of_range"] is not None else "Rates"
     next_length = longer(subject.history)
-    lengths = f" and {next_length}s" if next_length else ""
+    lengths = f" and {WORDS[next_length][1]}" if next_length else ""
     return Verdict(
         "eye-off",
         "idle",
@@ -398,18 +431,25 @@ def _too_few(subject: Subject) -> Verdict:
     if shift is not None:
         notes.append(("", f"Only a shift above {shift:.1f} sigma could have been seen."))
     if next_length:
-        notes.append(("", f"The {subject.length} counts in its {next_length}."))
+        notes.append(("", f"The {subject.one} counts in its {WORDS[next_length][0]}."))
     return Verdict("circle-dashed", "idle", f"{_on(subject)}: too few rows for a verdict.",
                    tuple(notes))  # fmt: skip
 
 
 def smallest_shift(history: History, n: int) -> float | None:
-    """Return the shift in standard deviations that n rows could show at best: PSI is its square."""
+    """Return the shift in standard deviations that n rows could show at best; None if none."""
     grid, scope = history.grid, history.scope
     if grid is None or grid.kind != "numeric" or grid.n_groups < 2 or n < 2 or not scope.reference:
         return None
-    limit = float(psi_limit(1 / n + 1 / scope.reference.rows, grid.n_groups - 1, DELTA["warning"]))
-    return sqrt(limit)
+    delta = scope.specs[max(scope.specs)].rule().delta("warning")
+    limit = psi_limit(1 / n + 1 / scope.reference.rows, grid.n_groups - 1, delta)
+    reference = history.references[scope.reference.digest]
+    own = reference.gridset.sum_groups(reference.profiles["all"].counts[None, :])
+    place = reference.gridset.names().index(history.feature)
+    limits = np.full((1, len(reference.gridset.features)), np.nan)
+    limits[0, place] = limit
+    found = float(visible_shift(reference.gridset, own, limits)[0, place])
+    return found if isfinite(found) else None
 
 
 def uncalibrated_words(subject: Subject) -> str:

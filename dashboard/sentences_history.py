@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dashboard.sentences_incidents import ALL, NAMED
 from dashboard.words import DASH, EVIDENCE, cut
+from driftline.stats.lengths import WORDS
 from monitor.storage.rows import Incident
 from monitor.views.episodes import Happened, Opened
 from monitor.views.standing import Ended
@@ -134,9 +135,9 @@ def _ending(ended: Sequence[Ended | None]) -> str:
         return f"ended: three calm {same}s"
     (end,) = known
     if end.is_expired:
-        return f"ended: no {end.length} could be judged for too long"
+        return f"ended: no {WORDS[end.length][0]} could be judged for too long"
     word = EVIDENCE.get(end.statistic, end.statistic)
-    return f"ended: three calm {end.length}s by {word}"
+    return f"ended: three calm {WORDS[end.length][1]} by {word}"
 
 
 def _bold(names: Sequence[str]) -> tuple[tuple[str, bool], ...]:

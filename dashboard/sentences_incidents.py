@@ -24,6 +24,7 @@ from dashboard.words import (
     zone_name,
 )
 from driftline.stats.episodes import CLEAR_AFTER
+from driftline.stats.lengths import WORDS, in_words
 from driftline.stats.words import Evidence, percent, points
 from monitor.detect.evidence import ratio_of
 from monitor.storage.rows import Incident
@@ -62,7 +63,6 @@ ALONE = {
     ("unseen", True): "has new values",
     ("type_error", True): "has values of a wrong type",
 }
-WINDOWS = {"hour": "hour", "day": "day", "week": "week"}
 DAY_MS = 86_400_000
 NAMED = 3
 
@@ -234,13 +234,13 @@ def _held(hold: Hold, zone: ZoneInfo, year: int | None) -> Holding:
             f"Held against {points(hold.limit)} more {what} than in the reference: "
             "what is surely more, at 99.9 %. Up to that is calm."
         )
-    word = WINDOWS.get(hold.length, hold.length)
+    word, words = WORDS[hold.length]
     what = "PSI" if is_psi else EVIDENCE.get(hold.statistic, hold.statistic)
     return Holding(
         names=(),
         where="" if hold.incident.segment == ALL else cut(hold.incident.segment, 60),
         by=f"{what} by the {word}",
-        calm=f"{hold.clear} of {CLEAR_AFTER} calm {word}s",
+        calm=f"{hold.clear} of {CLEAR_AFTER} calm {words}",
         windows=tuple(
             (_date(w.start_ms, hold.length, zone, year), value(w.held), MARKS[w.mark])
             for w in hold.windows
@@ -251,7 +251,7 @@ def _held(hold: Hold, zone: ZoneInfo, year: int | None) -> Holding:
 
 def _date(start_ms: int, length: str, zone: ZoneInfo, year: int | None) -> str:
     """Name a window whose length was said already."""
-    return window_word(start_ms, "day" if length == "week" else length, zone, year)
+    return window_word(start_ms, "hour" if length == "hour" else "day", zone, year)
 
 
 def kept_open(opened: Opened, zone: ZoneInfo) -> str:
@@ -361,7 +361,7 @@ def _ended_by(opened: Opened) -> str:
     """Name the windows that ended it: "weeks"; "windows" where it is not known."""
     last = max(opened.group.told, key=lambda i: (i.resolved_ms or 0, i.number))
     ended = opened.why.ended.get((last.number, last.resolved_ms or 0))
-    return f"{WINDOWS.get(ended.length, ended.length)}s" if ended is not None else "windows"
+    return WORDS[ended.length][1] if ended is not None else "windows"
 
 
 def _alike(group: Group) -> str:
@@ -414,7 +414,7 @@ def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None)
         return Row(incident, DASH, DASH, "", "", "", "", DASH, cut(told, 200))
     counted = DASH
     if over is not None:
-        counted = f"{over.over} of {plural(over.windows, WINDOWS.get(over.length, over.length))}"
+        counted = f"{over.over} of {in_words(over.windows, over.length)}"
     level = "critical" if found.critical else "warning"
     if found.statistic == "psi":
         value, limit = f"PSI {two(found.value)}", two(found.limit)
@@ -470,6 +470,8 @@ def window_word(start_ms: int, length: str, zone: ZoneInfo, year: int | None) ->
     day = day_text(local.date(), year=year)
     if length == "hour":
         return f"{day} {local:%H:%M}"
+    if length == "4weeks":
+        return f"28{NBSP}days from{NBSP}{day}"
     return f"week of{NBSP}{day}" if length == "week" else day
 
 

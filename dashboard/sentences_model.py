@@ -25,13 +25,16 @@ from dashboard.words import (
     short,
     zone_name,
 )
+from driftline.stats.lengths import SPAN, WORDS
 from monitor.storage.rows import Incident
 from monitor.views.heat import is_prediction
 from monitor.views.scope import ALL
 from monitor.views.timeline import Timeline
 
-_BEFORE = {"hour": 24, "day": 28, "week": 8}
-_BEFORE_WORDS = {"hour": "24 hours", "day": "4 weeks", "week": "8 weeks"}
+_BEFORE = {"hour": 24, "day": 28, "week": 8, "4weeks": 6}
+_BEFORE_WORDS = {
+    "hour": "24 hours", "day": "4 weeks", "week": "8 weeks", "4weeks": "24 weeks",
+}  # fmt: skip
 TOLD = 2
 
 
@@ -98,7 +101,7 @@ def _collecting(found: Timeline, first_verdict_ms: int | None) -> Verdict:
     if due is not None:
         when = f" is due on {moment(due, UTC, year=year_of(found))}{NBSP}UTC of event time"
     else:
-        when = f" comes when the first {length} is complete"
+        when = f" comes when the first {WORDS[length][0]} is complete"
     notes = []
     if found.partial is not None:
         notes.append(("", f"{plural(found.partial.rows, 'row')} of its window were counted."))
@@ -316,7 +319,7 @@ def calibration_words(found: Timeline, to_learn: int) -> tuple[str, str, str] | 
     if found.calibration == "uncalibrated":
         return (
             "circle-dashed",
-            f"Uncalibrated at 1 {length}",
+            f"Uncalibrated at {SPAN[length]}",
             "The reference is too short to show its natural wobble at this length: "
             "limits do not know it, so distributions give warnings only.",
         )
@@ -324,7 +327,7 @@ def calibration_words(found: Timeline, to_learn: int) -> tuple[str, str, str] | 
         seen = int((found.columns.windows > 0).sum()) if len(found.columns) else 0
         return (
             "hourglass",
-            f"Learning the natural wobble of 1 {length}",
+            f"Learning the natural wobble of {SPAN[length]}",
             f"{min(seen, to_learn)} of {to_learn} windows collected; "
             "until then only rates are judged.",
         )

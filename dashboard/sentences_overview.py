@@ -29,6 +29,7 @@ from dashboard.words import (
     whole,
 )
 from driftline.program import command
+from driftline.stats.lengths import WORDS
 from monitor.storage.rows import Incident
 from monitor.views.overview import (
     ATTENTION,
@@ -262,7 +263,7 @@ def drifted(line: Line) -> dict[str, Any]:
     if not line.days:
         if line.first is not None:
             full = f"{100 * line.first.full:.0f}{NBSP}%"
-            return {"text": f"First {line.first.length} {full} full"}
+            return {"text": f"First {WORDS[line.first.length][0]} {full} full"}
         return {"text": "Not judged" if line.health == UNREFERENCED else DASH}
     if line.health == "silent" or not line.features:
         return {"text": "No windows to judge"}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from dashboard.parts import Kpi, Verdict
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, two, whole, zone_name
-from driftline.stats.lengths import in_words
+from driftline.stats.lengths import SPAN, WORDS, in_words
 from driftline.stats.words import number
 from monitor.storage.rows import ReferenceRow
 from monitor.views.profiled import FeatureLine, Length, Limit, Sees
@@ -17,7 +17,7 @@ from monitor.views.reference import Binding, Outline, ReferenceView
 SHORT = 12
 # Names in one sentence.
 NAMED = 6
-LENGTHS = {"hour": ("1 hour", "hours"), "day": ("1 day", "days"), "week": ("1 week", "weeks")}
+LENGTHS = {name: (SPAN[name], WORDS[name][1]) for name in SPAN}
 KINDS = {"numeric": "numeric", "categorical": "category", "presence": "presence only"}
 NO_TIMES = "no times"
 

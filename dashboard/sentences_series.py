@@ -12,23 +12,22 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.sentences_incidents import version_tag
+from dashboard.statistics import WORDS as STATISTICS
+from dashboard.statistics import value_words as value_words
 from dashboard.words import MINUS, NBSP, clock, cut, day_text, percent, plural, two, whole
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.lengths import WORDS, in_words
+from driftline.stats.rule import FixedLimit, Rule
 from driftline.stats.words import number
+from monitor.detect.spec import MonitorSpec
 from monitor.storage.rows import FeatureWindow, Incident
 from monitor.views.compared import Distribution, Side
-from monitor.views.series import History, Point, Series
+from monitor.views.series import History, Point, Series, fixed_in
+from monitor.views.statistics import is_learnt
 
-STATISTIC = {
-    "psi": "PSI",
-    "ks": "KS",
-    "missing": "Missing",
-    "unseen": "Unseen",
-    "type_error": "Wrong type",
-    "out_of_range": "Out of range",
-}
-_A = {"hour": "an hour", "day": "a day", "week": "a week"}
+STATISTIC = {name: word.name for name, word in STATISTICS.items()}
+EACH = {"hour": "an hour", "day": "a day", "week": "a week", "4weeks": "every 28 days"}
 # A group worth a sentence holds so much of the PSI.
 TOLD = 0.15
 
@@ -82,6 +81,26 @@ class Subject:
             None,
         )
 
+    @property
+    def rule(self) -> Rule:
+        """Return what the window was judged by."""
+        revision = 0 if self.window is None else self.window.monitor_revision
+        return self.history.scope.specs.get(revision, MonitorSpec()).rule()
+
+    def fixed(self, statistic: str) -> FixedLimit | None:
+        """Return the fixed limit that the window's statistic was held against."""
+        return None if self.window is None else fixed_in(self.history, self.window, statistic)
+
+    @property
+    def one(self) -> str:
+        """Return what a window is called."""
+        return WORDS[self.length][0]
+
+    @property
+    def many(self) -> str:
+        """Return what windows are called."""
+        return WORDS[self.length][1]
+
     def when(self) -> str:
         """Return the window in words."""
         assert self.window is not None
@@ -98,6 +117,8 @@ def window_words(start_ms: int, length: str, zone: ZoneInfo, year: int | None = 
     day = day_text(local.date(), year=year)
     if length == "hour":
         return f"{day}, {local:%H:%M}"
+    if length == "4weeks":
+        return f"28{NBSP}days from {day}"
     return f"week of {day}" if length == "week" else day
 
 
@@ -136,7 +157,7 @@ def states(subject: Subject) -> list[tuple[str, str]]:
         said.append(
             (
                 "file-warning",
-                f"{plural(lost, subject.length)} of the range {'lacks' if lost == 1 else 'lack'} "
+                f"{in_words(lost, subject.length)} of the range {'lacks' if lost == 1 else 'lack'} "
                 "records (hatched).",
             )
         )
@@ -145,10 +166,11 @@ def states(subject: Subject) -> list[tuple[str, str]]:
         said.append(
             (
                 "circle-dashed",
-                f"{plural(len(few), subject.length)} without a value of "
+                f"{in_words(len(few), subject.length)} without a value of "
                 f"{STATISTIC[subject.series.statistic]}: too few rows, or none with a value.",
             )
         )
+    said += limit_words(subject)
     if subject.series.beside:
         names = ", ".join(cut(version_tag(name), 20) for name in subject.series.beside)
         said.append(
@@ -162,6 +184,37 @@ def states(subject: Subject) -> list[tuple[str, str]]:
                 "highest and the alarming ones are drawn.",
             )
         )
+    return said
+
+
+def limit_words(subject: Subject) -> list[tuple[str, str]]:
+    """Return what the chart does not draw: an interval, a limit; and a limit that somebody set."""
+    series, window = subject.series, subject.window
+    points = [point for point in series.points if point.value is not None]
+    name = series.statistic
+    if not points or window is None or name == "psi":
+        return []
+    said = []
+    fixed = fixed_in(subject.history, window, name)
+    if fixed is not None:
+        who = "every feature" if fixed.feature == "*" else "this feature"
+        value = value_words(name, fixed.warning)
+        more = (
+            ""
+            if fixed.critical is None
+            else f", critical above {value_words(name, fixed.critical)}"
+        )
+        said.append(("siren", f"A fixed limit of {who}: a warning above {value}{more}."))
+    elif not is_learnt(name):
+        said.append(
+            (
+                "circle-dashed",
+                f"{STATISTIC[name]} is shown and not judged: PSI and the rates are. "
+                "A fixed limit would judge it.",
+            )
+        )
+    if not any(point.low is not None for point in points):
+        said.append(("circle-dashed", f"Of {STATISTIC[name]} no interval is known."))
     return said
 
 
@@ -193,8 +246,9 @@ def partial_words(
     share = min(1.0, max(0.0, (watermark_ms - start_ms) / max(end_ms - start_ms, 1)))
     when = window_words(start_ms, length, zone, year)
     late = timedelta(milliseconds=closes_ms - end_ms).total_seconds() / 60
-    what = {"hour": "its end", "day": "midnight", "week": "Sunday's midnight"}[length]
-    the = "The" if length == "week" else "The window of"
+    midnight = {"hour": "its end", "day": "midnight"}
+    what = midnight.get(length, "Sunday's midnight")
+    the = "The" if length in ("week", "4weeks") else "The window of"
     return (
         f"{the} {when} is {percent0(share)} full; it closes at {clock(closes_ms)} of event time, "
         f"{late:.0f}{NBSP}minutes after {what}.",
@@ -207,7 +261,7 @@ def chart_words(subject: Subject) -> str:
     series = subject.series
     points = [p for p in series.points if p.value is not None]
     word = STATISTIC[series.statistic]
-    head = f"{word} of {subject.name}, one value {_A[subject.length]}"
+    head = f"{word} of {subject.name}, one value {EACH[subject.length]}"
     if not points:
         return f"{head}: no window has a value."
     last = points[-1]
@@ -223,15 +277,7 @@ def chart_words(subject: Subject) -> str:
 def chart_title(series: Series, length: str, *, one_version: bool) -> str:
     """Return the title of the chart."""
     against = "its reference" if one_version else "the reference of its version"
-    each = _A[length]
-    return {
-        "psi": f"PSI {each} against {against}",
-        "ks": f"KS {each} against {against}, certified interval",
-        "missing": f"Missing values, share of rows {each}",
-        "unseen": f"Unseen values, share of rows {each}",
-        "type_error": f"Values of the wrong type, share of rows {each}",
-        "out_of_range": f"Values outside the reference's range, share {each}",
-    }[series.statistic]
+    return STATISTICS[series.statistic].title.format(each=EACH[length], against=against)
 
 
 def part_words(made: Distribution) -> str:
@@ -307,12 +353,6 @@ def change(before: float, now: float) -> str:
     size = max(abs(before), abs(now))
     digits = 0 if size >= 1000 else 1 if size >= 10 else 2 if size >= 1 else 4
     return signed(now - before, digits)
-
-
-def value_words(statistic: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return two(value) if statistic in ("psi", "ks") else percent(value)
 
 
 def number_rows(side: Side, other: Side) -> Sequence[tuple[str, str, str, str]]:

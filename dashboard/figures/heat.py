@@ -17,6 +17,7 @@ from dashboard.figures.factory import Figure, axis, template, typed
 from dashboard.figures.series import Axis, all_local_ms, axis_of, local_ms, time_axis
 from dashboard.tokens import HEAT, HEAT_LIMITS, TOKENS, Scheme
 from dashboard.words import EVIDENCE, escaped
+from driftline.stats.lengths import NOMINAL_MS
 from monitor.storage.rows import Incident
 from monitor.views.heat import SOURCES, Heat
 from monitor.views.timeline import Columns, Timeline
@@ -31,8 +32,10 @@ MIN_PX_WITH_GAP = 5
 # Room for a number over a bar.
 NUMBER_PX = 24
 MAX_SPANS = 40
-HOVER_TIME = {"hour": "%a %-d %b %Y, %H:%M", "day": "%a %-d %b %Y", "week": "week of %-d %b %Y"}
-_UNIT_MS = {"hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000}
+HOVER_TIME = {
+    "hour": "%a %-d %b %Y, %H:%M", "day": "%a %-d %b %Y", "week": "week of %-d %b %Y",
+    "4weeks": "28 days from %-d %b %Y",
+}  # fmt: skip
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +50,7 @@ def centres(columns: Columns, zone: ZoneInfo) -> Floats:
     starts = all_local_ms(columns.starts, zone)
     ends = all_local_ms(columns.ends, zone)
     # The hour that a clock change repeats begins and ends at the same time: it gets half of it.
-    ends = np.where(ends > starts, ends, starts + _UNIT_MS[columns.unit] / 2)
+    ends = np.where(ends > starts, ends, starts + NOMINAL_MS[columns.unit] / 2)
     return np.asarray((starts + ends) / 2)
 
 
@@ -253,7 +256,7 @@ def _hatch(found: Timeline, rows: int, color: str) -> list[Figure]:
             "x": typed(x),
             "y": [rows] * len(places),
             "base": -0.5,
-            "width": _UNIT_MS[found.columns.unit],
+            "width": NOMINAL_MS[found.columns.unit],
             "marker": {
                 "color": "rgba(0,0,0,0)",
                 "line": {"width": 0},

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dashboard.figures.factory import DAY_MS, Figure, axis, template, typed
 from dashboard.sentences_incidents import version_tag
+from dashboard.statistics import ROOT, WORDS, is_share, is_signed
 from dashboard.tokens import TOKENS, Scheme
 from dashboard.words import cut, day_text, escaped, zone_name
 from monitor.views.series import Point, Series
@@ -115,8 +116,8 @@ def series(
 ) -> Figure:
     """Return the chart of a statistic."""
     c = TOKENS[scheme]
-    rate = found.statistic not in ("psi", "ks")
-    is_root = is_root and found.statistic == "psi"
+    rate = is_share(found.statistic)
+    is_root = is_root and found.statistic in ROOT
     scale = 100.0 if rate else 1.0
 
     def up(values: Floats) -> Floats:
@@ -124,11 +125,11 @@ def series(
 
     rows, breaks = _rows(found, zone)
     x, value, low, high, limit = (rows[:, i] for i in range(5))
-    top = _top(found)
+    bottom, top = _span(found)
     custom = np.column_stack([value * scale, rows[:, 5], rows[:, 6]])
     line = c["line"] if found.is_blind else c["cur"]
-    word, suffix = _word(found.statistic), "\N{NO-BREAK SPACE}%" if rate else ""
-    shown = ".2~f" if not rate else ".1f"
+    word, suffix = WORDS[found.statistic].name, "\N{NO-BREAK SPACE}%" if rate else ""
+    shown = ".1f" if rate else ".4~g" if found.statistic in ("mean", "sd") else ".2~f"
     data: list[Figure] = [
         _band(x, up(low), up(high), c["band"]),
         {
@@ -179,13 +180,14 @@ def series(
     data.append(
         {
             "type": "scatter", "mode": "markers", "x": typed(x[unknown]),
-            "y": typed(np.zeros(int(unknown.sum()))), "customdata": typed(custom[unknown]),
+            "y": typed(np.full(int(unknown.sum()), bottom * scale)),
+            "customdata": typed(custom[unknown]),
             "marker": {"symbol": "circle-open", "size": 5, "color": c["line"]},
             "hovertemplate": f"no {word}, %{{customdata[1]:,}} rows<extra></extra>",
             "name": "no verdict", "cliponaxis": False,
         }
     )  # fmt: skip
-    data += _hatch(found, zone, up(np.array([top]))[0], c["line"])
+    data += _hatch(found, zone, (bottom * scale, up(np.array([top]))[0]), c["line"])
     margin = NARROW_MARGIN if is_narrow else MARGIN
     shapes, notes = _breaks(breaks, scheme)
     if not is_narrow:
@@ -217,7 +219,7 @@ def series(
             "hovermode": "x unified",
             "xaxis": {**time_axis(at, scheme, 330 if is_narrow else 1000), "showspikes": False},
             "yaxis": axis(
-                scheme, range=[0, float(up(np.array([top]))[0])], showgrid=True,
+                scheme, range=[bottom * scale, float(up(np.array([top]))[0])], showgrid=True,
                 zeroline=False, **ticks,
             ),
             "shapes": shapes,
@@ -228,21 +230,32 @@ def series(
 
 def level_of(found: Series, *, is_root: bool) -> Callable[[float], float]:
     """Return how high a value stands in the chart, as a share of its plot."""
-    is_root = is_root and found.statistic == "psi"
-    top = _top(found)
+    is_root = is_root and found.statistic in ROOT
+    bottom, top = _span(found)
 
     def level(value: float) -> float:
-        share = min(1.0, max(0.0, value / top))
+        share = min(1.0, max(0.0, (value - bottom) / (top - bottom)))
         return share**0.5 if is_root else share
 
     return level
 
 
-def _top(found: Series) -> float:
-    """Return the value at the chart's upper edge."""
-    told = (p for point in found.points for p in (point.value, point.low, point.high, point.limit))
-    most = max((p for p in told if p is not None), default=0.0)
-    return max(most * 1.12, 0.1 if found.statistic in ("psi", "ks") else 0.02)
+def _span(found: Series) -> tuple[float, float]:
+    """Return the values at the chart's lower and upper edge; all but signed ones begin at 0."""
+    told = [
+        p
+        for point in found.points
+        for p in (point.value, point.low, point.high, point.limit)
+        if p is not None
+    ]
+    most = max(told, default=0.0)
+    if not is_signed(found.statistic):
+        return 0.0, max(most * 1.12, 0.02 if is_share(found.statistic) else 0.1)
+    least = min(told, default=0.0)
+    if found.statistic == "mean_shift":
+        least, most = min(least, -0.1), max(most, 0.1)
+    room = 0.12 * (most - least) or 0.05 * abs(most) or 1.0
+    return least - room, most + room
 
 
 def _up(values: Floats, *, is_root: bool, scale: float) -> Floats:
@@ -409,7 +422,7 @@ def _band(x: Floats, low: Floats, high: Floats, color: str) -> Figure:
     }  # fmt: skip
 
 
-def _hatch(found: Series, zone: ZoneInfo, top: float, color: str) -> list[Figure]:
+def _hatch(found: Series, zone: ZoneInfo, span: tuple[float, float], color: str) -> list[Figure]:
     """Return the spans of incomplete windows as one trace of hatched boxes over everything."""
     spans: list[list[float]] = []
     for point in found.points:
@@ -422,13 +435,14 @@ def _hatch(found: Series, zone: ZoneInfo, top: float, color: str) -> list[Figure
     if not spans:
         return []
     box = [(a, a, b, b, np.nan) for a, b in spans[:_MAX_HATCHES]]
+    low, high = span
     return [
         {
             "type": "scatter",
             "mode": "lines",
             "fill": "toself",
             "x": typed(np.array(box).ravel()),
-            "y": typed(np.tile([0.0, top, top, 0.0, np.nan], len(box))),
+            "y": typed(np.tile([low, high, high, low, np.nan], len(box))),
             "line": {"width": 0},
             "hoverinfo": "skip",
             "name": "incomplete",
@@ -481,13 +495,6 @@ def _root_ticks(top: float) -> list[float]:
         if not kept or (tick**0.5 - kept[-1] ** 0.5) / top**0.5 >= _TICK_ROOM:
             kept.append(tick)
     return kept
-
-
-def _word(statistic: str) -> str:
-    return {
-        "psi": "PSI", "ks": "KS", "missing": "Missing", "unseen": "Unseen",
-        "type_error": "Wrong type", "out_of_range": "Out of range",
-    }[statistic]  # fmt: skip
 
 
 def nearest_start(starts: Sequence[int], ms: int) -> int:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from dash import html
 
-from dashboard import address, parts, scope_row
+from dashboard import address, cards_numbers, parts, scope_row
 from dashboard import cards_feature as cards
 from dashboard import sentences_series as say
 from dashboard.figures import distribution as part_figures
@@ -23,14 +23,19 @@ from dashboard.pages.feature_choice import BEFORE, NEWEST, Chosen, choose
 from dashboard.pages.feature_skeleton import SLOTS, skeleton
 from dashboard.sentences_feature import collecting_words, opened_words, verdict
 from dashboard.sentences_incidents import version_tag
+from dashboard.statistics import GROUPS
 from dashboard.words import cut, shown
+from driftline.stats.lengths import WORDS
 from monitor.views.compared import Distribution, Incomparable
-from monitor.views.series import History
+from monitor.views.series import History, Series
+from monitor.views.statistics import STATISTICS
 from monitor.windows.calendar import window_of
 
 VIEWS = {"histogram": "Histogram", "ecdf": "ECDF", "table": "Table"}
 SCALES = {"root": "Root", "linear": "Linear"}
 LOOKS = ("chart", "table")
+# More buttons than these are a list.
+MOST_SWITCHED = 5
 
 
 def fill(look: Look) -> Mapping[str, Any]:
@@ -137,7 +142,7 @@ def _actions(chosen: Chosen) -> list[Any]:
     if not chosen.subject.is_latest:
         actions.append(
             html.Button(
-                f"Newest {chosen.scope.length}",
+                f"Newest {WORDS[chosen.scope.length][0]}",
                 type="button",
                 className="button",
                 **{"data-write": json.dumps({"at": NEWEST})},
@@ -159,7 +164,7 @@ def _actions(chosen: Chosen) -> list[Any]:
             scope = chosen.scope
             actions.append(
                 parts.link_button(
-                    f"Judged by {longer}s",
+                    f"Judged by {WORDS[longer][1]}",
                     address.feature(
                         scope.model.name, chosen.history.feature, window=longer,
                         segment=None if scope.segment == "all" else scope.segment,
@@ -175,12 +180,7 @@ def _actions(chosen: Chosen) -> list[Any]:
 
 def _series_head(chosen: Chosen, look_series: str, scale: str) -> list[Any]:
     series, scope = chosen.series, chosen.scope
-    head = [
-        parts.switch(
-            "stat", series.statistic, {s: say.STATISTIC[s] for s in series.statistics},
-            "Statistic", series.standing,
-        )
-    ]  # fmt: skip
+    head = [_statistics(series)]
     if series.statistic == "psi":
         head.append(parts.switch("scale", scale, SCALES, "Scale of PSI"))
     is_table = look_series == "table"
@@ -205,6 +205,19 @@ def _series_head(chosen: Chosen, look_series: str, scale: str) -> list[Any]:
         )
     )  # fmt: skip
     return head
+
+
+def _statistics(series: Series) -> Any:
+    """Return the choice of a statistic: a switch of a few, a list in groups of more."""
+    names = {name: say.STATISTIC[name] for name in series.statistics}
+    if len(names) <= MOST_SWITCHED:
+        return parts.switch("stat", series.statistic, names, "Statistic", series.standing)
+    made = parts.select("stat", series.statistic, names, "Statistic", series.standing)
+    made.data = [
+        {"group": word, "items": [o for o in made.data if STATISTICS[o["value"]].group == group]}
+        for group, word in GROUPS.items()
+    ]
+    return made
 
 
 def _collecting(chosen: Chosen) -> list[Any]:
@@ -269,6 +282,8 @@ def _part(look: Look, chosen: Chosen) -> dict[str, Any]:
         body = parts.nothing("The reference of this version does not have the feature.")
     elif kind == "presence":
         body = parts.nothing("Only the presence of its values is counted: see Missing.")
+    elif made.is_empty and (stored := _stored_parts(chosen)) is not None:
+        body = stored
     elif made.is_empty:
         body = parts.state(
             "circle-dashed", "No value in this window",
@@ -301,6 +316,14 @@ def _part(look: Look, chosen: Chosen) -> dict[str, Any]:
     return values
 
 
+def _stored_parts(chosen: Chosen) -> Any:
+    """Return what is kept of a window with values whose counts are there no more."""
+    found = chosen.subject.found
+    if not chosen.is_reference or found is None or not found["n"]:
+        return None
+    return cards_numbers.stored_parts(chosen.history.grid, found)
+
+
 def _notes(made: Distribution | Incomparable | None) -> list[str]:
     if not isinstance(made, Distribution):
         return []
@@ -319,7 +342,7 @@ def _head(chosen: Chosen) -> str:
 def _stepper(chosen: Chosen) -> list[Any]:
     assert chosen.place is not None
     # Weeks have no room for a year that is the data's own.
-    year = _year(chosen) if chosen.scope.length == "week" else 0
+    year = _year(chosen) if chosen.scope.length in ("week", "4weeks") else 0
     return cards.stepper(
         chosen.history.windows, chosen.place, chosen.scope.length, chosen.scope.zone, year
     )
@@ -372,7 +395,7 @@ def _vs_options(chosen: Chosen) -> dict[str, str]:
     assert window is not None
     own = chosen.history.version_names[window.version_id]
     options = {"reference": f"reference of {version_tag(own)}"}
-    options["before"] = f"the {scope.length} before"
+    options["before"] = f"the {WORDS[scope.length][0]} before"
     if scope.length == "day":
         options["week"] = "a week before"
     for version in scope.model.versions:
@@ -391,9 +414,10 @@ def _numbers(chosen: Chosen) -> dict[str, Any]:
     return {
         "numbers_title": f"{head[:1].upper()}{head[1:]} in numbers",
         "numbers_aside": cards.closed(window),
-        "numbers": cards.numbers(
+        "numbers": cards_numbers.numbers(
             made if isinstance(made, Distribution) else None, window, against=chosen.against,
             head=head, is_reference=chosen.is_reference,
+            resolution=cards_numbers.resolution_words(chosen.history.grid),
         ),
     }  # fmt: skip
 

@@ -13,17 +13,31 @@ from dashboard.figures import series as series_figures
 from dashboard.look import Look
 from dashboard.sentences_incidents import version_tag
 from dashboard.words import cut
+from driftline.stats.lengths import WORDS
+from monitor.storage import reads
+from monitor.storage.reads.judged import MEASURES
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution
 from monitor.views.scope import NoSuch, Scope, default_from
-from monitor.views.series import History, Series, history, series_of, standing_window
+from monitor.views.series import (
+    History,
+    Series,
+    beside,
+    columns_of,
+    history,
+    measured,
+    series_of,
+    standing_window,
+)
 from monitor.windows.calendar import window_of
 
 # The window that follows the data; without `at` the page chooses the one that says most.
 NEWEST = "newest"
 # What a window is compared with, by its place before it: the same words for every window.
 BEFORE = {"before": 1, "week": 7}
+# All that is stored beside a finding.
+ALL_BESIDE = tuple(column.name for column in MEASURES)
 
 
 @dataclass(frozen=True)
@@ -67,15 +81,21 @@ def choose(look: Look) -> Chosen:
         # The default range reaches back before a young version, a chosen one does not.
         scope.is_default_range,
     )
-    found = look.cached(("feature", *key), lambda: _history(look, scope, feature))
+    found = found_ = look.cached(("feature", *key), lambda: _history(look, scope, feature))
     scope = found.scope
     stat = asked.choice("stat", found.statistics, "") if "stat" in asked else ""
+    columns = columns_of(found, stat or None)
+    if columns:  # of the other statistics the windows' findings are enough
+        found = look.cached(("measured", *key, stat), lambda: measured(look.conn, found_, columns))
     series = look.cached(
         ("series", *key, stat),
         lambda: series_of(found, stat or None, at_most=series_figures.MAX_WINDOWS),
     )
     place, why = _place(look, found, at_ms)
     window = None if place is None else found.windows[place]
+    if window is not None:
+        found = beside(found, _numbers(look, found, window))
+        window = found.windows[place or 0]
     own = _compared(look, scope, found, window, "reference")
     vs = asked.text("vs") or "reference"
     made, against = own, "Reference"
@@ -108,6 +128,19 @@ def _history(look: Look, scope: Scope, feature: str) -> History:
     return replace(found, scope=replace(scope, from_ms=max(begin_ms, found.windows[0].start_ms)))
 
 
+def _numbers(look: Look, found: History, window: FeatureWindow) -> Any:
+    """Return what is stored beside the finding of the chosen window."""
+    scope = found.scope
+    key = (window.version_id, found.feature, scope.length, scope.segment, window.start_ms)
+    return look.cached(
+        ("numbers", *key),
+        lambda: reads.feature_measures(
+            look.conn, [window.version_id], found.feature, length=scope.length,
+            segment=scope.segment, starts=[window.start_ms], names=ALL_BESIDE,
+        ),
+    )  # fmt: skip
+
+
 def _place(look: Look, found: History, at_ms: int | None) -> tuple[int | None, str]:
     """Return the place of the chosen window and why it is that: asked, alarm, verdict, newest."""
     standing = standing_window(found)
@@ -129,7 +162,7 @@ def _place(look: Look, found: History, at_ms: int | None) -> tuple[int | None, s
     is_outside = not scope.from_ms <= at_ms < scope.to_ms and not scope.is_default_range
     lacking = "lies outside of the range" if is_outside else "was not judged here"
     look.asked.notes.append(
-        f"The link asks for the {scope.length} of {when}, which {lacking}; "
+        f"The link asks for the {WORDS[scope.length][0]} of {when}, which {lacking}; "
         f"the nearest is {nearest}."
     )
     return place, "asked"
@@ -179,7 +212,9 @@ def _against(
     zone = scope.zone
     if vs in BEFORE:
         if place < BEFORE[vs]:
-            look.asked.notes.append(f"No {scope.length} of the range lies so far before this one.")
+            look.asked.notes.append(
+                f"No {WORDS[scope.length][0]} of the range lies so far before this one."
+            )
             return own, "Reference", "reference"
         earlier = found.windows[place - BEFORE[vs]]
         span = earlier.start_ms, earlier.end_ms
@@ -193,7 +228,7 @@ def _against(
     made = _compared(look, scope, found, window, span)
     words = say.window_words(span[0], scope.length, zone)
     if isinstance(made, Distribution) and not made.reference.rows:
-        look.asked.notes.append(f"Nothing was counted in the {scope.length} of {words}.")
+        look.asked.notes.append(f"Nothing was counted in the {WORDS[scope.length][0]} of {words}.")
     return made, words, vs
 
 

@@ -17,7 +17,9 @@ from dashboard.figures.series import HEIGHT, MAX_WINDOWS, axis_of
 from dashboard.figures.series import series as series_figure
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.words import EVIDENCE, NBSP, cut, moment, plural
+from dashboard.sentences_series import EACH
+from dashboard.statistics import WORDS, is_share
+from dashboard.words import NBSP, cut, moment, plural
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.episodes import Opened, evidence_of, opened
@@ -242,10 +244,10 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
             "chart_head": "",
         }
     scope, found = drawn
-    word = EVIDENCE.get(found.statistic, found.statistic)
-    each = {"hour": "an hour", "day": "a day", "week": "a week"}[scope.length]
+    word = WORDS[found.statistic].name
+    each = EACH[scope.length]
     where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
-    is_rate = found.statistic not in ("psi", "ks", "w1")
+    is_rate = is_share(found.statistic)
     dashed = "dashed: the reference's share and its limit on top" if is_rate else "limit dashed"
     head = f"{cut(incident.feature, 60)}{where}, {word} {each}, {dashed}"
     over = sum(point.is_over for point in found.points)

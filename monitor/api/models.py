@@ -47,7 +47,7 @@ _CHANGED: Final = openapi.described(
     "Another revision is in force",
     "The monitor was changed meanwhile",
     "revision 3 is in force, not 2",
-    "`driftline monitor show flight-delay`, then set it again",
+    "GET /api/v1/monitors?model=flight-delay, then set it again",
 )
 
 

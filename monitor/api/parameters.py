@@ -23,7 +23,8 @@ MIN_INT, MAX_INT = -(1 << 63), (1 << 63) - 1
 LAST_MS = 7_258_118_400_000
 
 Length = Annotated[
-    Literal["hour", "day", "week"], Query(description="How long the windows are", examples=["day"])
+    Literal["hour", "day", "week", "4weeks"],
+    Query(description="How long the windows are", examples=["day"]),
 ]
 State = Literal[
     "firing", "recovering", "resolved", "withdrawn", "expired", "superseded", "pending", "open"

@@ -289,6 +289,7 @@ class FeatureWindow:
     closed_by: str
     incomplete: tuple[str, ...]
     reference_digest: str
+    monitor_revision: int
     found: dict[str, Any] | None
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import from_reference
 from driftline.stats.grid import CategoricalGrid
+from driftline.stats.lengths import LENGTHS
 from driftline.stats.reference import Reference
 from driftline.stats.season import Season, When, bucket, bucket_groups, when
 from monitor.storage import reads
@@ -155,7 +156,7 @@ def length_of(from_ms: int, to_ms: int, timezone: str) -> str | None:
     >>> length_of(1360299600000, 1360386000000, "America/New_York")
     'day'
     """
-    for length in ("hour", "day", "week"):
+    for length in LENGTHS:
         found = window_of(from_ms, length, timezone)
         if (found.start_ms, found.end_ms) == (from_ms, to_ms):
             return length

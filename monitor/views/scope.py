@@ -8,14 +8,15 @@ one sentence says so; only a model that is not there at all is an error.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftline.stats.lengths import WORDS
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
 from monitor.storage import schema as t
@@ -75,6 +76,8 @@ class Scope:
         segment; None while nothing has been judged.
     since_ms
         Start of the first one of any version.
+    specs
+        Every revision of the model's monitor.
     """
 
     model: Model
@@ -91,6 +94,7 @@ class Scope:
     last_ms: int | None
     since_ms: int | None = None
     lateness_ms: int = MonitorSpec.lateness_ms
+    specs: Mapping[int, MonitorSpec] = field(default_factory=dict)
     is_default_range: bool = True
 
     @property
@@ -130,7 +134,8 @@ def resolve(
     """
     notes: list[str] = []
     found = _model(conn, model)
-    spec = _spec(conn, found.id)
+    specs = _specs(conn, found.id)
+    spec = specs[max(specs)]
     picked = _pick_version(found, version, notes)
     stored = reads.segments(conn, picked.id)
     segments = (ALL, *sorted((s for s in stored if s != ALL), key=_in_order))
@@ -173,6 +178,7 @@ def resolve(
         last_ms=last_ms,
         since_ms=since_ms,
         lateness_ms=spec.lateness_ms,
+        specs=specs,
         is_default_range=is_default,
     )
     return scope, tuple(notes)
@@ -186,16 +192,15 @@ def _model(conn: Connection, name: str) -> Model:
     raise NoSuch("model", name, nearest(name, (n for n in names.scalars() if n != name)))
 
 
-def _spec(conn: Connection, model_id: int) -> MonitorSpec:
-    """Return the model's newest monitor; one that has none is judged by every length."""
-    text = conn.execute(
-        sa.select(t.monitor.c.spec)
-        .where(t.monitor.c.model_id == model_id)
-        .order_by(t.monitor.c.revision.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    spec = MonitorSpec() if text is None else MonitorSpec.from_json(text)
-    return spec if spec.lengths else MonitorSpec()
+def _specs(conn: Connection, model_id: int) -> dict[int, MonitorSpec]:
+    """Return every revision of the model's monitor; one that has none is judged by every length."""
+    found = conn.execute(
+        sa.select(t.monitor.c.revision, t.monitor.c.spec).where(t.monitor.c.model_id == model_id)
+    )
+    specs = {revision: MonitorSpec.from_json(text) for revision, text in found}
+    if not specs or not specs[max(specs)].lengths:
+        specs[max(specs, default=1)] = MonitorSpec()
+    return specs
 
 
 def _pick_version(model: Model, wish: str | None, notes: list[str]) -> Version:
@@ -270,9 +275,9 @@ def _range(
         conn, version.id, length=length, segment=segment, from_ms=begin_ms, to_ms=end_ms
     ):
         return begin_ms, end_ms, False
-    there = "of this segment " if segment != ALL else ""
+    there = f"{WORDS[length][0]} {'of this segment ' if segment != ALL else ''}"
     notes.append(
-        f"The link asks for {_asked_range(zone, begin_ms, end_ms)}, where no {length} {there}"
+        f"The link asks for {_asked_range(zone, begin_ms, end_ms)}, where no {there}"
         f"was judged; the data are from {_days(zone, first_ms, last_ms)}. {shown}"
     )
     return *default, True

@@ -8,30 +8,33 @@ without asking the database again. No panes are read here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
 from typing import Any, Final
 
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import RATES, observe
+from driftline.stats.calibration import observe
 from driftline.stats.evidence import CRITICAL_BEYOND, LEAST_EXCESS
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.lengths import LENGTHS
+from driftline.stats.measures import moments
 from driftline.stats.reference import Reference
+from driftline.stats.rule import FixedLimit
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, FeatureWindow, Incident, Latched
 from monitor.views.episodes import group
 from monitor.views.scope import NoSuch, Scope, nearest
+from monitor.views.statistics import STATISTICS, interval, is_learnt, offered
+from monitor.views.told import fixed_limit
 from monitor.windows.calendar import NOMINAL_MS
 
-# In the order in which they are offered.
-STATISTICS: Final = ("psi", "ks", *RATES)
 # More than a chart has pixels for.
 MAX_POINTS: Final = 1_500
 # A pause of more than so many windows breaks the line: nothing is known of it. Hours of a
 # quiet model come and go, a day that is not there is missing.
-_PAUSE: Final = {"hour": 3, "day": 0, "week": 0}
+_PAUSE: Final = {**dict.fromkeys(LENGTHS, 0), "hour": 3}
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,7 @@ class History:
     @property
     def statistics(self) -> tuple[str, ...]:
         """The statistics that the feature has."""
-        grid = self.grid
-        if grid is None or grid.kind == "presence":
-            return ("missing",)
-        offered = ["psi"] if grid.n_groups > 1 else []
-        if grid.kind == "numeric":
-            return (*offered, "ks", "missing", "type_error", "out_of_range")
-        return (*offered, "missing", "type_error", "unseen")
+        return offered(self.grid)
 
     def window_at(self, start_ms: int) -> FeatureWindow | None:
         """Return the window that starts at `start_ms`."""
@@ -97,8 +94,8 @@ class Point:
 
     `low` and `high` bound it: 99.9 % sure that it is above `low` (PSI and rates that rose;
     `high` is then the value, and the other way round for a rate that fell), or the certified
-    interval (KS). `limit` is None where nothing was held against it. `is_alarming` says that
-    after this window the statistic had been over its limit twice in three.
+    interval (KS, Wasserstein, sd). `limit` is None where nothing was held against it.
+    `is_alarming` says that after this window it had been over its limit twice in three.
     """
 
     start_ms: int
@@ -124,7 +121,7 @@ class Run:
     Attributes
     ----------
     usual
-        The same rate in the reference; None for PSI and KS.
+        The same rate, mean or standard deviation of the reference; None for distances.
     pauses
         Places of points before which nothing was judged for long.
     """
@@ -183,7 +180,14 @@ def series(conn: Connection, scope: Scope, feature: str, stat: str | None = None
     NoSuch
         The version's reference has no such feature.
     """
-    return series_of(history(conn, scope, feature), stat)
+    found = history(conn, scope, feature)
+    return series_of(measured(conn, found, columns_of(found, stat)), stat)
+
+
+def columns_of(history: History, stat: str | None) -> tuple[str, ...]:
+    """Return what `measured` must read for a statistic (the standing one unless given)."""
+    name = stat if stat in history.statistics else standing_statistic(history)
+    return STATISTICS[name].columns
 
 
 def history(conn: Connection, scope: Scope, feature: str) -> History:
@@ -262,6 +266,7 @@ def series_of(history: History, stat: str | None = None, *, at_most: int = MAX_P
                 statistic,
                 usual.get(window.reference_digest),
                 latches.get(window.version_id, ()),
+                fixed_in(history, window, statistic),
             )
         )
     n = len(history.windows)
@@ -309,7 +314,47 @@ def point_of(history: History, window: FeatureWindow, statistic: str) -> Point:
         for latch in history.latches
         if (latch.version_id, latch.statistic) == (window.version_id, statistic)
     ]
-    return _point(window, statistic, usual, latches)
+    fixed = fixed_in(history, window, statistic)
+    return _point(window, statistic, usual, latches, fixed)
+
+
+def fixed_in(history: History, window: FeatureWindow, statistic: str) -> FixedLimit | None:
+    """Return the fixed limit that a window was judged by, in the place of a learnt one."""
+    spec = history.scope.specs.get(window.monitor_revision)
+    return fixed_limit(spec, history.feature, statistic)
+
+
+def measured(
+    conn: Connection,
+    history: History,
+    names: Sequence[str],
+    windows: Sequence[FeatureWindow] | None = None,
+) -> History:
+    """Return a history whose windows (or some of them) know these columns beside their findings.
+
+    One statement, none without names or windows.
+    """
+    chosen = [w for w in (history.windows if windows is None else windows) if w.found is not None]
+    if not names or not chosen:
+        return history
+    scope = history.scope
+    found = reads.feature_measures(
+        conn, sorted({w.version_id for w in chosen}), history.feature, length=scope.length,
+        segment=scope.segment, starts=[w.start_ms for w in chosen], names=names,
+    )  # fmt: skip
+    return beside(history, found)
+
+
+def beside(history: History, found: Mapping[tuple[int, int], Mapping[str, Any]]) -> History:
+    """Return a history whose windows know what is stored beside their findings, where it is."""
+
+    def more(window: FeatureWindow) -> FeatureWindow:
+        known = found.get((window.version_id, window.start_ms))
+        if known is None or window.found is None:
+            return window
+        return replace(window, found={**window.found, **known})
+
+    return replace(history, windows=tuple(more(window) for window in history.windows))
 
 
 def standing_statistic(history: History) -> str:
@@ -443,13 +488,17 @@ def _one_line(
 
 
 def _point(
-    window: FeatureWindow, statistic: str, usual: float | None, latches: Sequence[Latched]
+    window: FeatureWindow,
+    statistic: str,
+    usual: float | None,
+    latches: Sequence[Latched],
+    fixed: FixedLimit | None,
 ) -> Point:
     found = window.found
     value = low = high = limit = critical = None
     is_over = False
     if found is not None:
-        value, low, high, limit, critical = _numbers(found, statistic, usual)
+        value, low, high, limit, critical = _numbers(found, statistic, usual, fixed)
         is_over = statistic in found["exceeds"].split(",")
     return Point(
         start_ms=window.start_ms,
@@ -473,18 +522,26 @@ Number = float | None
 
 
 def _numbers(
-    found: Mapping[str, Any], statistic: str, usual: float | None
+    found: Mapping[str, Any], statistic: str, usual: float | None, fixed: FixedLimit | None
 ) -> tuple[Number, Number, Number, Number, Number]:
     """Return value, low, high, limit and critical limit, on the statistic's own scale."""
     # What was not held against a limit has no mark, whatever limit is stored beside it.
     is_judged = f" {statistic}=" in f" {found['marks']}"
+    if fixed is not None:
+        value, low, high = interval(found, statistic)
+        if not is_judged:
+            return value, low, high, None, None
+        # A shift is held against its size: its limit lies on its own side.
+        side = -1.0 if statistic == "mean_shift" and (value or 0.0) < 0 else 1.0
+        critical = None if fixed.critical is None else side * fixed.critical
+        return value, low, high, side * fixed.warning, critical
     if statistic == "psi":
         if not is_judged:
             return found["psi"], None, None, None, None
         limits = found["psi_limit"], found["psi_critical"]
         return found["psi"], found["psi_lower"], found["psi"], *limits
-    if statistic == "ks":
-        return found["ks_low"], found["ks_low"], found["ks_high"], None, None
+    if not is_learnt(statistic):
+        return *interval(found, statistic), None, None
     value, excess = found[statistic], found[f"{statistic}_excess"]
     tolerance = found[f"{statistic}_limit"]
     if value is None or excess is None or usual is None:
@@ -507,9 +564,14 @@ def _numbers(
 def _usual(reference: Reference, segment: str, feature: str, statistic: str) -> float | None:
     """Return the reference's own rate; None for what is no rate, or without its own counts."""
     profile = reference.profiles.get(segment)
-    if statistic not in LEAST_EXCESS or profile is None or feature not in reference.gridset.names():
+    if profile is None or feature not in reference.gridset.names():
         return None
     place = reference.gridset.names().index(feature)
+    if statistic in ("mean", "sd"):
+        usual = float(getattr(moments(reference, segment), statistic)[place])
+        return usual if isfinite(usual) else None
+    if statistic not in LEAST_EXCESS:
+        return None
     hits, n = observe(reference, profile.counts[None, :]).of(statistic)
     return float(hits[0, place] / max(int(n[0, place]), 1))
 

@@ -41,7 +41,7 @@ class Columns:
     Attributes
     ----------
     unit
-        What a column is: hour, day or week. Other than the scope's length where several
+        What a column is: hour, day, week or 4weeks. Other than the scope's length where several
         windows share a column.
     starts, ends
         [columns] Epoch milliseconds.

@@ -14,11 +14,19 @@ class PointAnswer(Answer):
     reference_digest: str = said("What it was compared with", "c0ffee" + "0" * 58)
     rows: int = said("Rows of the window", 973)
     value: float | None = said("The statistic", 0.88)
-    low: float | None = said("99.9 % sure that it is above this; of KS, certified", 0.13)
+    low: float | None = said(
+        "99.9 % sure that it is above this; of KS, Wasserstein and sd certified; null where no "
+        "interval is known",
+        0.13,
+    )
     high: float | None = said("The interval's other end", 0.88)
-    limit: float | None = said("What it was held against; null where it was not judged", 0.64)
+    limit: float | None = said(
+        "What it was held against, learnt or fixed; null where it was not judged", 0.64
+    )
     critical: float | None = said("The critical limit", 1.15)
-    usual: float | None = said("The same rate in the reference; null for PSI and KS", None)
+    usual: float | None = said(
+        "The same rate, mean or sd of the reference; null for distances", None
+    )
     verdict: str | None = said("The finding's verdict", "warning")
     is_over: bool = said("Whether this statistic is above its limit", True)
     is_alarming: bool = said("Whether it stands in an alarm after this window", True)
@@ -33,10 +41,10 @@ class SeriesAnswer(Page[PointAnswer]):
     feature: str = said("The feature", "temp")
     statistic: str = said("The one that is told", "psi")
     statistics: list[str] = said(
-        "Those that can be asked for", ["psi", "ks", "missing", "type_error", "out_of_range"]
+        "Those that can be asked for", ["psi", "ks", "w1_sigma", "missing", "out_of_range", "mean"]
     )
     standing: str = said("The one that says most: told when none is asked for", "psi")
-    length: str = said("hour, day or week", "day")
+    length: str = said("hour, day, week or 4weeks", "day")
     segment: str = said("`all`, or rows with one value of a dimension", "all")
     start: Instant = said("The range that is told: inclusive", "2013-02-15T05:00:00Z")
     end: Instant = said("... and exclusive", "2013-05-16T04:00:00Z")

@@ -19,7 +19,7 @@ def _names(value: object) -> object:
 class WindowAnswer(Answer):
     """A judged window."""
 
-    length: str = said("hour, day or week", "day")
+    length: str = said("hour, day, week or 4weeks", "day")
     segment: str = said("`all`, or rows with one value of a dimension", "all")
     start: Instant = said("Inclusive", "2013-05-15T04:00:00Z", at="start_ms")
     end: Instant = said("Exclusive", "2013-05-16T04:00:00Z", at="end_ms")

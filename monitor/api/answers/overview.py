@@ -26,7 +26,7 @@ class FirstWindowAnswer(Answer):
     due: Instant = said(
         "When it is judged if events keep coming", "2025-06-02T08:10:00Z", at="due_ms"
     )
-    length: str = said("hour, day or week", "hour")
+    length: str = said("hour, day, week or 4weeks", "hour")
     full: float = said("How much of its time has passed, by the newest event", 0.17)
     rows: int = said("Predictions in it so far", 61)
 

@@ -37,7 +37,7 @@ from monitor.storage import reads
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution, length_of
 from monitor.views.scope import NoSuch, nearest
-from monitor.views.series import Point, Run, history, series_of
+from monitor.views.series import Point, Run, columns_of, history, measured, series_of
 
 TAG = "judged"
 # A year of hours: nothing is left out of a series for want of pixels here.
@@ -49,7 +49,28 @@ COLUMNS = [
 ]  # fmt: skip
 
 Statistic = Annotated[
-    Literal["psi", "ks", "missing", "type_error", "unseen", "out_of_range"] | None,
+    Literal[
+        "psi",
+        "ks",
+        "w1_sigma",
+        "js",
+        "hellinger",
+        "tv",
+        "linf",
+        "chi_square",
+        "missing",
+        "type_error",
+        "unseen",
+        "out_of_range",
+        "infinite",
+        "zero",
+        "negative",
+        "differs",
+        "mean",
+        "mean_shift",
+        "sd",
+    ]
+    | None,
     Query(description="Which statistic; the one that says most unless given", examples=["psi"]),
 ]
 
@@ -85,7 +106,9 @@ def add(routes: APIRouter, answering: Answering) -> None:
 
         def read(conn: Connection, most: int) -> tuple[SeriesAnswer, list[PointAnswer]]:
             scope = strict_scope(conn, model, version, segment, length, from_ms, to_ms)
-            found = series_of(history(conn, scope, feature), statistic, at_most=ALL_POINTS)
+            read_ = history(conn, scope, feature)
+            read_ = measured(conn, read_, columns_of(read_, statistic))
+            found = series_of(read_, statistic, at_most=ALL_POINTS)
             if statistic not in (None, found.statistic):
                 raise NoSuch("statistic", str(statistic), found.statistics)
             points = [

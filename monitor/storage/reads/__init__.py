@@ -20,6 +20,7 @@ from monitor.storage.reads.deliveries import (
     tally,
 )
 from monitor.storage.reads.history import (
+    feature_measures,
     feature_windows,
     latches,
     worst_by_feature,
@@ -118,6 +119,7 @@ __all__ = [
     "disabled_endpoints",
     "documents",
     "ever_judged",
+    "feature_measures",
     "feature_names",
     "feature_windows",
     "find_letter",

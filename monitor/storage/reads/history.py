@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -37,7 +38,7 @@ def feature_windows(
     query = (
         sa.select(
             w.version_id, w.start_ms, w.end_ms, w.rows, w.revision, w.closed_by, w.incomplete,
-            w.reference_digest, *columns,
+            w.reference_digest, w.monitor_revision, *columns,
         )
         .outerjoin(
             t.finding,
@@ -56,7 +57,7 @@ def feature_windows(
     names = [column.name for column in columns]
     rows = []
     for row in conn.execute(query):
-        version_id, start, end, n, revision, closed_by, incomplete, digest, *values = row
+        (version_id, start, end, n, revision, closed_by, incomplete, digest, monitor, *values) = row
         found = dict(zip(names, values, strict=True))
         rows.append(
             FeatureWindow(
@@ -68,10 +69,37 @@ def feature_windows(
                 closed_by=closed_by,
                 incomplete=tuple(str(cause) for cause in json.loads(incomplete or "[]")),
                 reference_digest=digest,
+                monitor_revision=monitor,
                 found=None if found["verdict"] is None else found,
             )
         )
     return rows
+
+
+def feature_measures(
+    conn: Connection,
+    version_ids: Collection[int],
+    feature: str,
+    *,
+    length: str,
+    segment: str,
+    starts: Sequence[int],
+    names: Sequence[str],
+) -> dict[tuple[int, int], dict[str, Any]]:
+    """Return what is stored beside a feature's findings, by version and start; each a step."""
+    m = t.finding_measure.c
+    out: dict[tuple[int, int], dict[str, Any]] = {}
+    for place in range(0, len(starts), IN_AT_MOST):
+        query = sa.select(m.version_id, m.start_ms, *(m[name] for name in names)).where(
+            m.version_id.in_(list(version_ids)),
+            m.length == length,
+            m.start_ms.in_(starts[place : place + IN_AT_MOST]),
+            m.segment == segment,
+            m.feature == feature,
+        )
+        for version_id, start, *values in conn.execute(query):
+            out[version_id, start] = dict(zip(names, values, strict=True))
+    return out
 
 
 def latches(

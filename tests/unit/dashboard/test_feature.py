@@ -196,12 +196,14 @@ def test_another_window_costs_its_panes_and_another_statistic_nothing(world: Fea
     cache = Cache()
     filled(world, "c", cache=cache)
     counts = []
-    for search in (f"?at={day(3)}", f"?at={day(4)}", f"?at={day(4)}&stat=missing"):
+    asked_for = ("", "&stat=missing", "&stat=js", "&stat=js&look=table")
+    for search in (f"?at={day(3)}", *(f"?at={day(4)}{more}" for more in asked_for)):
         with Statements(world.engine) as asked:
             filled(world, "c", search, cache=cache)
         counts.append(len(asked))
-    # The watermark; panes and unseen values of a window that was not looked at before.
-    assert counts == [3, 3, 1]
+    # The watermark; panes, unseen values and what is kept beside the finding of a window that was
+    # not looked at before; of a distance that findings do not have one statement, once.
+    assert counts == [4, 4, 1, 2, 1]
 
 
 def test_a_page_asks_a_fixed_number_of_times(world: FeatureWorld) -> None:

@@ -95,8 +95,15 @@ def test_what_fired_is_shown_first(world: FeatureWorld) -> None:
 
 
 def test_a_feature_offers_the_statistics_it_has(world: FeatureWorld) -> None:
-    assert shown(world, "x").statistics == ("psi", "ks", "missing", "type_error", "out_of_range")
-    assert shown(world, "c").statistics == ("psi", "missing", "type_error", "unseen")
+    assert shown(world, "x").statistics == (
+        "psi", "ks", "w1_sigma", "js", "hellinger", "tv", "linf", "missing", "type_error",
+        "out_of_range", "infinite", "zero", "negative", "mean", "mean_shift", "sd",
+    )  # fmt: skip
+    assert shown(world, "c").statistics == (
+        "psi", "js", "hellinger", "tv", "linf", "chi_square", "missing", "type_error", "unseen",
+    )  # fmt: skip
+    assert "differs" in shown(world, "same").statistics
+    assert "psi" not in shown(world, "same").statistics
     assert shown(world, "x", "unseen").statistic == "psi"
 
 

@@ -1,0 +1,105 @@
+"""Every statistic that is stored of a finding: of which features, from which columns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from driftline.stats.evidence import STATISTICS as JUDGED
+from driftline.stats.gridset import FeatureGrid
+from monitor.views.told import bounds
+
+Number = float | None
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic.
+
+    Attributes
+    ----------
+    group
+        What it tells of: "distribution" (how far), "rates" (which share), "moments" (where).
+    columns
+        Of `finding_measure` that it is made of; empty where `finding` has it.
+    kinds
+        Of features that have it.
+    """
+
+    group: str
+    columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("numeric",)
+
+
+_BOTH: Final = ("numeric", "categorical")
+_ANY: Final = (*_BOTH, "presence")
+# In the order in which they are offered.
+STATISTICS: Final = {
+    "psi": Statistic("distribution", kinds=_BOTH),
+    "ks": Statistic("distribution"),
+    "w1_sigma": Statistic("distribution", ("w1_low", "w1_high", "w1_sigma")),
+    "js": Statistic("distribution", ("js",), _BOTH),
+    "hellinger": Statistic("distribution", ("hellinger",), _BOTH),
+    "tv": Statistic("distribution", ("tv",), _BOTH),
+    "linf": Statistic("distribution", ("linf",), _BOTH),
+    "chi_square": Statistic("distribution", ("chi_square",), ("categorical",)),
+    "missing": Statistic("rates", kinds=_ANY),
+    "type_error": Statistic("rates", kinds=_BOTH),
+    "unseen": Statistic("rates", kinds=("categorical",)),
+    "out_of_range": Statistic("rates"),
+    "infinite": Statistic("rates", ("infinite",)),
+    "zero": Statistic("rates", ("zero",)),
+    "negative": Statistic("rates", ("negative",)),
+    "differs": Statistic("rates", ("differs",), _BOTH),
+    "mean": Statistic("moments", ("mean",)),
+    "mean_shift": Statistic("moments", ("mean_shift",)),
+    "sd": Statistic("moments", ("sd_low", "sd_high")),
+}
+# May lie below zero: their axis does not begin there.
+SIGNED: Final = ("mean", "mean_shift")
+# Shares of rows or values.
+SHARES: Final = tuple(name for name, each in STATISTICS.items() if each.group == "rates")
+
+
+def offered(grid: FeatureGrid | None) -> tuple[str, ...]:
+    """Return the statistics that a feature can have."""
+    kind = "presence" if grid is None else grid.kind
+    has_groups = grid is not None and grid.n_groups > 1
+    return tuple(
+        name
+        for name, each in STATISTICS.items()
+        if kind in each.kinds
+        and (name != "psi" or has_groups)
+        # What is always the same differs, or does not; what is not is measured otherwise.
+        and (name != "differs" or not has_groups)
+    )
+
+
+def interval(found: Mapping[str, Any], statistic: str) -> tuple[Number, Number, Number]:
+    """Return (value, low, high) of a statistic that has no learnt limit; None where unknown.
+
+    `found` has the statistic's columns. KS, Wasserstein and the standard deviation are certified,
+    shares have Wilson's 99.8 %; of the others no interval is known.
+    """
+    if statistic == "ks":
+        return found["ks_low"], found["ks_low"], found["ks_high"]
+    if statistic == "w1_sigma":
+        low, high, sigma = (found.get(name) for name in STATISTICS[statistic].columns)
+        if sigma is None or not low or high is None:
+            return sigma, sigma, sigma if low == high else None
+        return sigma, sigma, sigma * high / low
+    if statistic == "sd":
+        low, high = found.get("sd_low"), found.get("sd_high")
+        return None if low is None or high is None else (low + high) / 2, low, high
+    value = found.get(statistic)
+    if statistic in SHARES and value is not None:
+        ends = bounds(found)
+        if f"{statistic}_low" in ends:
+            return value, ends[f"{statistic}_low"], ends[f"{statistic}_high"]
+    return value, None, None
+
+
+def is_learnt(statistic: str) -> bool:
+    """Return whether a statistic has a limit that is learnt from the reference."""
+    return statistic in JUDGED
