@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check bench bench-compare bench-web bench-alarms clean
+.PHONY: demo test check bench bench-compare bench-web bench-alarms bench-peers clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -37,6 +37,11 @@ bench-web: $(DEV)
 # (ARGS="--months 50" is quicker; ARGS=--write puts the tables into docs/statistics.md).
 bench-alarms: $(DEV)
 	$(BIN)/python scripts/bench_alarms.py $(ARGS)
+
+# Evidently's numbers and NannyML's logs beside ours, each peer in an environment of its own
+# under .venv/peers (ARGS=--write puts the tables into docs/peers.md).
+bench-peers: $(DEV)
+	$(BIN)/python scripts/peers/bench_peers.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -8,23 +8,20 @@ ten minutes of one core; `ARGS="--months 10"` is quicker and wider.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import alarm_worlds as worlds
+import measured
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from driftline.stats.calibration import RATES
 
-DOC = Path(__file__).parents[1] / "docs" / "statistics.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SEED = 20_260_101
 # Features judged together: Benjamini-Hochberg looks at all of one window.
 TOGETHER = 50
@@ -278,12 +275,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.write:
-        text = DOC.read_text(encoding="utf-8")
-        if text.count(BEGIN) != 1 or text.count(END) != 1:
-            sys.exit(f"{DOC}: the marks {BEGIN} and {END} must be there once")
-        before, _, rest = text.partition(BEGIN)
-        after = rest.partition(END)[2]
-        DOC.write_text(before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + after, "utf-8")
+        measured.put("statistics.md", lines)
 
 
 if __name__ == "__main__":
