@@ -12,6 +12,7 @@ from typing import Any
 from driftline.comparing.comparison import COLUMNS, Comparison
 from driftline.comparing.counting import WHAT, Counted, count_frame
 from driftline.comparing.lengths import known
+from driftline.comparing.limits import rule_of
 from driftline.comparing.rows import VERDICTS, Row, judge
 from driftline.errors import GridMismatch, InvalidFrame, InvalidReference
 from driftline.stats.frame import open_frame
@@ -38,6 +39,8 @@ def compare(
     exclude: Sequence[str] = (),
     categorical: Sequence[str] = (),
     length: str | None = None,
+    profile: str = "standard",
+    limits: Sequence[Any] = (),
 ) -> Comparison:
     """Judge each feature of a frame against a reference, as one window of the service.
 
@@ -66,8 +69,13 @@ def compare(
     categorical
         Columns of integers that are categories.
     length
-        hour, day or week: judge as a window of this length. By default the longest that the
+        hour, day, week or 4weeks: judge as a window of this length. By default the longest that the
         rows span and the reference has eight full slices of.
+    profile
+        How sensitive: quiet, standard or sensitive.
+    limits
+        Fixed limits in the place of the learnt ones, such as "temp:ks=0.15,0.3" or
+        "*:missing=0.05": feature:statistic=warning, and critical where it is wanted.
 
     Raises
     ------
@@ -78,6 +86,8 @@ def compare(
         cannot be judged.
     GridMismatch
         `current` is a profile on other grids.
+    StatisticError
+        The profile or a limit makes no sense.
 
     Examples
     --------
@@ -87,6 +97,7 @@ def compare(
     >>> found.verdict, [row.feature for row in found.drifted], found["plan"].verdict
     ('warning', ['age'], 'ok')
     """
+    rule_of(profile, limits)
     notes: list[str] = []
     own_columns: set[str] = set()
     if isinstance(reference, Reference):
@@ -124,11 +135,13 @@ def compare(
             no_features=own_columns | {name for name in (label,) if name is not None},
             timestamp=timestamp,
         )
+    rule = rule_of(profile, limits, built.gridset.names())
     judged_as = known(built, counted, length)
     notes += [judged_as.note, *counted.notes, *_lacking(built, counted, prediction, score)]
-    notes += _infinite(built, counted.profile)
+    if not any(limit.statistic == "infinite" for limit in rule.limits):
+        notes += _infinite(built, counted.profile)
     return Comparison(
-        rows=judge(built, counted, judged_as),
+        rows=judge(built, counted, judged_as, rule),
         notes=tuple(notes),
         length=judged_as.length,
         reference=built,

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS: Final = tuple(field.name for field in fields(Row))
-_FLOATS: Final = ("psi", "psi_limit", "ks_low", "ks_high", "missing_reference", "missing_current")
+# Columns that are numbers also where nothing is known.
+_FLOATS: Final = tuple(
+    field.name for field in fields(Row) if field.type in ("float | None", "int | None")
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

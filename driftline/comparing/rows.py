@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from driftline.comparing.counting import Counted
 from driftline.comparing.lengths import Known
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, observe
-from driftline.stats.evidence import STATISTICS, Judge, Judgement, Mark, round_significant
+from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
+from driftline.stats.explain import OF_ROWS, PART_DIGITS, share_interval, visible
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.measures import MEASURES, measure
 from driftline.stats.profile import Stack
 from driftline.stats.reference import ALL, Reference
+from driftline.stats.rule import SHARES, Rule
 from driftline.stats.words import Evidence, claim, number, part_of
 
 # The worst first. What was not judged stands before what is fine: it wants a look.
@@ -23,7 +26,7 @@ VERDICTS: Final = ("critical", "warning", "blind", "insufficient_data", "ok")
 _NAMED: Final = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Row:
     """One feature of two frames.
 
@@ -45,6 +48,25 @@ class Row:
         critical, warning, blind, insufficient_data or ok.
     why
         One sentence.
+    psi_critical, psi_lower
+        What PSI must exceed to be critical; the true PSI that is 99.9 % sure to be exceeded.
+    visible
+        The smallest shift, in standard deviations, that so many rows could have shown; where PSI
+        is never judged, the smallest rise of missing values, as a share.
+    missing_low, missing_high
+        The current rate lies between them (Wilson, 99.8 %), in [0, 1].
+    missing_excess, missing_limit
+        By how much the rate is above the reference's (below it: negative) with 99.9 % certainty,
+        and how much is tolerated, as shares. Under a fixed limit the rate itself, and the limit.
+    type_error_reference, ..., out_of_range_limit
+        The same of values of the wrong type, never seen before and out of range; None where
+        there is no such thing.
+    infinite_reference, ..., negative_high
+        Rates that only fixed limits judge.
+    psi_star to differs
+        Every other distance, as in `driftline.stats.measures`; None where it is not known.
+    parts
+        What each group of values adds to PSI, in the order of the grid's groups.
     """
 
     feature: str
@@ -59,13 +81,75 @@ class Row:
     missing_current: float | None
     verdict: str
     why: str
+    psi_critical: float | None
+    psi_lower: float | None
+    visible: float | None
+    missing_low: float | None
+    missing_high: float | None
+    missing_excess: float | None
+    missing_limit: float | None
+    type_error_reference: float | None
+    type_error_current: float | None
+    type_error_low: float | None
+    type_error_high: float | None
+    type_error_excess: float | None
+    type_error_limit: float | None
+    unseen_reference: float | None
+    unseen_current: float | None
+    unseen_low: float | None
+    unseen_high: float | None
+    unseen_excess: float | None
+    unseen_limit: float | None
+    out_of_range_reference: float | None
+    out_of_range_current: float | None
+    out_of_range_low: float | None
+    out_of_range_high: float | None
+    out_of_range_excess: float | None
+    out_of_range_limit: float | None
+    infinite_reference: float | None
+    infinite_current: float | None
+    infinite_low: float | None
+    infinite_high: float | None
+    zero_reference: float | None
+    zero_current: float | None
+    zero_low: float | None
+    zero_high: float | None
+    negative_reference: float | None
+    negative_current: float | None
+    negative_low: float | None
+    negative_high: float | None
+    psi_star: float | None
+    psi_p: float | None
+    ks_p: float | None
+    w1_low: float | None
+    w1_high: float | None
+    w1_sigma: float | None
+    w1_tail: float | None
+    js: float | None
+    hellinger: float | None
+    tv: float | None
+    linf: float | None
+    chi_square: float | None
+    chi_square_df: int | None
+    chi_square_p: float | None
+    mean: float | None
+    mean_shift: float | None
+    sd_low: float | None
+    sd_high: float | None
+    sd_ratio: float | None
+    differs: float | None
+    parts: tuple[float, ...] | None
+
+    def __repr__(self) -> str:
+        """What matters most: all of a row is a screen full."""
+        return f"<Row {self.feature}: {self.verdict}, {self.why}>"
 
 
-def judge(reference: Reference, counted: Counted, known: Known) -> tuple[Row, ...]:
+def judge(reference: Reference, counted: Counted, known: Known, rule: Rule) -> tuple[Row, ...]:
     """Judge a counted frame as one window; the worst feature first."""
-    judge_ = Judge(reference, ALL, known.length, known.calibration)
-    judgement = judge_.judge(Stack.of([counted.profile]), known.at, with_measures=False)
-    reader = _Reader(reference, counted, known, judgement, judge_.compared(known.at)[0])
+    judge_ = Judge(reference, ALL, known.length, known.calibration, rule)
+    judgement = judge_.judge(Stack.of([counted.profile]), known.at)
+    reader = _Reader(reference, counted, known, judge_, judgement)
     rows = [reader.row(place) for place in range(len(reference.gridset.features))]
     ratio = np.nan_to_num(judgement.ratio[0], nan=-1.0)
     order = sorted(
@@ -83,13 +167,21 @@ class _Reader:
         reference: Reference,
         counted: Counted,
         known: Known,
+        judge_: Judge,
         judgement: Judgement,
-        compared: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     ) -> None:
         self._reference, self._counted, self._known = reference, counted, known
-        self._judgement, self._compared = judgement, compared
-        self._own = observe(reference, reference.profiles[ALL].counts[None, :])
+        self._judgement, self._rule = judgement, judge_.rule
+        self._compared = judge_.compared(known.at)[0]
+        own = reference.profiles[ALL].counts[None, :]
+        self._own = observe(reference, own)
         self._seen = observe(reference, counted.profile.counts[None, :])
+        nothing = np.full((1, len(reference.gridset.features)), np.nan)
+        self._own_measures = measure(
+            reference, ALL, Stack.of([reference.profiles[ALL]]), psi=nothing,
+            compared=self._own.values, ks_low=nothing,
+        )  # fmt: skip
+        self._visible = visible(judge_, judgement, known.at)
 
     def row(self, place: int) -> Row:
         j = self._judgement
@@ -108,7 +200,51 @@ class _Reader:
             missing_current=_float(j.rates["missing"].value[0, place]),
             verdict=verdict,
             why=self._why(feature, place, verdict),
+            psi_critical=_float(j.psi_critical[0, place]),
+            psi_lower=_float(j.psi_lower[0, place]),
+            visible=_float(self._visible[0, place]),
+            **self._rates(place),
+            **self._measures(place),
+            parts=self._parts(place),
         )
+
+    def _rates(self, place: int) -> dict[str, Any]:
+        """Every rate of both sides, with the interval of the current one."""
+        j = self._judgement
+        made: dict[str, Any] = {}
+        for name in SHARES:
+            if name in j.rates:
+                now = _float(j.rates[name].value[0, place])
+                before = None if now is None else self._own_rate(name, place)
+                made[f"{name}_excess"] = _float(j.rates[name].excess[0, place])
+                made[f"{name}_limit"] = _float(j.rates[name].limit[0, place])
+            else:
+                now = _float(getattr(j.measures, name)[0, place])
+                before = _float(getattr(self._own_measures, name)[0, place])
+            of = self._seen.rows[0] if name in OF_ROWS else self._seen.values[0, place]
+            low, high = share_interval(now, int(of))
+            made |= {f"{name}_low": low, f"{name}_high": high}
+            if name != "missing":
+                made |= {f"{name}_reference": before, f"{name}_current": now}
+        return made
+
+    def _measures(self, place: int) -> dict[str, Any]:
+        # As the service does: of no values there is nothing to measure.
+        has_values = self._seen.values[0, place] > 0
+        made: dict[str, Any] = {}
+        for name in MEASURES:
+            if name not in SHARES:
+                value = getattr(self._judgement.measures, name)[0, place]
+                made[name] = _float(value) if has_values else None
+        df = made["chi_square_df"]
+        return made | {"chi_square_df": None if df is None else int(df)}
+
+    def _parts(self, place: int) -> tuple[float, ...] | None:
+        if np.isnan(self._judgement.psi[0, place]):
+            return None
+        span = self._reference.gridset.groups[place]
+        parts = round_significant(self._judgement.parts[0, span], PART_DIGITS)
+        return tuple(parts.tolist())
 
     def _verdict(self, place: int) -> str:
         verdict = str(self._judgement.verdict[0, place])
@@ -123,7 +259,7 @@ class _Reader:
 
     def _why(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         j = self._judgement
-        over = [name for name in STATISTICS if Mark.EXCEEDS in j.marks[name][0, place]]
+        over = [name for name, marks in j.marks.items() if Mark.EXCEEDS in marks[0, place]]
         # Where it comes from is told of the worst: of the others it is mostly the same.
         said = [
             self._claim(feature, place, name, with_part=at == 0)
@@ -138,8 +274,8 @@ class _Reader:
         return "; ".join(said)
 
     def _worst_first(self, names: list[str], place: int) -> list[str]:
-        worst = str(self._judgement.evidence[0, place])
-        return sorted(names, key=lambda name: (name != worst, STATISTICS.index(name)))
+        worst, order = str(self._judgement.evidence[0, place]), list(self._judgement.marks)
+        return sorted(names, key=lambda name: (name != worst, order.index(name)))
 
     def _calm(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         """What is said of a feature of which nothing is above a limit."""
@@ -199,6 +335,9 @@ class _Reader:
             )
             value, limit = float(j.psi[0, place]), float(j.psi_limit[0, place])
             return claim(replace(made, value=value, limit=limit, part=part if with_part else None))
+        made = replace(made, is_fixed=bool(j.fixed[statistic][0, place]))
+        if statistic not in j.rates:
+            return claim(replace(made, **self._fixed(statistic, place)))
         rate = j.rates[statistic]
         grid = feature.grid
         return claim(
@@ -214,8 +353,15 @@ class _Reader:
             )
         )
 
+    def _fixed(self, statistic: str, place: int) -> dict[str, Any]:
+        """The value that is held against a limit of the user's own, and that limit."""
+        j = self._judgement
+        value = j.ks_low if statistic == "ks" else getattr(j.measures, statistic)
+        limits = self._rule.by_statistic(self._reference.gridset.names())[statistic]
+        return {"value": float(value[0, place]), "limit": float(limits.warning[place])}
 
-def _float(value: np.float64) -> float | None:
+
+def _float(value: Any) -> float | None:
     return None if np.isnan(value) else float(value)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from driftline.stats.calibration import MIN_ROWS_PSI, observe
-from driftline.stats.distance import newcombe
+from driftline.stats.distance import newcombe, wilson
 from driftline.stats.evidence import Judge, Judgement, Z, round_significant
 from driftline.stats.gridset import Gridset
 from driftline.stats.season import When
@@ -28,6 +28,10 @@ Ints = NDArray[np.int64]
 LARGEST: Final = 4.0
 # A group that a shift empties has a share that a logarithm can take.
 _TINY: Final = 1e-300
+# Shares of rows; those of `driftline.stats.rule.SHARES` that are not are shares of values.
+OF_ROWS: Final = ("missing", "type_error", "infinite")
+# What each group adds to PSI is kept with so many digits.
+PART_DIGITS: Final = 6
 _STEPS: Final = np.linspace(0.0, LARGEST, 201)
 
 
@@ -139,6 +143,24 @@ def _reached(counts: bytes) -> Floats:
     """The true PSI of every shift of `_STEPS`; the groups of a reference are asked for often."""
     r = np.frombuffer(counts, np.int64)
     return psi_of_shift(r / r.sum(), _STEPS)
+
+
+def share_interval(share: float | None, of: int) -> tuple[float | None, float | None]:
+    """Return the 99.8 % interval (low, high) of a share of so many rows or values (Wilson).
+
+    Its lower end is passed with 99.9 % certainty. None where the share is not known.
+
+    Examples
+    --------
+    >>> share_interval(0.0, 100)
+    (0.0, 0.087158974)
+    """
+    if share is None or not of:
+        return None, None
+    low, high = (
+        float(round_significant(np.asarray(end))) for end in wilson(round(share * of), of, Z)
+    )
+    return low, high
 
 
 def visible_points(n: Ints, hits: Ints, m: Ints, limit: Floats) -> Floats:

@@ -9,11 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from driftline.stats.calibration import MIN_ROWS_PSI
-from driftline.stats.distance import wilson
-from driftline.stats.evidence import STATISTICS, Z, round_significant
+from driftline.stats.evidence import STATISTICS
+from driftline.stats.explain import OF_ROWS, share_interval
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import WORDS
 from driftline.stats.reference import Reference
@@ -21,8 +19,6 @@ from driftline.stats.rule import ANY, SHARES, FixedLimit
 from driftline.stats.words import WORTH_NAMING, Evidence, claim, group_words, number, percent
 from monitor.detect.spec import MonitorSpec
 
-# Shares of rows; the others are shares of values.
-_OF_ROWS: Final = ("missing", "type_error", "infinite")
 # What a statistic is called in a sentence.
 WORD: Final = {
     "psi": "PSI",
@@ -70,15 +66,8 @@ def bounds(row: Mapping[str, Any]) -> dict[str, float | None]:
     """
     out: dict[str, float | None] = {}
     for name in SHARES:
-        share = row.get(name)
-        of = int(row["rows"] if name in _OF_ROWS else row["n"])
-        low = high = None
-        if share is not None and of:
-            low, high = (
-                float(round_significant(np.asarray(end)))
-                for end in wilson(round(share * of), of, Z)
-            )
-        out[f"{name}_low"], out[f"{name}_high"] = low, high
+        of = int(row["rows"] if name in OF_ROWS else row["n"])
+        out[f"{name}_low"], out[f"{name}_high"] = share_interval(row.get(name), of)
     return out
 
 

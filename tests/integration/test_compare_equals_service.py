@@ -26,11 +26,17 @@ from living_database import (
 from sqlalchemy.engine import Engine
 
 from driftline import Comparison, compare
+from driftline.stats.calibration import RATES
+from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.rule import SHARES
 from monitor.cli.demo import flights
 from monitor.storage import schema as t
 
-SAME = ("psi", "psi_limit", "ks_low", "ks_high")
+SAME = ("psi", "psi_limit", "psi_critical", "psi_lower", "ks_low", "ks_high", "visible")
+# What the row of the service calls as it does in the current frame.
+MEASURED = tuple(name for name in MEASURES if name not in SHARES)
+PLAIN = ("infinite", "zero", "negative")
 
 
 def judge(world: Living) -> None:
@@ -41,9 +47,14 @@ def judge(world: Living) -> None:
 
 
 def stored(engine: Engine, length: str, start_ms: int) -> dict[str, Any]:
-    f = t.finding.c
-    query = sa.select(t.finding).where(
-        f.length == length, f.start_ms == start_ms, f.segment == "all"
+    f, m = t.finding.c, t.finding_measure.c
+    beside = [m[name] for name in (*MEASURES, "parts")]
+    key = ("version_id", "length", "start_ms", "segment", "feature")
+    joined = sa.and_(*(f[name] == m[name] for name in key))
+    query = (
+        sa.select(t.finding, *beside)
+        .select_from(t.finding.outerjoin(t.finding_measure, joined))
+        .where(f.length == length, f.start_ms == start_ms, f.segment == "all")
     )
     with engine.connect() as conn:
         return {row.feature: row for row in conn.execute(query)}
@@ -57,7 +68,19 @@ def assert_equal(found: Comparison, findings: dict[str, Any]) -> None:
         assert row.rows_current == finding.rows
         for name in SAME:
             assert getattr(row, name) == getattr(finding, name), (row.feature, name)
-        assert row.missing_current == finding.missing
+        for name in MEASURED:
+            assert getattr(row, name) == getattr(finding, name), (row.feature, name)
+        for name in RATES:
+            assert getattr(row, f"{name}_current") == getattr(finding, name), (row.feature, name)
+            for what in ("excess", "limit"):
+                name_of = f"{name}_{what}"
+                assert getattr(row, name_of) == getattr(finding, name_of), (row.feature, name_of)
+        if finding.rows and finding.tv is not None:
+            for name in PLAIN:
+                here = getattr(row, f"{name}_current")
+                assert here == getattr(finding, name), (row.feature, name)
+        parts = None if finding.parts is None else tuple(json.loads(finding.parts))
+        assert row.parts == parts, row.feature
         # One window for itself: what the service cannot calibrate is said in words here.
         assert row.verdict == finding.verdict.replace("uncalibrated", "ok"), row.feature
 
