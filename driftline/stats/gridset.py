@@ -1,8 +1,9 @@
 """Gridsets: every feature of a reference gets a span of one flat vector of counts.
 
-This is where columns become counts. Rows are coded once (`codes`) and may be counted
-several times (`count_codes`): all together, then by each segment dimension. The work is
-done by column, never by row. Nothing here may depend on what was counted before.
+This is where columns become counts: all rows of a frame by `tally`, a column at a time; those
+of many panes by `codes` and `count_codes`, which count rows that were coded once by pane, then
+by each segment dimension. The work is done by column, never by row. Nothing here may depend on
+what was counted before.
 """
 
 from __future__ import annotations
