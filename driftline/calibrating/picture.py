@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from driftline.calibrating.report import CalibrationRow, is_noisy
-from driftline.calibrating.text import head, sees, summary
+from driftline.calibrating.text import data, head, how, sees, summary
 from driftline.comparing.text import printable
 from driftline.stats.words import number
 
@@ -21,8 +21,10 @@ _WIDTH: Final = 960
 _LEFT: Final = 210
 _RIGHT: Final = 690
 _ROW: Final = 22
-_TOP: Final = 64
-_GAP: Final = 44
+_TOP: Final = 96
+# Head and axis of a panel, and what lies between two.
+_HEAD: Final = 46
+_GAP: Final = 34
 # Shifts beyond two sigma need no alarm to be seen.
 _MOST: Final = 2.0
 _TICKS: Final = (0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -44,15 +46,23 @@ def svg(report: CalibrationReport) -> str:
     for length in report.lengths:
         rows = report.usual(length)
         panels.append("".join(_panel(report, length, rows, y)))
-        y += _ROW * len(rows) + _GAP + _TOP
+        y += _HEAD + _ROW * len(rows) + _GAP
     title = escape(printable(summary(report)))
+    lines = (
+        how(report),
+        "The smallest shift, in sigma, that lifts PSI to its limit: full at the data\u2019s own "
+        "windows, hollow at other sizes.",
+        "Right: false episodes to expect a month, with an interval of 95 %.",
+    )
+    said = "".join(
+        f'<text x="12" y="{44 + 18 * place}" class="mild">{escape(line)}</text>'
+        for place, line in enumerate(lines)
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" '
         f'height="{y}" role="img" aria-label="{title}"><style>{_STYLE}</style>'
-        f'<text x="12" y="24" class="title">{title}</text>'
-        f'<text x="12" y="44" class="mild">The smallest shift that lifts PSI to its limit, in '
-        "sigma: full at the data\u2019s own windows, hollow at other sizes. Right: false episodes "
-        f"a month, with an interval of 95 %.</text>{''.join(panels)}</svg>"
+        f'<text x="12" y="24" class="title">{escape(data(report))}</text>{said}'
+        f"{''.join(panels)}</svg>"
     )
 
 
@@ -60,13 +70,11 @@ def _panel(
     report: CalibrationReport, length: str, rows: tuple[CalibrationRow, ...], y: int
 ) -> Iterator[str]:
     yield f'<text x="12" y="{y + 18}" class="title">{escape(head(report, length))}</text>'
-    top, bottom = y + 46, y + 46 + _ROW * len(rows)
+    top, bottom = y + _HEAD, y + _HEAD + _ROW * len(rows)
     for tick in _TICKS:
         x = _x(tick)
         yield f'<line x1="{x}" x2="{x}" y1="{top - 6}" y2="{bottom}" class="line"/>'
-        yield (
-            f'<text x="{x}" y="{top - 10}" text-anchor="middle" class="mild">{tick:g}\u03c3</text>'
-        )
+        yield (f'<text x="{x}" y="{top - 10}" text-anchor="middle" class="mild">{tick:g}</text>')
     for place, row in enumerate(rows):
         yield from _feature(report, row, top + _ROW * place + _ROW // 2)
 

@@ -90,11 +90,23 @@ def table(
 
 def summary(report: CalibrationReport) -> str:
     """Return the first line: what was tried, and how."""
+    return f"{data(report)}: {how(report)}"
+
+
+def data(report: CalibrationReport) -> str:
+    """Return what was tried."""
     n = len(report.reference.gridset.features)
+    limits = len(report.rule.limits)
+    said = f"{report.reference.rows:,} rows, {n} feature{'' if n == 1 else 's'}, profile "
+    said += report.rule.profile
+    return f"{said}, {limits} fixed limit{'' if limits == 1 else 's'}" if limits else said
+
+
+def how(report: CalibrationReport) -> str:
+    """Return how it was tried."""
     return (
-        f"{report.reference.rows:,} rows, {n} feature{'' if n == 1 else 's'}, profile "
-        f"{report.rule.profile}: 20 stretches of {report.months} months put together from the "
-        f"data's own windows, seed {report.seed}"
+        f"20 stretches of {report.months} months put together from the data's own windows, "
+        f"seed {report.seed}"
     )
 
 

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,7 +16,7 @@ import typer
 
 from driftline.errors import InvalidFrame, InvalidReference, StatisticError
 from monitor.cli import options
-from monitor.cli.monitor import limits_of
+from monitor.cli.compare import Length, Profile
 from monitor.cli.reference import by_class
 
 if TYPE_CHECKING:
@@ -29,23 +28,6 @@ _SHOWN: Final = 20
 # Of a log file, where no screen says its own.
 _WIDTH: Final = 120
 PICTURES: Final = (".svg", ".html")
-
-
-class Length(StrEnum):
-    """The windows that may be tried."""
-
-    hour = "hour"
-    day = "day"
-    week = "week"
-    four_weeks = "4weeks"
-
-
-class Profile(StrEnum):
-    """How sensitive the rule is."""
-
-    quiet = "quiet"
-    standard = "standard"
-    sensitive = "sensitive"
 
 
 def calibrate(
@@ -136,7 +118,7 @@ def calibrate(
             lengths=[name.value for name in length] if length else None,
             sizes=size,
             profile=profile.value,
-            limits=limits_of([], limit or [], []),
+            limits=tuple(limit or ()),
             months=months,
             seed=seed,
             progress=progress,

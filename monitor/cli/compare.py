@@ -39,6 +39,15 @@ class Length(StrEnum):
     hour = "hour"
     day = "day"
     week = "week"
+    four_weeks = "4weeks"
+
+
+class Profile(StrEnum):
+    """How sensitive the rule is."""
+
+    quiet = "quiet"
+    standard = "standard"
+    sensitive = "sensitive"
 
 
 def compare(
@@ -54,6 +63,14 @@ def compare(
     categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
     length: Annotated[
         Length | None, typer.Option(help="Judge B as one of these; by default as what it spans.")
+    ] = None,
+    profile: Annotated[Profile, typer.Option(help="Sensitivity.")] = Profile.standard,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FEATURE:STATISTIC=WARNING[,CRITICAL]",
+            help=f"A fixed limit in the place of the learnt one, such as temp:ks=0.15; {_LIST}.",
+        ),
     ] = None,
     fail_on: Annotated[
         FailOn | None, typer.Option(help="Exit with 1 where a verdict is this or worse.")
@@ -90,6 +107,8 @@ def compare(
             exclude=tuple(exclude or ()),
             categorical=tuple(categorical or ()),
             length=None if length is None else length.value,
+            profile=profile.value,
+            limits=tuple(limit or ()),
         )
         found = replace(found, notes=tuple(map(options.as_options, found.notes)))
         if html is not None:
@@ -121,15 +140,20 @@ def _compared(
     timestamp: str | None,
     label: str | None,
     length: str | None,
+    profile: str,
+    limits: tuple[str, ...],
     **how: Any,
 ) -> Comparison:
-    from driftline.comparing import compare, profile
+    from driftline.comparing import compare
+    from driftline.comparing import profile as counted
+    from driftline.comparing.limits import rule_of
     from driftline.events import PREDICTION, SCORE
     from monitor.cli import tables
 
+    rule_of(profile, limits)  # before files are read
     left = tables.read(a, timestamp=timestamp)
     prediction, score, timestamp = left.outputs(prediction, score, timestamp)
-    reference = profile(
+    reference = counted(
         left.frame, prediction=prediction, score=score, label=label, timestamp=timestamp, **how
     )
     texts = left.texts()
@@ -155,6 +179,8 @@ def _compared(
         label=label,
         timestamp=timestamp,
         length=length,
+        profile=profile,
+        limits=limits,
     )
 
 

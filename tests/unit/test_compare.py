@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import pkgutil
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
 from driftline import Comparison, compare, profile
 from driftline.comparing import COLUMNS, text
@@ -30,6 +33,7 @@ from driftline.errors import (
 )
 from driftline.stats.profile import Profile
 from driftline.stats.reference import Reference
+from monitor.cli.app import app
 
 N = 3_000
 OPTIONS: dict[str, Any] = {"prediction": "says", "score": "p", "label": "left", "timestamp": "at"}
@@ -480,3 +484,21 @@ def test_the_function_stays_the_function_and_importing_the_package_stays_light()
 def test_every_example_gives_what_it_says(name: str) -> None:
     module = importlib.import_module(f"driftline.comparing{name}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_the_command_takes_a_profile_and_limits(before: pd.DataFrame, tmp_path: Path) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file, frame_ in zip(files, (before, after()), strict=True):
+        frame_[["age", "plan"]].to_csv(file, index=False)
+
+    def run(*options: str) -> Any:
+        return CliRunner().invoke(app, ["compare", *map(str, files), "--json", *options])
+
+    found = json.loads(run("--limit", "age:ks=0,0.9", "--profile", "sensitive").output)
+    rows = {row["feature"]: row for row in found["features"]}
+    assert (rows["age"]["verdict"], rows["plan"]["verdict"]) == ("warning", "ok")
+    assert tuple(rows["age"]) == COLUMNS
+    usual = {row["feature"]: row for row in json.loads(run().output)["features"]}
+    assert rows["plan"]["psi_limit"] < usual["plan"]["psi_limit"]
+    done = run("--limit", "age:psy=1")
+    assert done.exit_code == 2 and "did you mean 'psi'" in done.output
