@@ -141,7 +141,7 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
         said = (said or f"{first.feature}: {first.kind}").removesuffix(".")
         return f"{_lead(notice, timezone)}{where}{said}{more}."
     where = "" if first.segment == ALL else f", {first.segment}"
-    who = f"{first.feature} ({first.kind.replace('_', ' ')}{where})"
+    who = f"{first.feature} ({first.kind.replace('_', ' ')}{where})" if first.feature else "silence"
     if others:
         who += f" and {others} more"
     are = "are" if others else "is"

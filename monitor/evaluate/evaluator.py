@@ -29,6 +29,7 @@ from monitor.evaluate.alerts import AlertBook, tell_overdue
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import Judged, PaneCache
+from monitor.evaluate.silence import SilenceBook, looks_back_to
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.evaluate.writing import write_windows
 from monitor.storage import alerts, latches
@@ -37,6 +38,7 @@ from monitor.storage import registry as registry_store
 from monitor.storage.engine import reading, transaction
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.windows.calendar import DAY_MS, NOMINAL_MS, window_of
+from monitor.windows.panes import HOUR_MS
 from monitor.windows.watermark import Watermark, watermark
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,11 @@ BACKFILL_MS = DAY_MS
 # Records that have waited for so long are a backlog; of a log that is read as it is written
 # a few are always to come.
 BACKLOG_MS = 5_000
+# A stream is live, and the wall clock says what it lacks, when its newest event was sent about
+# when it happened; a log of last year that is sent now is not.
+LIVE_MS = HOUR_MS
+# An idle version is looked at for silence so often.
+LOOK_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,9 @@ class _Pass:
     learnt: list[Lesson] = field(default_factory=list)
     next_watermark_ms: int | None = None
     is_last: bool = True
+    # Event time up to which predictions are known, and whether they say anything new of silence.
+    clock_ms: int = 0
+    has_silence: bool = False
 
 
 class Evaluator:
@@ -115,6 +125,7 @@ class Evaluator:
         self._slices = SliceCalibrations()
         self._panes = PaneCache()
         self._failures: dict[int, str] = {}
+        self._looked: dict[int, int] = {}
 
     def step(self) -> int:
         """Judge all that is due; return how many windows that was.
@@ -222,9 +233,29 @@ class Evaluator:
                 next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
                 is_last=until_ms >= limit_ms,
             )
+            found.clock_ms = until_ms
+            if found.is_last:
+                found.clock_ms = span[1] if mark.held_by else event_ms
+                if mark.is_final and sql.is_live(conn, streams, LIVE_MS):
+                    found.clock_ms = now_ms
             for digest, effective_ms, replaced_ms in while_bound(bound):
                 self._judge_binding(conn, found, digest, effective_ms, replaced_ms)
+            is_idle = not found.judged and judged_to_ms is None
+            if not is_idle or now_ms - self._looked.get(bound.version_id, 0) >= LOOK_MS:
+                self._looked[bound.version_id] = now_ms
+                found.has_silence = self._silence(conn, found).has_news
         return found
+
+    def _silence(self, conn: Connection, found: _Pass) -> SilenceBook:
+        assert self._registry is not None
+        return SilenceBook(
+            conn,
+            found.bound,
+            self._registry,
+            from_ms=looks_back_to(found.cursor.watermark_ms, found.monitor.latest.spec.horizon_ms),
+            clock_ms=found.clock_ms,
+            now_ms=found.now_ms,
+        )
 
     def _judge_binding(
         self,
@@ -286,7 +317,8 @@ class Evaluator:
     def _write(self, found: _Pass) -> bool:
         """Write one pass in one transaction; False when another evaluator was faster."""
         bound = found.bound
-        if not found.judged and found.next_watermark_ms == found.cursor.watermark_ms:
+        is_news = bool(found.judged) or found.has_silence
+        if not is_news and found.next_watermark_ms == found.cursor.watermark_ms:
             return True
         assert self._registry is not None
         with transaction(self._engine) as conn:
@@ -322,6 +354,8 @@ class Evaluator:
             if touched:
                 references = self._registry.references
                 changed = IncidentBook(conn, bound, references, found.now_ms).update(touched)
+            if found.has_silence:
+                changed |= self._silence(conn, found).update()
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
             registry_store.bump_data_version(conn)
         return True

@@ -180,6 +180,37 @@ def pane_span(
     return (min(ends), max(ends)) if ends else None
 
 
+def pane_starts(
+    conn: Connection, version_id: int, gridsets: Collection[str], from_ms: int
+) -> list[int]:
+    """Return the starts of a version's panes from `from_ms` on, in order."""
+    p = t.pane.c
+    found: set[int] = set()
+    for gridset in gridsets:
+        query = (
+            sa.select(p.start_ms)
+            .distinct()
+            .where(
+                p.version_id == version_id,
+                p.gridset == gridset,
+                p.start_ms >= from_ms,
+                p.segment == "all",
+            )
+        )
+        found.update(conn.execute(query).scalars())
+    return sorted(found)
+
+
+def is_live(conn: Connection, streams: Collection[int], within_ms: int) -> bool:
+    """Return whether the newest event of `streams` happened about when it was sent."""
+    p = t.stream_position.c
+    query = sa.select(sa.func.max(p.last_counted_kafka_ms), sa.func.max(p.max_event_time_ms)).where(
+        p.stream_id.in_(streams)
+    )
+    sent_ms, event_ms = conn.execute(query).one()
+    return sent_ms is not None and event_ms is not None and abs(sent_ms - event_ms) <= within_ms
+
+
 def pane_revisions(
     conn: Connection,
     version_id: int,

@@ -1,0 +1,157 @@
+"""A model without predictions for longer than it ever paused: told once, whoever relieves whom."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from test_evaluator import START_MS, World, frame, world_of
+
+from driftline.stats.lengths import DAY_MS, HOUR_MS
+from driftline.stats.reference import Reference, build_reference
+from monitor.storage import engine as storage
+from monitor.storage import registry as registry_store
+from monitor.storage import schema as t
+
+pytestmark = pytest.mark.both_databases
+VOLUME = t.incident.c.kind == "volume"
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return build_reference(
+        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
+    )
+
+
+@pytest.fixture
+def world(engine: Engine, reference: Reference) -> World:
+    return world_of(engine, reference)
+
+
+def stream_is_at(world: World, time_ms: int) -> None:
+    """Let another model's events move the stream's time on."""
+    with storage.transaction(world.engine) as conn:
+        conn.execute(sa.update(t.stream_position).values(max_event_time_ms=time_ms))
+
+
+def test_nothing_is_silent_before_a_week_and_a_day_are_known(world: World) -> None:
+    world.write(START_MS, 24 * 7)
+    stream_is_at(world, START_MS + 7 * DAY_MS + 20 * HOUR_MS)
+    world.evaluator().step()
+    assert not world.rows(t.incident, VOLUME)
+
+
+def test_a_model_is_silent_after_twice_its_longest_pause(world: World) -> None:
+    world.write(START_MS, 24 * 4)
+    world.write(START_MS + 4 * DAY_MS + 5 * HOUR_MS, 24 * 6 - 5)  # a pause of five hours
+    evaluator = world.evaluator()
+    last_ms = START_MS + 10 * DAY_MS
+    stream_is_at(world, last_ms + 11 * HOUR_MS)
+    evaluator.step()
+    assert not world.rows(t.incident, VOLUME)
+    world.now_ms += 2 * 60_000
+    stream_is_at(world, last_ms + 13 * HOUR_MS)
+    evaluator.step()
+    (silent,) = world.rows(t.incident, VOLUME)
+    assert (silent.state, silent.severity, silent.feature) == ("firing", "critical", "")
+    assert (silent.first_window_ms, silent.opened_ms) == (last_ms, last_ms + 12 * HOUR_MS)
+    assert silent.summary == (
+        "No predictions since 0h on 11 January 2024; the longest pause of the 28 days before was "
+        "6 hours, limit 12 hours."
+    )
+    assert json.loads(silent.evidence)["volume"]["usual_ms"] == 6 * HOUR_MS
+    world.now_ms += 2 * 60_000
+    evaluator.step()
+    assert [row.event for row in world.rows(t.incident_event)] == ["opened"]
+    world.write(last_ms + 20 * HOUR_MS, 4)
+    evaluator.step()
+    (silent,) = world.rows(t.incident, VOLUME)
+    assert (silent.state, silent.resolved_ms) == ("resolved", last_ms + 20 * HOUR_MS)
+    ended = world.rows(t.incident_event)[-1]
+    assert (ended.event, ended.detail) == (
+        "resolved",
+        "Predictions came again at 20h on 11 January 2024.",
+    )
+
+
+def test_a_replay_finds_the_silence_that_was_found_live(world: World, reference: Reference) -> None:
+    world.write(START_MS, 24 * 10)
+    live = world.evaluator()
+    live.step()
+    stream_is_at(world, START_MS + 10 * DAY_MS + 9 * HOUR_MS)
+    world.now_ms += 2 * 60_000
+    live.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
+    world.write(START_MS + 11 * DAY_MS, 24)
+    live.step()
+    told = world.facts()["incidents"]
+    with storage.transaction(world.engine) as conn:
+        for table in (
+            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.incident_event, t.incident, t.evaluator_cursor, t.alert, t.alert_incident,
+        ):  # fmt: skip
+            conn.execute(sa.delete(table))
+    world.evaluator().step()
+    assert world.facts()["incidents"] == told
+    assert len(told) == 1
+
+
+def test_late_events_withdraw_a_silence(world: World) -> None:
+    world.write(START_MS, 24 * 10)
+    stream_is_at(world, START_MS + 10 * DAY_MS + 9 * HOUR_MS)
+    evaluator = world.evaluator()
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
+    world.write(START_MS + 10 * DAY_MS, 9)
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["withdrawn"]
+
+
+def test_a_version_that_is_relieved_is_not_silent(world: World, reference: Reference) -> None:
+    world.write(START_MS, 24 * 10)
+    with storage.transaction(world.engine) as conn:
+        registry_store.register_reference(conn, reference, model="m", version="2", now_ms=0)
+        panes = conn.execute(sa.select(t.pane).where(t.pane.c.start_ms < START_MS + DAY_MS)).all()
+        later = [
+            {**row._mapping, "version_id": 2, "start_ms": row.start_ms + 10 * DAY_MS}
+            for row in panes
+        ]
+        conn.execute(sa.insert(t.pane), later)
+    stream_is_at(world, START_MS + 11 * DAY_MS + HOUR_MS)
+    evaluator = world.evaluator()
+    evaluator.step()
+    assert not world.rows(t.incident, VOLUME)
+    stream_is_at(world, START_MS + 11 * DAY_MS + 9 * HOUR_MS)
+    world.now_ms += 2 * 60_000
+    with storage.transaction(world.engine) as conn:
+        conn.execute(
+            sa.insert(t.counter).values(
+                stream_id=1, partition=0, model="m", version="2", outcome="prediction", count=1
+            )
+        )
+    evaluator.step()
+    assert [row.version_id for row in world.rows(t.incident, VOLUME)] == [2]
+
+
+def test_a_model_that_is_waited_for_no_longer_has_ended(world: World) -> None:
+    world.write(START_MS, 24 * 10)
+    stream_is_at(world, START_MS + 60 * DAY_MS)
+    world.evaluator().step()
+    (silent,) = world.rows(t.incident, VOLUME)
+    assert (silent.state, silent.resolved_ms) == ("expired", START_MS + 38 * DAY_MS)
+
+
+def test_the_wall_clock_counts_where_events_come_as_they_happen(world: World) -> None:
+    last_ms = START_MS + 10 * DAY_MS
+    world.write(START_MS, 24 * 10)
+    world.now_ms = last_ms + 6 * HOUR_MS
+    world.idle()
+    world.evaluator().step()
+    assert not world.rows(t.incident, VOLUME)
+    with storage.transaction(world.engine) as conn:
+        conn.execute(sa.update(t.stream_position).values(last_counted_kafka_ms=last_ms + HOUR_MS))
+    world.evaluator().step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
