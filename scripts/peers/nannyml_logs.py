@@ -123,6 +123,8 @@ def service(folder: Path) -> Iterator[tuple[Client, str]]:
     # The log ends: what was the last window is to be judged soon after.
     quick = {
         "DRIFTLINE_EVALUATE__IDLE_TIMEOUT_S": "5",
+        # A pass judges three weeks: a log of three years takes sixty.
+        "DRIFTLINE_EVALUATE__INTERVAL_S": "1",
         "DRIFTLINE_INGEST__CHECKPOINT_INTERVAL_S": "2",
     }
     with (folder / "up.log").open("wb") as output:
