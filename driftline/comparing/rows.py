@@ -9,7 +9,7 @@ import numpy as np
 
 from driftline.comparing.counting import Counted
 from driftline.comparing.lengths import Known
-from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, observe
+from driftline.stats.calibration import observe
 from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
 from driftline.stats.explain import OF_ROWS, PART_DIGITS, share_interval, visible
 from driftline.stats.grid import NumericGrid
@@ -18,7 +18,7 @@ from driftline.stats.measures import MEASURES, measure
 from driftline.stats.profile import Stack
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import SHARES, Rule
-from driftline.stats.words import Evidence, claim, number, part_of
+from driftline.stats.words import Calm, Evidence, calm, claim, part_of
 
 # The worst first. What was not judged stands before what is fine: it wants a look.
 VERDICTS: Final = ("critical", "warning", "blind", "insufficient_data", "ok")
@@ -280,38 +280,25 @@ class _Reader:
     def _calm(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         """What is said of a feature of which nothing is above a limit."""
         j = self._judgement
-        if verdict == "blind":
-            length = self._known.length
-            if np.count_nonzero(self._compared[self._reference.gridset.groups[place]]) == 1:
-                return "always the same in the reference: PSI cannot judge it, the rates do"
-            return (
-                f"PSI {number(j.psi[0, place])} cannot exceed its limit "
-                f"{number(j.psi_limit[0, place])}: the reference's own {length}s differ as much"
+        missing = j.rates["missing"]
+        compared = self._compared[self._reference.gridset.groups[place]]
+        return calm(
+            Calm(
+                verdict=verdict,
+                length=self._known.length,
+                rows=self._counted.profile.rows,
+                n=int(self._seen.values[0, place]),
+                psi=_float(j.psi[0, place]),
+                psi_limit=_float(j.psi_limit[0, place]),
+                missing=_float(missing.value[0, place]),
+                missing_reference=self._own_rate("missing", place),
+                missing_limit=_float(missing.limit[0, place]),
+                is_missing_fixed=bool(j.fixed["missing"][0, place]),
+                visible=_float(self._visible[0, place]),
+                is_presence=feature.kind == "presence",
+                is_constant=int(np.count_nonzero(compared)) == 1,
+                has_reference=bool(self._own.values[0, place]),
             )
-        if verdict == "insufficient_data":
-            return self._too_few(feature, place)
-        if not np.isnan(j.psi_limit[0, place]):
-            return f"PSI {number(j.psi[0, place])}, limit {number(j.psi_limit[0, place])}"
-        if np.isnan(j.rates["missing"].limit[0, place]):
-            return self._too_few(feature, place)
-        said = self._claim(feature, place, "missing")
-        return said if feature.kind == "presence" else f"{said}; {self._too_few(feature, place)}"
-
-    def _too_few(self, feature: FeatureGrid, place: int) -> str:
-        """What was not judged, and what it would take."""
-        rows, values = self._counted.profile.rows, int(self._seen.values[0, place])
-        if feature.kind == "presence":
-            return f"{_count(rows, 'row')}, missing values are judged from {MIN_ROWS['missing']}"
-        if not int(self._own.values[0, place]):
-            return "the reference has no value to compare with"
-        if values < MIN_ROWS_PSI:
-            said = f"{_count(values, 'value')}, PSI is judged from {MIN_ROWS_PSI}"
-            if rows < MIN_ROWS["missing"]:
-                said += f", missing values from {MIN_ROWS['missing']} rows"
-            return said
-        length = self._known.length
-        return (
-            f"PSI is not judged: fewer than 8 {length}s of the reference have {MIN_ROWS_PSI} values"
         )
 
     def _claim(
@@ -363,7 +350,3 @@ class _Reader:
 
 def _float(value: Any) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

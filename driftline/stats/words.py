@@ -15,10 +15,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.stats.calibration import MIN_ROWS
+from driftline.stats.distance import MIN_ROWS_PSI
 from driftline.stats.grid import CategoricalGrid, NumericGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import WORDS
 
+# Missing values are judged from so many rows on.
+_MIN_ROWS = MIN_ROWS["missing"]
 NBSP = "\u00a0"
 # A share of PSI worth naming: below it the change is spread out.
 WORTH_NAMING = 0.25
@@ -155,6 +159,88 @@ def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str
     return (
         f"{percent(evidence.value)} of values lie outside the reference's range{span}{when} {bound}"
     )
+
+
+@dataclass(frozen=True)
+class Calm:
+    """A feature of a window of which nothing is above a limit, in numbers.
+
+    `n` counts values; `visible` is the smallest shift, in sigma, that so many could have shown.
+    What is not known is None.
+    """
+
+    verdict: str
+    length: str
+    rows: int
+    n: int
+    psi: float | None = None
+    psi_limit: float | None = None
+    missing: float | None = None
+    missing_reference: float | None = None
+    missing_limit: float | None = None
+    is_missing_fixed: bool = False
+    visible: float | None = None
+    is_presence: bool = False
+    is_constant: bool = False
+    has_reference: bool = True
+
+
+def calm(found: Calm) -> str:
+    """Return what was seen, and why it is no alarm or was not judged.
+
+    Examples
+    --------
+    >>> calm(Calm("ok", "day", 900, 890, psi=0.05, psi_limit=0.18))
+    'PSI 0.05, limit 0.18'
+    >>> calm(Calm("insufficient_data", "hour", 40, 38, visible=1.31))
+    '38 values, PSI is judged from 100; only a shift above 1.3 sigma could have been seen'
+    """
+    many = WORDS[found.length][1]
+    psi = "" if found.psi is None else f"PSI {number(found.psi)}"
+    if found.verdict == "collecting":
+        return f"{psi or 'values'}, not judged: what {many} wobble by is being learnt"
+    if found.verdict == "blind":
+        if found.is_constant:
+            return "always the same in the reference: PSI cannot judge it, the rates do"
+        limit = "" if found.psi_limit is None else f" {number(found.psi_limit)}"
+        return f"{psi} cannot exceed its limit{limit}: the reference's own {many} differ as much"
+    if found.verdict == "insufficient_data":
+        return _unjudged(found, many)
+    if found.psi_limit is not None:
+        said = f"{psi}, limit {number(found.psi_limit)}"
+    elif found.missing_limit is None or found.missing is None:
+        return _unjudged(found, many)
+    else:
+        said = f"missing {percent(found.missing)}, within its limit"
+        if found.missing_reference is not None:
+            seen = Evidence(
+                "", "missing", found.length, 0, 0, found.rows, found.missing, found.missing_limit,
+                reference=found.missing_reference, is_fixed=found.is_missing_fixed,
+            )  # fmt: skip
+            said = claim(seen)
+        if not found.is_presence:
+            said += f"; {_unjudged(found, many)}"
+    return f"{said}; natural wobble unknown" if found.verdict == "uncalibrated" else said
+
+
+def _unjudged(found: Calm, many: str) -> str:
+    """What was not judged, and what it would take."""
+    if found.is_presence:
+        return f"{_so_many(found.rows, 'row')}, missing values are judged from {_MIN_ROWS}"
+    if not found.has_reference:
+        return "the reference has no value to compare with"
+    if found.n >= MIN_ROWS_PSI:
+        return f"PSI is not judged: fewer than 8 {many} of the reference have {MIN_ROWS_PSI} values"
+    said = f"{_so_many(found.n, 'value')}, PSI is judged from {MIN_ROWS_PSI}"
+    if found.rows < _MIN_ROWS:
+        said += f", missing values from {_MIN_ROWS} rows"
+    if found.n and found.visible is not None:
+        said += f"; only a shift above {found.visible:.1f} sigma could have been seen"
+    return said
+
+
+def _so_many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def ending(

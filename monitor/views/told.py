@@ -9,14 +9,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from driftline.stats.calibration import MIN_ROWS_PSI
 from driftline.stats.evidence import STATISTICS
 from driftline.stats.explain import OF_ROWS, share_interval
 from driftline.stats.gridset import FeatureGrid
-from driftline.stats.lengths import WORDS
 from driftline.stats.reference import Reference
 from driftline.stats.rule import ANY, SHARES, FixedLimit
-from driftline.stats.words import WORTH_NAMING, Evidence, claim, group_words, number, percent
+from driftline.stats.words import (
+    WORTH_NAMING,
+    Calm,
+    Evidence,
+    calm,
+    claim,
+    group_words,
+    number,
+    percent,
+)
 from monitor.detect.spec import MonitorSpec
 
 # What a statistic is called in a sentence.
@@ -90,7 +97,7 @@ def why(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | No
     over.sort(key=lambda name: name != row["evidence"])
     if over:
         return "; ".join(_over(row, name, grid, spec) for name in over)
-    return _calm(row, spec)
+    return _calm(row, grid, spec)
 
 
 def _over(
@@ -137,28 +144,22 @@ def _where(row: Mapping[str, Any], grid: FeatureGrid | None) -> str:
     return f"; {percent(share, 0)} of it from {group_words(grid, most)}"
 
 
-def _calm(row: Mapping[str, Any], spec: MonitorSpec | None) -> str:
-    verdict, length = row["verdict"], str(row["length"])
-    psi = f"PSI {number(row['psi'])}" if row["psi"] is not None else ""
-    many = WORDS[length][1] if length in WORDS else "windows"
-    if verdict == "collecting":
-        return f"{psi or 'values'}, not judged: what {many} wobble by is being learnt"
-    if verdict == "blind":
-        limit = f" {number(row['psi_limit'])}" if row["psi_limit"] is not None else ""
-        return f"{psi} cannot exceed its limit{limit}: the reference's own {many} differ as much"
-    if verdict == "insufficient_data" and not row["n"]:
-        return "no value in this window"
-    if verdict == "insufficient_data" or (row["psi"] is None and row["n"] < MIN_ROWS_PSI):
-        seen = row.get("visible")
-        could = f"; only a shift above {seen:.1f} sigma could have been seen" if seen else ""
-        return f"{row['n']:,} values, {MIN_ROWS_PSI} are needed for PSI{could}"
-    if row["psi_limit"] is not None:
-        said = f"{psi}, limit {number(row['psi_limit'])}"
-    elif row["missing_limit"] is not None:
-        said = f"missing {percent(row['missing'])}, within its limit"
-    else:
-        said = psi or "nothing was judged"
-    return f"{said}; natural wobble unknown" if verdict == "uncalibrated" else said
+def _calm(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | None) -> str:
+    return calm(
+        Calm(
+            verdict=str(row["verdict"]),
+            length=str(row["length"]),
+            rows=int(row["rows"]),
+            n=int(row["n"]),
+            psi=row["psi"],
+            psi_limit=row["psi_limit"],
+            missing=row["missing"],
+            missing_limit=row["missing_limit"],
+            is_missing_fixed=fixed_limit(spec, str(row["feature"]), "missing") is not None,
+            visible=row.get("visible"),
+            is_presence=grid is not None and grid.kind == "presence",
+        )
+    )
 
 
 def _grid(reference: Reference | None, feature: str) -> FeatureGrid | None:

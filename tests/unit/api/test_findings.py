@@ -95,7 +95,7 @@ def test_a_finding_without_values_has_no_distances_and_says_why(
     with TestClient(create_app(engine, with_dashboard=False), base_url="http://127.0.0.1") as api:
         (item, *_) = findings(api, feature="temp")
     assert {item[column.name] for column in MEASURES} == {None}
-    assert item["why"] == "no value in this window"
+    assert item["why"] == "0 values, PSI is judged from 100"
     engine.dispose()
 
 
@@ -133,8 +133,9 @@ def test_what_a_fixed_limit_tells_is_said_against_that_limit() -> None:
     [
         ({"verdict": "collecting"}, "PSI 0.20, not judged: what days wobble by is being learnt"),
         ({"verdict": "insufficient_data", "n": 61, "visible": 1.13},
-         "61 values, 100 are needed for PSI; only a shift above 1.1 sigma could have been seen"),
-        ({"verdict": "ok", "psi_limit": None}, f"missing 1.0{NBSP}%, within its limit"),
+         "61 values, PSI is judged from 100; only a shift above 1.1 sigma could have been seen"),
+        ({"verdict": "ok", "psi": None, "psi_limit": None, "n": 70},
+         f"missing 1.0{NBSP}%, within its limit; 70 values, PSI is judged from 100"),
         ({"verdict": "uncalibrated"}, "PSI 0.20, limit 0.30; natural wobble unknown"),
     ],
 )  # fmt: skip
