@@ -233,11 +233,11 @@ class Evaluator:
                 next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
                 is_last=until_ms >= limit_ms,
             )
-            found.clock_ms = until_ms
-            if found.is_last:
-                found.clock_ms = span[1] if mark.held_by else event_ms
-                if mark.is_final and sql.is_live(conn, streams, LIVE_MS):
-                    found.clock_ms = now_ms
+            clock_ms = span[1] if mark.held_by else event_ms
+            if mark.is_final and sql.is_live(conn, streams, LIVE_MS):
+                clock_ms = now_ms
+            # Windows close by silence days later than predictions are known.
+            found.clock_ms = clock_ms if found.is_last else min(until_ms, clock_ms)
             for digest, effective_ms, replaced_ms in while_bound(bound):
                 self._judge_binding(conn, found, digest, effective_ms, replaced_ms)
             is_idle = not found.judged and judged_to_ms is None

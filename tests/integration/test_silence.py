@@ -155,3 +155,12 @@ def test_the_wall_clock_counts_where_events_come_as_they_happen(world: World) ->
         conn.execute(sa.update(t.stream_position).values(last_counted_kafka_ms=last_ms + HOUR_MS))
     world.evaluator().step()
     assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
+
+
+def test_the_end_of_a_log_is_no_silence(world: World) -> None:
+    # Its last windows close because nothing is left to read, which says nothing of time.
+    world.write(START_MS, 24 * 15)
+    world.idle()
+    world.evaluator().step()
+    assert world.rows(t.window, t.window.c.length == "week")
+    assert not world.rows(t.incident, VOLUME)
