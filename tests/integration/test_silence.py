@@ -6,6 +6,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
+from alerts_world import endpoint
 from sqlalchemy.engine import Engine
 from test_evaluator import START_MS, World, frame, world_of
 
@@ -97,6 +98,25 @@ def test_a_replay_finds_the_silence_that_was_found_live(world: World, reference:
     world.evaluator().step()
     assert world.facts()["incidents"] == told
     assert len(told) == 1
+
+
+def test_receivers_are_told_of_a_silence_and_of_its_end(world: World) -> None:
+    endpoint(world.engine)
+    world.write(START_MS, 24 * 10)
+    stream_is_at(world, START_MS + 10 * DAY_MS + 9 * HOUR_MS)
+    evaluator = world.evaluator()
+    evaluator.step()
+    world.write(START_MS + 11 * DAY_MS, 24)
+    evaluator.step()
+    told = [json.loads(row.body) for row in world.rows(t.outbox)]
+    assert [(body["type"], body["data"]["summary"]) for body in told] == [
+        (
+            "drift.detected",
+            "m 1: No predictions since 0h on 11 January 2024; the longest pause of the 28 days "
+            "before was 1 hour, limit 2 hours.",
+        ),
+        ("drift.resolved", "m 1: silence is over after 22 hours."),
+    ]
 
 
 def test_late_events_withdraw_a_silence(world: World) -> None:
