@@ -109,7 +109,9 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
     value, limit = (say.value_words(series.statistic, each) for each in (point.value, point.limit))
     if point.limit is not None and series.statistic in ("psi", "ks"):
         value, limit = say.apart(point.value, point.limit)
-    value = f"{say.STATISTIC[series.statistic]} {value}" if is_distance else value
+    name = say.STATISTIC[series.statistic]
+    # At the right of the plot there is room for a short name.
+    value = f"{name} {value}" if is_distance and len(name) < 6 else value
     told = [(level(point.value), value, "value")]
     if point.limit is not None:
         told.append((level(point.limit), f"limit {limit}", "limit"))

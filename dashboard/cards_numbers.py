@@ -79,13 +79,14 @@ def _judged(found: Mapping[str, Any]) -> list[Line]:
             span(found["w1_low"], found["w1_high"], 4),
             _in_sigma(found),
         ))  # fmt: skip
-    for name, word, means in (
-        ("js", "JS distance", "js"), ("hellinger", "Hellinger", "hellinger"),
-        ("tv", "Total variation", "tv"), ("linf", "Largest change", "linf"),
-    ):  # fmt: skip
-        if get(name) is not None:
-            note = "of one share" if name == "linf" else ""
-            lines.append((parts.term(word, means), f"{found[name]:.3f}", note))
+    for (name, word), (other, other_word), note in (
+        (("js", "JS"), ("hellinger", "Hellinger"), "distances"),
+        (("tv", "Total variation"), ("linf", "largest"), "of shares"),
+    ):
+        if get(name) is not None and get(other) is not None:
+            both = f"{found[name]:.3f} \N{MIDDLE DOT} {found[other]:.3f}"
+            said = [parts.term(word, name), " \N{MIDDLE DOT} ", parts.term(other_word, other)]
+            lines.append((said, both, note))
     if get("chi_square") is not None:
         df = plural(int(found["chi_square_df"] or 0), "degree")
         lines.append((

@@ -12,6 +12,7 @@ import numpy as np
 from dashboard.parts import Kpi, Verdict
 from dashboard.sentences import evidence, split_subject
 from dashboard.sentences_feature import window_words
+from dashboard.sentences_series import percent0
 from dashboard.words import (
     DASH,
     HEALTH,
@@ -241,7 +242,18 @@ def _drifted(found: Timeline) -> Kpi:
     note = ", ".join(cut(name, 24) for name in worst[:2]) or "none of them now"
     if len(now) > 2:
         note += f" and {len(now) - 2} more"
-    return Kpi("Features drifted", str(len(now)), f"of {n_features(found)}", note)
+    return Kpi("Features drifted", str(len(now)), _of(found), note)
+
+
+def _of(found: Timeline) -> str:
+    """Return of how many features, and which share of those judged that is, also by importance."""
+    whole = found.whole
+    said = f"of {n_features(found)}"
+    if whole is None or whole.share is None:
+        return said
+    if whole.weighted is not None and whole.weighted != whole.share:
+        return f"{said}, {percent0(whole.weighted)} by importance"
+    return f"{said}, {percent0(whole.share)} of those judged"
 
 
 def _prediction(found: Timeline) -> Kpi:

@@ -214,7 +214,7 @@ def limit_words(subject: Subject) -> list[tuple[str, str]]:
             )
         )
     if not any(point.low is not None for point in points):
-        said.append(("circle-dashed", f"Of {STATISTIC[name]} no interval is known."))
+        said.append(("circle-dashed", "No interval of it is known."))
     return said
 
 

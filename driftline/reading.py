@@ -143,6 +143,23 @@ class Reading:
             segment=segment, feature=feature, **_range(start, end),
         )  # fmt: skip
 
+    def verdicts(
+        self,
+        model: str,
+        *,
+        version: str | int | None = None,
+        length: str = "day",
+        segment: str = "all",
+        start: When = None,
+        end: When = None,
+        limit: int | None = None,
+    ) -> Iterator[answers.Verdict]:
+        """Yield by start which share of a model's features had drifted, also by importance."""
+        return self._pages(
+            answers.Verdict, "verdicts", limit, model=model, version=_name(version),
+            length=length, segment=segment, **_range(start, end),
+        )  # fmt: skip
+
     def series(
         self,
         model: str,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from driftline import answers
-from driftline.reading import _escaped, _typed
+from driftline.reading import When, _escaped, _name, _range, _typed
 
 
 class Setting:
@@ -79,6 +79,52 @@ class Setting:
         path = f"/api/v1/models/{_escaped(model)}/monitor"
         found = self._call("PUT", path, content=msgspec.json.encode(body))
         return _typed(found, answers.MonitorChange)
+
+    def backtest(
+        self,
+        model: str,
+        *,
+        windows: Sequence[str] | None = None,
+        profile: str | None = None,
+        limits: Sequence[answers.FixedLimit | str] | None = None,
+        version: str | int | None = None,
+        start: When = None,
+        end: When = None,
+    ) -> answers.Backtest:
+        """Return what another monitor would have told of what is stored; nothing is saved.
+
+        Parameters
+        ----------
+        windows, profile, limits
+            As in `set_monitor`; what is not given is as it is now.
+        version
+            The newest unless it is given.
+        start, end
+            Incidents that opened in this range are compared; by default all.
+        """
+        body = _monitor_body(windows, None, None, None, profile, limits)
+        body |= {"version": _name(version), **_range(start, end)}
+        path = f"/api/v1/models/{_escaped(model)}/monitor/backtest"
+        found = self._call("POST", path, content=msgspec.json.encode(body))
+        return _typed(found, answers.Backtest)
+
+    def recalibrate(
+        self,
+        model: str,
+        *,
+        version: str | int | None = None,
+        length: str | None = None,
+        segment: str | None = None,
+    ) -> list[answers.Learnt]:
+        """Let lengths learn their natural wobble anew, from the last eight complete windows.
+
+        For a change that is here to stay. Lengths that the reference knows learn nothing: what
+        is said of each is in its `why`. Again without a new window changes nothing.
+        """
+        body = {"version": _name(version), "length": length, "segment": segment}
+        path = f"/api/v1/models/{_escaped(model)}/monitor/recalibrate"
+        found = self._call("POST", path, content=msgspec.json.encode(body))
+        return _typed(found["items"], list[answers.Learnt])
 
 
 def _monitor_body(

@@ -36,6 +36,7 @@ from driftline.answers.judged import (
     Point,
     Segment,
     Series,
+    Verdict,
     Window,
 )
 from driftline.answers.overview import (
@@ -47,11 +48,14 @@ from driftline.answers.overview import (
     Worst,
 )
 from driftline.answers.registered import (
+    Backtest,
     Binding,
     BoundTo,
+    Counted,
     Feature,
     FixedLimit,
     Hit,
+    Learnt,
     LengthKnown,
     LengthSees,
     Model,
@@ -64,6 +68,7 @@ from driftline.answers.registered import (
     ReferenceSummary,
     ReferenceUse,
     Share,
+    Tried,
 )
 from driftline.answers.streams import (
     DeadLetter,
@@ -81,10 +86,12 @@ from driftline.answers.streams import (
 from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
 
 __all__ = [
+    "Backtest",
     "Binding",
     "Bins",
     "BoundTo",
     "Column",
+    "Counted",
     "DeadLetter",
     "DeadLetterDetail",
     "DeadReason",
@@ -110,6 +117,7 @@ __all__ = [
     "IncidentEvent",
     "IncidentGroup",
     "IncidentGroupDetail",
+    "Learnt",
     "LengthKnown",
     "LengthSees",
     "Level",
@@ -144,6 +152,8 @@ __all__ = [
     "Status",
     "Tally",
     "Timeline",
+    "Tried",
+    "Verdict",
     "Window",
     "Worst",
 ]

@@ -119,6 +119,23 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """The whole model in one window: how many of its judged features had drifted.
+
+    `share` is drifted over judged, `weighted` the same by importance; None where there is none.
+    """
+
+    start: datetime
+    end: datetime
+    segment: str
+    judged: int
+    drifted: int
+    share: float | None
+    weighted: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One statistic of one window, and the limit it was held against."""
 

@@ -223,6 +223,58 @@ class MonitorChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What there was, or would have been."""
+
+    incidents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An incident that was told (`number`), or would have been."""
+
+    segment: str
+    feature: str
+    kind: str
+    severity: str
+    opened: datetime
+    resolved: datetime | None
+    number: int | None
+    statistic: str
+    length: str
+    value: float | None
+    limit: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """How another monitor would have done: `gone` and `new` incidents, `same` are in both."""
+
+    model: str
+    version: str
+    start: datetime
+    end: datetime
+    windows: int
+    before: Counted
+    after: Counted
+    same: int
+    gone: tuple[Tried, ...]
+    new: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What one segment and length learnt; `why` says why not where it learnt nothing."""
+
+    segment: str
+    length: str
+    revision: int
+    windows: int
+    is_new: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """A feature of a version."""
 

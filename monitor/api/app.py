@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 
 from driftline.delivering import Delivery
 from monitor.alerts.guard import Network
-from monitor.api import endpoints, events, models, openapi, problems, reading, registering
+from monitor.api import endpoints, events, models, openapi, problems, reading, registering, trials
 from monitor.api.answers.common import Alive
 from monitor.api.guard import (
     LOOPBACK,
@@ -90,6 +90,7 @@ def create_app(
     app.include_router(endpoints.router(engine, clock, alerts_allow))
     actor = "api:token" if token is not None else "api:loopback"
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
+    app.include_router(trials.router(engine, clock, actor=actor))
     app.include_router(events.router(clock, delivery))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)

@@ -146,7 +146,9 @@ def changes_of(conn: Connection, model: Model, asked: MonitorBody) -> dict[str, 
     Problem
         A limit that cannot judge, or that names a feature which no reference has.
     """
-    changes: dict[str, Any] = asked.model_dump(exclude_none=True, exclude={"expect_revision"})
+    changes: dict[str, Any] = asked.model_dump(
+        exclude_none=True, include=set(MonitorBody.model_fields)
+    )
     if "lengths" in changes:
         changes["lengths"] = tuple(name for name in LENGTHS if name in changes["lengths"])
     if asked.limits is not None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
-from driftline.answers import FixedLimit
+from driftline.answers import Backtest, FixedLimit
 from driftline.errors import ConfigError
-from driftline.stats.lengths import LENGTHS
+from driftline.stats.lengths import LENGTHS, SPAN
 from driftline.stats.rule import FIXED
 from monitor.cli import access, options
 from monitor.cli.model import Name, Url, client_of
@@ -21,6 +22,8 @@ from monitor.cli.model import Name, Url, client_of
 app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
 
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+# Incidents that are listed one by one.
+SHOWN: Final = 20
 _PART: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
 _WORDS: Final = {
     "lengths": "windows",
@@ -85,7 +88,7 @@ def set_(
             help="Remove a fixed limit (all of them: all); may be repeated.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Save without asking.")] = False,
     url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
@@ -112,13 +115,25 @@ def set_(
             "max_hold": duration("--max-hold", max_hold),
             "profile": profile,
         }
-        if limit is not None or no_limit is not None:
+        tried = None
+        if profile is not None or limit is not None or no_limit is not None:
             now = client.monitor(model)
-            asked["limits"] = limits_of(now.limits, limit or [], no_limit or [])
+            if limit is not None or no_limit is not None:
+                asked["limits"] = limits_of(now.limits, limit or [], no_limit or [])
             asked["expect_revision"] = now.revision
+            tried = client.backtest(
+                model, windows=asked["windows"], profile=profile, limits=asked.get("limits")
+            )
+            if not json_:
+                options.echo("\n".join(tried_lines(tried)))
+            if not yes:
+                _confirm()
         found = client.set_monitor(model, **asked)
     if json_:
-        options.echo(_json(found))
+        told = json.loads(_json(found))
+        if tried is not None:
+            told["backtest"] = json.loads(_json(tried))
+        options.echo(json.dumps(told))
         return
     if not found.before:
         options.echo(f"nothing changed: it is so since revision {found.revision}")
@@ -128,6 +143,69 @@ def set_(
         options.echo(
             f"  {_WORDS.get(key, key)}: {_text(getattr(found, key))} (was {_text(before)})"
         )
+
+
+@app.command()
+def recalibrate(
+    model: Name,
+    version: Annotated[
+        str | None, typer.Option(help="The version; the newest unless given.")
+    ] = None,
+    length: Annotated[
+        str | None, typer.Option(help=f"Only this window length, of {','.join(LENGTHS)}.")
+    ] = None,
+    segment: Annotated[str | None, typer.Option(help="Only this segment, such as all.")] = None,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Learn anew by how much a model's features wobble, from the last eight complete windows.
+
+    For a change that is here to stay. Lengths that the reference knows learn nothing.
+    """
+    with client_of(url, config, token_file) as client:
+        found = client.recalibrate(model, version=version, length=length, segment=segment)
+    if json_:
+        options.echo(json.dumps([dataclasses.asdict(each) for each in found]))
+        return
+    for each in found:
+        said = f"learnt from {each.windows} windows, revision {each.revision}"
+        options.echo(f"{each.segment}, {SPAN[each.length]}: {said if each.is_new else each.why}")
+
+
+def tried_lines(tried: Backtest) -> list[str]:
+    """Return what another monitor would have told, beside what was told, in lines."""
+    lines = [
+        f"{tried.model} {tried.version}, {tried.start:%Y-%m-%d} to {tried.end:%Y-%m-%d}, "
+        f"{tried.windows:,} windows judged so:",
+        f"  incidents: {tried.after.incidents} instead of {tried.before.incidents}, "
+        f"{tried.same} the same",
+    ]
+    for sign, told in (("-", tried.gone), ("+", tried.new)):
+        for each in told[:SHOWN]:
+            end = "still open" if each.resolved is None else f"to {each.resolved:%Y-%m-%d}"
+            number = "" if each.number is None else f" #{each.number}"
+            evidence = ""
+            if each.value is not None and each.limit is not None:
+                evidence = f", {each.statistic} {each.value:.3g} of {each.limit:.3g}"
+            lines.append(
+                f"  {sign}{number} {each.feature} {each.kind}, {each.severity}, "
+                f"{each.opened:%Y-%m-%d} {end}{evidence}"
+            )
+        if len(told) > SHOWN:
+            lines.append(f"  {sign} {len(told) - SHOWN} more: --json lists them")
+    return lines
+
+
+def _confirm() -> None:
+    """Ask whether to save; a script says so with --yes."""
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "monitor", "command line", "nobody to ask", "--yes, to save it without asking"
+        )
+    if not typer.confirm("Judge it so from now on?"):
+        raise typer.Exit(1)
 
 
 def limits_of(

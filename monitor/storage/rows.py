@@ -293,6 +293,22 @@ class FeatureWindow:
     found: dict[str, Any] | None
 
 
+class ModelWindow(NamedTuple):
+    """A model in one window: how many of its judged features had drifted.
+
+    `share` is of those judged, `weighted` the same by importance; None where there is none.
+    """
+
+    start_ms: int
+    end_ms: int
+    segment: str
+    judged: int
+    drifted: int
+    share: float | None
+    weighted: float | None
+    verdict: str
+
+
 class Latched(NamedTuple):
     """One statistic alarming: from the end of the window that closed the latch, until."""
 

@@ -498,7 +498,7 @@ def _point(
     value = low = high = limit = critical = None
     is_over = False
     if found is not None:
-        value, low, high, limit, critical = _numbers(found, statistic, usual, fixed)
+        value, low, high, limit, critical = _numbers(found, window.rows, statistic, usual, fixed)
         is_over = statistic in found["exceeds"].split(",")
     return Point(
         start_ms=window.start_ms,
@@ -522,13 +522,17 @@ Number = float | None
 
 
 def _numbers(
-    found: Mapping[str, Any], statistic: str, usual: float | None, fixed: FixedLimit | None
+    found: Mapping[str, Any],
+    rows: int,
+    statistic: str,
+    usual: float | None,
+    fixed: FixedLimit | None,
 ) -> tuple[Number, Number, Number, Number, Number]:
     """Return value, low, high, limit and critical limit, on the statistic's own scale."""
     # What was not held against a limit has no mark, whatever limit is stored beside it.
     is_judged = f" {statistic}=" in f" {found['marks']}"
     if fixed is not None:
-        value, low, high = interval(found, statistic)
+        value, low, high = interval(found, statistic, rows)
         if not is_judged:
             return value, low, high, None, None
         # A shift is held against its size: its limit lies on its own side.
@@ -541,7 +545,7 @@ def _numbers(
         limits = found["psi_limit"], found["psi_critical"]
         return found["psi"], found["psi_lower"], found["psi"], *limits
     if not is_learnt(statistic):
-        return *interval(found, statistic), None, None
+        return *interval(found, statistic, rows), None, None
     value, excess = found[statistic], found[f"{statistic}_excess"]
     tolerance = found[f"{statistic}_limit"]
     if value is None or excess is None or usual is None:

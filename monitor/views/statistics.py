@@ -76,10 +76,13 @@ def offered(grid: FeatureGrid | None) -> tuple[str, ...]:
     )
 
 
-def interval(found: Mapping[str, Any], statistic: str) -> tuple[Number, Number, Number]:
+def interval(
+    found: Mapping[str, Any], statistic: str, rows: int = 0
+) -> tuple[Number, Number, Number]:
     """Return (value, low, high) of a statistic that has no learnt limit; None where unknown.
 
-    `found` has the statistic's columns. KS, Wasserstein and the standard deviation are certified,
+    `found` has the statistic's columns, `rows` are the window's. KS, Wasserstein and the standard
+    deviation are certified,
     shares have Wilson's 99.8 %; of the others no interval is known.
     """
     if statistic == "ks":
@@ -88,13 +91,13 @@ def interval(found: Mapping[str, Any], statistic: str) -> tuple[Number, Number, 
         low, high, sigma = (found.get(name) for name in STATISTICS[statistic].columns)
         if sigma is None or not low or high is None:
             return sigma, sigma, sigma if low == high else None
-        return sigma, sigma, sigma * high / low
+        return sigma, sigma, sigma * (high / low)
     if statistic == "sd":
         low, high = found.get("sd_low"), found.get("sd_high")
         return None if low is None or high is None else (low + high) / 2, low, high
     value = found.get(statistic)
     if statistic in SHARES and value is not None:
-        ends = bounds(found)
+        ends = bounds({"rows": rows, "n": found["n"], statistic: value})
         if f"{statistic}_low" in ends:
             return value, ends[f"{statistic}_low"], ends[f"{statistic}_high"]
     return value, None, None

@@ -21,7 +21,7 @@ from driftline.stats.calibration import MIN_SLICES, from_reference
 from driftline.stats.reference import Reference
 from monitor.storage import reads
 from monitor.storage.rollup import VERDICTS
-from monitor.storage.rows import Incident, ReferenceRow
+from monitor.storage.rows import Incident, ModelWindow, ReferenceRow
 from monitor.views.episodes import Group, group
 from monitor.views.heat import BLIND, NO_DATA, SOURCES, Squares, empty, is_prediction
 from monitor.views.scope import ALL, Scope
@@ -140,6 +140,8 @@ class Timeline:
         waiting before the first window.
     muted
         Open in the segment and told by others: those of all rows, or of a silent model.
+    whole
+        The verdict on the whole model in the newest window that has findings.
     """
 
     scope: Scope
@@ -158,6 +160,7 @@ class Timeline:
     is_clipped: bool
     calibration: str
     muted: tuple[Incident, ...] = ()
+    whole: ModelWindow | None = None
 
     @property
     def standing(self) -> frozenset[str]:
@@ -218,6 +221,7 @@ def timeline(conn: Connection, scope: Scope, *, evidence: str = "worst") -> Time
         muted=tuple(
             sorted((i for i in standing if i.segment == scope.segment and i.muted), key=_badness)
         ),
+        whole=_whole(conn, scope, latest_ms),
     )
 
 
@@ -420,6 +424,16 @@ def _latest(
         from_ms=start_ms, to_ms=start_ms + 1,
     )  # fmt: skip
     return start_ms, {row["feature"]: row for row in rows}
+
+
+def _whole(conn: Connection, scope: Scope, start_ms: int | None) -> ModelWindow | None:
+    if start_ms is None:
+        return None
+    found = reads.model_windows(
+        conn, scope.version.id, length=scope.length, segment=scope.segment, from_ms=start_ms,
+        to_ms=start_ms + 1,
+    )  # fmt: skip
+    return found[0] if found else None
 
 
 def _calibration(latest: Mapping[str, Mapping[str, Any]]) -> str:

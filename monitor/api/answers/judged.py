@@ -141,6 +141,22 @@ class FindingAnswer(Answer):
     )
 
 
+class VerdictAnswer(Answer):
+    """The whole model in one window: how many of its judged features had drifted.
+
+    A feature has drifted while one of its alarms stands; the model's own outputs are not counted.
+    """
+
+    start: Instant = said("Inclusive", "2013-05-15T04:00:00Z", at="start_ms")
+    end: Instant = said("Exclusive", "2013-05-16T04:00:00Z", at="end_ms")
+    segment: str = said("`all`, or rows with one value of a dimension", "all")
+    judged: int = said("Features that could be judged", 15)
+    drifted: int = said("... and that had drifted", 2)
+    share: float | None = said("Drifted over judged; null where none was", 0.133)
+    weighted: float | None = said("The same by importance; null without one", 0.21)
+    verdict: str = said("The worst of its features", "warning")
+
+
 class SegmentAnswer(Answer):
     """A segment of a version that has judged windows."""
 

@@ -11,7 +11,12 @@ from sqlalchemy.engine import Connection
 from monitor.api import openapi
 from monitor.api.answering import Answering, Listing, whole
 from monitor.api.answers.common import Page
-from monitor.api.answers.judged import FindingAnswer, SegmentAnswer, WindowAnswer
+from monitor.api.answers.judged import (
+    FindingAnswer,
+    SegmentAnswer,
+    VerdictAnswer,
+    WindowAnswer,
+)
 from monitor.api.cursors import Key
 from monitor.api.parameters import (
     AnyFeature,
@@ -30,7 +35,7 @@ from monitor.api.reading.finding import check_names, find_model, find_version
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import reads
 from monitor.storage.reads.listing import SegmentSpan, monitor_revisions, segment_spans
-from monitor.storage.rows import Window
+from monitor.storage.rows import ModelWindow, Window
 from monitor.views.told import told
 
 TAG = "judged"
@@ -122,6 +127,45 @@ def add(routes: APIRouter, answering: Answering) -> None:
         return answering.page(
             request, listing, limit=limit, cursor=cursor, default=1_000, format_=format,
             filename=("findings", model, version, length, segment, feature),
+        )  # fmt: skip
+
+    @routes.get(
+        "/verdicts", tags=[TAG],
+        **openapi.told(
+            Page[VerdictAnswer], "List verdicts on the whole model", 404, csv=VerdictAnswer
+        ),
+    )  # fmt: skip
+    def verdicts(
+        request: Request,
+        model: Model,
+        version: AVersion = None,
+        length: Length = "day",
+        segment: Segment = "all",
+        from_: From = None,
+        to: To = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+        format: Format = None,
+    ) -> Response:
+        """Which share of its features had drifted in each window, also by importance."""
+        from_ms, to_ms = span(from_, to)
+
+        def read(conn: Connection, after: Key | None, most: int) -> list[ModelWindow]:
+            owner = find_version(conn, model, version)
+            found = reads.model_windows(
+                conn, owner.id, length=length, segment=segment,
+                from_ms=from_ms, to_ms=to_ms, after=after[0] if after else None, limit=most,
+            )  # fmt: skip
+            if not found and after is None:
+                check_names(conn, [owner], segment=segment)
+            return found
+
+        listing = Listing(
+            VerdictAnswer, read, lambda v: (v.start_ms,), (int,), VerdictAnswer.model_validate
+        )
+        return answering.page(
+            request, listing, limit=limit, cursor=cursor, default=1_000, format_=format,
+            filename=("verdicts", model, version, length, segment),
         )  # fmt: skip
 
     @routes.get(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.rows import Cell, Window
+from monitor.storage.rows import Cell, ModelWindow, Window
 
 # How many values go into one IN (...): SQLite's limit is 32,766.
 IN_AT_MOST = 10_000
@@ -186,6 +186,34 @@ def findings(
     if after is not None:
         query = query.where(sa.tuple_(c.start_ms, c.segment, c.feature) > sa.tuple_(*after))
     return [dict(row._mapping) for row in conn.execute(query)]
+
+
+def model_windows(
+    conn: Connection,
+    version_id: int,
+    *,
+    length: str,
+    segment: str = "all",
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    after: int | None = None,
+    limit: int | None = None,
+) -> list[ModelWindow]:
+    """Return the verdicts on the whole model by start; `after` (a start) continues a page."""
+    m, w = t.model_window.c, t.window.c
+    query = (
+        sa.select(
+            m.start_ms, w.end_ms, m.segment, m.judged, m.drifted, m.share, m.weighted, m.verdict
+        )
+        .join(t.window, sa.and_(*(w[name] == m[name] for name in _PLACE)))
+        .where(m.version_id == version_id, m.length == length, m.segment == segment)
+        .where(*between(m.start_ms, from_ms, to_ms))
+        .order_by(m.start_ms)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(m.start_ms > after)
+    return [ModelWindow(*row) for row in conn.execute(query)]
 
 
 def cells(

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 
 from driftline import ApiError, Client, answers
 from driftline.reading import Reading, _typed
-from monitor.api.answers import compared, incidents, judged, registered, streams
+from monitor.api.answers import compared, incidents, judged, registered, streams, trials
 from monitor.api.answers import overview as overview_answers
 from monitor.api.answers import timeline as timeline_answers
 from monitor.api.reading import groups as api_groups
@@ -63,6 +63,7 @@ def everything(client: Client, model: str, feature: str) -> dict[str, Any]:
         "segments": client.segments(model),
         "windows": list(client.windows(model, limit=50)),
         "findings": list(client.findings(model, limit=50)),
+        "verdicts": list(client.verdicts(model, limit=50)),
         "series": client.series(model, feature),
         "timeline": client.timeline(model),
         "distribution": client.distribution(model, feature),
@@ -177,6 +178,22 @@ def test_the_readme_s_reading_runs(sdk: Client) -> None:
     names["client"].close()
 
 
+def test_the_whole_model_has_a_verdict_by_the_features_that_stand_in_an_alarm(
+    sdk: Client,
+) -> None:
+    found = list(sdk.verdicts(MODEL))
+    windows = {window.start: window for window in sdk.windows(MODEL)}
+    outputs = {f.feature for f in sdk.features(MODEL) if f.is_prediction}
+    for each in found:
+        assert each.end == windows[each.start].end
+        assert each.share is None or each.share == pytest.approx(each.drifted / each.judged)
+    last = found[-1]
+    rows = [f for f in sdk.findings(MODEL, start=last.start, end=last.end) if f.is_alarming]
+    assert last.drifted == len({f.feature for f in rows} - outputs) > 0
+    assert last.weighted is not None
+    assert 0 < last.weighted <= 1
+
+
 def test_a_distribution_of_any_two_ranges_is_the_page_s(sdk: Client, still: Engine) -> None:
     one = (datetime(2026, 5, 1, 22, tzinfo=UTC), datetime(2026, 5, 4, 22, tzinfo=UTC))
     two = (datetime(2026, 5, 4, 22, tzinfo=UTC), datetime(2026, 5, 6, 22, tzinfo=UTC))
@@ -278,7 +295,10 @@ def test_the_client_knows_every_field_that_the_api_has() -> None:
         (registered.ProfiledAnswer, answers.ProfiledFeature),
         (registered.MonitorAnswer, answers.Monitor), (registered.FeatureAnswer, answers.Feature),
         (judged.WindowAnswer, answers.Window), (judged.FindingAnswer, answers.Finding),
-        (judged.SegmentAnswer, answers.Segment), (compared.PointAnswer, answers.Point),
+        (judged.SegmentAnswer, answers.Segment), (judged.VerdictAnswer, answers.Verdict),
+        (trials.BacktestAnswer, answers.Backtest), (trials.TriedAnswer, answers.Tried),
+        (trials.LearntAnswer, answers.Learnt), (registered.LimitAnswer, answers.FixedLimit),
+        (compared.PointAnswer, answers.Point),
         (compared.DistributionAnswer, answers.Distribution), (compared.SideAnswer, answers.Side),
         (incidents.IncidentDetail, answers.IncidentDetail),
         (incidents.GroupDetail, answers.IncidentGroupDetail),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -354,10 +355,50 @@ def test_a_limit_that_is_no_number_or_comes_twice_is_refused(world: TestClient) 
     assert world.get(f"/api/v1/monitors?model={MODEL}").json()["items"][0]["revision"] == 1
 
 
+def test_a_back_test_of_the_monitor_that_stands_changes_nothing(world: TestClient) -> None:
+    post = f"/api/v1/models/{MODEL}/monitor/backtest"
+    found = world.post(post, json={}).json()
+    assert found["before"] == found["after"]
+    assert found["gone"] == found["new"] == []
+    assert found["same"] == found["before"]["incidents"] > 0
+    assert found["windows"] > 0
+    deaf = [limit("*", name, 1.0) for name in ("missing", "unseen", "out_of_range", "type_error")]
+    deaf.append(limit("*", "psi", 1_000.0))
+    quiet = world.post(post, json={"limits": deaf}).json()
+    assert quiet["after"]["incidents"] < found["before"]["incidents"]
+    assert {each["number"] for each in quiet["gone"]} <= {
+        each["id"] for each in world.get(f"/api/v1/incidents?model={MODEL}").json()["items"]
+    }
+    loud = world.post(post, json={"limits": [limit("distance", "ks", 0.0)]}).json()
+    new = [each for each in loud["new"] if each["feature"] == "distance"]
+    assert new[0]["statistic"] == "ks"
+    assert new[0]["value"] > new[0]["limit"] == 0
+    assert world.get(f"/api/v1/monitors?model={MODEL}").json()["items"][0]["limits"] == []
+    early = world.post(post, json={"version": "1", "to": "2026-05-02T00:00:00Z"}).json()
+    assert early["before"] == {"incidents": 0}
+    assert world.post(post, json={"from": "yesterday"}).status_code == 422
+    assert world.post(post, json={"version": "9"}).status_code == 404
+    assert world.post(post, json={"limits": [limit("nobody", "ks", 0.1)]}).status_code == 422
+
+
+def test_what_the_reference_knows_is_not_learnt_anew(changing: TestClient, living: Engine) -> None:
+    post = f"/api/v1/models/{MODEL}/monitor/recalibrate"
+    found = changing.post(post, json={"length": "day", "segment": "all"}).json()
+    assert [each["is_new"] for each in found["items"]] == [False]
+    assert "the reference knows its wobble" in found["items"][0]["why"]
+    assert rows(living, t.audit) == []
+    refused = changing.post(post, json={"length": "4weeks"})
+    assert refused.status_code == 409
+    assert "is not judged by '4weeks'" in refused.json()["detail"]
+    assert changing.post(post, json={"length": "month"}).status_code == 422
+
+
 def test_windows_are_judged_as_the_monitor_says_from_then_on(living: Engine) -> None:
     with storage.transaction(living) as conn:
         models.set_monitor(conn, MODEL, {"lengths": ("day",)}, actor="a", now_ms=1)
-        for table in (t.window, t.finding, t.evaluator_cursor, t.latch):
+        for table in (
+            t.window, t.finding, t.finding_measure, t.model_window, t.evaluator_cursor, t.latch,
+        ):  # fmt: skip
             conn.execute(sa.delete(table))
     Evaluator(living, EvaluateSettings(""), now_ms=lambda: living_database.NOW_MS).step()
     judged = rows(living, t.window, t.window.c.version_id.in_(version_ids(living)))
@@ -445,13 +486,22 @@ def test_the_commands_ask_first_and_say_what_they_did(
     assert "nothing changed" in run("monitor", "set", MODEL, "--lateness", "90m")[1]
     assert run("monitor", "set", MODEL, "--lateness", "soon")[0] == 2
     limits = ("--limit", "weight:ks=0.2", "--limit", "*:missing=0.05,0.2")
+    code, _, err = run("monitor", "set", MODEL, "--profile", "quiet", *limits)
+    assert (code, "--yes, to save it without asking" in err) == (2, True)
     code, out, _ = run("monitor", "set", MODEL, "--profile", "quiet", *limits, "--yes")
     assert code == 0
+    assert "windows judged so:" in out
+    assert re.search(r"incidents: \d+ instead of \d+, \d+ the same", out)
     assert "profile: quiet (was standard)" in out
     assert "fixed limits: weight:ks=0.2 *:missing=0.05,0.2 (was none)" in out
     assert "  fixed limits: weight:ks=0.2" in run("monitor", "show", MODEL)[1]
     again = run("monitor", "set", MODEL, "--limit", "weight:ks=0.3", "--yes", "--json")[1]
     assert [each["warning"] for each in json.loads(again)["limits"]] == [0.3, 0.05]
+    assert json.loads(again)["backtest"]["windows"] > 0
+    learnt = run("monitor", "recalibrate", MODEL, "--length", "day", "--segment", "all")[1]
+    assert learnt == (
+        "all, 1 day: the reference knows its wobble: register a new reference to change it\n"
+    )
     code, out, _ = run("monitor", "set", MODEL, "--no-limit", "*:missing", "--yes")
     assert "(was weight:ks=0.3 *:missing=0.05,0.2)" in out
     code, _, err = run("monitor", "set", MODEL, "--no-limit", "weight:psi", "--yes")

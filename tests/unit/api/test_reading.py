@@ -26,7 +26,7 @@ V = f"model={MODEL}&version=1"
 # One address of every route that reads.
 READ = (
     "overview", "search?q=parcel", "models", f"models/{MODEL}", "versions", "references",
-    "monitors", f"features?{V}", f"windows?{V}", f"findings?{V}", f"segments?{V}",
+    "monitors", f"features?{V}", f"windows?{V}", f"findings?{V}", f"verdicts?{V}", f"segments?{V}",
     f"series?{V}&feature=weight", f"distributions?{V}&feature=weight", f"timeline?{V}",
     "incidents", "incidents/1", "incident-groups", "incident-groups/1",
 )  # fmt: skip
@@ -35,7 +35,7 @@ STREAMED = (
     "endpoints", "deliveries",
 )  # fmt: skip
 TABLES = (
-    "models", "versions", "references", f"windows?{V}", f"findings?{V}",
+    "models", "versions", "references", f"windows?{V}", f"findings?{V}", f"verdicts?{V}",
     f"series?{V}&feature=weight", f"distributions?{V}&feature=weight",
     f"distributions?{V}&feature=carrier", "incidents", "incident-groups",
     "dead-letters",
