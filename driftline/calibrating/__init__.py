@@ -17,6 +17,7 @@ from driftline.errors import InvalidReference
 from driftline.events import SCORES_PREFIX
 from driftline.stats.calibration import MIN_SLICES, RATES, Ints
 from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, in_words
+from driftline.stats.profile import canonical_category
 from driftline.stats.reference import ALL, PREDICTION, SCORE, Reference, build_reference
 
 __all__ = ["CalibrationReport", "CalibrationRow", "calibrate"]
@@ -163,7 +164,8 @@ def calibrate(
             progress(min(done, total), total)
 
     outputs = {PREDICTION: prediction, SCORE: score} | {
-        f"{SCORES_PREFIX}{name}": column for name, column in (scores or {}).items()
+        f"{SCORES_PREFIX}{canonical_category(name)}": column
+        for name, column in (scores or {}).items()
     }
     sources = {name: column for name, column in outputs.items() if column is not None}
     trials = []

@@ -6,7 +6,7 @@ was imported before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from driftline.comparing.comparison import COLUMNS, Comparison
@@ -15,8 +15,9 @@ from driftline.comparing.lengths import known
 from driftline.comparing.limits import rule_of
 from driftline.comparing.rows import VERDICTS, Row, judge
 from driftline.errors import GridMismatch, InvalidFrame, InvalidReference
+from driftline.events import SCORES_PREFIX
 from driftline.stats.frame import open_frame
-from driftline.stats.profile import COUNTERS, Profile
+from driftline.stats.profile import COUNTERS, Profile, canonical_category
 from driftline.stats.reference import PREDICTION, SCORE, Reference, build_reference
 
 __all__ = ["COLUMNS", "VERDICTS", "Comparison", "Row", "compare", "profile"]
@@ -32,12 +33,14 @@ def compare(
     *,
     prediction: str | None = None,
     score: str | None = None,
+    scores: Mapping[str, str] | None = None,
     label: str | None = None,
     timestamp: str | None = None,
     timezone: str = "UTC",
     features: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     categorical: Sequence[str] = (),
+    exclude_slices: Sequence[Any] = (),
     length: str | None = None,
     profile: str = "standard",
     limits: Sequence[Any] = (),
@@ -60,6 +63,8 @@ def compare(
     prediction, score, label, timestamp
         Columns that hold the model's output, its score, the outcome (not compared), and the
         time of each row. `current` may lack the label and the time.
+    scores
+        Class -> column with its score, of a model of several classes.
     timezone
         IANA zone in which days and weeks begin, and in which naive times are read.
     features
@@ -68,6 +73,9 @@ def compare(
         Columns that are not compared.
     categorical
         Columns of integers that are categories.
+    exclude_slices
+        Stretches of the reference's time that were no usual ones, each a local date
+        ("2013-02-08") or an interval ("2013-02-08/2013-02-10"): not counted.
     length
         hour, day, week or 4weeks: judge as a window of this length. By default the longest that the
         rows span and the reference has eight full slices of.
@@ -101,9 +109,10 @@ def compare(
     notes: list[str] = []
     own_columns: set[str] = set()
     if isinstance(reference, Reference):
-        if features is not None or tuple(exclude) or tuple(categorical):
+        if features is not None or tuple(exclude) or tuple(categorical) or tuple(exclude_slices):
             raise InvalidReference(
-                "features=, exclude= and categorical= say how a reference is built: this one is"
+                "features=, exclude=, categorical= and exclude_slices= say how a reference is "
+                "built: this one is"
             )
         built = reference
     else:
@@ -111,12 +120,14 @@ def compare(
             reference,
             prediction=prediction,
             score=score,
+            scores=scores,
             label=label,
             timestamp=timestamp,
             timezone=timezone,
             features=features,
             exclude=exclude,
             categorical=categorical,
+            exclude_slices=exclude_slices,
         )
         own_columns = set(open_frame(reference).columns)
     notes += built.warnings
@@ -127,7 +138,10 @@ def compare(
             raise InvalidFrame(f"{WHAT} has no rows")
         counted = Counted(current)
     else:
-        outputs = {PREDICTION: prediction, SCORE: score}
+        outputs = {PREDICTION: prediction, SCORE: score} | {
+            f"{SCORES_PREFIX}{canonical_category(name)}": column
+            for name, column in (scores or {}).items()
+        }
         counted = count_frame(
             current,
             built,

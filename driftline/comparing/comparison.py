@@ -84,7 +84,11 @@ class Comparison:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain values, ready for JSON; what is not known is None."""
-        return [asdict(row) for row in self.rows]
+        made = [asdict(row) for row in self.rows]
+        for row in made:
+            # JSON knows no tuples, and what was read from it shall be equal.
+            row["parts"] = None if row["parts"] is None else list(row["parts"])
+        return made
 
     def to_pandas(self) -> pandas.DataFrame:
         """The rows as a data frame.

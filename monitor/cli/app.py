@@ -103,7 +103,7 @@ VERBS: Final = {
     ),
     "calibrate": Verb(
         "monitor.cli.calibrate:calibrate",
-        "Say what the rule would tell of a file: falsely, late, or never.",
+        "Say what the rule would tell of FILE: falsely, late, or never.",
     ),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
     "topic": Verb("monitor.cli.topic:app", "The topic that holds the events."),

@@ -15,6 +15,7 @@ import typer
 
 from driftline.errors import DriftlineError, MissingExtra
 from monitor.cli import options
+from monitor.cli.reference import by_class
 
 if TYPE_CHECKING:
     from driftline import Comparison
@@ -55,12 +56,23 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="What is held against it.")],
     prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
+    class_score: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS=COLUMN", help=f"Column of one class's score; {_LIST}."),
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
     timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
     feature: Annotated[list[str] | None, typer.Option(help=f"Compare these only; {_LIST}.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help=f"Leave out; {_LIST}.")] = None,
     categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
+    exclude_slice: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATE|START/END",
+            help=f"Local day or stretch of A that was no usual one: not counted; {_LIST}.",
+        ),
+    ] = None,
     length: Annotated[
         Length | None, typer.Option(help="Judge B as one of these; by default as what it spans.")
     ] = None,
@@ -106,6 +118,8 @@ def compare(
             features=feature,
             exclude=tuple(exclude or ()),
             categorical=tuple(categorical or ()),
+            exclude_slices=tuple(exclude_slice or ()),
+            class_scores=by_class(class_score or ()),
             length=None if length is None else length.value,
             profile=profile.value,
             limits=tuple(limit or ()),
@@ -142,31 +156,40 @@ def _compared(
     length: str | None,
     profile: str,
     limits: tuple[str, ...],
+    class_scores: dict[str, str],
     **how: Any,
 ) -> Comparison:
     from driftline.comparing import compare
     from driftline.comparing import profile as counted
     from driftline.comparing.limits import rule_of
-    from driftline.events import PREDICTION, SCORE
+    from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
     from monitor.cli import tables
 
     rule_of(profile, limits)  # before files are read
     left = tables.read(a, timestamp=timestamp)
     prediction, score, timestamp = left.outputs(prediction, score, timestamp)
+    scores = left.class_scores(class_scores)
     reference = counted(
-        left.frame, prediction=prediction, score=score, label=label, timestamp=timestamp, **how
+        left.frame,
+        prediction=prediction,
+        score=score,
+        scores=scores,
+        label=label,
+        timestamp=timestamp,
+        **how,
     )
+    outputs = {PREDICTION: prediction, SCORE: score} | {
+        f"{SCORES_PREFIX}{name}": column for name, column in scores.items()
+    }
     texts = left.texts()
     right = tables.read(b, timestamp=timestamp, texts=texts)
     if right.is_events:
-        own = {PREDICTION: prediction, SCORE: score, "time": timestamp}
+        own = {**outputs, "time": timestamp}
         right = right.renamed({name: other for name, other in own.items() if other is not None})
     # What A has and nobody asked for is no news in B.
-    asked = {*reference.gridset.names(), prediction, score, timestamp, label}
+    asked = {*reference.gridset.names(), *outputs.values(), timestamp, label}
     right = right.without([name for name in left.names if name not in asked])
-    feature_of: dict[str, str] = {
-        column: name for name, column in ((PREDICTION, prediction), (SCORE, score)) if column
-    }
+    feature_of = {column: name for name, column in outputs.items() if column}
     numeric = {grid.name for grid in reference.gridset.features if grid.kind == "numeric"}
     right = right.with_numbers(
         [name for name in right.names if feature_of.get(name, name) in numeric]
@@ -176,6 +199,7 @@ def _compared(
         right.frame,
         prediction=prediction,
         score=score,
+        scores=scores,
         label=label,
         timestamp=timestamp,
         length=length,

@@ -167,6 +167,19 @@ def test_a_sensitive_profile_has_lower_limits_than_the_standard_one(before: pd.D
     assert sensitive is not None and standard is not None and sensitive < standard
 
 
+def test_scores_of_classes_and_excluded_days_are_of_the_reference(before: pd.DataFrame) -> None:
+    odd = before.assign(p=before["p"].where(before["at"].dt.date.astype(str) != "2026-01-13", 9.0))
+    options = {**OPTIONS, "score": None, "scores": {"leaves": "p"}}
+    found = compare(odd, after(), **options, exclude_slices=["2026-01-13"])
+    row = found["prediction.scores.leaves"]
+    assert row.verdict == "ok" and row.rows_current == 2_000
+    assert row.rows_reference < N
+    place = found.reference.gridset.names().index("prediction.scores.leaves")
+    assert found.reference.profiles["all"].high[place] < 1
+    with pytest.raises(InvalidReference, match="exclude_slices= say how a reference is built"):
+        compare(found.reference, after(), **options, exclude_slices=["2026-01-13"])
+
+
 def test_what_moved_comes_first_and_says_why(before: pd.DataFrame) -> None:
     now = after(
         age=lambda f: f["age"] + 25,
