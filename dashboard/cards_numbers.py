@@ -68,7 +68,7 @@ def _judged(found: Mapping[str, Any]) -> list[Line]:
         lines.append((parts.term("PSI"), two(found["psi"]), _psi_limit(found)))
         if get("psi_star") is not None:
             star = f"{MINUS if found['psi_star'] < 0 else ''}{two(abs(found['psi_star']))}"
-            lines.append(("less what chance adds", star, p_words(get("psi_p"))))
+            lines.append(("beyond chance", star, p_words(get("psi_p"))))
     if get("ks_low") is not None:
         lines.append(
             (parts.term("KS"), span(found["ks_low"], found["ks_high"]), p_words(get("ks_p")))
@@ -81,7 +81,7 @@ def _judged(found: Mapping[str, Any]) -> list[Line]:
         ))  # fmt: skip
     for (name, word), (other, other_word), note in (
         (("js", "JS"), ("hellinger", "Hellinger"), "distances"),
-        (("tv", "Total variation"), ("linf", "largest"), "of shares"),
+        (("tv", "TV"), ("linf", "largest change"), "of shares"),
     ):
         if get(name) is not None and get(other) is not None:
             both = f"{found[name]:.3f} \N{MIDDLE DOT} {found[other]:.3f}"

@@ -29,7 +29,7 @@ WORDS: Final = {
     "js": Word("JS distance", "Jensen-Shannon distance {each} against {against}", "js"),
     "hellinger": Word("Hellinger", "Hellinger distance {each} against {against}", "hellinger"),
     "tv": Word("Total variation", "Total variation {each} against {against}", "tv"),
-    "linf": Word("Largest change", "Largest change of one share {each}, {against}", "linf"),
+    "linf": Word("Largest change", "Largest change of one share {each} against {against}", "linf"),
     "chi_square": Word("Chi-square", "Chi-square {each} against {against}", "chi-square"),
     "missing": Word("Missing", "Missing values, share of rows {each}"),
     "unseen": Word("Unseen", "Unseen values, share of rows {each}"),

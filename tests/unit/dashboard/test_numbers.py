@@ -99,7 +99,7 @@ def test_the_numbers_are_those_that_were_judged(world: FeatureWorld) -> None:
     found = chosen(world, "x", "?stat=psi").subject.found
     assert found is not None
     text = said(filled(world, "x")["numbers"])
-    for words in ("less what chance adds", "Wasserstein", "Hellinger", "Mean moved by", "sigma"):
+    for words in ("beyond chance", "Wasserstein", "Hellinger", "Mean moved by", "sigma"):
         assert words in text
     assert f"{found['js']:.3f}" in text
     beside = said(filled(world, "x", "?vs=before")["numbers"])
