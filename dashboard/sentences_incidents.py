@@ -57,11 +57,15 @@ TOGETHER = {
     ("unseen", False): "had new values",
     ("type_error", True): "have values of a wrong type",
     ("type_error", False): "had values of a wrong type",
+    ("schema", True): "are not sent",
+    ("schema", False): "were not sent",
 }
 ALONE = {
     ("missing", True): "lacks values",
     ("unseen", True): "has new values",
     ("type_error", True): "has values of a wrong type",
+    ("schema", True): "is not sent",
+    ("schema", False): "was not sent",
 }
 DAY_MS = 86_400_000
 NAMED = 3

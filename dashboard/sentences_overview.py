@@ -146,7 +146,11 @@ def _quiet(lines: Sequence[Line], judged_to_ms: int | None) -> str:
 
 
 def _trouble(line: Line, zone: ZoneInfo, year: int | None) -> str:
-    since = moment(line.since_ms, zone, year=year) if line.since_ms is not None else ""
+    kind = {"silent": "volume", "schema_broken": "schema"}.get(line.health)
+    # What is broken may be younger than what drifts; it began with its first window.
+    began = [i.first_window_ms for i in line.standing if i.kind == kind]
+    since_ms = min(began, default=line.since_ms)
+    since = moment(since_ms, zone, year=year) if since_ms is not None else ""
     if line.health == "silent":
         return f"sends no predictions since {since}"
     if line.health == "schema_broken":

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import Calibration, from_reference
-from driftline.stats.evidence import CRITICAL_BEYOND, KIND_OF, Judge, Mark
+from driftline.stats.calibration import RATES, Calibration, from_reference
+from driftline.stats.evidence import CRITICAL_BEYOND, Judge, Mark
 from driftline.stats.reference import Reference
 from driftline.stats.season import when
+from monitor.detect.absent import ABSENT
 from monitor.detect.fold import marks_from_text
+from monitor.detect.kinds import KIND_OF
 from monitor.storage import reads
 from monitor.storage.evaluation import live_calibrations
 from monitor.storage.reads.standing import LastWindow, LatchRow, last_windows, latches_of
@@ -26,6 +28,8 @@ from monitor.windows.calendar import NOMINAL_MS
 
 # Windows that are shown of each: those that could end it, and the one before them.
 SHOWN = 4
+# Where that stands which is held against a limit, if not under the statistic's own name.
+_COLUMNS = {name: f"{name}_excess" for name in RATES} | {"ks": "ks_low", ABSENT: "missing"}
 MARKS = {Mark.CLEAR: "clear", Mark.BETWEEN: "between", Mark.EXCEEDS: "over"}
 
 
@@ -168,7 +172,7 @@ def _seen(window: LastWindow, feature: str, statistic: str, level: str) -> Seen:
         return Seen(window.start_ms, window.end_ms, None, "")
     marks = marks_from_text(found["marks"] or "").get(statistic, (0, 0))
     mark = MARKS.get(marks[level == "critical"], "")
-    held = found[statistic if statistic == "psi" else f"{statistic}_excess"] if mark else None
+    held = found[_COLUMNS.get(statistic, statistic)] if mark else None
     return Seen(window.start_ms, window.end_ms, held, mark)
 
 
@@ -180,7 +184,8 @@ def _limit(windows: Sequence[LastWindow], feature: str, statistic: str, level: s
         if found is None:
             continue
         name = "psi_critical" if statistic == "psi" and is_critical else f"{statistic}_limit"
-        if found[name] is not None:
+        # A limit of the user's own stands in the monitor, beside no finding.
+        if found.get(name) is not None:
             beyond = CRITICAL_BEYOND if is_critical and statistic != "psi" else 0.0
             return float(found[name]) + beyond
     return None
