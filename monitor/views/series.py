@@ -9,24 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, isfinite
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import observe
-from driftline.stats.evidence import CRITICAL_BEYOND, LEAST_EXCESS
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import LENGTHS
-from driftline.stats.measures import moments
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FixedLimit
 from monitor.storage import reads
 from monitor.storage.rows import OPEN_STATES, FeatureWindow, Incident, Latched
 from monitor.views.episodes import group
 from monitor.views.scope import NoSuch, Scope, nearest
-from monitor.views.statistics import STATISTICS, interval, is_learnt, offered
+from monitor.views.statistics import STATISTICS, numbers, offered, usual_of
 from monitor.views.told import fixed_limit
 from monitor.windows.calendar import NOMINAL_MS
 
@@ -248,7 +245,7 @@ def series_of(history: History, stat: str | None = None, *, at_most: int = MAX_P
     standing = standing_statistic(history)
     statistic = stat if stat in history.statistics else standing
     usual = {
-        digest: _usual(reference, history.scope.segment, history.feature, statistic)
+        digest: usual_of(reference, history.scope.segment, history.feature, statistic)
         for digest, reference in history.references.items()
     }
     latches: dict[int, list[Latched]] = {}
@@ -307,7 +304,7 @@ def point_of(history: History, window: FeatureWindow, statistic: str) -> Point:
     usual = (
         None
         if reference is None
-        else _usual(reference, history.scope.segment, history.feature, statistic)
+        else usual_of(reference, history.scope.segment, history.feature, statistic)
     )
     latches = [
         latch
@@ -498,7 +495,7 @@ def _point(
     value = low = high = limit = critical = None
     is_over = False
     if found is not None:
-        value, low, high, limit, critical = _numbers(found, window.rows, statistic, usual, fixed)
+        value, low, high, limit, critical = numbers(found, window.rows, statistic, usual, fixed)
         is_over = statistic in found["exceeds"].split(",")
     return Point(
         start_ms=window.start_ms,
@@ -516,68 +513,6 @@ def _point(
         closed_by=window.closed_by,
         incomplete=window.incomplete,
     )
-
-
-Number = float | None
-
-
-def _numbers(
-    found: Mapping[str, Any],
-    rows: int,
-    statistic: str,
-    usual: float | None,
-    fixed: FixedLimit | None,
-) -> tuple[Number, Number, Number, Number, Number]:
-    """Return value, low, high, limit and critical limit, on the statistic's own scale."""
-    # What was not held against a limit has no mark, whatever limit is stored beside it.
-    is_judged = f" {statistic}=" in f" {found['marks']}"
-    if fixed is not None:
-        value, low, high = interval(found, statistic, rows)
-        if not is_judged:
-            return value, low, high, None, None
-        # A shift is held against its size: its limit lies on its own side.
-        side = -1.0 if statistic == "mean_shift" and (value or 0.0) < 0 else 1.0
-        critical = None if fixed.critical is None else side * fixed.critical
-        return value, low, high, side * fixed.warning, critical
-    if statistic == "psi":
-        if not is_judged:
-            return found["psi"], None, None, None, None
-        limits = found["psi_limit"], found["psi_critical"]
-        return found["psi"], found["psi_lower"], found["psi"], *limits
-    if not is_learnt(statistic):
-        return *interval(found, statistic, rows), None, None
-    value, excess = found[statistic], found[f"{statistic}_excess"]
-    tolerance = found[f"{statistic}_limit"]
-    if value is None or excess is None or usual is None:
-        return value, None, None, None, None
-    fell = excess < 0
-    bound = min(1.0, max(0.0, usual + excess))
-    low, high = (value, max(value, bound)) if fell else (min(value, bound), value)
-    if not is_judged or tolerance is None:
-        return value, low, high, None, None
-    sign = -1 if fell else 1
-    return (
-        value,
-        low,
-        high,
-        max(0.0, usual + sign * tolerance),
-        max(0.0, usual + sign * (tolerance + CRITICAL_BEYOND)),
-    )
-
-
-def _usual(reference: Reference, segment: str, feature: str, statistic: str) -> float | None:
-    """Return the reference's own rate; None for what is no rate, or without its own counts."""
-    profile = reference.profiles.get(segment)
-    if profile is None or feature not in reference.gridset.names():
-        return None
-    place = reference.gridset.names().index(feature)
-    if statistic in ("mean", "sd"):
-        usual = float(getattr(moments(reference, segment), statistic)[place])
-        return usual if isfinite(usual) else None
-    if statistic not in LEAST_EXCESS:
-        return None
-    hits, n = observe(reference, profile.counts[None, :]).of(statistic)
-    return float(hits[0, place] / max(int(n[0, place]), 1))
 
 
 def _ranked(

@@ -1,13 +1,21 @@
-"""Every statistic that is stored of a finding: of which features, from which columns. Pure."""
+"""Every statistic that is stored of a finding: of which features, from which columns, and what
+bounds it in a window. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
+from driftline.stats.calibration import observe
+from driftline.stats.evidence import CRITICAL_BEYOND, LEAST_EXCESS
 from driftline.stats.evidence import STATISTICS as JUDGED
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.measures import moments
+from driftline.stats.reference import Reference
+from driftline.stats.rule import FixedLimit
 from monitor.views.told import bounds
 
 Number = float | None
@@ -106,3 +114,62 @@ def interval(
 def is_learnt(statistic: str) -> bool:
     """Return whether a statistic has a limit that is learnt from the reference."""
     return statistic in JUDGED
+
+
+def numbers(
+    found: Mapping[str, Any],
+    rows: int,
+    statistic: str,
+    usual: float | None,
+    fixed: FixedLimit | None,
+) -> tuple[Number, Number, Number, Number, Number]:
+    """Return value, low, high, limit and critical limit, on the statistic's own scale."""
+    # What was not held against a limit has no mark, whatever limit is stored beside it.
+    is_judged = f" {statistic}=" in f" {found['marks']}"
+    if fixed is not None:
+        value, low, high = interval(found, statistic, rows)
+        if not is_judged:
+            return value, low, high, None, None
+        # A shift is held against its size: its limit lies on its own side.
+        side = -1.0 if statistic == "mean_shift" and (value or 0.0) < 0 else 1.0
+        critical = None if fixed.critical is None else side * fixed.critical
+        return value, low, high, side * fixed.warning, critical
+    if statistic == "psi":
+        if not is_judged:
+            return found["psi"], None, None, None, None
+        limits = found["psi_limit"], found["psi_critical"]
+        return found["psi"], found["psi_lower"], found["psi"], *limits
+    if not is_learnt(statistic):
+        return *interval(found, statistic, rows), None, None
+    value, excess = found[statistic], found[f"{statistic}_excess"]
+    tolerance = found[f"{statistic}_limit"]
+    if value is None or excess is None or usual is None:
+        return value, None, None, None, None
+    fell = excess < 0
+    bound = min(1.0, max(0.0, usual + excess))
+    low, high = (value, max(value, bound)) if fell else (min(value, bound), value)
+    if not is_judged or tolerance is None:
+        return value, low, high, None, None
+    sign = -1 if fell else 1
+    return (
+        value,
+        low,
+        high,
+        max(0.0, usual + sign * tolerance),
+        max(0.0, usual + sign * (tolerance + CRITICAL_BEYOND)),
+    )
+
+
+def usual_of(reference: Reference, segment: str, feature: str, statistic: str) -> float | None:
+    """Return the reference's own rate; None for what is no rate, or without its own counts."""
+    profile = reference.profiles.get(segment)
+    if profile is None or feature not in reference.gridset.names():
+        return None
+    place = reference.gridset.names().index(feature)
+    if statistic in ("mean", "sd"):
+        usual = float(getattr(moments(reference, segment), statistic)[place])
+        return usual if isfinite(usual) else None
+    if statistic not in LEAST_EXCESS:
+        return None
+    hits, n = observe(reference, profile.counts[None, :]).of(statistic)
+    return float(hits[0, place] / max(int(n[0, place]), 1))
