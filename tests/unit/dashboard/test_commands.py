@@ -84,8 +84,9 @@ def test_no_command_is_printed_without_asking_how_it_is_typed() -> None:
         and isinstance(node.value, str)
         and bare.search(node.value)
     ]
-    # The description of the API is the same on every machine; a lock names who holds it.
-    named = ("whether it answers", "driftline restore")
+    # The description of the API is the same on every machine; a lock names who holds it; what is
+    # said at registration is kept with the reference, and read anywhere.
+    named = ("whether it answers", "driftline restore", "driftline monitor set MODEL")
     assert [text for text in found if not any(words in text for words in named)] == []
 
 
