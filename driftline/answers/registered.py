@@ -120,6 +120,8 @@ class ProfiledFeature:
     low: float | None
     high: float | None
     n_categories: int
+    resolution: float | None
+    resolution_is: str | None
     levels: tuple[Share, ...]
     limits: tuple[LengthSees, ...]
 

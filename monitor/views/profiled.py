@@ -108,6 +108,8 @@ class FeatureLine:
         The categories that are known by name, most frequent first, with their shares.
     n_categories
         All that the reference knows.
+    resolution, resolution_is
+        Numbers that are closer may be counted as one: the width, absolute or relative; or None.
     missing
         Share of rows without a value.
     """
@@ -123,6 +125,8 @@ class FeatureLine:
     high: float | None
     levels: tuple[tuple[str, float], ...]
     n_categories: int
+    resolution: float | None
+    resolution_is: str | None
     limits: tuple[Limit, ...]
 
 
@@ -186,6 +190,7 @@ def features_of(
         mass = whole[grids.bins[f]]
         grid = feature.grid
         levels, n_categories = _levels(feature, mass)
+        told = grids.resolution(f)
         lines.append(
             FeatureLine(
                 name=feature.name,
@@ -199,6 +204,8 @@ def features_of(
                 high=grid.high if isinstance(grid, NumericGrid) else None,
                 levels=levels,
                 n_categories=n_categories,
+                resolution=None if told is None else told[0],
+                resolution_is=None if told is None else told[1],
                 limits=tuple(
                     Limit(
                         length.name,

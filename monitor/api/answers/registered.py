@@ -257,6 +257,10 @@ class ProfiledAnswer(Answer):
     low: float | None = said("The smallest value", 10.9)
     high: float | None = said("The largest", 57.9)
     n_categories: int = said("How many categories there are", 0)
+    resolution: float | None = said(
+        "Numbers that are closer may be counted as one; null of what is no number", 4.8e-7
+    )
+    resolution_is: str | None = said("absolute, or relative to the value", "relative")
     levels: list[ShareAnswer] = said("The most frequent of them")
     limits: list[SeenAnswer] = said("What each window length sees of it")
 

@@ -298,6 +298,8 @@ def _profiled(line: FeatureLine) -> dict[str, Any]:
         "low",
         "high",
         "n_categories",
+        "resolution",
+        "resolution_is",
         "limits",
     ]
     return {
