@@ -252,7 +252,10 @@ def test_a_model_whose_deletion_was_cut_short_and_that_was_taken_back_is_told_of
         with pytest.raises(RuntimeError):
             delete(world)
     with transaction(world.engine) as conn:
-        for table in (t.window, t.finding, t.latch, t.incident, t.alert_incident, t.alert):
+        for table in (
+            t.window, t.finding, t.finding_measure, t.model_window, t.latch, t.incident,
+            t.alert_incident, t.alert,
+        ):  # fmt: skip
             conn.execute(sa.delete(table))
         models.unarchive(conn, "m", actor="somebody", now_ms=world.now_ms)
     assert world.step(1, x=BAD) == [("detected", ["x"])]
