@@ -291,6 +291,13 @@ def model_id_of(conn: Connection, bound: BoundVersion) -> int:
     return int(conn.execute(sa.select(v.model_id).where(v.id == bound.version_id)).scalar_one())
 
 
+def monitor_of_version(conn: Connection, version_id: int) -> Monitor:
+    """Return all that the monitor of a version's model has been."""
+    v = t.model_version.c
+    model_id = conn.execute(sa.select(v.model_id).where(v.id == version_id)).scalar_one()
+    return monitor_history(conn, int(model_id))
+
+
 def monitor_history(conn: Connection, model_id: int) -> Monitor:
     """Return all that a model's monitor has been."""
     m = t.monitor.c

@@ -16,11 +16,13 @@ from sqlalchemy.engine import Connection
 from driftline.stats.calibration import RATES, Calibration, from_reference
 from driftline.stats.evidence import CRITICAL_BEYOND, Judge, Mark
 from driftline.stats.reference import Reference
+from driftline.stats.rule import Rule
 from driftline.stats.season import when
 from monitor.detect.absent import ABSENT
 from monitor.detect.fold import marks_from_text
 from monitor.detect.kinds import KIND_OF
-from monitor.storage import reads
+from monitor.detect.spec import Monitor
+from monitor.storage import reads, registry
 from monitor.storage.evaluation import live_calibrations
 from monitor.storage.reads.standing import LastWindow, LatchRow, last_windows, latches_of
 from monitor.storage.rows import Incident
@@ -198,7 +200,8 @@ class _Clearing:
         self._conn = conn
         self._version_id = version_id
         self._timezone = timezone
-        self._judges: dict[tuple[str, str, str], tuple[Judge, Reference] | None] = {}
+        self._monitor: Monitor | None = None
+        self._judges: dict[tuple[str, str, str, int], tuple[Judge, Reference] | None] = {}
 
     def line(
         self, incident: Incident, length: str, windows: Sequence[LastWindow], level: str
@@ -208,7 +211,7 @@ class _Clearing:
             found = window.findings.get(incident.feature)
             if found is None or found["psi"] is None or found["psi_limit"] is None:
                 continue
-            made = self._judge(window.digest, incident.segment, length)
+            made = self._judge(window.digest, incident.segment, length, window.end_ms)
             if made is None:
                 return None
             judge, reference = made
@@ -220,13 +223,21 @@ class _Clearing:
             return None if np.isnan(line) else line
         return None
 
-    def _judge(self, digest: str, segment: str, length: str) -> tuple[Judge, Reference] | None:
-        key = (digest, segment, length)
+    def _judge(
+        self, digest: str, segment: str, length: str, end_ms: int
+    ) -> tuple[Judge, Reference] | None:
+        if self._monitor is None:
+            self._monitor = registry.monitor_of_version(self._conn, self._version_id)
+        place = self._monitor.place(end_ms)
+        key = (digest, segment, length, place)
         if key not in self._judges:
-            self._judges[key] = self._made(*key)
+            rule = self._monitor.revisions[place].spec.rule()
+            self._judges[key] = self._made(digest, segment, length, rule)
         return self._judges[key]
 
-    def _made(self, digest: str, segment: str, length: str) -> tuple[Judge, Reference] | None:
+    def _made(
+        self, digest: str, segment: str, length: str, rule: Rule
+    ) -> tuple[Judge, Reference] | None:
         reference = reads.reference_document(self._conn, digest)
         if reference is None or segment not in reference.profiles:
             return None
@@ -236,4 +247,4 @@ class _Clearing:
             calibration = live[segment, length][1] if (segment, length) in live else None
         if calibration is None:
             return None
-        return Judge(reference, segment, length, calibration), reference
+        return Judge(reference, segment, length, calibration, rule), reference
