@@ -54,7 +54,7 @@ class IngestSettings:
     keep_payload: bool = True
     client_options: Mapping[str, Any] = field(default_factory=dict)
     max_rows: int = 500_000
-    max_bytes: int = 256_000_000
+    max_bytes: int = 96_000_000
     owner: str | None = None
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ class PaneCache:
     of the database has. The oldest go first.
     """
 
-    def __init__(self, max_bytes: int = 64_000_000) -> None:
+    def __init__(self, max_bytes: int = 32_000_000) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._rows: OrderedDict[tuple[int, str, str, int], tuple[int, Stack]] = OrderedDict()
