@@ -49,16 +49,6 @@ TAKEN = openapi.described(
     "endpoint on-call sends to https://hooks.example/drift already",
     "take another name, or remove it first",
 )
-_UNREADABLE = {
-    **openapi.problems(413),
-    **openapi.described(
-        400,
-        "The body cannot be read",
-        "Bad Request",
-        "There was an error parsing the body",
-        "send JSON in UTF-8",
-    ),
-}
 _WRITTEN = openapi.problems(403, 404, 421, 422, 503)
 
 
@@ -73,7 +63,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
         responses={
             200: {"model": EndpointTold, "description": "It was there already"},
             **openapi.problems(403, 421, 422, 503),
-            **_UNREADABLE,
+            **openapi.unreadable(),
             **TAKEN,
         },
     )
@@ -119,7 +109,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
     @routes.post(
         "/endpoints/{name}/disable",
         summary="Disable an endpoint",
-        responses={**_WRITTEN, **_UNREADABLE},
+        responses={**_WRITTEN, **openapi.unreadable()},
     )
     def disable_endpoint(
         name: EndpointName, asked: Annotated[DisablingBody | None, Body()] = None
@@ -133,7 +123,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
     @routes.post(
         "/endpoints/{name}/rotate",
         summary="Replace an endpoint's secret",
-        responses={**_WRITTEN, **_UNREADABLE},
+        responses={**_WRITTEN, **openapi.unreadable()},
     )
     def rotate_endpoint(
         name: EndpointName, asked: Annotated[RotationBody | None, Body()] = None

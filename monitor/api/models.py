@@ -110,7 +110,7 @@ def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> AP
     @routes.put(
         "/models/{name:path}/monitor",
         summary="Set how a model is judged",
-        responses={**_WRITTEN, **openapi.problems(413), **_CHANGED},
+        responses={**_WRITTEN, **openapi.unreadable(), **_CHANGED},
     )
     def set_monitor(name: ModelPath, asked: MonitorWish) -> MonitorTold:
         """Judge it so from the evaluator's next look on; what is left out stays as it is.

@@ -115,6 +115,20 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+def unreadable() -> dict[int | str, dict[str, Any]]:
+    """Return the responses of a route whose JSON is too long, or none."""
+    return {
+        **problems(413),
+        **described(
+            400,
+            "The body cannot be read",
+            "Bad Request",
+            "There was an error parsing the body",
+            "send JSON in UTF-8",
+        ),
+    }
+
+
 def described(
     status: int, words: str, title: str, detail: str, mend: str
 ) -> dict[int | str, dict[str, Any]]:

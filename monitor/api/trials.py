@@ -32,7 +32,7 @@ from monitor.storage.registry import BoundVersion
 from monitor.storage.rows import Version
 from monitor.windows.panes import pane_ms_of
 
-_WRITTEN: Final = openapi.problems(403, 404, 413, 421, 422, 503)
+_WRITTEN: Final = {**openapi.problems(403, 404, 421, 422, 503), **openapi.unreadable()}
 _LEARNS: Final = openapi.described(
     409,
     "Nothing there can learn",
