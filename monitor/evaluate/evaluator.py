@@ -28,7 +28,7 @@ from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
-from monitor.evaluate.judging import Judged, PaneCache
+from monitor.evaluate.judging import Judged
 from monitor.evaluate.silence import SilenceBook, looks_back_to
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.evaluate.writing import write_windows
@@ -123,7 +123,6 @@ class Evaluator:
         self._went_on = went_on
         self._registry: Registry | None = None
         self._slices = SliceCalibrations()
-        self._panes = PaneCache()
         self._failures: dict[int, str] = {}
         self._looked: dict[int, int] = {}
 
@@ -184,8 +183,7 @@ class Evaluator:
             span = sql.pane_span(conn, bound.version_id, self._gridsets(bound))
             if span is None:
                 return None
-            model_id = registry_store.model_id_of(conn, bound)
-            monitor = registry_store.monitor_history(conn, model_id)
+            monitor = registry_store.monitor_history(conn, bound.version_id)
             spec = monitor.latest.spec
             streams = sql.streams_of(conn, bound.model, bound.version)
             times = sql.partition_times(conn, streams)
@@ -252,7 +250,7 @@ class Evaluator:
             conn,
             found.bound,
             self._registry,
-            from_ms=looks_back_to(found.cursor.watermark_ms, found.monitor.latest.spec.horizon_ms),
+            from_ms=looks_back_to(found.done_ms, found.monitor.latest.spec.horizon_ms),
             clock_ms=found.clock_ms,
             now_ms=found.now_ms,
         )
@@ -306,9 +304,7 @@ class Evaluator:
         )
         found.judged += (
             (judged, digest)
-            for judged in judge_due(
-                conn, bound, reference, due, found.monitor, teacher.known, self._panes
-            )
+            for judged in judge_due(conn, bound, reference, due, found.monitor, teacher.known)
         )
         found.learnt += teacher.learnt
 

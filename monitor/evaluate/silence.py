@@ -179,13 +179,13 @@ class SilenceBook:
         )
 
 
-def looks_back_to(watermark_ms: int | None, horizon_ms: int) -> int:
-    """Return from when on silences are derived anew, given how far it was judged before.
+def looks_back_to(done_ms: int, horizon_ms: int) -> int:
+    """Return from when on silences are derived anew, given how far its windows were judged before.
 
     One that has not ended may have begun as long ago as silences last; late events change
-    those of the horizon.
+    those of the horizon. The stream's time may be far ahead by the events of another model.
     """
-    return 0 if watermark_ms is None else watermark_ms - max(ENDS_MS, horizon_ms) - KNOWN_MS
+    return done_ms - max(ENDS_MS, horizon_ms) - KNOWN_MS
 
 
 def _state(silence: Silence) -> str:

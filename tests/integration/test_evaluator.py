@@ -139,7 +139,10 @@ class World:
             return list(conn.execute(sa.select(table).where(*where)))
 
     def facts(self) -> dict[str, Any]:
-        """What a replay must find again: everything but revisions, owners and wall times."""
+        """What a replay must find again: everything but revisions, owners and wall times.
+
+        Nor what was told and withdrawn: who saw all events at once never told it.
+        """
 
         def plain(table: sa.Table, *left_out: str) -> list[Any]:
             names = [column.name for column in table.c if column.name not in left_out]
@@ -153,7 +156,7 @@ class World:
             "measures": plain(t.finding_measure),
             "models": plain(t.model_window),
             "latches": plain(t.latch),
-            "incidents": plain(t.incident, "number"),
+            "incidents": [row for row in plain(t.incident, "number") if "withdrawn" not in row],
         }
 
 
