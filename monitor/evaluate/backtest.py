@@ -25,7 +25,7 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.spec import Monitor, MonitorSpec
 from monitor.evaluate.due import judge_due, while_bound
-from monitor.evaluate.judging import Judged, PaneCache
+from monitor.evaluate.judging import Judged
 from monitor.evaluate.teacher import SliceCalibrations, Teacher
 from monitor.storage import evaluation as sql
 from monitor.storage import schema as t
@@ -210,11 +210,10 @@ class _Anew:
             everything.setdefault((window.segment, window.length), []).append(window)
             strides.setdefault(window.end_ms // STRIDE_MS, []).append(window)
         known = {key: teacher.known(*key, windows) for key, windows in everything.items()}
-        cache = PaneCache()
         for _, windows in sorted(strides.items()):
             for judged in judge_due(
                 self._conn, self._bound, reference, windows, self._monitor,
-                lambda segment, length, _: known[segment, length], cache,
+                lambda segment, length, _: known[segment, length],
             ):  # fmt: skip
                 self._take(judged)
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from driftline.stats.reference import Reference
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
-from monitor.evaluate.judging import Judged, Known, PaneCache, PaneTable, judge_windows
+from monitor.evaluate.judging import Judged, Known, PaneTable, judge_windows
 from monitor.storage.registry import BoundVersion
 
 Teaches = Callable[[str, str, Sequence[Due]], Known]
@@ -22,7 +22,6 @@ def judge_due(
     due: Sequence[Due],
     monitor: Monitor,
     known: Teaches,
-    cache: PaneCache | None = None,
 ) -> Iterator[Judged]:
     """Yield the windows of `due`, those of one segment and length together, in order of start.
 
@@ -37,7 +36,7 @@ def judge_due(
     for segment, by_length in by_segment.items():
         first = min(window.start_ms for windows in by_length.values() for window in windows)
         last = max(window.end_ms for windows in by_length.values() for window in windows)
-        table = PaneTable(conn, bound, reference, segment, first, last, cache)
+        table = PaneTable(conn, bound, reference, segment, first, last)
         for length in monitor.latest.spec.lengths:
             windows = by_length.get(length)
             if not windows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -32,33 +31,6 @@ class Counted:
     rev_sums: list[int]
 
 
-class PaneCache:
-    """Decoded panes of the last windows: an hour is needed again by its day and by its week.
-
-    An entry holds for one revision; the caller knows the revision that its view
-    of the database has. The oldest go first.
-    """
-
-    def __init__(self, max_bytes: int = 32_000_000) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._rows: OrderedDict[tuple[int, str, str, int], tuple[int, Stack]] = OrderedDict()
-
-    def get(self, key: tuple[int, str, str, int], rev: int) -> Stack | None:
-        """Return the pane if it is of this revision."""
-        found = self._rows.get(key)
-        return found[1] if found is not None and found[0] == rev else None
-
-    def put(self, key: tuple[int, str, str, int], rev: int, pane: Stack) -> None:
-        """Keep a pane in the place of an older revision."""
-        before = self._rows.pop(key, None)
-        self._bytes += pane.nbytes - (0 if before is None else before[1].nbytes)
-        self._rows[key] = (rev, pane)
-        while self._bytes > self._max_bytes and self._rows:
-            _, (_, oldest) = self._rows.popitem(last=False)
-            self._bytes -= oldest.nbytes
-
-
 class PaneTable:
     """The panes of one segment in a range of event time, each read and decoded once.
 
@@ -74,37 +46,16 @@ class PaneTable:
         segment: str,
         from_ms: int,
         to_ms: int,
-        cache: PaneCache | None = None,
     ) -> None:
         grids = reference.gridset
-        revs = {
-            pane.start_ms: pane.rev
-            for pane in sql.pane_revisions(
-                conn, bound.version_id, grids.digest, from_ms, to_ms, segment=segment
-            )
-        }
-        cache = PaneCache() if cache is None else cache
-        keys = {start: (bound.version_id, grids.digest, segment, start) for start in revs}
-        known = {
-            start: pane
-            for start, rev in revs.items()
-            if (pane := cache.get(keys[start], rev)) is not None
-        }
-        missing = [start for start in revs if start not in known]
-        if missing:
-            rows = sql.pane_bodies(
-                conn, bound.version_id, grids.digest, segment, min(missing), max(missing) + 1
-            )
-            starts, window_of = np.unique([row.start_ms for row in rows], return_inverse=True)
-            table = stack(grids, [row.body for row in rows], window_of.tolist(), len(starts))
-            for place, start in enumerate(starts.tolist()):
-                known[start] = table.take([place])
-                cache.put(keys[start], revs[start], known[start])
-        self._starts = np.array(sorted(revs), dtype=np.int64)
-        self._revs = np.array([revs[start] for start in self._starts.tolist()], dtype=np.int64)
-        self._panes = Stack.together(
-            [stack(grids, [], [], 0), *(known[start] for start in self._starts.tolist())]
-        )
+        rows = sql.pane_bodies(conn, bound.version_id, grids.digest, segment, from_ms, to_ms)
+        starts = np.array([row.start_ms for row in rows], dtype=np.int64)
+        self._starts, place_of = np.unique(starts, return_inverse=True)
+        # A pane has a row of each partition.
+        self._revs = np.zeros(len(self._starts), dtype=np.int64)
+        np.add.at(self._revs, place_of, np.array([row.rev for row in rows], dtype=np.int64))
+        bodies = [row.body for row in rows]
+        self._panes = stack(grids, bodies, place_of.tolist(), len(self._starts))
 
     def windows(self, spans: Sequence[tuple[int, int]]) -> Counted:
         """Add the panes up to windows `(start, end)`."""

@@ -76,7 +76,7 @@ def recalibrate(
     sql.hold_cursors(conn, [bound.version_id])
     effective_ms, digest = bound.bindings[-1]
     reference = references[digest]
-    spec = registry.monitor_history(conn, registry.model_id_of(conn, bound)).latest.spec
+    spec = registry.monitor_history(conn, bound.version_id).latest.spec
     lengths = sorted(spec.lengths, key=NOMINAL_MS.__getitem__)
     if length is not None and length not in lengths:
         raise Conflict(

@@ -67,8 +67,7 @@ class Shown:
     @cached_property
     def _rules(self) -> dict[int, Rule]:
         """The rules that have judged the model, by the monitor's revision."""
-        model_id = registry.model_id_of(self._conn, self._bound)
-        monitor = registry.monitor_history(self._conn, model_id)
+        monitor = registry.monitor_history(self._conn, self._bound.version_id)
         return {found.number: found.spec.rule() for found in monitor.revisions}
 
     def said(

@@ -285,24 +285,14 @@ def monitor_of(conn: Connection, model_id: int) -> tuple[int, MonitorSpec]:
     return row.revision, MonitorSpec.from_json(row.spec)
 
 
-def model_id_of(conn: Connection, bound: BoundVersion) -> int:
-    """Return the id of a version's model."""
-    v = t.model_version.c
-    return int(conn.execute(sa.select(v.model_id).where(v.id == bound.version_id)).scalar_one())
-
-
-def monitor_of_version(conn: Connection, version_id: int) -> Monitor:
+def monitor_history(conn: Connection, version_id: int) -> Monitor:
     """Return all that the monitor of a version's model has been."""
-    v = t.model_version.c
-    model_id = conn.execute(sa.select(v.model_id).where(v.id == version_id)).scalar_one()
-    return monitor_history(conn, int(model_id))
-
-
-def monitor_history(conn: Connection, model_id: int) -> Monitor:
-    """Return all that a model's monitor has been."""
-    m = t.monitor.c
+    m, v = t.monitor.c, t.model_version.c
     query = (
-        sa.select(m.revision, m.after_ms, m.spec).where(m.model_id == model_id).order_by(m.revision)
+        sa.select(m.revision, m.after_ms, m.spec)
+        .join(t.model_version, v.model_id == m.model_id)
+        .where(v.id == version_id)
+        .order_by(m.revision)
     )
     return Monitor(
         tuple(

@@ -227,7 +227,7 @@ class _Clearing:
         self, digest: str, segment: str, length: str, end_ms: int
     ) -> tuple[Judge, Reference] | None:
         if self._monitor is None:
-            self._monitor = registry.monitor_of_version(self._conn, self._version_id)
+            self._monitor = registry.monitor_history(self._conn, self._version_id)
         place = self._monitor.place(end_ms)
         key = (digest, segment, length, place)
         if key not in self._judges:
