@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from driftline.errors import InvalidFrame, InvalidReference, StatisticError
-from monitor.cli import options
-from monitor.cli.compare import Length, Profile
-from monitor.cli.reference import by_class
+from monitor.cli import columns, options
 
 if TYPE_CHECKING:
     from driftline import CalibrationReport
 
-_LIST = "may be given several times"
 # Features shown of each window length without --all: a screen.
 _SHOWN: Final = 20
 # Of a log file, where no screen says its own.
@@ -34,40 +31,26 @@ def calibrate(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Parquet, CSV or NDJSON; its rows stay here.")
     ],
-    prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
-    score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
-    class_score: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CLASS=COLUMN", help=f"Column of one class's score; {_LIST}."),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
+    prediction: columns.Prediction = None,
+    score: columns.Score = None,
+    class_score: columns.ClassScore = None,
+    label: columns.Label = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event time; needed.")] = None,
-    timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
-    feature: Annotated[list[str] | None, typer.Option(help=f"Try these only; {_LIST}.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help=f"Leave out; {_LIST}.")] = None,
-    categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
-    exclude_slice: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="DATE|START/END",
-            help=f"Local day or stretch that was no usual one: not counted; {_LIST}.",
-        ),
-    ] = None,
+    timezone: columns.Timezone = "UTC",
+    feature: columns.Feature = None,
+    exclude: columns.Exclude = None,
+    categorical: columns.Categorical = None,
+    exclude_slice: columns.ExcludeSlice = None,
     length: Annotated[
-        list[Length] | None, typer.Option(help=f"Windows to try; {_LIST}. All but 4weeks.")
+        list[columns.Length] | None,
+        typer.Option(help=f"Windows to try; {columns.OFTEN}. All but 4weeks."),
     ] = None,
     size: Annotated[
         list[int] | None,
-        typer.Option(help=f"Rows of a window to try beside the file's own; {_LIST}."),
+        typer.Option(help=f"Rows of a window to try beside the file's own; {columns.OFTEN}."),
     ] = None,
-    profile: Annotated[Profile, typer.Option(help="Sensitivity.")] = Profile.standard,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FEATURE:STATISTIC=WARNING[,CRITICAL]",
-            help=f"A fixed limit in the place of the learnt one; {_LIST}.",
-        ),
-    ] = None,
+    profile: columns.Sensitivity = columns.Profile.standard,
+    limit: columns.FixedLimits = None,
     months: Annotated[int, typer.Option(min=1, help="Months in each simulated stretch.")] = 12,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws; the same draws again.")] = 0,
     picture: Annotated[
@@ -107,7 +90,7 @@ def calibrate(
             table.frame,
             prediction=prediction,
             score=score,
-            scores=table.class_scores(by_class(class_score or ())),
+            scores=table.class_scores(columns.by_class(class_score or ())),
             label=label,
             timestamp=timestamp,
             timezone=timezone,

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 from driftline.errors import DriftlineError, MissingExtra
-from monitor.cli import options
-from monitor.cli.reference import by_class
+from monitor.cli import columns, options
 
 if TYPE_CHECKING:
     from driftline import Comparison
 
-_LIST = "may be given several times"
 # Rows shown without --all: a screen.
 _SHOWN: Final = 20
 # Of a log file, where no screen says its own.
@@ -34,56 +32,25 @@ class FailOn(StrEnum):
     critical = "critical"
 
 
-class Length(StrEnum):
-    """What the rows may be judged as."""
-
-    hour = "hour"
-    day = "day"
-    week = "week"
-    four_weeks = "4weeks"
-
-
-class Profile(StrEnum):
-    """How sensitive the rule is."""
-
-    quiet = "quiet"
-    standard = "standard"
-    sensitive = "sensitive"
-
-
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="The reference: Parquet, CSV or NDJSON.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="What is held against it.")],
-    prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
-    score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
-    class_score: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CLASS=COLUMN", help=f"Column of one class's score; {_LIST}."),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
-    timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
-    timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
-    feature: Annotated[list[str] | None, typer.Option(help=f"Compare these only; {_LIST}.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help=f"Leave out; {_LIST}.")] = None,
-    categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
-    exclude_slice: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="DATE|START/END",
-            help=f"Local day or stretch of A that was no usual one: not counted; {_LIST}.",
-        ),
-    ] = None,
+    prediction: columns.Prediction = None,
+    score: columns.Score = None,
+    class_score: columns.ClassScore = None,
+    label: columns.Label = None,
+    timestamp: columns.Timestamp = None,
+    timezone: columns.Timezone = "UTC",
+    feature: columns.Feature = None,
+    exclude: columns.Exclude = None,
+    categorical: columns.Categorical = None,
+    exclude_slice: columns.ExcludeSlice = None,
     length: Annotated[
-        Length | None, typer.Option(help="Judge B as one of these; by default as what it spans.")
+        columns.Length | None,
+        typer.Option(help="Judge B as one of these; by default as what it spans."),
     ] = None,
-    profile: Annotated[Profile, typer.Option(help="Sensitivity.")] = Profile.standard,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FEATURE:STATISTIC=WARNING[,CRITICAL]",
-            help=f"A fixed limit in the place of the learnt one, such as temp:ks=0.15; {_LIST}.",
-        ),
-    ] = None,
+    profile: columns.Sensitivity = columns.Profile.standard,
+    limit: columns.FixedLimits = None,
     fail_on: Annotated[
         FailOn | None, typer.Option(help="Exit with 1 where a verdict is this or worse.")
     ] = None,
@@ -119,7 +86,7 @@ def compare(
             exclude=tuple(exclude or ()),
             categorical=tuple(categorical or ()),
             exclude_slices=tuple(exclude_slice or ()),
-            class_scores=by_class(class_score or ()),
+            class_scores=columns.by_class(class_score or ()),
             length=None if length is None else length.value,
             profile=profile.value,
             limits=tuple(limit or ()),

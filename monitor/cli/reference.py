@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from monitor.cli import access, options
+from monitor.cli import access, columns, options
 from monitor.cli.connect import connect
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The data that windows are compared with.", no_args_is_help=True)
 
-_LIST = "may be given several times"
 # Names of columns in one line.
 _SHOWN: Final = 12
 
@@ -30,28 +29,19 @@ def register(
     ],
     model: Annotated[str, typer.Option(help="Name of the model.")],
     version: Annotated[str, typer.Option(help="Its version.")],
-    prediction: Annotated[str | None, typer.Option(help="Column of the prediction.")] = None,
-    score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
-    class_score: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CLASS=COLUMN", help=f"Column of one class's score; {_LIST}."),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of the outcome.")] = None,
-    timestamp: Annotated[str | None, typer.Option(help="Column of the event time.")] = None,
-    timezone: Annotated[str, typer.Option(help="IANA time zone of the model's days.")] = "UTC",
-    feature: Annotated[list[str] | None, typer.Option(help=f"Profile these only; {_LIST}.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help=f"Leave out; {_LIST}.")] = None,
-    categorical: Annotated[list[str] | None, typer.Option(help=f"No number; {_LIST}.")] = None,
+    prediction: columns.Prediction = None,
+    score: columns.Score = None,
+    class_score: columns.ClassScore = None,
+    label: columns.Label = None,
+    timestamp: columns.Timestamp = None,
+    timezone: columns.Timezone = "UTC",
+    feature: columns.Feature = None,
+    exclude: columns.Exclude = None,
+    categorical: columns.Categorical = None,
     segment: Annotated[
-        list[str] | None, typer.Option(help=f"Judge by its values; {_LIST}.")
+        list[str] | None, typer.Option(help=f"Judge by its values; {columns.OFTEN}.")
     ] = None,
-    exclude_slice: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="DATE|START/END",
-            help=f"Local day or stretch that was no usual one: not counted; {_LIST}.",
-        ),
-    ] = None,
+    exclude_slice: columns.ExcludeSlice = None,
     effective_from: Annotated[
         str | None, typer.Option(help="RFC 3339; replaces from then.")
     ] = None,
@@ -84,7 +74,7 @@ def register(
         table.frame,
         prediction=prediction,
         score=score,
-        scores=table.class_scores(by_class(class_score or ())),
+        scores=table.class_scores(columns.by_class(class_score or ())),
         label=label,
         timestamp=timestamp,
         timezone=timezone,
@@ -108,25 +98,6 @@ def register(
         options.echo(line)
     for warning in warnings:
         options.echo(f"warning: {warning}")
-
-
-def by_class(given: Sequence[str]) -> dict[str, str]:
-    """Class -> column; a class may hold "=", a column may not.
-
-    Examples
-    --------
-    >>> by_class(["late=p_late", "a=b=p"])
-    {'late': 'p_late', 'a=b': 'p'}
-    """
-    made: dict[str, str] = {}
-    for pair in given:
-        label, equals, column = pair.rpartition("=")
-        if not (label and equals and column):
-            raise typer.BadParameter(f"{pair!r} is not CLASS=COLUMN", param_hint="--class-score")
-        if label in made:
-            raise typer.BadParameter(f"class {label!r} is given twice", param_hint="--class-score")
-        made[label] = column
-    return made
 
 
 def _taken(found: Reference, outputs: Mapping[str, str | None], timezone: str) -> Iterator[str]:
