@@ -242,18 +242,9 @@ def _drifted(found: Timeline) -> Kpi:
     note = ", ".join(cut(name, 24) for name in worst[:2]) or "none of them now"
     if len(now) > 2:
         note += f" and {len(now) - 2} more"
-    return Kpi("Features drifted", str(len(now)), _of(found), note)
-
-
-def _of(found: Timeline) -> str:
-    """Return of how many features, and which share of those judged that is, also by importance."""
-    whole = found.whole
-    said = f"of {n_features(found)}"
-    if whole is None or whole.share is None:
-        return said
-    if whole.weighted is not None and whole.weighted != whole.share:
-        return f"{said}, {percent0(whole.weighted)} by importance"
-    return f"{said}, {percent0(whole.share)} of those judged"
+    if now and found.whole is not None and found.whole.weighted is not None:
+        note = f"{percent0(found.whole.weighted)} by importance: {note}"
+    return Kpi("Features drifted", str(len(now)), f"of {n_features(found)}", note)
 
 
 def _prediction(found: Timeline) -> Kpi:

@@ -9,6 +9,9 @@ from dashboard.words import percent, two
 from driftline.stats.words import number
 from monitor.views.statistics import SHARES, SIGNED
 
+# Statistics that are called after people keep their capital letter.
+PEOPLE: Final = ("Hellinger", "Wasserstein")
+
 
 @dataclass(frozen=True)
 class Word:
@@ -17,6 +20,16 @@ class Word:
     name: str
     title: str
     means: str | None = None
+
+    @property
+    def inside(self) -> str:
+        """The name within a sentence.
+
+        >>> [Word(name, "").inside for name in ("Unseen", "PSI", "Hellinger")]
+        ['unseen', 'PSI', 'Hellinger']
+        """
+        is_own = self.name[1].isupper() or self.name in PEOPLE
+        return self.name if is_own else self.name[0].lower() + self.name[1:]
 
 
 WORDS: Final = {

@@ -244,7 +244,7 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
             "chart_head": "",
         }
     scope, found = drawn
-    word = WORDS[found.statistic].name
+    word = WORDS[found.statistic].inside
     each = EACH[scope.length]
     where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
     is_rate = is_share(found.statistic)

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
-from dashboard import address, cards_feature, sentences_feature, sentences_series
+from dashboard import address, cards_feature, sentences_feature, sentences_series, statistics
 from dashboard.address import Asked
 from dashboard.figures import distribution as part_figures
 from dashboard.figures import series as series_figures
@@ -547,7 +547,7 @@ def test_the_tables_of_the_cards_are_answers_of_the_api(world: FeatureWorld) -> 
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    for module in (sentences_series, sentences_feature, series_figures, part_figures):
+    for module in (statistics, sentences_series, sentences_feature, series_figures, part_figures):
         assert doctest.testmod(module).failed == 0
 
 

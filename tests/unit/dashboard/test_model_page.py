@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,6 +78,11 @@ def test_the_verdict_says_what_moved_since_when(page: Page) -> None:
     assert "The prediction has not moved." in said
     assert notes == []
     assert "/incidents/" in said
+
+
+def test_what_drifted_is_weighed_by_importance_where_it_is_known(page: Page) -> None:
+    values, _ = page()
+    assert re.search(r"\d+\s% by importance: ", text(values["kpis"]))
 
 
 def test_rows_names_and_values_are_the_same_features_worst_first(page: Page) -> None:
