@@ -47,6 +47,7 @@ class Http:
             raise ApiError(
                 0, f"{url!r} is no address of a server", f"write http:// before it: http://{url}"
             )
+        self._timeout_s = timeout_s
         self._client = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
 
     def call(
@@ -56,8 +57,15 @@ class Http:
         *,
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
+        patience_s: float | None = None,
     ) -> Any:
         """Make a request that may be made twice, and return its answer's JSON.
+
+        Parameters
+        ----------
+        patience_s
+            How long to wait for an answer that takes the server's time; once sent it is not
+            asked for again, as the server would work twice.
 
         Raises
         ------
@@ -70,13 +78,16 @@ class Http:
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 response = self._client.request(
-                    method, path, content=content, params=params, headers=headers
-                )
+                    method, path, content=content, params=params, headers=headers,
+                    timeout=httpx2.USE_CLIENT_DEFAULT if patience_s is None
+                    else httpx2.Timeout(self._timeout_s, read=patience_s),
+                )  # fmt: skip
             except httpx2.InvalidURL as error:
                 raise ApiError(0, f"{self.url} is no address", str(error)) from None
             except httpx2.TransportError as error:
-                if wait_s is None:
-                    raise self._unavailable(error) from None
+                is_asked = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+                if wait_s is None or (patience_s is not None and is_asked):
+                    raise self._unavailable(error, patience_s) from None
             else:
                 if response.status_code not in RETRYABLE or wait_s is None:
                     return _result(response)
@@ -108,7 +119,15 @@ class Http:
         """Let go of the connection."""
         self._client.close()
 
-    def _unavailable(self, error: httpx2.TransportError) -> ServerUnavailable:
+    def _unavailable(
+        self, error: httpx2.TransportError, patience_s: float | None = None
+    ) -> ServerUnavailable:
+        if isinstance(error, httpx2.ReadTimeout):
+            return ServerUnavailable(
+                0,
+                f"{self.url} has not answered within {patience_s or self._timeout_s:g} s",
+                "it is there, and busy: ask again later",
+            )
         return ServerUnavailable(
             0,
             f"no Driftline server answers at {self.url}",

@@ -417,8 +417,9 @@ class Client(Setting, Reading):
         *,
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
+        patience_s: float | None = None,
     ) -> Any:
-        return self._http.call(method, path, content=content, params=params)
+        return self._http.call(method, path, content=content, params=params, patience_s=patience_s)
 
     def _write(self, lines: Sequence[bytes]) -> int:
         found = self._http.write(

@@ -43,6 +43,7 @@ class Reading:
         *,
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
+        patience_s: float | None = None,
     ) -> Any:
         raise NotImplementedError
 

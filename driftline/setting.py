@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from driftline import answers
 from driftline.reading import When, _escaped, _name, _range, _typed
+
+# A year of a hundred features in ten segments is judged anew in minutes.
+BACKTEST_S: Final = 600.0
 
 
 class Setting:
@@ -24,6 +27,7 @@ class Setting:
         *,
         content: bytes | None = None,
         params: Mapping[str, Any] | None = None,
+        patience_s: float | None = None,
     ) -> Any:
         raise NotImplementedError
 
@@ -93,6 +97,8 @@ class Setting:
     ) -> answers.Backtest:
         """Return what another monitor would have told of what is stored; nothing is saved.
 
+        The server judges all of it anew, so it waits for up to ten minutes.
+
         Parameters
         ----------
         windows, profile, limits
@@ -105,7 +111,8 @@ class Setting:
         body = _monitor_body(windows, None, None, None, profile, limits)
         body |= {"version": _name(version), **_range(start, end)}
         path = f"/api/v1/models/{_escaped(model)}/monitor/backtest"
-        found = self._call("POST", path, content=msgspec.json.encode(body))
+        content = msgspec.json.encode(body)
+        found = self._call("POST", path, content=content, patience_s=BACKTEST_S)
         return _typed(found, answers.Backtest)
 
     def recalibrate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,6 +182,8 @@ class FixedLimit:
             if not (equals and colon and feature and statistic):
                 raise ValueError
             found = float(warning), float(critical) if comma else None
+            if not all(math.isfinite(each) for each in found if each is not None):
+                raise ValueError
         except ValueError:
             raise ValueError(
                 f"{text!r} is no limit: write feature:statistic=warning or "

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from driftline.errors import Conflict, StatisticError
 from driftline.program import NAME
 from driftline.stats.lengths import LENGTHS
-from driftline.stats.rule import FIXED, FixedLimit, Rule
+from driftline.stats.rule import FixedLimit, Rule
 from monitor.api import openapi
 from monitor.api.answers.registered import (
     DeletedAnswer,
@@ -158,8 +158,7 @@ def changes_of(conn: Connection, model: Model, asked: MonitorBody) -> dict[str, 
         except StatisticError as error:
             raise Problem(
                 422, "The limit cannot judge", str(error),
-                mend=f"a limit is feature:statistic=warning or feature:statistic=warning,critical; "
-                f"statistics: {', '.join(FIXED)}",
+                mend="a limit is feature:statistic=warning or feature:statistic=warning,critical",
             ) from None  # fmt: skip
         changes["limits"] = limits
     return changes

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -115,6 +115,40 @@ def test_a_server_that_is_restarting_is_asked_again(monkeypatch: pytest.MonkeyPa
         with Client(f"http://127.0.0.1:{server.server_port}") as client:
             assert client.models() == []
     finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+def test_a_long_answer_is_waited_for_and_never_asked_for_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("driftline.asking.RETRY_WAITS_S", (0.0, 0.0))
+    asked: list[str] = []
+    is_over = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            is_over.wait(20)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        monkeypatch.setattr("driftline.setting.BACKTEST_S", 0.2)
+        with (
+            Client(f"http://127.0.0.1:{server.server_port}", timeout_s=5) as client,
+            pytest.raises(ServerUnavailable, match=r"not answered within 0\.2 s: it is there"),
+        ):
+            client.backtest("m", profile="quiet")
+        assert asked == ["/api/v1/models/m/monitor/backtest"]
+    finally:
+        is_over.set()
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -430,9 +431,10 @@ def test_the_client_does_what_the_routes_do(sdk: tuple[Client, str]) -> None:
     with pytest.raises(ApiError, match="did you mean 'weight'"):
         client.set_monitor(MODEL, limits=[FixedLimit("wieght", "psi", 0.1)])
     with pytest.raises(ApiError, match="number"):
-        client.set_monitor(MODEL, limits=["weight:psi=nan"])
-    with pytest.raises(ValueError, match="write feature:statistic=warning"):
-        client.set_monitor(MODEL, limits=["weight"])
+        client.set_monitor(MODEL, limits=[FixedLimit("weight", "psi", math.nan)])
+    for text in ("weight", "weight:psi=nan", "weight:psi=0.2,inf"):
+        with pytest.raises(ValueError, match="write feature:statistic=warning"):
+            client.set_monitor(MODEL, limits=[text])
     with pytest.raises(ApiConflict, match="revision 3 is in force"):
         client.set_monitor(MODEL, limits=[], expect_revision=1)
     with pytest.raises(ApiConflict, match="not archived"):
