@@ -108,6 +108,19 @@ def claim(evidence: Evidence) -> str:
     return _claim(evidence, "", "", "such as")
 
 
+def measured(statistic: str, value: float, rows: int) -> str:
+    """Return the value of a statistic that fixed limits alone judge.
+
+    Examples
+    --------
+    >>> measured("js", 0.1234, 900), measured("zero", 0.5, 900).replace(NBSP, " ")
+    ('Jensen-Shannon distance 0.12', '50 % zero of 900 rows')
+    """
+    if statistic in _DISTANCES:
+        return f"{_DISTANCES[statistic]} {number(value)}"
+    return f"{percent(value)} {_SHARES[statistic]} of {rows:,} rows"
+
+
 def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str:
     """`when` and `lasting` follow what they are said of, their separators included."""
     if evidence.statistic == "psi":
@@ -125,12 +138,10 @@ def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str
                 f"now {percent(part.window)} of rows instead of {percent(part.reference)}"
             )
         return said
-    if evidence.statistic in _DISTANCES:
-        said = f"{_DISTANCES[evidence.statistic]} {number(evidence.value)}"
-        return f"{said}{when}, limit {number(evidence.limit)}{lasting}"
-    if evidence.statistic in _SHARES:
-        said = f"{percent(evidence.value)} {_SHARES[evidence.statistic]} of {evidence.rows:,} rows"
-        return f"{said}{when}, limit {percent(evidence.limit)}{lasting}"
+    if evidence.statistic in _DISTANCES or evidence.statistic in _SHARES:
+        said = measured(evidence.statistic, evidence.value, evidence.rows)
+        shown = number if evidence.statistic in _DISTANCES else percent
+        return f"{said}{when}, limit {shown(evidence.limit)}{lasting}"
     if evidence.statistic == "absent":
         return (
             f"not sent{when}: its key is absent from more than {percent(evidence.limit)} of "

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from driftline.stats.calibration import RATES, observe
 from driftline.stats.evidence import STATISTICS
 from driftline.stats.explain import OF_ROWS, share_interval
 from driftline.stats.gridset import FeatureGrid
@@ -21,29 +22,11 @@ from driftline.stats.words import (
     calm,
     claim,
     group_words,
-    number,
+    measured,
     percent,
 )
 from monitor.detect.spec import MonitorSpec
 
-# What a statistic is called in a sentence.
-WORD: Final = {
-    "psi": "PSI",
-    "ks": "KS",
-    "w1_sigma": "Wasserstein distance",
-    "js": "JS distance",
-    "hellinger": "Hellinger distance",
-    "tv": "total variation",
-    "linf": "largest change of a share",
-    "mean_shift": "shift of the mean",
-    "missing": "missing",
-    "type_error": "of the wrong type",
-    "unseen": "unseen before",
-    "out_of_range": "out of range",
-    "infinite": "infinite",
-    "zero": "zero",
-    "negative": "negative",
-}
 # The column that holds what is compared with a fixed limit.
 COLUMN: Final = {"ks": "ks_low"}
 
@@ -62,7 +45,7 @@ def told(
         **row,
         **bounds(row),
         "parts": parts,
-        "why": why(row, _grid(reference, str(row["feature"])), spec),
+        "why": why(row, reference, spec),
     }
 
 
@@ -88,7 +71,7 @@ def fixed_limit(spec: MonitorSpec | None, feature: str, statistic: str) -> Fixed
     return None
 
 
-def why(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | None) -> str:
+def why(row: Mapping[str, Any], reference: Reference | None, spec: MonitorSpec | None) -> str:
     """Return in a sentence what was found, against which limit, and why it was not judged.
 
     Of several statistics above their limit the worst comes first.
@@ -96,39 +79,48 @@ def why(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | No
     over = [name for name in str(row["exceeds"]).split(",") if name]
     over.sort(key=lambda name: name != row["evidence"])
     if over:
-        return "; ".join(_over(row, name, grid, spec) for name in over)
-    return _calm(row, grid, spec)
+        return "; ".join(_over(row, name, reference, spec) for name in over)
+    return _calm(row, _grid(reference, str(row["feature"])), spec)
 
 
 def _over(
-    row: Mapping[str, Any], statistic: str, grid: FeatureGrid | None, spec: MonitorSpec | None
+    row: Mapping[str, Any], statistic: str, reference: Reference | None, spec: MonitorSpec | None
 ) -> str:
-    fixed = fixed_limit(spec, str(row["feature"]), statistic)
-    if fixed is not None or statistic not in STATISTICS:
-        return _fixed(row, statistic, fixed)
-    if statistic == "psi":
-        is_critical = row["psi_critical"] is not None and row["psi"] > row["psi_critical"]
-        name, limit = (
-            ("critical limit", row["psi_critical"]) if is_critical else ("limit", row["psi_limit"])
-        )
-        return f"PSI {number(row['psi'])}, {name} {number(limit)}{_where(row, grid)}"
-    evidence = Evidence(
-        feature=str(row["feature"]), statistic=statistic, length=str(row["length"]), start_ms=0,
-        end_ms=0, rows=int(row["rows"]), value=row[statistic], limit=row[f"{statistic}_limit"],
-        excess=row[f"{statistic}_excess"],
-    )  # fmt: skip
-    return claim(evidence)
-
-
-def _fixed(row: Mapping[str, Any], statistic: str, fixed: FixedLimit | None) -> str:
+    feature, rows = str(row["feature"]), int(row["rows"])
     value = row.get(COLUMN.get(statistic, statistic))
-    shown = percent if statistic in SHARES else number
-    said = f"{WORD[statistic]} {'not known' if value is None else shown(value)}"
-    if fixed is None:
-        return said
-    is_critical = fixed.critical is not None and abs(value or 0.0) > fixed.critical
-    limit = fixed.critical if is_critical and fixed.critical is not None else fixed.warning
-    return f"{said}, fixed {'critical ' if is_critical else ''}limit {shown(limit)}"
+    if value is None:
+        return f"{statistic} was above its limit"
+    fixed = fixed_limit(spec, feature, statistic)
+    is_learnt = fixed is None and statistic in STATISTICS
+    limit, critical = (
+        (row[f"{statistic}_limit"], row.get(f"{statistic}_critical"))
+        if is_learnt
+        else (None, None)
+        if fixed is None
+        else (fixed.warning, fixed.critical)
+    )
+    if critical is not None and abs(value) > critical:
+        limit = critical
+    if limit is None:  # of a monitor that is not known
+        return measured(statistic, value, rows)
+    said = claim(
+        Evidence(
+            feature=feature, statistic=statistic, length=str(row["length"]), start_ms=0, end_ms=0,
+            rows=rows, value=value, limit=limit, excess=row.get(f"{statistic}_excess"),
+            reference=_own(reference, row, statistic), is_fixed=not is_learnt,
+        )
+    )  # fmt: skip
+    return said + (_where(row, _grid(reference, feature)) if statistic == "psi" else "")
+
+
+def _own(reference: Reference | None, row: Mapping[str, Any], statistic: str) -> float | None:
+    """Return the reference's own rate in the row's segment."""
+    profile = reference.profiles.get(str(row["segment"])) if reference is not None else None
+    if reference is None or profile is None or statistic not in RATES:
+        return None
+    hits, of = observe(reference, profile.counts[None, :]).of(statistic)
+    place = reference.gridset.names().index(str(row["feature"]))
+    return float(hits[0, place] / max(int(of[0, place]), 1))
 
 
 def _where(row: Mapping[str, Any], grid: FeatureGrid | None) -> str:

@@ -139,6 +139,7 @@ class Visit:
         self._answered: list[Request] = []
         self._open: set[Request] = set()
         self._is_filled = True  # the page that was opened last
+        self._place = ""  # its path
         self._quiet_since = time.monotonic()
         self._listen()
 
@@ -158,6 +159,9 @@ class Visit:
     def _navigated(self, url: str) -> None:
         if not url.startswith((self.base, "about:blank", "chrome-error:")):
             self.seen.left.append(url)
+        # A link within the dashboard opens a page as an address does: it is to be filled anew.
+        if (place := urlsplit(url).path) != self._place:
+            self._place, self._is_filled = place, False
 
     def _begun(self, request: Request) -> None:
         if not request.url.startswith((self.base, "data:", "blob:")):

@@ -179,7 +179,11 @@ def test_progress_rises_to_all() -> None:
         ({"limits": ["calm:psy=0.2"]}, StatisticError, "did you mean 'psi'"),
         ({"limits": ["calm"]}, StatisticError, "feature:statistic=warning"),
         ({"limits": [3]}, StatisticError, "limits: 3 must be a text"),
-        ({"limits": ["calm:missing=nan"]}, StatisticError, "warning must be a number from 0"),
+        (
+            {"limits": ["calm:missing=nan"]},
+            StatisticError,
+            "'calm:missing=nan' must be feature:statistic",
+        ),
     ],
 )
 def test_what_cannot_be_tried_is_said(

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import seed_database
 import sqlalchemy as sa
@@ -19,6 +21,7 @@ from driftline import answers
 from driftline.answers import Finding
 from driftline.reading import _typed
 from driftline.stats.distance import wilson
+from driftline.stats.reference import build_reference
 from driftline.stats.rule import SHARES, FixedLimit
 from driftline.stats.words import NBSP
 from monitor.api.app import create_app
@@ -122,10 +125,19 @@ def test_what_a_fixed_limit_tells_is_said_against_that_limit() -> None:
     spec = MonitorSpec(
         limits=(FixedLimit("*", "ks", 0.3), FixedLimit("fare", "ks", 0.15, 0.17)),
     )
-    assert why(ROW, None, spec) == "KS 0.18, fixed critical limit 0.17"
-    assert why(ROW | {"feature": "age", "ks_low": 0.31}, None, spec) == "KS 0.31, fixed limit 0.30"
+    assert why(ROW, None, spec) == "KS 0.18, limit 0.17"
+    assert why(ROW | {"feature": "age", "ks_low": 0.31}, None, spec) == "KS 0.31, limit 0.30"
     both = ROW | {"exceeds": "psi,ks", "psi": 0.4, "evidence": "ks"}
-    assert why(both, None, spec) == "KS 0.18, fixed critical limit 0.17; PSI 0.40, limit 0.30"
+    assert why(both, None, spec) == "KS 0.18, limit 0.17; PSI 0.40, limit 0.30"
+
+
+def test_a_rate_is_told_beside_the_reference_s_own() -> None:
+    ages = np.where(np.arange(1_000) % 50 == 0, np.nan, np.arange(1_000.0))
+    reference = build_reference(pd.DataFrame({"age": ages}))
+    row = ROW | {"feature": "age", "segment": "all", "exceeds": "missing", "evidence": "missing"}
+    row |= {"missing": 0.77, "missing_excess": 0.7, "missing_limit": 0.04}
+    said = why(row, reference, None).replace(NBSP, " ")
+    assert said == "missing 2.0 % \u2192 77 % of 1,000 rows, limit 4 points"
 
 
 @pytest.mark.parametrize(
