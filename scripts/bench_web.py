@@ -41,6 +41,8 @@ PAGE_BUDGET_MS, CLICK_BUDGET_MS = 1_500, 300
 ASKS = "/_dash-update-component"
 # What the one question names that fills a page.
 FILLS = "-seen.data"
+# The heartbeat asks every two seconds, whatever is done; a page does not wait for it.
+BEATS = '"output":"..pulse.data'
 # A page that has asked nothing for so long has settled; it is not counted.
 QUIET_S = 0.2
 GIVE_UP_S = 30.0
@@ -219,16 +221,18 @@ class Visitor:
         page.on("requestfailed", self._gone)
 
     def _asked(self, request: Request) -> None:
-        if ASKS in request.url:
+        if ASKS in request.url and BEATS not in (request.post_data or ""):
             self._open.add(request)
 
     def _gone(self, request: Request) -> None:
-        self._open.discard(request)
-        self._last = time.perf_counter()
+        if request in self._open:
+            self._open.discard(request)
+            self._last = time.perf_counter()
 
     def _answered(self, request: Request) -> None:
+        is_asked = request in self._open
         self._gone(request)
-        if ASKS in request.url:
+        if is_asked:
             self._is_filled = self._is_filled or FILLS in (request.post_data or "")
             timing = request.timing
             size = request.sizes()["responseBodySize"]
