@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Lock
 from typing import Final
 
 from fastapi import APIRouter
@@ -40,16 +43,46 @@ _LEARNS: Final = openapi.described(
     "flight-delay is not judged by 'week': its windows are hour, day",
     "GET /api/v1/monitors?model=flight-delay says by what it is judged",
 )
+_TRIES: Final = openapi.described(
+    409,
+    "Another back-test runs",
+    "Another back-test runs",
+    "a back-test of flight-delay has not ended; one is tried at a time",
+    "ask again when it has ended",
+)
+
+
+class _Turn:
+    """One back-test at a time: each keeps a core busy, for as long as a year takes to judge."""
+
+    def __init__(self) -> None:
+        self._lock, self._of = Lock(), ""
+
+    @contextmanager
+    def taken(self, model: str) -> Iterator[None]:
+        """Have the turn, or refuse (409)."""
+        if not self._lock.acquire(blocking=False):
+            raise Problem(
+                409, "Another back-test runs",
+                f"a back-test of {self._of} has not ended; one is tried at a time",
+                mend="ask again when it has ended",
+            )  # fmt: skip
+        try:
+            self._of = model
+            yield
+        finally:
+            self._lock.release()
 
 
 def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
     """Return the routes; `actor` is who the audit names."""
+    turn = _Turn()
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
 
     @routes.post(
         "/models/{name:path}/monitor/backtest",
         summary="Try how a model would be judged",
-        responses=_WRITTEN,
+        responses={**_WRITTEN, **_TRIES},
     )
     def try_monitor(name: ModelPath, asked: TrialBody) -> BacktestAnswer:
         """Judge what is stored by another monitor, and compare the incidents; nothing is saved.
@@ -63,10 +96,11 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
             changes = changes_of(conn, model, asked)
             _, spec = registry.monitor_of(conn, model.id)
             try:
-                found = backtest(
-                    conn, _bound(version), _references(conn, version), replace(spec, **changes),
-                    from_ms=from_ms, to_ms=to_ms,
-                )  # fmt: skip
+                with turn.taken(name):
+                    found = backtest(
+                        conn, _bound(version), _references(conn, version), replace(spec, **changes),
+                        from_ms=from_ms, to_ms=to_ms,
+                    )  # fmt: skip
             except StatisticError as error:  # of a limit that was set for another reference
                 raise Problem(
                     422, "The limit cannot judge", str(error), mend="remove it in `limits`"

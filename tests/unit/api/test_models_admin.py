@@ -6,9 +6,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import living_database
@@ -29,6 +31,7 @@ from monitor import cli
 from monitor.api.app import create_app
 from monitor.clock import HeldClock
 from monitor.evaluate import EvaluateSettings, Evaluator
+from monitor.evaluate.backtest import backtest
 from monitor.storage import backup, models
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
@@ -380,6 +383,30 @@ def test_a_back_test_of_the_monitor_that_stands_changes_nothing(world: TestClien
     assert world.post(post, json={"from": "yesterday"}).status_code == 422
     assert world.post(post, json={"version": "9"}).status_code == 404
     assert world.post(post, json={"limits": [limit("nobody", "ks", 0.1)]}).status_code == 422
+
+
+def test_one_back_test_runs_at_a_time(world: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each keeps a core busy: a second one is refused, and may be asked for when it has ended."""
+    post = f"/api/v1/models/{MODEL}/monitor/backtest"
+    begun, may_end = Event(), Event()
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        begun.set()
+        assert may_end.wait(20)
+        return backtest(*args, **options)
+
+    monkeypatch.setattr("monitor.api.trials.backtest", slowly)
+    with ThreadPoolExecutor(1) as beside:
+        first = beside.submit(world.post, post, json={})
+        assert begun.wait(20)
+        second = world.post(post, json={})
+        may_end.set()
+        assert first.result().status_code == 200
+    assert second.status_code == 409
+    assert second.json()["detail"] == (
+        f"a back-test of {MODEL} has not ended; one is tried at a time"
+    )
+    assert world.post(post, json={}).status_code == 200
 
 
 def test_what_the_reference_knows_is_not_learnt_anew(changing: TestClient, living: Engine) -> None:
