@@ -1,0 +1,92 @@
+"""The tables (SQLAlchemy Core), by who writes them; `migrations/` brings a database here.
+
+Instants are epoch milliseconds in UTC (`_ms`). No table that a consumer
+writes has a foreign key: a deleted model must not stop a partition and the
+models beside it.
+"""
+
+from __future__ import annotations
+
+from monitor.storage.schema.columns import metadata
+from monitor.storage.schema.counted import (
+    counter,
+    data_gap,
+    dead_letter,
+    deficit,
+    pane,
+    registry_switch,
+    stream,
+    stream_position,
+    unseen_value,
+)
+from monitor.storage.schema.judged import (
+    evaluator_cursor,
+    finding,
+    finding_day,
+    finding_measure,
+    incident,
+    incident_event,
+    latch,
+    model_window,
+    window,
+)
+from monitor.storage.schema.registered import (
+    binding,
+    calibration,
+    model,
+    model_version,
+    monitor,
+    reference,
+    registry,
+)
+from monitor.storage.schema.running import (
+    audit,
+    data_version,
+    heartbeat,
+)
+from monitor.storage.schema.told import (
+    alert,
+    alert_held,
+    alert_incident,
+    delivery_attempt,
+    endpoint,
+    outbox,
+)
+
+__all__ = [
+    "alert",
+    "alert_held",
+    "alert_incident",
+    "audit",
+    "binding",
+    "calibration",
+    "counter",
+    "data_gap",
+    "data_version",
+    "dead_letter",
+    "deficit",
+    "delivery_attempt",
+    "endpoint",
+    "evaluator_cursor",
+    "finding",
+    "finding_day",
+    "finding_measure",
+    "heartbeat",
+    "incident",
+    "incident_event",
+    "latch",
+    "metadata",
+    "model",
+    "model_version",
+    "model_window",
+    "monitor",
+    "outbox",
+    "pane",
+    "reference",
+    "registry",
+    "registry_switch",
+    "stream",
+    "stream_position",
+    "unseen_value",
+    "window",
+]
