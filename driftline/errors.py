@@ -117,7 +117,8 @@ class GridMismatch(StatisticError):
     def __init__(self, left: str, right: str) -> None:
         self.left, self.right = left, right
         super().__init__(
-            f"counts of grid {left[:12]} cannot be put together with counts of grid {right[:12]}"
+            f"counts of grid {left[:12]} cannot be put together with counts of grid {right[:12]}: "
+            "count the rows of both by one reference"
         )
 
 

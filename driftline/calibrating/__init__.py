@@ -6,6 +6,7 @@ was imported before.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from driftline.stats.calibration import MIN_SLICES, RATES, Ints
 from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, in_words
 from driftline.stats.profile import canonical_category
 from driftline.stats.reference import ALL, PREDICTION, SCORE, Reference, build_reference
+from driftline.stats.rule import kinds_of
 
 __all__ = ["CalibrationReport", "CalibrationRow", "calibrate"]
 
@@ -103,11 +105,10 @@ def calibrate(
     """
     rule = rule_of(profile, limits)
     wanted = _lengths(lengths)
-    if months < 1:
-        raise InvalidReference(f"months must be 1 or more, not {months}")
-    for size in sizes or ():
-        if size < 1:
-            raise InvalidReference(f"sizes: a window has 1 row or more, not {size}")
+    _whole("months", months, 1)
+    _whole("seed", seed, 0)
+    for size in () if sizes is None else sizes:
+        _whole("sizes, rows of a window", size, 1)
     built = data
     if isinstance(data, Reference):
         if features is not None or tuple(exclude) or tuple(categorical) or tuple(exclude_slices):
@@ -133,7 +134,7 @@ def calibrate(
             categorical=categorical,
             exclude_slices=exclude_slices,
         )
-    rule.validate(built.gridset.names())
+    rule.validate(kinds_of([built.gridset]))
     notes = list(built.warnings)
     full = {name: len(slices.starts_ms) for name, slices in built.slices.get(ALL, {}).items()}
     if not full:
@@ -206,6 +207,15 @@ def _bins(
             "timestamp=: counts do not keep enough"
         )
     return slice_profiles(built, data, length, sources=sources, timestamp=timestamp)
+
+
+def _whole(what: str, given: Any, least: int) -> None:
+    try:
+        is_fine = operator.index(given) >= least
+    except TypeError:
+        is_fine = False
+    if not is_fine:
+        raise InvalidReference(f"{what}: a whole number from {least} up, not {given!r}")
 
 
 def _lengths(lengths: Sequence[str] | None) -> list[str]:

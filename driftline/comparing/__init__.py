@@ -19,6 +19,7 @@ from driftline.events import SCORES_PREFIX
 from driftline.stats.frame import open_frame
 from driftline.stats.profile import COUNTERS, Profile, canonical_category
 from driftline.stats.reference import PREDICTION, SCORE, Reference, build_reference
+from driftline.stats.rule import kinds_of
 
 __all__ = ["COLUMNS", "VERDICTS", "Comparison", "Row", "compare", "profile"]
 
@@ -131,6 +132,11 @@ def compare(
         )
         own_columns = set(open_frame(reference).columns)
     notes += built.warnings
+    if isinstance(current, Reference):
+        raise InvalidFrame(
+            f"{WHAT} is a reference, whose grids are its own: compare its rows, which are counted "
+            "on the grids of the first"
+        )
     if isinstance(current, Profile):
         if current.gridset != built.gridset.digest:
             raise GridMismatch(current.gridset, built.gridset.digest)
@@ -149,7 +155,7 @@ def compare(
             no_features=own_columns | {name for name in (label,) if name is not None},
             timestamp=timestamp,
         )
-    rule = rule_of(profile, limits, built.gridset.names())
+    rule = rule_of(profile, limits, kinds_of([built.gridset]))
     judged_as = known(built, counted, length)
     notes += [judged_as.note, *counted.notes, *_lacking(built, counted, prediction, score)]
     if not any(limit.statistic == "infinite" for limit in rule.limits):

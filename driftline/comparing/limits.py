@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from driftline.answers import FixedLimit as Written
@@ -10,7 +10,11 @@ from driftline.errors import StatisticError
 from driftline.stats.rule import FixedLimit, Rule
 
 
-def rule_of(profile: str, limits: Sequence[Any], features: Sequence[str] | None = None) -> Rule:
+def rule_of(
+    profile: str,
+    limits: Sequence[Any],
+    features: Mapping[str, Collection[str]] | None = None,
+) -> Rule:
     """Return the rule of a profile and fixed limits.
 
     Parameters
@@ -19,7 +23,7 @@ def rule_of(profile: str, limits: Sequence[Any], features: Sequence[str] | None 
         Each a text such as "temp:ks=0.15,0.3" or "*:missing=0.05", or a
         `driftline.answers.FixedLimit`.
     features
-        Where they are known, a limit of any other is refused.
+        Feature -> its kinds: where they are known, a limit that judges none is refused.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def _limit(given: Any) -> FixedLimit:
         except ValueError:
             raise StatisticError(
                 f"limit {given!r} must be feature:statistic=warning or "
-                "feature:statistic=warning,critical, as in temp:ks=0.15"
+                "feature:statistic=warning,critical, with finite numbers, as in temp:ks=0.15"
             ) from None
     if not isinstance(given, (Written, FixedLimit)):
         raise StatisticError(

@@ -6,7 +6,7 @@ Pure values; `driftline.stats.evidence` judges by them, in the service and in `c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,6 +18,7 @@ from driftline.errors import StatisticError
 
 if TYPE_CHECKING:
     from driftline.stats.calibration import Calibration
+    from driftline.stats.gridset import Gridset
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +67,26 @@ FIXED: Final = {
 INTERVALS: Final = {"ks": ("ks_low", "ks_high"), "w1_sigma": ("w1_low", "w1_high")}
 # Shares of rows or values; the others are distances.
 SHARES: Final = ("missing", "type_error", "unseen", "out_of_range", "infinite", "zero", "negative")
+# Of what there is a statistic: of the other columns only missing values are watched.
+_ONLY_NUMBERS: Final = (
+    "ks",
+    "w1_sigma",
+    "mean_shift",
+    "out_of_range",
+    "infinite",
+    "zero",
+    "negative",
+)
+_KINDS: Final = (
+    dict.fromkeys(FIXED, ("numeric", "categorical"))
+    | dict.fromkeys(_ONLY_NUMBERS, ("numeric",))
+    | {"unseen": ("categorical",), "missing": ("numeric", "categorical", "presence")}
+)
+_IN_WORDS: Final = {
+    "numeric": "a number",
+    "categorical": "a category",
+    "presence": "a column of which only missing values are watched",
+}
 # The kind of incident a statistic opens.
 KIND_OF: Final = dict.fromkeys(FIXED, "distribution") | {
     name: name for name in ("missing", "type_error", "unseen")
@@ -134,13 +155,14 @@ class Rule:
             critical[here] = np.nan if limit.critical is None else limit.critical
         return {name: out[name] for name in FIXED if name in out}
 
-    def validate(self, features: Sequence[str] | None = None) -> Rule:
+    def validate(self, features: Mapping[str, Collection[str]] | None = None) -> Rule:
         """Return the rule itself when it can judge.
 
         Parameters
         ----------
         features
-            Where the features are known, a limit of any other is refused.
+            Feature -> the kinds it has in the references that judge it. Where they are known, a
+            limit of any other is refused, and so is one of a statistic that it does not have.
 
         Raises
         ------
@@ -158,7 +180,16 @@ class Rule:
         return self
 
 
-def _check(limit: FixedLimit, features: Sequence[str] | None) -> None:
+def kinds_of(gridsets: Iterable[Gridset]) -> dict[str, set[str]]:
+    """Return each feature's kinds in the grids of these references, for `Rule.validate`."""
+    out: dict[str, set[str]] = {}
+    for grids in gridsets:
+        for feature in grids.features:
+            out.setdefault(feature.name, set()).add(feature.kind)
+    return out
+
+
+def _check(limit: FixedLimit, features: Mapping[str, Collection[str]] | None) -> None:
     if limit.statistic not in FIXED:
         raise StatisticError(
             f"limit {limit}: there is no statistic {limit.statistic!r}"
@@ -169,8 +200,10 @@ def _check(limit: FixedLimit, features: Sequence[str] | None) -> None:
     if features is not None and limit.feature != ANY and limit.feature not in features:
         raise StatisticError(
             f"limit {limit}: there is no feature {limit.feature!r}"
-            f"{_nearest(limit.feature, features)}"
+            f"{_nearest(limit.feature, list(features))}"
         )
+    if features is not None and limit.feature != ANY:
+        _check_kind(limit, features[limit.feature])
     most = FIXED[limit.statistic]
     for level in LEVELS:
         value = getattr(limit, level)
@@ -188,6 +221,16 @@ def _check(limit: FixedLimit, features: Sequence[str] | None) -> None:
             f"limit {limit}: critical ({limit.critical:g}) must not be below warning "
             f"({limit.warning:g})"
         )
+
+
+def _check_kind(limit: FixedLimit, kinds: Collection[str]) -> None:
+    if any(kind in _KINDS[limit.statistic] for kind in kinds):
+        return
+    has = [name for name in FIXED if any(kind in _KINDS[name] for kind in kinds)]
+    raise StatisticError(
+        f"limit {limit}: {limit.feature} is {' or '.join(_IN_WORDS[kind] for kind in kinds)}, and "
+        f"has no {limit.statistic}; it has {', '.join(has)}"
+    )
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

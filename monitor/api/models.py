@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from driftline.errors import Conflict, StatisticError
 from driftline.program import NAME
 from driftline.stats.lengths import LENGTHS
-from driftline.stats.rule import FixedLimit, Rule
+from driftline.stats.rule import FixedLimit, Rule, kinds_of
 from monitor.api import openapi
 from monitor.api.answers.registered import (
     DeletedAnswer,
@@ -164,13 +164,11 @@ def changes_of(conn: Connection, model: Model, asked: MonitorBody) -> dict[str, 
     return changes
 
 
-def _features(conn: Connection, model: Model) -> tuple[str, ...]:
-    """Return the features of the references that judge the model's versions now."""
-    names: dict[str, None] = {}
-    for digest in {v.bindings[-1].reference_digest for v in model.versions if v.bindings}:
-        reference = reads.reference_document(conn, digest)
-        names |= dict.fromkeys(reference.gridset.names() if reference is not None else ())
-    return tuple(names)
+def _features(conn: Connection, model: Model) -> dict[str, set[str]]:
+    """Return the kinds of all features in the references that judge the model's versions now."""
+    digests = {v.bindings[-1].reference_digest for v in model.versions if v.bindings}
+    found = (reads.reference_document(conn, digest) for digest in digests)
+    return kinds_of(reference.gridset for reference in found if reference is not None)
 
 
 def _told(conn: Connection, name: str, done: store.MonitorChange) -> MonitorTold:

@@ -18,6 +18,7 @@ from driftline.stats.calibration import RATES
 from driftline.stats.episodes import expire, expires_after
 from driftline.stats.lengths import DAY_MS, NOMINAL_MS
 from driftline.stats.reference import Reference
+from driftline.stats.rule import kinds_of
 from monitor.detect.absent import ABSENT, SHARE
 from monitor.detect.fold import Key, Marked, fold
 from monitor.detect.incidents import Incident, Member, derive
@@ -112,11 +113,11 @@ def backtest(
     Raises
     ------
     StatisticError
-        The monitor's rule cannot judge, or names a feature that no reference has.
+        The monitor's rule cannot judge, or has a limit that judges no feature of a reference.
     """
     digests = [digest for digest, _, _ in while_bound(bound)]
-    known = {name for digest in digests for name in references[digest].gridset.names()}
-    spec.rule().validate(sorted(known) if known else None)
+    known = kinds_of(references[digest].gridset for digest in digests)
+    spec.rule().validate(known or None)
     gridsets = {references[digest].gridset.digest for digest in digests}
     span = sql.pane_span(conn, bound.version_id, gridsets)
     judged_ms = sql.cursor(conn, bound.version_id).watermark_ms

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -172,8 +173,12 @@ def test_progress_rises_to_all() -> None:
             InvalidReference,
             "too few slices: there are [23] full weeks, and 9",
         ),
-        ({"sizes": [0]}, InvalidReference, "sizes: a window has 1 row or more"),
-        ({"months": 0}, InvalidReference, "months must be 1 or more"),
+        ({"sizes": [0]}, InvalidReference, "rows of a window: a whole number from 1 up, not 0"),
+        ({"sizes": [math.nan]}, InvalidReference, "a whole number from 1 up, not nan"),
+        ({"sizes": ["100"]}, InvalidReference, "a whole number from 1 up, not '100'"),
+        ({"months": 0}, InvalidReference, "months: a whole number from 1 up, not 0"),
+        ({"months": math.nan}, InvalidReference, "months: a whole number from 1 up, not nan"),
+        ({"seed": -1}, InvalidReference, "seed: a whole number from 0 up, not -1"),
         ({"profile": "loud"}, StatisticError, "must be one of quiet, standard, sensitive"),
         ({"limits": ["calmer:psi=0.2"]}, StatisticError, "did you mean 'calm'"),
         ({"limits": ["calm:psy=0.2"]}, StatisticError, "did you mean 'psi'"),

@@ -240,8 +240,10 @@ def test_a_profile_stands_for_its_frame(before: pd.DataFrame) -> None:
     again = compare(found.reference, kept, length=found.length)
     assert [row.psi for row in again] == [row.psi for row in found]
     other = compare(before[["age"]], after()[["age"]])
-    with pytest.raises(GridMismatch):
+    with pytest.raises(GridMismatch, match="count the rows of both by one reference"):
         compare(found.reference, other.current)
+    with pytest.raises(InvalidFrame, match="is a reference, whose grids are its own: compare its"):
+        compare(found.reference, other.reference)
     with pytest.raises(InvalidFrame, match="no rows"):
         compare(found.reference, Profile.empty(found.reference.gridset))
 

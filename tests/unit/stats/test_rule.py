@@ -13,7 +13,7 @@ from driftline.stats.calibration import Calibration, from_reference, unknown
 from driftline.stats.evidence import KIND_OF, Judge, Judgement, Mark
 from driftline.stats.profile import Column, Stack
 from driftline.stats.reference import Reference, build_reference
-from driftline.stats.rule import FIXED, PROFILES, FixedLimit, Rule
+from driftline.stats.rule import FIXED, PROFILES, FixedLimit, Rule, kinds_of
 from driftline.stats.season import when
 from monitor.detect.spec import MonitorSpec
 
@@ -54,7 +54,7 @@ def judge(
 ) -> Judgement:
     made = {name: Column(values) for name, values in columns.items()}
     windows = Stack.of(reference.gridset.count(made, n, with_sums=True))
-    rule = Rule(profile, limits).validate(reference.gridset.names())
+    rule = Rule(profile, limits).validate(kinds_of([reference.gridset]))
     return Judge(reference, "all", length, known, rule).judge(windows, MONDAY)
 
 
@@ -265,14 +265,28 @@ def test_without_fixed_limits_nothing_but_the_five_is_marked(
         (FixedLimit("x", "js", 0.9), "from 0 to 0.8326"),
         (FixedLimit("x", "psi", 0.2, 0.1), "critical (0.1) must not be below warning (0.2)"),
         (FixedLimit("x", "psi", 0.2, float("nan")), "critical must be a number"),
+        (FixedLimit("c", "ks", 0.1), "c is a category, and has no ks; it has psi, js"),
+        (FixedLimit("x", "unseen", 0.1), "x is a number, and has no unseen"),
+        (
+            FixedLimit("id", "psi", 0.1),
+            "missing values are watched, and has no psi; it has missing",
+        ),
     ],
 )
 def test_a_limit_that_cannot_be_is_refused_with_what_mends_it(
     limit: FixedLimit, words: str
 ) -> None:
     with pytest.raises(StatisticError) as refused:
-        Rule(limits=(limit,)).validate(["x", "y"])
+        Rule(limits=(limit,)).validate(
+            {"x": {"numeric"}, "y": {"numeric"}, "c": {"categorical"}, "id": {"presence"}}
+        )
     assert words in str(refused.value)
+
+
+def test_a_limit_for_all_is_of_what_has_the_statistic_and_kinds_of_all_references() -> None:
+    kinds = {"c": {"categorical"}, "b": {"categorical", "numeric"}}
+    limits = FixedLimit("*", "ks", 0.1), FixedLimit("b", "ks", 0.1), FixedLimit("b", "unseen", 0.1)
+    assert Rule(limits=limits).validate(kinds).limits == limits
 
 
 def test_an_unknown_profile_and_a_limit_twice_are_refused() -> None:
