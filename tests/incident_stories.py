@@ -49,6 +49,8 @@ def again(incident: IncidentNow, at_h: float, **more: Any) -> IncidentNow:
 
 
 SEGMENTS, FEATURES = ("all", "s=1"), ("a", "b", "c")
+# Two are not about what moved.
+KINDS = {4: "schema", 6: "volume"}
 
 change = st.tuples(
     st.integers(0, 7),
@@ -89,7 +91,8 @@ def changed(
             return None
         segment, feature = SEGMENTS[number % 2], FEATURES[number // 2 % 3]
         severity = "critical" if number == 5 else "warning"
-        return now(number + 1, at_h, segment=segment, feature=feature, severity=severity)
+        kind = KINDS.get(number, "missing")
+        return now(number + 1, at_h, segment=segment, feature=feature, kind=kind, severity=severity)
     match what:
         case "open" if not incident.is_open:
             return replace(incident, state="firing", resolved_ms=None)
@@ -105,6 +108,6 @@ def changed(
             return withdrawn(incident)
         case "worse" | "better":
             return replace(incident, severity="critical" if what == "worse" else "warning")
-        case "mute" | "show" if incident.segment != "all":
+        case "mute" | "show" if incident.kind != "volume":
             return replace(incident, muted=what == "mute")
     return incident

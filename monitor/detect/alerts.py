@@ -4,18 +4,21 @@ An alert is one problem as the world is told of it: the incidents of one version
 belong together (`monitor.detect.groups`), under one id for ever. A message is due where
 what its receivers know is not true any more, and only there, so that deciding twice says
 nothing twice. Nothing here reads a database or a clock, and nothing here finds words:
-that is `monitor.detect.messages`.
+that is `monitor.detect.messages`. An alert is about drift, a silence or a broken schema, never
+about two of them, and each has types of its own (`monitor.detect.message_types`):
 
-- `drift.detected` opens an alert, or opens it again after it was over.
-- `drift.updated` adds to an open one: members, escalations, reopenings.
-- `drift.resolved` when all its told members are over; `drift.withdrawn` when late events
-  took away the ground of every one of them.
+- `drift.detected`, `model.silent`, `schema.broken` open an alert, or open it again after it
+  was over.
+- `drift.updated`, `schema.updated` add to an open one: members, escalations, reopenings.
+- `drift.resolved`, `model.recovered`, `schema.resolved` when all its told members are over;
+  `model.ended` when nobody waits any longer for a silent model; `drift.withdrawn`,
+  `model.silence_withdrawn`, `schema.withdrawn` when late events took away the ground of every
+  one of them.
 - What is critical goes at once. Below that there is one detection or update a day for a
   version; what comes later the same day is held until the day is over, or goes along when
   its alert has another message. Of several alerts that wait, each day has one.
-- A muted incident is not told: the one over all rows speaks for it. What was withdrawn
-  before it was told stays unsaid; what opened and ended meanwhile is told, as detected and
-  then resolved.
+- A muted incident is not told: another speaks for it. What was withdrawn before it was told
+  stays unsaid; what opened and ended meanwhile is told, as detected and then resolved.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from hashlib import blake2b
 from typing import Literal, get_args
 
 from monitor.detect.groups import by_opening, group
+from monitor.detect.kinds import Subject, subject_of, subject_of_all
 from monitor.detect.knowledge import (
     OPEN,
     Alert,
@@ -35,9 +39,7 @@ from monitor.detect.knowledge import (
     KnownIncident,
     Moment,
 )
-
-DETECTED, UPDATED = "drift.detected", "drift.updated"
-RESOLVED, WITHDRAWN = "drift.resolved", "drift.withdrawn"
+from monitor.detect.message_types import TYPES, Types
 
 # What became of a model whose alerts ended though nobody found that their incidents are over.
 Gone = Literal["archived", "deleted"]
@@ -121,11 +123,11 @@ def decide(
 
     Notes
     -----
-    An incident stays in the alert that told it. A new one joins the oldest alert that any
-    member of its group is in, whatever late events do to the groups.
+    An incident stays in the alert that told it. A new one joins the oldest alert about the same
+    that any member of its group is in, whatever late events do to the groups.
     """
-    groups = group(incidents)
-    news = _news_by_alert(groups, known, id_of, concerned)
+    groups, subjects = group(incidents), _subjects(known)
+    news = _news_by_alert(groups, known, subjects, id_of, concerned)
     speaking, has_warned = _speaking(news, known, moment)
     members: dict[str, dict[int, IncidentNow]] = {}
     for incident in incidents:
@@ -145,6 +147,7 @@ def decide(
             news.get(alert_id, []),
             told,
             moment,
+            TYPES[subjects.get(alert_id) or subject_of(news[alert_id][0].incident.kind)],
         )
         if alert_id in speaking:
             case.tell_news(pages)
@@ -166,7 +169,7 @@ def end(known: Knowledge, moment: Moment, why: Gone) -> tuple[list[Notice], Know
     Its incidents are not over: receivers know them as `why` from then on. Should the version be
     judged again, those that stand are detected again.
     """
-    alerts, told = dict(known.alerts), dict(known.incidents)
+    alerts, told, subjects = dict(known.alerts), dict(known.incidents), _subjects(known)
     notices = []
     for alert_id, alert in known.alerts.items():
         if alert.state != OPEN:
@@ -184,13 +187,23 @@ def end(known: Knowledge, moment: Moment, why: Gone) -> tuple[list[Notice], Know
         told |= {number: replace(incident, state=why) for number, incident in standing.items()}
         # One that stood for what waits alone has none.
         numbers = tuple(standing or members)
-        notices.append(Notice(RESOLVED, ended, why, numbers, alert.opened_ms))
+        types = TYPES[subjects.get(alert_id, "drift")]
+        notices.append(Notice(types.gone, ended, why, numbers, alert.opened_ms))
     return notices, replace(known, alerts=alerts, incidents=told)
+
+
+def _subjects(known: Knowledge) -> dict[str, Subject]:
+    """Return what each known alert is about, by its id."""
+    kinds: dict[str, set[str]] = {}
+    for incident in known.incidents.values():
+        kinds.setdefault(incident.alert_id, set()).add(incident.kind)
+    return {alert_id: subject_of_all(found) for alert_id, found in kinds.items()}
 
 
 def _news_by_alert(
     groups: Iterable[Sequence[IncidentNow]],
     known: Knowledge,
+    subjects: Mapping[str, Subject],
     id_of: Callable[[IncidentNow], str],
     concerned: Collection[int],
 ) -> dict[str, list[_News]]:
@@ -210,7 +223,9 @@ def _news_by_alert(
             elif news is not None:
                 unknown.append(news)
         if unknown:
-            home = min(homes, key=age.__getitem__, default=None)
+            about = subject_of(unknown[0].incident.kind)
+            own = (alert_id for alert_id in homes if subjects[alert_id] == about)
+            home = min(own, key=age.__getitem__, default=None)
             alert_id = home or id_of(unknown[0].incident)
             found.setdefault(alert_id, []).extend(unknown)
     return found
@@ -278,6 +293,7 @@ class _Case:
     news: list[_News]
     told: dict[int, KnownIncident]
     moment: Moment
+    types: Types
     notices: list[Notice] = field(default_factory=list)
 
     def tell_news(self, pages: Mapping[int, int]) -> None:
@@ -306,17 +322,17 @@ class _Case:
                 told_ms=self.moment.event_ms,
                 recorded_ms=self.moment.now_ms,
             )
-            kind, why = DETECTED, ""
+            kind, why = self.types.opened, ""
         elif before.state != OPEN:
             made = replace(before, worst=worst, opened_ms=since_ms)
-            kind, why = DETECTED, "again"
+            kind, why = self.types.opened, "again"
         else:
             made = replace(
                 before,
                 worst=_worst([before.worst, worst]),
                 opened_ms=min(before.opened_ms, since_ms),
             )
-            kind, why = UPDATED, _why(self.news)
+            kind, why = self.types.updated, _why(self.news)
         if is_calm:
             made = replace(made, warned_ms=self.moment.event_ms)
         made = replace(made, state=OPEN, severity=severity)
@@ -336,7 +352,7 @@ class _Case:
             return
         if is_withdrawn:
             ended = replace(alert, state="withdrawn", severity=alert.worst)
-            self._tell(WITHDRAWN, ended, "", list(everyone), alert.opened_ms)
+            self._tell(self.types.withdrawn, ended, "", list(everyone), alert.opened_ms)
             return
         own = [
             number
@@ -351,7 +367,9 @@ class _Case:
         ]
         worst = _worst([alert.worst, *(everyone[number].severity for number in own)])
         ended = replace(alert, state="resolved", severity=worst, worst=worst)
-        self._tell(RESOLVED, ended, "", own, alert.opened_ms)
+        is_over = any(everyone[number].state == "resolved" for number in own)
+        kind = self.types.over if is_over else self.types.gone
+        self._tell(kind, ended, "", own, alert.opened_ms)
 
     def _stands(self, incident: IncidentNow) -> bool:
         """Whether the alert cannot be over because of this incident."""
@@ -386,7 +404,7 @@ class _Case:
         severity = incident.severity
         if before is not None and before.episodes >= episodes:
             severity = _worst([severity, before.severity])
-        return KnownIncident(self.alert_id, severity, incident.state, episodes)
+        return KnownIncident(self.alert_id, incident.kind, severity, incident.state, episodes)
 
 
 def _why(news: Iterable[_News]) -> str:

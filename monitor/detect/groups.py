@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from monitor.detect.kinds import Subject, subject_of
 from monitor.windows.calendar import DAY_MS
 
 ALL = "all"
@@ -65,8 +66,9 @@ Incident = TypeVar("Incident", bound=Stood)
 def group(incidents: Iterable[Incident]) -> list[tuple[Incident, ...]]:
     """Return incidents as groups, each in the order of its numbers.
 
-    Two rules, and neither makes chains: "joined to what overlaps with something that
-    overlaps with it" would make one incident of a whole year.
+    Drift, silence and a broken schema are never one problem: somebody else mends each. Within
+    them there are two rules, and neither makes chains: "joined to what overlaps with something
+    that overlaps with it" would make one incident of a whole year.
 
     1. An incident of a segment belongs to the incident of the same version, feature and
        kind over all rows that stood while it did: it is the same problem, seen closer. But
@@ -96,13 +98,14 @@ def group(incidents: Iterable[Incident]) -> list[tuple[Incident, ...]]:
     >>> [[row.number for row in found] for found in group(rows)]
     [[1, 2], [3]]
     """
-    by_version: dict[int, list[Incident]] = {}
+    apart: dict[tuple[int, Subject], list[Incident]] = {}
     for incident in incidents:
-        by_version.setdefault(incident.version_id, []).append(incident)
-    return [found for members in by_version.values() for found in _of_version(members)]
+        key = incident.version_id, subject_of(incident.kind)
+        apart.setdefault(key, []).append(incident)
+    return [found for members in apart.values() for found in _of_one_version(members)]
 
 
-def _of_version(incidents: Sequence[Incident]) -> list[tuple[Incident, ...]]:
+def _of_one_version(incidents: Sequence[Incident]) -> list[tuple[Incident, ...]]:
     over_all: dict[tuple[str, str], list[Incident]] = {}
     for incident in incidents:
         if incident.segment == ALL:

@@ -50,6 +50,7 @@ class KnownIncident:
     """What receivers know of an incident; the severity is the worst told of its episode."""
 
     alert_id: str
+    kind: str
     severity: str
     state: str
     episodes: int

@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from driftline.stats.words import Evidence, sentence, window_words
-from monitor.detect.alerts import DETECTED, GONE, UPDATED, WITHDRAWN, Notice
+from driftline.stats.words import sentence, window_words
+from monitor.detect.alerts import GONE, Notice
 from monitor.detect.evidence import evidence_in, ratio_of
 from monitor.detect.groups import ALL
+from monitor.detect.message_types import ENDED, RECOVERED, STANDING, WITHDRAWALS
+from monitor.detect.silence import VOLUME
 from monitor.windows.panes import HOUR_MS
 
 # A body stays small enough for what receivers take: 50 incidents are some 40 kB.
@@ -50,6 +52,10 @@ class Described(Protocol):
     @property
     def state(self) -> str:
         """firing, resolved, ..."""
+
+    @property
+    def first_window_ms(self) -> int:
+        """Start of its first bad window; of a silence, its beginning."""
 
     @property
     def opened_ms(self) -> int:
@@ -133,7 +139,7 @@ def _worst_first(numbers: Sequence[int], incidents: Mapping[int, Described]) -> 
 
 def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> str:
     first, others = concerned[0], len(concerned) - 1
-    if notice.type in (DETECTED, UPDATED):
+    if notice.type in STANDING:
         evidence = evidence_in(first.evidence)
         said = sentence(evidence, timezone) if evidence is not None else first.summary
         where = "" if first.segment == ALL else f"{first.segment}: "
@@ -145,13 +151,26 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
     if others:
         who += f" and {others} more"
     are = "are" if others else "is"
-    if notice.type == WITHDRAWN:
-        return f"{who} {are} withdrawn: late events changed the windows."
+    if notice.type in WITHDRAWALS:
+        did = "changed the windows" if first.feature else "filled it"
+        return f"{who} {are} withdrawn: late events {did}."
     if notice.why in GONE:
         return f"{who} {are} watched no longer: the model was {notice.why}."
+    if notice.type == RECOVERED:
+        return f"predictions came again after {_lasting(_silent_ms(concerned))}."
+    if notice.type == ENDED:
+        lasted = _lasting(_silent_ms(concerned))
+        return f"no predictions for {lasted}: nobody waits for them any longer."
     ends = [i.resolved_ms for i in concerned if i.state != "withdrawn" and i.resolved_ms]
     stood_ms = max(ends, default=notice.alert.opened_ms) - notice.alert.opened_ms
     return f"{who} {are} over after {_lasting(stood_ms)}."
+
+
+def _silent_ms(concerned: Sequence[Described]) -> int:
+    """Return how long the silence was that ended last, from its beginning on."""
+    over = [(i.resolved_ms, i.first_window_ms) for i in concerned if i.resolved_ms is not None]
+    end_ms, since_ms = max(over)
+    return end_ms - since_ms
 
 
 def _lead(notice: Notice, timezone: str) -> str:
@@ -171,6 +190,10 @@ def _lasting(ms: int) -> str:
 
 def _described(incident: Described, why: str) -> dict[str, Any]:
     evidence = evidence_in(incident.evidence)
+    window = _window(evidence.start_ms, evidence.end_ms) if evidence else None
+    if incident.kind == VOLUME:
+        # The time without predictions, as far as it is known.
+        window = _window(incident.first_window_ms, incident.resolved_ms or incident.opened_ms)
     return {
         "id": incident.number,
         "feature": incident.feature,
@@ -181,13 +204,13 @@ def _described(incident: Described, why: str) -> dict[str, Any]:
         "statistic": evidence.statistic if evidence else None,
         "value": _finite(evidence.value) if evidence else None,
         "limit": _finite(evidence.limit) if evidence else None,
-        "window": _window(evidence) if evidence else None,
+        "window": window,
         "summary": incident.summary,
     }
 
 
-def _window(evidence: Evidence) -> dict[str, str]:
-    return {"start": _instant(evidence.start_ms), "end": _instant(evidence.end_ms)}
+def _window(start_ms: int, end_ms: int) -> dict[str, str]:
+    return {"start": _instant(start_ms), "end": _instant(end_ms)}
 
 
 def _finite(value: float) -> float | None:

@@ -347,11 +347,14 @@ class Evaluator:
                 )
             touched |= self._expire(conn, found)
             changed: set[int] = set()
-            if touched:
-                references = self._registry.references
-                changed = IncidentBook(conn, bound, references, found.now_ms).update(touched)
+            since_ms = None
             if found.has_silence:
-                changed |= self._silence(conn, found).update()
+                # First: what opens while the model is silent is not told.
+                silence = self._silence(conn, found)
+                since_ms, changed = silence.since_ms, silence.update()
+            if touched or since_ms is not None:
+                book = IncidentBook(conn, bound, self._registry.references, found.now_ms)
+                changed |= book.update(touched, silence_since_ms=since_ms)
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
             registry_store.bump_data_version(conn)
         return True

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftline.stats.reference import Reference
-from monitor.detect.absent import ABSENT, SCHEMA
+from monitor.detect.absent import SCHEMA
 from monitor.detect.groups import ALL
 from monitor.detect.incidents import Episode, Incident, IncidentState, derive
 from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import OPEN_STATES
+from monitor.detect.silence import VOLUME
 from monitor.evaluate.shown import Shown
 from monitor.storage import latches
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
+
+# When something stood, as (from, until or None): what speaks for another one meanwhile.
+Span = tuple[int, int | None]
+# What a feature can have.
+_KINDS: Final = frozenset(KIND_OF.values())
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,18 @@ class IncidentBook:
         self._now_ms = now_ms
         self._changed: set[int] = set()
 
-    def update(self, touched: Iterable[Touched]) -> set[int]:
+    def update(
+        self, touched: Iterable[Touched], *, silence_since_ms: int | None = None
+    ) -> set[int]:
         """Derive the incidents of what was touched, in every segment, and store what changed.
 
         New ones are numbered in the order in which they opened.
+
+        Parameters
+        ----------
+        silence_since_ms
+            Where silences changed, when the first of them opened: what stood since may be
+            told, or not told, otherwise.
 
         Returns
         -------
@@ -61,38 +75,76 @@ class IncidentBook:
         """
         fresh: list[tuple[Incident, str, Touched, int | None]] = []
         touched = set(touched)
-        # What is not sent any more is missing, too: that is told once.
-        touched |= {Touched(key.feature, "missing") for key in touched if key.kind == SCHEMA}
+        if silence_since_ms is not None:
+            touched |= self._standing_since(silence_since_ms)
+        # A broken schema speaks for whatever else its feature has.
+        touched |= {
+            Touched(key.feature, kind) for key in touched if key.kind == SCHEMA for kind in _KINDS
+        }
+        silent = self._silent() if touched else []
+        by_feature: dict[str, list[Touched]] = {}
         for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
-            statistics = [name for name, kind in KIND_OF.items() if kind == key.kind]
-            over_all = self._unsent(key.feature) if key.kind == "missing" else []
-            for segment in latches.segments_of(self._conn, self._bound.version_id, key.feature):
-                members = latches.members(
-                    self._conn, self._bound.version_id, segment, key.feature, statistics
-                )
-                incidents = derive(members)
-                fresh.extend(
-                    (incident, segment, key, _told_at(incident, over_all))
-                    for incident in self._reconcile(segment, key, incidents, over_all)
-                )
-                if segment == ALL:
-                    over_all = over_all + _spans(incidents)
+            by_feature.setdefault(key.feature, []).append(key)
+        for feature, keys in by_feature.items():
+            segments = latches.segments_of(self._conn, self._bound.version_id, feature)
+            unsent = self._derived(feature, SCHEMA, segments)
+            for key in keys:
+                is_schema = key.kind == SCHEMA
+                found = unsent if is_schema else self._derived(feature, key.kind, segments)
+                over_all: list[Span] = []
+                for segment in segments:
+                    incidents = found.get(segment, [])
+                    closer = [] if is_schema else _spans(unsent.get(segment, ()))
+                    speaking = [*silent, *over_all, *closer]
+                    fresh.extend(
+                        (incident, segment, key, _told_at(incident, speaking))
+                        for incident in self._reconcile(segment, key, incidents, speaking)
+                    )
+                    if segment == ALL:
+                        over_all = [*closer, *_spans(incidents)]
         fresh.sort(key=lambda item: (item[0].opened_ms, item[1] != "all", item[2].feature))
         for incident, segment, key, told_ms in fresh:
             self._insert(incident, segment, key, told_ms)
         return self._changed
 
-    def _unsent(self, feature: str) -> list[tuple[int, int | None]]:
-        """Return when a feature was not sent at all."""
-        version_id = self._bound.version_id
-        return _spans(derive(latches.members(self._conn, version_id, ALL, feature, [ABSENT])))
+    def _derived(
+        self, feature: str, kind: str, segments: Collection[str]
+    ) -> dict[str, list[Incident]]:
+        """Return the incidents of a feature and kind by segment."""
+        statistics = [name for name, opens in KIND_OF.items() if opens == kind]
+        found = latches.members(self._conn, self._bound.version_id, segments, feature, statistics)
+        return {segment: derive(members) for segment, members in found.items()}
+
+    def _standing_since(self, since_ms: int) -> set[Touched]:
+        c = t.incident.c
+        query = (
+            sa.select(c.feature, c.kind)
+            .distinct()
+            .where(
+                c.version_id == self._bound.version_id,
+                c.kind != VOLUME,
+                c.state != IncidentState.WITHDRAWN,
+                sa.or_(c.resolved_ms.is_(None), c.resolved_ms > since_ms),
+            )
+        )
+        return {Touched(feature, kind) for feature, kind in self._conn.execute(query)}
+
+    def _silent(self) -> list[Span]:
+        """Return when the model had no predictions after this version's."""
+        c = t.incident.c
+        query = sa.select(c.opened_ms, c.resolved_ms).where(
+            c.version_id == self._bound.version_id,
+            c.kind == VOLUME,
+            c.state != IncidentState.WITHDRAWN,
+        )
+        return [(opened_ms, resolved_ms) for opened_ms, resolved_ms in self._conn.execute(query)]
 
     def _reconcile(
         self,
         segment: str,
         key: Touched,
         incidents: list[Incident],
-        over_all: list[tuple[int, int | None]],
+        speaking: Sequence[Span],
     ) -> list[Incident]:
         """Update the rows that stand for `incidents`, withdraw the others; return the new ones."""
         c = t.incident.c
@@ -114,7 +166,7 @@ class IncidentBook:
                 unmatched.append(incident)
                 continue
             free.remove(row)
-            self._write(row.number, row, incident, segment, key, _told_at(incident, over_all))
+            self._write(row.number, row, incident, segment, key, _told_at(incident, speaking))
         for row in free:
             if row.state != IncidentState.WITHDRAWN:
                 self._changed.add(row.number)
@@ -242,7 +294,7 @@ def _is_same(row: sa.Row[Any], incident: Incident) -> bool:
     return bool(start < own_until and incident.first_window_ms < until)
 
 
-def _spans(incidents: Iterable[Incident]) -> list[tuple[int, int | None]]:
+def _spans(incidents: Iterable[Incident]) -> list[Span]:
     """Return when incidents opened and resolved, each episode of theirs."""
     return [
         (episode.opened_ms, episode.resolved_ms)
@@ -251,14 +303,15 @@ def _spans(incidents: Iterable[Incident]) -> list[tuple[int, int | None]]:
     ]
 
 
-def _told_at(incident: Incident, over_all: list[tuple[int, int | None]]) -> int | None:
+def _told_at(incident: Incident, speaking: Sequence[Span]) -> int | None:
     """Return when the incident was first worth a message; None while others speak for it.
 
-    Those of all rows speak for a segment's; what is still open when they resolve is told then.
+    Those of all rows speak for a segment's, a schema's for the other kinds of its feature, a
+    silence for everything; what is still open when they resolve is told then.
     """
     for episode in incident.episodes:
         told_ms: int | None = episode.opened_ms
-        for opened, resolved in sorted(over_all):
+        for opened, resolved in sorted(speaking, key=lambda span: span[0]):
             if told_ms is not None and opened <= told_ms and not (resolved and resolved <= told_ms):
                 told_ms = resolved
         if told_ms is not None and not (episode.resolved_ms and episode.resolved_ms <= told_ms):

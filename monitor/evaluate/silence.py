@@ -76,6 +76,13 @@ class SilenceBook:
         """Whether `update` would write anything."""
         return bool(self._stale or self._gone)
 
+    @property
+    def since_ms(self) -> int | None:
+        """When the first opened of those that `update` changes, before or after; None without."""
+        before = [row.opened_ms for row in self._gone]
+        before += [row.opened_ms for row, _ in self._stale if row is not None]
+        return min([*before, *(silence.sure_ms for _, silence in self._stale)], default=None)
+
     def _silences(self, registry: Registry, clock_ms: int) -> list[Silence]:
         """Return the model's silences that began after this version's predictions."""
         bound = self._bound

@@ -98,18 +98,20 @@ def known(
                 a.id,
                 *(a[name] for name in _ALERT_COLUMNS),
                 i.incident_number,
+                t.incident.c.kind,
                 i.severity,
                 i.state,
                 i.episodes,
             )
             .join(t.alert_incident, i.alert_row == a.id)
+            .join(t.incident, t.incident.c.number == i.incident_number)
             .where(a.id.in_(some))
             .order_by(a.id)  # the oldest first
         )
-        for row, *values, number, severity, state, episodes in conn.execute(query_all):
+        for row, *values, number, kind, severity, state, episodes in conn.execute(query_all):
             alert = Alert(*values)
             found.alerts[alert.alert_id], found.rows[alert.alert_id] = alert, row
-            found.incidents[number] = KnownIncident(alert.alert_id, severity, state, episodes)
+            found.incidents[number] = KnownIncident(alert.alert_id, kind, severity, state, episodes)
     return found
 
 

@@ -76,17 +76,24 @@ def replace_latches(
 
 
 def members(
-    conn: Connection, version_id: int, segment: str, feature: str, statistics: Collection[str]
-) -> list[Member]:
-    """Return the latches that an incident is derived from."""
+    conn: Connection,
+    version_id: int,
+    segments: Collection[str],
+    feature: str,
+    statistics: Collection[str],
+) -> dict[str, list[Member]]:
+    """Return the latches that a feature's incidents are derived from, by segment."""
     c = t.latch.c
     query = sa.select(t.latch).where(
         c.version_id == version_id,
-        c.segment == segment,
+        c.segment.in_(segments),
         c.feature == feature,
         c.statistic.in_(statistics),
     )
-    return [_member(row) for row in conn.execute(query)]
+    found: dict[str, list[Member]] = {}
+    for row in conn.execute(query):
+        found.setdefault(row.segment, []).append(_member(row))
+    return found
 
 
 def open_latches(conn: Connection, version_id: int) -> list[tuple[str, Key, Member, int]]:

@@ -111,11 +111,11 @@ def test_receivers_are_told_of_a_silence_and_of_its_end(world: World) -> None:
     told = [json.loads(row.body) for row in world.rows(t.outbox)]
     assert [(body["type"], body["data"]["summary"]) for body in told] == [
         (
-            "drift.detected",
+            "model.silent",
             "m 1: No predictions since 0h on 11 January 2024; the longest pause of the 28 days "
             "before was 1 hour, limit 2 hours.",
         ),
-        ("drift.resolved", "m 1: silence is over after 22 hours."),
+        ("model.recovered", "m 1: predictions came again after 24 hours."),
     ]
 
 

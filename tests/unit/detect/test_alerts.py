@@ -21,18 +21,27 @@ from incident_stories import (
     withdrawn,
 )
 
-from monitor.detect.alerts import (
-    DETECTED,
-    RESOLVED,
-    UPDATED,
-    WITHDRAWN,
-    Notice,
-    alert_id_of,
-    decide,
-    end,
-)
+from monitor.detect.alerts import Notice, alert_id_of, decide, end
 from monitor.detect.groups import group
+from monitor.detect.kinds import subject_of
 from monitor.detect.knowledge import OPEN_STATES, IncidentNow, Knowledge, Moment
+from monitor.detect.message_types import (
+    BROKEN,
+    DETECTED,
+    ENDED,
+    RECOVERED,
+    RESOLVED,
+    SCHEMA_RESOLVED,
+    SCHEMA_UPDATED,
+    SCHEMA_WITHDRAWN,
+    SILENCE_WITHDRAWN,
+    SILENT,
+    STANDING,
+    TYPES,
+    UPDATED,
+    WITHDRAWALS,
+    WITHDRAWN,
+)
 from monitor.detect.messages import webhook_id_of
 
 
@@ -163,6 +172,105 @@ def test_a_member_that_reopens_while_the_alert_is_open_is_an_update(world: World
     world.at(12, over(one, 12))
     (notice,) = world.at(30, again(over(one, 12), 30))
     assert (notice.type, notice.why, notice.numbers) == (UPDATED, "again", (1,))
+
+
+# -- what a message is about ---------------------------------------------------------------------
+
+
+def silence(number: int, hour: float, **more: object) -> IncidentNow:
+    return now(number, hour, feature="", kind="volume", severity="critical", **more)
+
+
+def unsent(number: int, hour: float, **more: object) -> IncidentNow:
+    return now(number, hour, kind="schema", severity="critical", **more)
+
+
+def said(notices: Iterable[Notice]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(notice.type, notice.numbers) for notice in notices]
+
+
+def test_a_silence_is_told_as_one_and_ends_as_one(world: World) -> None:
+    one = silence(1, 9)
+    assert said(world.at(9, one)) == [("model.silent", (1,))]
+    assert said(world.at(15, over(one, 15))) == [("model.recovered", (1,))]
+    assert {notice.alert.alert_id for notice in world.said} == {alert_id_of("m", "1", one)}
+    assert [notice.alert.sequence for notice in world.said] == [1, 2]
+
+
+def test_a_silence_that_nobody_waits_for_any_longer_did_not_recover(world: World) -> None:
+    one = silence(1, 9)
+    world.at(9, one)
+    assert said(world.at(700, over(one, 681, "expired"))) == [("model.ended", (1,))]
+
+
+def test_a_silence_that_late_events_filled_was_none(world: World) -> None:
+    one = silence(1, 9)
+    world.at(9, one)
+    assert said(world.at(12, withdrawn(one))) == [("model.silence_withdrawn", (1,))]
+
+
+def test_a_silence_that_began_later_than_was_told_is_told_again(world: World) -> None:
+    one = silence(1, 9)
+    world.at(9, one)
+    later = replace(silence(2, 11), first_window_ms=one.first_window_ms + HOUR)
+    assert said(world.at(12, withdrawn(one), later)) == [("model.silent", (2,))]
+    assert world.said[-1].others == (1,)
+    assert said(world.at(15, over(later, 15))) == [("model.recovered", (1, 2))]
+
+
+def test_a_broken_schema_is_told_as_one_grows_and_ends_as_one(world: World) -> None:
+    one, two = unsent(1, 9), unsent(2, 11)
+    assert said(world.at(9, one)) == [("schema.broken", (1,))]
+    assert said(world.at(11, two)) == [("schema.updated", (2,))]
+    assert world.at(12, over(one, 12)) == []
+    assert said(world.at(15, over(two, 15))) == [("schema.resolved", (1, 2))]
+    assert [notice.alert.sequence for notice in world.said] == [1, 2, 3]
+
+
+def test_a_schema_that_late_events_mended_was_never_broken(world: World) -> None:
+    one = unsent(1, 9)
+    world.at(9, one)
+    assert said(world.at(12, withdrawn(one))) == [("schema.withdrawn", (1,))]
+
+
+def test_what_opens_at_once_is_one_alert_for_each_thing_it_is_about(world: World) -> None:
+    drifts = now(1, 9, severity="critical"), now(2, 9, kind="distribution")
+    notices = world.at(9, *drifts, unsent(3, 9), silence(4, 9))
+    assert sorted(said(notices)) == [
+        ("drift.detected", (1, 2)), ("model.silent", (4,)), ("schema.broken", (3,)),
+    ]  # fmt: skip
+    assert len({notice.alert.alert_id for notice in notices}) == 3
+    assert all(notice.alert.sequence == 1 for notice in notices)
+    # What joins goes to its own kind, though all of them stood together.
+    assert said(world.at(10, unsent(5, 10))) == [("schema.updated", (5,))]
+    assert said(world.at(11, now(6, 11, severity="critical"))) == [("drift.updated", (6,))]
+
+
+def test_an_alert_that_mixed_them_before_stays_drift_and_takes_in_nothing_else(
+    world: World,
+) -> None:
+    drift, broken = now(1, 9, severity="critical"), unsent(2, 9)
+    world.at(9, drift)
+    (alert_id,) = world.known.alerts
+    mixed = replace(world.known.incidents[1], kind="schema")
+    world.incidents[2] = broken
+    world.known = replace(world.known, incidents={**world.known.incidents, 2: mixed})
+    (notice,) = world.at(10, unsent(3, 10))
+    assert (notice.type, notice.numbers, notice.alert.sequence) == (BROKEN, (3,), 1)
+    ended = world.at(12, over(drift, 12), over(broken, 12))
+    assert [(n.type, n.alert.alert_id) for n in ended] == [(RESOLVED, alert_id)]
+
+
+def test_what_is_silent_or_broken_when_the_model_goes_ends_under_its_own_type(
+    world: World,
+) -> None:
+    world.at(9, silence(1, 9), unsent(2, 9), now(3, 9, severity="critical"))
+    found = _archive(world, 12)
+    assert sorted(said(found)) == [
+        (RESOLVED, (3,)), (ENDED, (1,)), (SCHEMA_RESOLVED, (2,)),
+    ]  # fmt: skip
+    (back,) = world.at(60, over(unsent(2, 9), 30), over(now(3, 9), 30))
+    assert (back.type, back.why, back.numbers) == (SILENT, "again", (1,))
 
 
 # -- the model goes ----------------------------------------------------------------------------
@@ -514,6 +622,7 @@ class Receiver:
     """Somebody who knows nothing but the messages."""
 
     state: dict[str, str] = field(default_factory=dict)
+    subject: dict[str, str] = field(default_factory=dict)
     sequence: dict[str, int] = field(default_factory=dict)
     incidents: dict[int, tuple[str, str]] = field(default_factory=dict)  # alert, state
     critical: dict[int, int] = field(default_factory=dict)  # number -> told of this episode
@@ -525,23 +634,31 @@ class Receiver:
         self.ids.add(webhook_id_of(notice))
         assert notice.alert.sequence == self.sequence.get(alert_id, 0) + 1
         self.sequence[alert_id] = notice.alert.sequence
+        over = (None, "resolved", "withdrawn")
         allowed = {
-            DETECTED: (None, "resolved", "withdrawn"),
-            UPDATED: ("open",),
-            RESOLVED: ("open",),
-            WITHDRAWN: ("open", "resolved"),
-        }
+            DETECTED: over, BROKEN: over, SILENT: (*over, "open"),
+            UPDATED: ("open",), SCHEMA_UPDATED: ("open",),
+            RESOLVED: ("open",), SCHEMA_RESOLVED: ("open",), RECOVERED: ("open",), ENDED: ("open",),
+            WITHDRAWN: ("open", "resolved"), SCHEMA_WITHDRAWN: ("open", "resolved"),
+            SILENCE_WITHDRAWN: ("open", "resolved"),
+        }  # fmt: skip
         assert before in allowed[notice.type]
+        subject = notice.type.partition(".")[0]
+        assert self.subject.setdefault(alert_id, subject) == subject
         assert notice.numbers
         self.state[alert_id] = notice.alert.state
         for number in (*notice.numbers, *notice.others):
             incident = incidents[number]
             assert self.incidents.get(number, (alert_id,))[0] == alert_id
             self.incidents[number] = (alert_id, incident.state)
+            types = TYPES[subject_of(incident.kind)]
+            assert types.opened.partition(".")[0] == subject
             if incident.severity == "critical":
                 self.critical[number] = max(self.critical.get(number, 0), len(incident.episodes))
-            if notice.type in (RESOLVED, WITHDRAWN):
+            if notice.type not in STANDING:
                 assert not incident.is_open
+            if notice.type in WITHDRAWALS:
+                assert incident.is_withdrawn
 
 
 @settings(max_examples=400, deadline=None)
@@ -561,7 +678,7 @@ def test_whatever_happens_receivers_end_up_knowing_the_truth(
         calm = [
             notice
             for notice in notices
-            if notice.type in (DETECTED, UPDATED)
+            if notice.type in STANDING
             and not any(world.incidents[n].severity == "critical" for n in notice.numbers)
         ]
         assert len(calm) <= 1

@@ -11,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.stats.words import NBSP
-from monitor.detect.alerts import DETECTED, RESOLVED, UPDATED, WITHDRAWN, Notice
+from monitor.detect.alerts import Notice
 from monitor.detect.knowledge import Alert
+from monitor.detect.message_types import (
+    DETECTED,
+    ENDED,
+    RECOVERED,
+    RESOLVED,
+    SILENCE_WITHDRAWN,
+    SILENT,
+    UPDATED,
+    WITHDRAWN,
+)
 from monitor.detect.messages import NAMED_AT_MOST, body_of, webhook_id_of
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -30,6 +40,7 @@ class Row:
     kind: str = "missing"
     severity: str = "warning"
     state: str = "firing"
+    first_window_ms: int = START + HOUR
     opened_ms: int = START + 3 * HOUR
     resolved_ms: int | None = None
     summary: str = "temp: missing, said at length."
@@ -183,6 +194,31 @@ def test_an_end_says_how_long_it_stood() -> None:
     assert found["incidents"][-1]["state"] == "withdrawn"
     assert body(WITHDRAWN, never)["data"]["summary"].endswith(
         "dest (missing) is withdrawn: late events changed the windows."
+    )
+
+
+def test_a_silence_says_in_its_own_words_how_it_ended() -> None:
+    silence = Row(7, feature="", kind="volume", severity="critical", summary="No predictions.")
+    found = body(SILENT, silence)["data"]
+    assert found["summary"] == "flight-delay 3: No predictions."
+    (told,) = found["incidents"]
+    # Since when there are none, and until when that is known.
+    assert told["window"] == {"start": "2013-12-30T06:00:00Z", "end": "2013-12-30T08:00:00Z"}
+    assert told["feature"] == ""
+    ended = replace(silence, state="resolved", resolved_ms=START + 13 * HOUR)
+    data = body(RECOVERED, ended)["data"]
+    assert data["summary"] == "flight-delay 3: predictions came again after 12 hours."
+    assert data["incidents"][0]["window"]["end"] == "2013-12-30T18:00:00Z"
+    expired = replace(silence, state="expired", resolved_ms=START + HOUR + 28 * DAY)
+    assert body(ENDED, expired)["data"]["summary"] == (
+        "flight-delay 3: no predictions for 28 days: nobody waits for them any longer."
+    )
+    filled = replace(silence, state="withdrawn", resolved_ms=silence.opened_ms)
+    assert body(SILENCE_WITHDRAWN, filled)["data"]["summary"] == (
+        "flight-delay 3: silence is withdrawn: late events filled it."
+    )
+    assert body(ENDED, silence, why="archived")["data"]["summary"] == (
+        "flight-delay 3: silence is watched no longer: the model was archived."
     )
 
 
