@@ -1,0 +1,172 @@
+"""What an evaluator reads of what consumers counted: streams, their gaps, and panes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.detect.plan import PaneRevision
+from monitor.storage import schema as t
+from monitor.windows.watermark import PartitionTime
+
+
+class PaneBody(NamedTuple):
+    """One stored pane of one partition."""
+
+    start_ms: int
+    rev: int
+    body: bytes
+
+
+class Gap(NamedTuple):
+    """Event time from which records are missing, and why."""
+
+    kind: str
+    partition: int
+    from_ms: int | None
+    to_ms: int | None
+
+
+def streams_of(conn: Connection, model: str, version: str) -> list[int]:
+    """Return the ids of the live streams that events of this version came from."""
+    query = (
+        sa.select(t.counter.c.stream_id)
+        .distinct()
+        .join(t.stream, t.stream.c.id == t.counter.c.stream_id)
+        .where(
+            t.counter.c.model == model,
+            t.counter.c.version == version,
+            t.stream.c.ended_ms.is_(None),
+        )
+    )
+    return list(conn.execute(query).scalars())
+
+
+def partition_times(conn: Connection, streams: Collection[int]) -> list[PartitionTime]:
+    """Return what the position rows of `streams` say about time."""
+    p = t.stream_position.c
+    query = sa.select(p.partition, p.max_event_time_ms, p.caught_up_for_ms, p.fetched_ms).where(
+        p.stream_id.in_(streams)
+    )
+    return [PartitionTime(*row) for row in conn.execute(query.order_by(p.stream_id, p.partition))]
+
+
+def has_backlog(
+    conn: Connection, streams: Collection[int], by_ms: int, *, read_since_ms: int
+) -> bool:
+    """Return whether records of `streams` have waited for longer than `by_ms` to be counted.
+
+    Those of a partition that nobody has read since `read_since_ms` are not waited for.
+    """
+    p = t.stream_position.c
+    waiting = sa.or_(
+        p.last_counted_kafka_ms.is_(None), p.fetched_ms - p.last_counted_kafka_ms > by_ms
+    )
+    query = sa.select(p.partition).where(
+        p.stream_id.in_(streams),
+        p.end_offset > p.next_offset,
+        p.fetched_ms >= read_since_ms,
+        waiting,
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
+def is_live(conn: Connection, streams: Collection[int], within_ms: int) -> bool:
+    """Return whether the newest event of `streams` happened about when it was sent."""
+    p = t.stream_position.c
+    query = sa.select(sa.func.max(p.last_counted_kafka_ms), sa.func.max(p.max_event_time_ms)).where(
+        p.stream_id.in_(streams)
+    )
+    sent_ms, event_ms = conn.execute(query).one()
+    return sent_ms is not None and event_ms is not None and abs(sent_ms - event_ms) <= within_ms
+
+
+def gaps(conn: Connection, streams: Collection[int]) -> list[Gap]:
+    """Return the data gaps of `streams`."""
+    g = t.data_gap.c
+    query = sa.select(g.kind, g.partition, g.from_ms, g.to_ms).where(g.stream_id.in_(streams))
+    return [Gap(*row) for row in conn.execute(query)]
+
+
+def pane_span(
+    conn: Connection, version_id: int, gridsets: Collection[str]
+) -> tuple[int, int] | None:
+    """Return the starts of the first and the last pane of a version, if it has any."""
+    p = t.pane.c
+    ends = []
+    for gridset in gridsets:  # one end at a time: each is one step into the key's tree
+        here = sa.select(p.start_ms).where(p.version_id == version_id, p.gridset == gridset)
+        for order in (p.start_ms.asc(), p.start_ms.desc()):
+            found = conn.execute(here.order_by(order).limit(1)).scalar_one_or_none()
+            if found is not None:
+                ends.append(found)
+    return (min(ends), max(ends)) if ends else None
+
+
+def pane_starts(
+    conn: Connection, version_id: int, gridsets: Collection[str], from_ms: int
+) -> list[int]:
+    """Return the starts of a version's panes from `from_ms` on, in order."""
+    p = t.pane.c
+    found: set[int] = set()
+    for gridset in gridsets:
+        query = (
+            sa.select(p.start_ms)
+            .distinct()
+            .where(
+                p.version_id == version_id,
+                p.gridset == gridset,
+                p.start_ms >= from_ms,
+                p.segment == "all",
+            )
+        )
+        found.update(conn.execute(query).scalars())
+    return sorted(found)
+
+
+def pane_revisions(
+    conn: Connection,
+    version_id: int,
+    gridset: str,
+    from_ms: int,
+    to_ms: int,
+    *,
+    segment: str | None = None,
+) -> list[PaneRevision]:
+    """Return the revision of each pane in `[from_ms, to_ms)`, summed over partitions."""
+    p = t.pane.c
+    query = (
+        sa.select(p.start_ms, p.segment, sa.func.sum(p.rev))
+        .where(
+            p.version_id == version_id,
+            p.gridset == gridset,
+            p.start_ms >= from_ms,
+            p.start_ms < to_ms,
+        )
+        .group_by(p.start_ms, p.segment)
+    )
+    if segment is not None:
+        query = query.where(p.segment == segment)
+    return [PaneRevision(start, name, int(rev)) for start, name, rev in conn.execute(query).all()]
+
+
+def pane_bodies(
+    conn: Connection, version_id: int, gridset: str, segment: str, from_ms: int, to_ms: int
+) -> list[PaneBody]:
+    """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start."""
+    p = t.pane.c
+    query = (
+        sa.select(p.start_ms, p.rev, p.body)
+        .where(
+            p.version_id == version_id,
+            p.gridset == gridset,
+            p.start_ms >= from_ms,
+            p.start_ms < to_ms,
+            p.segment == segment,
+        )
+        .order_by(p.start_ms)
+    )
+    return [PaneBody(*row) for row in conn.execute(query).all()]
