@@ -30,10 +30,11 @@ from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import psi_by_feature
 from driftline.stats.lengths import DAY_MS, HOUR_MS, NOMINAL_MS
-from driftline.stats.profile import COUNTERS, Profile, Stack
+from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when as place_of
 from driftline.stats.slicing import Slices
+from driftline.stats.stack import Stack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -21,11 +21,11 @@ from driftline.stats.calibration import Calibration, Floats, Ints, from_referenc
 from driftline.stats.evidence import Judge, Mark
 from driftline.stats.explain import visible_points, visible_shift
 from driftline.stats.lengths import DAY_MS, DAYS, NOMINAL_MS
-from driftline.stats.profile import Stack
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import Rule
 from driftline.stats.simulate import NOTHING, Marks, Told, fold, runs
 from driftline.stats.slicing import Slices, offsets_ms
+from driftline.stats.stack import Stack
 
 SHIFTS: Final = (0.2, 0.35, 0.5, 0.75)
 MISSING: Final = (0.02, 0.05, 0.10)

@@ -19,10 +19,11 @@ from driftline.stats.calibration import Calibration, Floats, Ints
 from driftline.stats.explain import shifted
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
-from driftline.stats.profile import COUNTERS, Profile, Stack
+from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.season import N_BUCKETS, Season, When, bucket, when
 from driftline.stats.slicing import Slices
+from driftline.stats.stack import Stack
 
 # What a row may hold of a feature, the value last.
 _STATES: Final = ("missing", "type_error", "neither", "value")

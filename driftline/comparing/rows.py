@@ -15,9 +15,9 @@ from driftline.stats.explain import OF_ROWS, PART_DIGITS, share_interval, visibl
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.measures import MEASURES, measure
-from driftline.stats.profile import Stack
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import SHARES, Rule
+from driftline.stats.stack import Stack
 from driftline.stats.words import Calm, Evidence, calm, claim, part_of
 
 # The worst first. What was not judged stands before what is fine: it wants a look.

@@ -32,11 +32,11 @@ from driftline.stats.distance import (
 from driftline.stats.distance import round_significant as round_significant
 from driftline.stats.groups import largest_psi, per_feature, psi_by_feature
 from driftline.stats.measures import Measures, measure, moments
-from driftline.stats.profile import Stack
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, LEVELS, Rule
 from driftline.stats.rule import KIND_OF as KIND_OF
 from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
+from driftline.stats.stack import Stack
 
 ALPHA = 0.001
 # The normal quantile of a one-sided 99.9 %.

@@ -27,8 +27,9 @@ from driftline.stats.distance import (
 )
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
-from driftline.stats.profile import COUNTERS, Profile, Stack
+from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference
+from driftline.stats.stack import Stack
 from driftline.stats.transport import (
     edges_of,
     mean_of,

@@ -12,9 +12,10 @@ from sqlalchemy.engine import Connection
 from driftline.stats.calibration import Calibration, Floats, Ints, observe
 from driftline.stats.evidence import Judge, Judgement, Mark
 from driftline.stats.explain import visible
-from driftline.stats.profile import COUNTERS, Stack, stack
+from driftline.stats.profile import COUNTERS
 from driftline.stats.reference import Reference
 from driftline.stats.season import When, when
+from driftline.stats.stack import Stack, stack
 from monitor.detect.absent import ABSENT, absent_marks
 from monitor.detect.groups import ALL
 from monitor.detect.plan import Due

@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection
 
 from driftline.errors import GridMismatch
 from driftline.stats.gridset import Gridset
-from driftline.stats.profile import Profile, encode
+from driftline.stats.profile import Profile
+from driftline.stats.profile_bytes import encode
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows, insert_tuples
 

@@ -19,9 +19,10 @@ import pandas as pd
 
 from driftline.stats.calibration import unknown
 from driftline.stats.evidence import Judge, Judgement
-from driftline.stats.profile import Column, Stack
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when
+from driftline.stats.stack import Stack
 
 SEED = 20_260_102
 NUMBERS = ("normal", "lognormal", "zeros", "counts")

@@ -16,7 +16,8 @@ from driftline.stats.grid import (
     value_of_bits,
 )
 from driftline.stats.gridset import FeatureGrid, Gridset
-from driftline.stats.profile import Column, Profile, add_many, stack
+from driftline.stats.profile import Column, Profile, add_many
+from driftline.stats.stack import stack
 
 
 def one_feature(values):

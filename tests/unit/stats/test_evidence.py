@@ -11,9 +11,10 @@ from scipy import stats
 
 from driftline.stats.calibration import Calibration, from_reference, from_windows, unknown
 from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
-from driftline.stats.profile import Column, Stack
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, When, when
+from driftline.stats.stack import Stack
 
 DAYS, ROWS_A_DAY = 60, 500
 MONDAY_MS, DAY_MS = 1_704_067_200_000, 86_400_000

@@ -18,17 +18,9 @@ from driftline.stats.grid import (
     numeric_groups,
 )
 from driftline.stats.gridset import FeatureGrid, Gridset
-from driftline.stats.profile import (
-    COUNTERS,
-    Column,
-    Profile,
-    Stack,
-    State,
-    add_many,
-    canonical_category,
-    stack,
-)
+from driftline.stats.profile import COUNTERS, Column, Profile, State, add_many, canonical_category
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.stack import Stack, stack
 
 
 def numeric(name, values):

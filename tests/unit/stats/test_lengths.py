@@ -19,9 +19,10 @@ from driftline.stats.lengths import (
     SPAN,
     WORDS,
 )
-from driftline.stats.profile import Column, Stack
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, when
+from driftline.stats.stack import Stack
 
 MONDAY_MS = 4 * DAY_MS + 700 * 28 * DAY_MS  # where windows of 28 days begin
 A_DAY = 8

@@ -17,9 +17,10 @@ from driftline.stats.evidence import Judge, Judgement
 from driftline.stats.grid import canonical, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid, Gridset
 from driftline.stats.measures import MEASURES, Measures, moments
-from driftline.stats.profile import Column, Profile, Stack
+from driftline.stats.profile import Column, Profile
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when
+from driftline.stats.stack import Stack
 from driftline.stats.transport import (
     edges_of,
     sd_interval,

@@ -11,10 +11,11 @@ import pytest
 from driftline.errors import StatisticError
 from driftline.stats.calibration import Calibration, from_reference, unknown
 from driftline.stats.evidence import KIND_OF, Judge, Judgement, Mark
-from driftline.stats.profile import Column, Stack
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.rule import FIXED, PROFILES, FixedLimit, Rule, kinds_of
 from driftline.stats.season import when
+from driftline.stats.stack import Stack
 from monitor.detect.spec import MonitorSpec
 
 MONDAY = when(np.array([1_704_067_200_000]), "UTC")

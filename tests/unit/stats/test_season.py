@@ -10,10 +10,11 @@ import pytest
 
 from driftline.stats.calibration import Calibration, from_reference
 from driftline.stats.evidence import Judge, Judgement, Mark
-from driftline.stats.profile import Column, Stack
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, bucket, bucket_groups, judged_buckets, when
 from driftline.stats.slicing import HOUR_MS
+from driftline.stats.stack import Stack
 
 MONDAY_MS, DAY_MS = 1_704_067_200_000, 24 * HOUR_MS
 ROWS = 200  # an hour

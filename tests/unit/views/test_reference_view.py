@@ -17,9 +17,9 @@ from driftline.stats.calibration import MIN_SLICES, from_reference
 from driftline.stats.evidence import Judge
 from driftline.stats.grid import categorical_grid, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid
-from driftline.stats.profile import Stack
 from driftline.stats.reference import Reference
 from driftline.stats.season import when
+from driftline.stats.stack import Stack
 from monitor.storage import reads, registry
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
