@@ -30,7 +30,7 @@ LARGEST: Final = 4.0
 _TINY: Final = 1e-300
 # Shares of rows; those of `driftline.stats.rule.SHARES` that are not are shares of values.
 OF_ROWS: Final = ("missing", "type_error", "infinite")
-# What each group adds to PSI is kept with so many digits.
+# What each group adds to PSI is kept with so many digits: they are shown, and compared with none.
 PART_DIGITS: Final = 6
 _STEPS: Final = np.linspace(0.0, LARGEST, 201)
 

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from driftline.stats.calibration import RATES
 from driftline.stats.evidence import Judgement, Mark, round_significant
+from driftline.stats.explain import PART_DIGITS
 from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference
 from monitor.detect.fold import States, marks_to_text
 from monitor.evaluate.judging import Judged
-
-# What each group adds to PSI is kept to so many digits: they are shown, and compared with none.
-PART_DIGITS = 6
 
 FindingRow = tuple[object, ...]
 
