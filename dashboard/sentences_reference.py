@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from dashboard.parts import Kpi, Verdict
+from dashboard.statistics import WORDS as STATISTICS
+from dashboard.statistics import value_words
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, two, whole, zone_name
 from driftline.stats.lengths import SPAN, WORDS, in_words
-from driftline.stats.words import number
+from driftline.stats.words import number, points
 from monitor.storage.rows import ReferenceRow
 from monitor.views.profiled import FeatureLine, Length, Limit, Sees
 from monitor.views.reference import Binding, Outline, ReferenceView
@@ -210,10 +212,12 @@ def limit_words(limit: Limit, source: str) -> tuple[str, str]:
     n = f" at {plural(limit.n, 'value')}" if limit.n is not None else ""
     judged = sum(limit.verdicts.values())
     tail = ""
+    if limit.smallest_missing is not None:
+        tail = f" {points(limit.smallest_missing)} more missing values would be told."
     if judged:
         blind = limit.verdicts.get("blind", 0)
         over = limit.verdicts.get("warning", 0) + limit.verdicts.get("critical", 0)
-        tail = f" Of the last {judged} windows {over} were over a limit"
+        tail += f" Of the last {judged} windows {over} were over a limit"
         tail += f", {blind} blind." if blind else "."
     if limit.sees is Sees.NOTHING:
         return "no PSI", "One group holds all values: no PSI, its rates are judged." + tail
@@ -229,9 +233,77 @@ def limit_words(limit: Limit, source: str) -> tuple[str, str]:
             "Out-of-range rates and longer windows judge it." + tail,
         )
     critical = f", critical {number(limit.critical)}" if limit.critical is not None else ""
-    shift = f", about a shift of {two((limit.warning or 0.0) ** 0.5)}{NBSP}σ"
-    calm = " Warnings only: its wobble is not known yet." if source == "none" else ""
-    return value, f"Limit of PSI {value}{critical}{n}{shift}.{calm}{tail}"
+    shift = ""
+    if limit.smallest_shift is not None:
+        shift = f", a shift of {two(limit.smallest_shift)}{NBSP}σ"
+    calm = ""
+    if source == "none" and not limit.is_fixed:
+        calm = " Warnings only: its wobble is not known yet."
+    kind = "Fixed limit" if limit.is_fixed else "Limit"
+    return value, f"{kind} of PSI {value}{critical}{n}{shift}.{calm}{tail}"
+
+
+def shows_words(limit: Limit) -> str:
+    r"""Return the smallest changes that a usual window would show, as a cell prints them.
+
+    Nothing where no distribution is judged for want of values or of windows.
+
+    >>> shows_words(Limit("day", Sees.JUDGES, 0.19, 0.4, 900, {}, False, 0.446, 0.0213))
+    '0.45\xa0σ, +2.1\xa0pts'
+    """
+    if limit.sees not in (Sees.JUDGES, Sees.BLIND):
+        return ""
+    told = [] if limit.smallest_shift is None else [f"{two(limit.smallest_shift)}{NBSP}σ"]
+    if limit.smallest_missing is not None:
+        told.append(f"+{points(limit.smallest_missing).split()[0]}{NBSP}pts")
+    return ", ".join(told)
+
+
+def fixed_words(line: FeatureLine) -> str:
+    """Return the fixed limits that judge a feature, but that of PSI, which its cells tell."""
+    told = [
+        f"{STATISTICS[limit.statistic].inside} {value_words(limit.statistic, limit.warning)}"
+        for limit in line.fixed
+        if limit.statistic != "psi"
+    ]
+    return f"fixed: {', '.join(told)}" if told else ""
+
+
+def rule_words(view: ReferenceView) -> str:
+    """Return under which monitor's profile and fixed limits the limits are."""
+    n = len(view.rule.limits)
+    fixed = f" and {plural(n, 'fixed limit')}" if n else ""
+    if view.judged is None:
+        return f"no model is bound to it: limits are those of the profile {view.rule.profile}"
+    said = (
+        f"limits are those of the monitor of {cut(view.judged.model, 60)}: "
+        f"profile {view.rule.profile}{fixed}"
+    )
+    others = view.other_models()
+    if others:
+        whose = "has a monitor of its own" if len(others) == 1 else "have monitors of their own"
+        said += f"; {names(others)} {whose}"
+    return said
+
+
+def excluded_words(view: ReferenceView) -> str:
+    """Return the stretches that were left out when the reference was registered."""
+    zone = zone_of(view.outline)
+    told = [_stretch(start, end, zone) for start, end in view.excluded[:NAMED]]
+    more = len(view.excluded) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
+
+
+def _stretch(start_ms: int, end_ms: int, zone: ZoneInfo) -> str:
+    start, end = (datetime.fromtimestamp(ms / 1000, zone) for ms in (start_ms, end_ms))
+    # Days are told as days, whatever hours they had; anything shorter by the clock.
+    if all((at.hour, at.minute, at.second) == (0, 0, 0) for at in (start, end)):
+        first, last = start.date(), end.date() - timedelta(days=1)
+        if first == last:
+            return f"{day_text(first)} {first.year}"
+        return f"{day_text(first, year=last.year)} {DASH} {day_text(last)} {last.year}"
+    until = f"{end:%H:%M}" if end.date() == start.date() else f"{day_text(end.date())} {end:%H:%M}"
+    return f"{day_text(start.date())} {start.year} {start:%H:%M} {DASH} {until}"
 
 
 def kpis(view: ReferenceView, year: int) -> list[Kpi]:

@@ -59,7 +59,9 @@
       cell("Groups", "num", row.groups),
       cell("Missing", "num", row.missing));
     row.limits.forEach(function (given) {
-      made.append(cell(given.label, "num", limit(given)));
+      var box = cell(given.label, "num", limit(given));
+      if (given.shows) box.append(element("div", "sub", given.shows));
+      made.append(box);
     });
     return made;
   }

@@ -45,6 +45,7 @@ SLOTS = {
     "kpis": ("reference-kpis", "children"),
     "lineage": ("reference-lineage", "children"),
     "warnings": ("reference-warnings", "children"),
+    "rule": ("reference-rule", "children"),
     "lengths": ("reference-lengths", "children"),
     "features_aside": ("reference-features-aside", "children"),
     "sort": ("reference-sort", "children"),
@@ -91,6 +92,7 @@ def skeleton() -> Any:
                 parts.term("calibrated"),
                 " and not ",
                 parts.term("blind"),
+                html.Span(id="reference-rule"),
             ],
         ),
         parts.card(
@@ -143,6 +145,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "kpis": parts.kpi_strip(say.kpis(found, year)),
         "lineage": lineage(found, year),
         "warnings": warnings(found),
+        "rule": f"; {say.rule_words(found)}",
         "lengths": lengths(found),
         "features_aside": aside(found, wanted, text),
         "sort": parts.select("sort", sort, SORTS, "Sort"),
@@ -164,6 +167,8 @@ def lineage(found: ReferenceView, year: int) -> Any:
     rows = [digest, *(_binding(b, year) for b in found.bindings)]
     if not found.bindings:
         rows.append(html.Li([html.Span("bound", className="what"), "to no version"]))
+    if found.excluded:
+        rows.append(html.Li([html.Span("left out", className="what"), say.excluded_words(found)]))
     rows += [
         html.Li(
             [
@@ -246,7 +251,10 @@ def aside(found: ReferenceView, wanted: list[FeatureLine], text: str) -> Any:
     """Return how many features there are, and how many match."""
     n = plural(len(found.features), "feature")
     if not text:
-        return f"{n}; heights are square roots, limits are of PSI at the usual size"
+        return (
+            f"{n}; heights are square roots. Limits are of PSI at the usual size; below them the "
+            "smallest shift (σ) and rise of missing values (points) that it would show"
+        )
     return f"{whole(len(wanted))} of {n} match “{cut(text, 40)}”"
 
 
@@ -330,6 +338,7 @@ def _feature(found: ReferenceView, line: FeatureLine) -> dict[str, Any]:
             {
                 "label": _limit_column(limit.length),
                 "word": word,
+                "shows": say.shows_words(limit),
                 "title": sentence,
                 "icon": "eye-off" if limit.sees is Sees.BLIND else "",
                 "css": "" if limit.sees is Sees.JUDGES else "calm",
@@ -344,7 +353,7 @@ def _feature(found: ReferenceView, line: FeatureLine) -> dict[str, Any]:
         "href": address.feature(owner.model, line.name)
         if owner is not None and owner.archived_ms is None
         else "",
-        "sub": f"{kind}{weight}",
+        "sub": "; ".join(filter(None, (f"{kind}{weight}", say.fixed_words(line)))),
         "said": say.shape_words(line),
         "shape": outline(line.columns)["clipPath"] if line.columns else "",
         "values": say.range_words(line),

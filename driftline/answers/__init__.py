@@ -68,6 +68,7 @@ from driftline.answers.registered import (
     ReferenceSummary,
     ReferenceUse,
     Share,
+    Stretch,
     Tried,
 )
 from driftline.answers.streams import (
@@ -150,6 +151,7 @@ __all__ = [
     "Side",
     "Span",
     "Status",
+    "Stretch",
     "Tally",
     "Timeline",
     "Tried",

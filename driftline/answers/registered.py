@@ -91,13 +91,20 @@ class LengthKnown:
 
 @dataclass(frozen=True, slots=True)
 class LengthSees:
-    """What one length sees of one feature: the limits of PSI in a usual window."""
+    """What one length sees of one feature: the limits of PSI in a usual window, and what it shows.
+
+    `smallest_shift` is in standard deviations, `smallest_missing` a rise of the share of missing
+    values; None where no change is told, and a shift of what is no number.
+    """
 
     length: str
     sees: str
     warning: float | None
     critical: float | None
+    is_fixed: bool
     n: int | None
+    smallest_shift: float | None
+    smallest_missing: float | None
     verdicts: Mapping[str, int]
 
 
@@ -111,7 +118,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class ProfiledFeature:
-    """A feature of a reference: its range or categories, and what can be seen of it."""
+    """A feature of a reference: its range or categories, and what can be seen of it.
+
+    `fixed` are the monitor's own limits that judge it.
+    """
 
     feature: str
     kind: str
@@ -124,6 +134,7 @@ class ProfiledFeature:
     resolution: float | None
     resolution_is: str | None
     levels: tuple[Share, ...]
+    fixed: tuple[FixedLimit, ...]
     limits: tuple[LengthSees, ...]
 
 
@@ -136,10 +147,25 @@ class ReferenceSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time, its end left out."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceDetail(ReferenceSummary):
-    """A reference with all that is known of it."""
+    """A reference with all that is known of it.
+
+    Its limits are under the profile and the fixed limits of the model `limits_of`, whose version
+    was bound to it last; under the standard profile where that is None.
+    """
 
     timezone: str
+    excluded: tuple[Stretch, ...]
+    limits_of: str | None
+    profile: str
     uses: tuple[ReferenceUse, ...]
     replaced_by_versions: tuple[BoundTo, ...]
     lengths: tuple[LengthKnown, ...]

@@ -21,10 +21,12 @@ from driftline.stats.calibration import (
     leave_one_out_psi,
     observed_slices,
 )
-from driftline.stats.evidence import DELTA
+from driftline.stats.evidence import STANDARD
+from driftline.stats.explain import LARGEST
 from driftline.stats.grid import NumericGrid
 from driftline.stats.lengths import DAYS, DEFAULT_LENGTHS, LENGTHS, LONGEST, SPAN, WORDS
 from driftline.stats.reference import ALL, MIN_ROWS, Reference
+from driftline.stats.rule import Rule
 from driftline.stats.season import Season
 from driftline.stats.visible import Sight, sight
 
@@ -46,23 +48,28 @@ _RATE_WORDS = {
 }
 
 
-def advice(reference: Reference) -> tuple[str, ...]:
+def advice(reference: Reference, rule: Rule = STANDARD) -> tuple[str, ...]:
     """Return one sentence for each thing that this reference leaves unjudged or odd.
 
     Which lengths have to learn their wobble first or have too few rows, which features are
     blind or nearly so at which length, which segments are too small, which slices are far
     from all others, and whose tails are heavy.
+
+    Parameters
+    ----------
+    rule
+        What the model's windows are judged by.
     """
     known = {length: from_reference(reference, ALL, length) for length in LENGTHS}
     seen = {
-        length: sight(reference, ALL, length, calibration)
+        length: sight(reference, ALL, length, calibration, rule)
         for length, calibration in known.items()
         if calibration is not None
     }
     said = [*_unlearnt(reference, known), *_few_values(reference), *_small_segments(reference)]
     for length, found in seen.items():
-        said += _blind(reference, length, found)
-    said += _odd_slices(reference, known)
+        said += _blind(reference, length, found, rule)
+    said += _odd_slices(reference, known, rule)
     said += _heavy_tails(reference)
     return tuple(said)
 
@@ -121,8 +128,12 @@ def _small_segments(reference: Reference) -> Iterator[str]:
         )
 
 
-def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
+def _blind(reference: Reference, length: str, found: Sight, rule: Rule) -> Iterator[str]:
     names = reference.gridset.names()
+    # It stays when the monitor is set anew: what is said of the usual profile needs no name.
+    where = SPAN[length]
+    if rule.profile != STANDARD.profile:
+        where += f" under the profile {rule.profile}"
     longer = (
         "Longer windows judge"
         if length != LONGEST
@@ -131,7 +142,7 @@ def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
     blind = [names[f] for f in np.flatnonzero(found.blind)]
     if blind:
         yield (
-            f"Blind at {SPAN[length]}: the natural wobble of {_names(blind)} puts the limit above "
+            f"Blind at {where}: the natural wobble of {_names(blind)} puts the limit above "
             f"the largest PSI possible. The out-of-range rate and longer windows judge "
             f"{_them(blind)}."
         )
@@ -143,7 +154,7 @@ def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
         first, *others = told
         first = first.replace(" in ", " standard deviations on in ", 1)
         yield (
-            f"Nearly blind at {SPAN[length]}: a shift shows only from {_names([first, *others])}. "
+            f"Nearly blind at {where}: a shift shows only from {_names([first, *others])}. "
             f"{longer} smaller ones."
         )
     for rate, is_blind in found.blind_rates.items():
@@ -152,21 +163,23 @@ def _blind(reference: Reference, length: str, found: Sight) -> Iterator[str]:
         features = [names[f] for f in np.flatnonzero(is_blind)]
         if features:
             yield (
-                f"Blind at {SPAN[length]} to {_RATE_WORDS[rate]}: windows of the reference differ "
+                f"Blind at {where} to {_RATE_WORDS[rate]}: windows of the reference differ "
                 f"so much in {_names(features)} that not even a window full of them is told. "
                 f"{longer} {_them(features)}."
             )
 
 
 def _sigma(shift: float) -> str:
-    return "8.0" if np.isinf(shift) else f"{shift:.1f}"
+    return f"{min(shift, LARGEST):.1f}"
 
 
 def _them(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-def _odd_slices(reference: Reference, known: dict[str, Calibration | None]) -> Iterator[str]:
+def _odd_slices(
+    reference: Reference, known: dict[str, Calibration | None], rule: Rule
+) -> Iterator[str]:
     """Slices far from all others, of the shortest length from days on that has distributions."""
     for length, days in DAYS.items():
         calibration = known[length]
@@ -184,7 +197,7 @@ def _odd_slices(reference: Reference, known: dict[str, Calibration | None]) -> I
         usual = np.full(psi.shape[1], np.nan)
         usual[enough] = np.nanmedian(psi[:, enough], axis=0)
         with np.errstate(invalid="ignore"):
-            odd = (psi > ODD_TIMES * usual) & (psi > DELTA["warning"])
+            odd = (psi > ODD_TIMES * usual) & (psi > rule.delta("warning"))
         found = np.flatnonzero(odd.any(axis=1))
         if len(found):
             yield _odd(reference, length, days, [(int(slices.starts_ms[i]), odd[i]) for i in found])

@@ -50,8 +50,6 @@ _BEYOND_ZERO = 1e6
 # What the learnt rule judges; others of `rule.FIXED` are judged where a user gave a limit.
 STATISTICS = ("psi", *RATES)
 STANDARD = Rule()
-# The PSI that matters under the standard profile: the industry's .10 and .25.
-DELTA = {level: STANDARD.delta(level) for level in LEVELS}
 
 
 @dataclass(frozen=True)
@@ -335,8 +333,8 @@ class Judge:
             line = np.where(self._is_fixed("psi"), own, line)
         return np.asarray(line)
 
-    def learnt_limit(self, values: Ints, at: When) -> Floats:
-        """Return PSI's learnt warning limit for windows of so many values [W, F].
+    def learnt_limit(self, values: Ints, at: When, level: str = "warning") -> Floats:
+        """Return PSI's learnt limit for windows of so many values [W, F].
 
         Windows of fewer values than PSI is judged from have one, too: what they could have
         shown. NaN without a value, and where the wobble is not known.
@@ -349,7 +347,7 @@ class Judge:
         if known.any():
             df = np.broadcast_to(self.reference.gridset.B - 1, values.shape)[known].astype(float)
             guard = np.broadcast_to(self.rule.guard_of(self.calibration), values.shape)[known]
-            line = psi_limit(v[known], df, self.rule.delta("warning"), ALPHA)
+            line = psi_limit(v[known], df, self.rule.delta(level), ALPHA)
             limit[known] = np.maximum(line, guard)
         return round_significant(limit)
 

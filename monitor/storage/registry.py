@@ -21,7 +21,9 @@ from sqlalchemy.engine import Connection, Engine
 from driftline.errors import Conflict, InvalidReference
 from driftline.events import MAX_NAME
 from driftline.stats.advice import advice
+from driftline.stats.evidence import STANDARD
 from driftline.stats.reference import Reference
+from driftline.stats.rule import Rule
 from driftline.wire import is_name
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
 from monitor.storage import schema as t
@@ -208,7 +210,7 @@ def register_reference(
             f"unknown time zone {reference.timezone!r}: use an IANA name such as Europe/Berlin"
         ) from None
 
-    warnings = (*reference.warnings, *advice(reference))
+    warnings = (*reference.warnings, *advice(reference, _rule_of(conn, model)))
     take_turn(conn)
     model_id = _model(conn, reference, model, now_ms, owner, description)
     version_id = _version(conn, model_id, version, now_ms, replaces)
@@ -283,6 +285,13 @@ def monitor_of(conn: Connection, model_id: int) -> tuple[int, MonitorSpec]:
         .limit(1)
     ).one()
     return row.revision, MonitorSpec.from_json(row.spec)
+
+
+def _rule_of(conn: Connection, model: str) -> Rule:
+    """Return what a model's windows are judged by; the standard where it is not there yet."""
+    query = sa.select(t.model.c.id).where(t.model.c.name == model)
+    model_id = conn.execute(query).scalar_one_or_none()
+    return STANDARD if model_id is None else monitor_of(conn, int(model_id))[1].rule()
 
 
 def monitor_history(conn: Connection, version_id: int) -> Monitor:

@@ -7,7 +7,7 @@ size instead of a window that was read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -15,20 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.calibration import (
-    MIN_ROWS_PSI,
     MIN_SLICES,
     Calibration,
     from_reference,
     observe,
-    observed_slices,
     unknown,
 )
-from driftline.stats.distance import psi_limit
-from driftline.stats.evidence import ALPHA, DELTA
 from driftline.stats.grid import CategoricalGrid, NumericGrid
 from driftline.stats.gridset import FeatureGrid
-from driftline.stats.groups import largest_psi
-from driftline.stats.reference import Reference
+from driftline.stats.reference import ALL, Reference
+from driftline.stats.rule import ANY, FixedLimit, Rule
+from driftline.stats.visible import Usual, sight, usual
 from monitor.storage.rows import VerdictCount
 
 Floats = NDArray[np.float64]
@@ -76,14 +73,28 @@ class Length:
     usual_rows: int | None
     judged: int
     calibration: Calibration | None = None
-    usual: Ints | None = None  # [F] values of each feature in a usual window
+    usual: Usual | None = None
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one length sees of one feature; `warning` and `critical` are limits of PSI.
+    """What one length sees of one feature, in a window of the usual size.
 
-    `verdicts` counts the newest judged windows by verdict.
+    Attributes
+    ----------
+    warning, critical
+        Limits of PSI.
+    n
+        Values of the window.
+    verdicts
+        Counts the newest judged windows by verdict.
+    is_fixed
+        Whether PSI's limit is one of the monitor's own.
+    smallest_shift
+        The smallest shift that would be told, in standard deviations; None where none is, and
+        of what is no number.
+    smallest_missing
+        The smallest rise of the share of missing values that would be told; None where none is.
     """
 
     length: str
@@ -92,6 +103,9 @@ class Limit:
     critical: float | None
     n: int | None
     verdicts: Mapping[str, int]
+    is_fixed: bool = False
+    smallest_shift: float | None = None
+    smallest_missing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,8 @@ class FeatureLine:
         Numbers that are closer may be counted as one: the width, absolute or relative; or None.
     missing
         Share of rows without a value.
+    fixed
+        The fixed limits that judge it, its own before those of all features.
     """
 
     name: str
@@ -128,6 +144,7 @@ class FeatureLine:
     resolution: float | None
     resolution_is: str | None
     limits: tuple[Limit, ...]
+    fixed: tuple[FixedLimit, ...] = ()
 
 
 def lengths_of(
@@ -144,7 +161,7 @@ def lengths_of(
     is_known_elsewhere = any(found is not None for found in taught.values())
     lengths = []
     for name in names:
-        usual, usual_rows = _usual(reference, name, counts)
+        window = usual(reference, ALL, name) or _usual_of(reference, name, counts)
         calibration = taught[name]
         source, windows = "reference", 0
         if calibration is not None:
@@ -165,26 +182,26 @@ def lengths_of(
                 source,
                 windows,
                 MIN_SLICES,
-                usual_rows,
+                None if window is None else window.rows,
                 max(judged.values(), default=0),
                 calibration,
-                usual,
+                window,
             )
         )
     return tuple(lengths)
 
 
 def features_of(
-    reference: Reference, lengths: Sequence[Length], counts: Iterable[VerdictCount]
+    reference: Reference, lengths: Sequence[Length], counts: Iterable[VerdictCount], rule: Rule
 ) -> tuple[FeatureLine, ...]:
-    """Return one line for each feature, the prediction's parts first."""
+    """Return one line for each feature, the prediction's parts first, judged by a rule."""
     grids = reference.gridset
     whole = reference.profiles["all"].counts
     seen = observe(reference, whole[None, :])
     verdicts: dict[tuple[str, str], dict[str, int]] = {}
     for count in counts:
         verdicts.setdefault((count.length, count.feature), {})[count.verdict] = count.windows
-    limits = {length.name: _limits(reference, length) for length in lengths}
+    limits = {length.name: _limits(reference, length, rule) for length in lengths}
     lines = []
     for f, feature in enumerate(grids.features):
         mass = whole[grids.bins[f]]
@@ -207,73 +224,79 @@ def features_of(
                 resolution=None if told is None else told[0],
                 resolution_is=None if told is None else told[1],
                 limits=tuple(
-                    Limit(
-                        length.name,
-                        *limits[length.name][f],
-                        verdicts.get((length.name, feature.name), {}),
+                    replace(
+                        limits[length.name][f],
+                        verdicts=verdicts.get((length.name, feature.name), {}),
                     )
                     for length in lengths
                 ),
+                fixed=_fixed_of(feature.name, rule),
             )
         )
     return tuple(sorted(lines, key=lambda line: not line.is_prediction))
 
 
-def _usual(
-    reference: Reference, length: str, counts: Sequence[VerdictCount]
-) -> tuple[Ints | None, int | None]:
-    """Return the values of each feature [F], and the rows, in a window of the usual size."""
-    slices = reference.slices.get("all", {}).get(length)
-    if slices is not None and len(slices.rows):
-        observed = observed_slices(reference, slices)
-        usual = np.median(observed.values, axis=0).astype(np.int64)
-        return usual, int(np.median(observed.rows))
+def _fixed_of(feature: str, rule: Rule) -> tuple[FixedLimit, ...]:
+    """Return the fixed limits that judge a feature: its own, and of the others those of all."""
+    own = [limit for limit in rule.limits if limit.feature == feature]
+    named = {limit.statistic for limit in own}
+    of_all = [
+        limit for limit in rule.limits if limit.feature == ANY and limit.statistic not in named
+    ]
+    return (*own, *of_all)
+
+
+def _usual_of(reference: Reference, length: str, counts: Sequence[VerdictCount]) -> Usual | None:
+    """Return a window of the usual size by the ones that were judged; None without any."""
     sums: dict[str, tuple[float, int]] = {}
     for count in counts:
         if count.length == length:
             total, windows = sums.get(count.feature, (0.0, 0))
             sums[count.feature] = total + count.n * count.windows, windows + count.windows
     if not sums:
-        return None, None
+        return None
     means = {name: total / max(1, windows) for name, (total, windows) in sums.items()}
     names = reference.gridset.names()
-    usual = np.array([round(means.get(name, 0.0)) for name in names], dtype=np.int64)
-    return usual, int(usual.max(initial=0))
+    values = np.array([round(means.get(name, 0.0)) for name in names], dtype=np.int64)
+    return Usual(int(values.max(initial=0)), values)
 
 
-_Seen = tuple[Sees, float | None, float | None, int | None]
-
-
-def _limits(reference: Reference, length: Length) -> list[_Seen]:
+def _limits(reference: Reference, length: Length, rule: Rule) -> list[Limit]:
     """Return for each feature what a usual window of this length can see."""
-    grids = reference.gridset
-    n_features = len(grids.features)
-    own = observe(reference, reference.profiles["all"].counts[None, :])
-    calibration, usual = length.calibration, length.usual
-    found: list[_Seen] = []
-    if calibration is None or usual is None:
-        state = Sees.WAITS
+    grids, window = reference.gridset, length.usual
+    has_psi = [int(groups) > 1 for groups in grids.B]
+    if window is None:
         return [
-            (Sees.NOTHING if grids.B[f] <= 1 else state, None, None, None)
-            for f in range(n_features)
+            Limit(length.name, Sees.WAITS if has else Sees.NOTHING, None, None, None, {})
+            for has in has_psi
         ]
-    n = np.maximum(usual, 1)
-    most = largest_psi(grids, own.groups, n[None, :])[0]
-    v = 1 / n + 1 / np.maximum(own.values[0], 1) + calibration.tau2
-    df = np.maximum(grids.B - 1, 0).astype(np.float64)
-    guard = calibration.guard
-    warning = np.fmax(psi_limit(v, df, DELTA["warning"], ALPHA), guard)
-    critical = np.fmax(psi_limit(v, df, DELTA["critical"], ALPHA), guard)
-    for f in range(n_features):
-        if grids.B[f] <= 1:
-            found.append((Sees.NOTHING, None, None, int(usual[f])))
-        elif usual[f] < MIN_ROWS_PSI or np.isnan(calibration.tau2[f]):
-            found.append((Sees.TOO_FEW, None, None, int(usual[f])))
-        else:
-            sees = Sees.BLIND if warning[f] >= most[f] else Sees.JUDGES
-            second = None if calibration.source == "none" else float(critical[f])
-            found.append((sees, float(warning[f]), second, int(usual[f])))
-    return found
+    found = sight(reference, ALL, length.name, length.calibration, rule, window)
+    return [
+        Limit(
+            length.name,
+            _sees(length, has, found.limit[f], bool(found.blind[f])),
+            _known(found.limit[f]),
+            _known(found.critical[f]),
+            int(window.values[f]),
+            {},
+            bool(found.fixed[f]),
+            _known(found.shift[f]),
+            _known(found.missing[f]),
+        )
+        for f, has in enumerate(has_psi)
+    ]
+
+
+def _sees(length: Length, has_psi: bool, limit: float, is_blind: bool) -> Sees:
+    if not has_psi:
+        return Sees.NOTHING
+    if np.isnan(limit):
+        return Sees.WAITS if length.calibration is None else Sees.TOO_FEW
+    return Sees.BLIND if is_blind else Sees.JUDGES
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _levels(feature: FeatureGrid, mass: Ints) -> tuple[tuple[tuple[str, float], ...], int]:

@@ -17,8 +17,10 @@ from typing import Final, Generic, TypeVar
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import MIN_SLICES, Calibration
+from driftline.stats.evidence import STANDARD
 from driftline.stats.lengths import DEFAULT_LENGTHS
 from driftline.stats.reference import Reference
+from driftline.stats.rule import Rule
 from monitor.storage import reads
 from monitor.storage.evaluation import live_calibrations
 from monitor.storage.registry import monitor_of
@@ -103,7 +105,11 @@ class ReferenceView:
     bindings
         Who is or was judged by it.
     judged
-        The version whose windows the limits below are of: the newest that it judges.
+        The version whose windows and monitor the limits below are of: the newest that it judges.
+    rule
+        That monitor's profile and fixed limits; the standard where nothing is bound to it.
+    excluded
+        [start_ms, end_ms) of the stretches that were left out of it, ascending.
     successors
         Versions that say they replace one of its versions: (model, version, replaced).
     lengths
@@ -116,10 +122,17 @@ class ReferenceView:
     outline: Outline
     bindings: tuple[Binding, ...]
     judged: Use | None
+    rule: Rule
+    excluded: tuple[tuple[int, int], ...]
     successors: tuple[Use, ...]
     lengths: tuple[Length, ...]
     features: tuple[FeatureLine, ...]
     segments: tuple[Segment, ...]
+
+    def other_models(self) -> list[str]:
+        """Return the models it judges whose monitors the limits are not of."""
+        current = {b.use.model for b in self.bindings if b.is_current}
+        return sorted(current - {self.judged.model} if self.judged is not None else current)
 
 
 def read_list(conn: Connection, *, model: str | None = None) -> list[Line]:
@@ -162,8 +175,10 @@ def read(conn: Connection, digest: str) -> ReferenceView:
     live: dict[tuple[str, str], tuple[int, Calibration]] = {}
     counts: list[VerdictCount] = []
     collected: dict[str, int] = {}
+    rule = STANDARD
     if judged is not None:
-        spec_lengths = monitor_of(conn, judged.model_id)[1].lengths
+        spec = monitor_of(conn, judged.model_id)[1]
+        spec_lengths, rule = spec.lengths, spec.rule()
         live = live_calibrations(conn, judged.version_id, row.digest)
         until = next(b.until_ms for b in current if b.use == judged)
         newest = reads.newest_starts(conn, judged.version_id, spec_lengths)
@@ -173,13 +188,17 @@ def read(conn: Connection, digest: str) -> ReferenceView:
         )
     bound_versions = {(b.use.model, b.use.version) for b in bindings}
     if reference is None:
-        return ReferenceView(row, Outline(0, "UTC", {}, ()), bindings, judged, (), (), (), ())
+        return ReferenceView(
+            row, Outline(0, "UTC", {}, ()), bindings, judged, rule, (), (), (), (), ()
+        )
     lengths = lengths_of(reference, spec_lengths, live, counts, collected)
     return ReferenceView(
         row=row,
         outline=_outline_of(reference),
         bindings=bindings,
         judged=judged,
+        rule=rule,
+        excluded=reference.excluded,
         successors=tuple(
             {
                 (use.model, use.version): use
@@ -188,7 +207,7 @@ def read(conn: Connection, digest: str) -> ReferenceView:
             }.values()
         ),
         lengths=lengths,
-        features=features_of(reference, lengths, counts),
+        features=features_of(reference, lengths, counts, rule),
         segments=_segments(reference),
     )
 

@@ -235,7 +235,18 @@ class SeenAnswer(Answer):
     sees: str = said("judges, blind, too_few, waits or nothing", "judges")
     warning: float | None = said("The limit of PSI in a usual window", 0.64)
     critical: float | None = said("... and the critical one", 1.15)
+    is_fixed: bool = said("Whether these are a fixed limit of the monitor", False)
     n: int | None = said("Values of a usual window", 859)
+    smallest_shift: float | None = said(
+        "The smallest shift that a usual window would show, in standard deviations of the "
+        "reference; null where none does, and of what is no number",
+        0.86,
+    )
+    smallest_missing: float | None = said(
+        "The smallest rise of the share of missing values that a usual window would show; null "
+        "where none does",
+        0.021,
+    )
     verdicts: dict[str, int] = said("The newest windows by verdict", {"ok": 57, "warning": 3})
 
 
@@ -262,6 +273,9 @@ class ProfiledAnswer(Answer):
     )
     resolution_is: str | None = said("absolute, or relative to the value", "relative")
     levels: list[ShareAnswer] = said("The most frequent of them")
+    fixed: list[LimitAnswer] = said(
+        "Fixed limits that judge it, in the place of learnt ones; `*` are those of all features"
+    )
     limits: list[SeenAnswer] = said("What each window length sees of it")
 
 
@@ -272,10 +286,28 @@ class ReferenceSegmentAnswer(Answer):
     rows: int | None = said("Null where it has no counts of its own: rates only", 9_161)
 
 
+class StretchAnswer(Answer):
+    """A stretch of time."""
+
+    start: Instant = said("Its first instant", "2013-01-24T05:00:00Z")
+    end: Instant = said("The instant after its last", "2013-01-25T05:00:00Z")
+
+
 class ReferenceDetail(ReferenceAnswer):
-    """A reference with all that is known of it."""
+    """A reference with all that is known of it.
+
+    Its limits are those of one monitor: of the model whose version was bound to it last.
+    """
 
     timezone: str = said("IANA zone of its hours, days and weeks", "America/New_York")
+    excluded: list[StretchAnswer] = said("Stretches that were left out when it was registered")
+    limits_of: str | None = said(
+        "The model whose monitor the limits are of; null where none is bound to it", MODEL
+    )
+    profile: str = said(
+        "How sensitive that monitor judges: quiet, standard or sensitive; standard without one",
+        "standard",
+    )
     uses: list[UseAnswer] = said("Who is or was judged by it")
     replaced_by_versions: list[BoundAnswer] = said(
         "Versions that say they take over from one of its versions"

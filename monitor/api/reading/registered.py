@@ -42,10 +42,6 @@ from monitor.views import reference as references_view
 from monitor.views.profiled import FeatureLine
 
 TAG = "registered"
-PROFILED = (
-    "name", "kind", "is_prediction", "importance", "missing", "low", "high", "n_categories",
-    "limits",
-)  # fmt: skip
 
 
 def add(routes: APIRouter, answering: Answering) -> None:
@@ -279,6 +275,9 @@ def _detail(found: references_view.ReferenceView) -> ReferenceDetail:
         {
             **dict(reference_answer(found.row)),
             "timezone": found.outline.timezone,
+            "excluded": [{"start": start, "end": end} for start, end in found.excluded],
+            "limits_of": None if found.judged is None else found.judged.model,
+            "profile": found.rule.profile,
             "uses": uses,
             "replaced_by_versions": heirs,
             "lengths": list(found.lengths),
@@ -300,6 +299,7 @@ def _profiled(line: FeatureLine) -> dict[str, Any]:
         "n_categories",
         "resolution",
         "resolution_is",
+        "fixed",
         "limits",
     ]
     return {

@@ -315,6 +315,10 @@ def test_a_reference_is_opened_by_the_beginning_of_its_digest(world: TestClient)
     weight = next(f for f in whole["features"] if f["feature"] == "weight")
     assert {seen["length"] for seen in weight["limits"]} == {"hour", "day", "week"}
     assert {s["segment"] for s in whole["segments"]} >= {"depot=Ulm"}
+    assert (whole["limits_of"], whole["profile"], whole["excluded"]) == (MODEL, "standard", [])
+    day = next(seen for seen in weight["limits"] if seen["length"] == "day")
+    assert 0.2 < day["smallest_shift"] < 2 and 0.005 < day["smallest_missing"] < 0.2
+    assert day["is_fixed"] is False and weight["fixed"] == []
 
 
 def test_a_database_that_is_gone_is_said(living: Engine, changing: TestClient) -> None:

@@ -19,7 +19,9 @@ from dashboard.figures.reference import outline
 from dashboard.look import Look, Screen
 from dashboard.pages import Page, reference, references
 from dashboard.words import NBSP
-from monitor.storage.engine import reading
+from driftline.stats.rule import FixedLimit, Rule
+from monitor.storage.engine import reading, transaction
+from monitor.storage.models import set_monitor
 from monitor.views import reference as view
 from monitor.views.profiled import Limit, Sees
 from monitor.views.reference import ReferenceView
@@ -127,7 +129,7 @@ def test_a_document_that_cannot_be_read_is_said_and_breaks_nothing(living: Engin
 @pytest.mark.parametrize(
     ("sees", "word", "said"),
     [
-        (Sees.JUDGES, "0.19", "Limit of PSI 0.19, critical 0.41 at 900 values, about a shift of"),
+        (Sees.JUDGES, "0.19", "Limit of PSI 0.19, critical 0.41 at 900 values, a shift of 0.45 σ."),
         (Sees.BLIND, "blind", "above the largest PSI possible"),
         (Sees.TOO_FEW, "too few", "100 are needed"),
         (Sees.WAITS, "waits", "not judged"),
@@ -135,11 +137,72 @@ def test_a_document_that_cannot_be_read_is_said_and_breaks_nothing(living: Engin
     ],
 )
 def test_a_limit_is_a_number_or_a_word(sees: Sees, word: str, said: str) -> None:
-    limit = Limit("day", sees, 0.19, 0.41, 900, {"ok": 50, "warning": 10})
+    limit = Limit("day", sees, 0.19, 0.41, 900, {"ok": 50, "warning": 10}, False, 0.446, 0.021)
     found, sentence = say.limit_words(limit, "reference")
     assert found == word
     assert said in sentence.replace(NBSP, " ")
+    assert "2.1 points more missing values would be told. Of the last 60" in sentence
     assert "10 were over a limit" in sentence
+
+
+def test_a_fixed_limit_is_called_so_and_needs_no_wobble() -> None:
+    limit = Limit("day", Sees.JUDGES, 0.2, None, 900, {}, True)
+    assert say.limit_words(limit, "none")[1].startswith("Fixed limit of PSI 0.2")
+    assert "Warnings only" not in say.limit_words(limit, "none")[1]
+
+
+def test_a_cell_says_what_a_usual_window_would_show(living: Engine) -> None:
+    found = one(living)
+    rows = page_of(living)["features"]
+    shown = 0
+    for row, line in zip(rows, found.features, strict=True):
+        for cell, limit in zip(row["limits"], line.limits, strict=True):
+            said = cell["shows"].replace(NBSP, " ")
+            assert (" σ" in said) == (limit.sees is Sees.JUDGES and line.kind == "numeric")
+            assert ("pts" in said) == (limit.sees in (Sees.JUDGES, Sees.BLIND))
+            shown += " σ" in said
+    assert shown >= 5
+
+
+def test_the_page_says_under_which_monitor_its_limits_are(living: Engine) -> None:
+    assert page_of(living)["rule"] == (
+        "; limits are those of the monitor of parcel-delay: profile standard"
+    )
+    limits = (FixedLimit("weight", "ks", 0.15), FixedLimit("*", "missing", 0.05))
+    with transaction(living) as conn:
+        changes = {"profile": "quiet", "limits": limits}
+        set_monitor(conn, "parcel-delay", changes, actor="test", now_ms=NOW_MS)
+    sent = page_of(living)
+    assert sent["rule"].endswith(f"parcel-delay: profile quiet and 2{NBSP}fixed limits")
+    subs = {row["name"]: row["sub"] for row in sent["features"]}
+    assert subs["weight"].endswith(f"; fixed: KS 0.15, missing 5.0{NBSP}%")
+    assert subs["distance"].endswith(f"; fixed: missing 5.0{NBSP}%")
+    unbound = replace(one(living), judged=None, bindings=(), rule=Rule())
+    assert say.rule_words(unbound) == (
+        "no model is bound to it: limits are those of the profile standard"
+    )
+    shared = one(living)
+    other = replace(shared.bindings[0], use=replace(shared.bindings[0].use, model="letters"))
+    shared = replace(shared, bindings=(*shared.bindings, other))
+    assert say.rule_words(shared).endswith("; letters has a monitor of its own")
+
+
+def test_what_was_left_out_is_told_in_the_references_own_days(living: Engine) -> None:
+    found = one(living)
+    assert "left out" not in text(page_of(living)["lineage"])
+    day, hour = 86_400_000, 3_600_000
+    midnight = 1_768_258_800_000  # 13 January 2026 in Berlin
+    stretches = (
+        (midnight, midnight + day),
+        (midnight + 2 * day, midnight + 4 * day),
+        (midnight + 6 * day + 8 * hour, midnight + 6 * day + 10 * hour),
+    )
+    left = replace(found, excluded=stretches)
+    assert say.excluded_words(left).replace(NBSP, " ") == (
+        "13 Jan 2026, 15 Jan – 16 Jan 2026, 19 Jan 2026 08:00 – 10:00"
+    )
+    sent = json.loads(to_json_plotly(reference.lineage(left, 2026)))
+    assert "left out13 Jan 2026" in text(sent).replace(NBSP, " ")
 
 
 def test_the_page_shows_every_feature_with_its_limits(living: Engine) -> None:

@@ -17,14 +17,16 @@ from driftline.stats.calibration import MIN_SLICES, from_reference
 from driftline.stats.evidence import Judge
 from driftline.stats.grid import categorical_grid, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid
-from driftline.stats.reference import Reference
+from driftline.stats.reference import Reference, build_reference
+from driftline.stats.rule import FixedLimit, Rule
 from driftline.stats.season import when
 from driftline.stats.stack import Stack
 from monitor.storage import reads, registry
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
+from monitor.storage.models import set_monitor
 from monitor.views import reference as view
-from monitor.views.profiled import COLUMNS, Sees, columns
+from monitor.views.profiled import COLUMNS, Limit, Sees, columns
 from monitor.views.reference import Line, ReferenceView
 from monitor.views.scope import NoSuch
 
@@ -176,6 +178,77 @@ def test_a_limit_is_the_one_that_a_window_of_that_size_gets(living: Engine) -> N
         assert limit.critical == pytest.approx(float(judged.psi_critical[0, f]), rel=1e-8)
         checked += 1
     assert checked >= 5
+
+
+def limits_of(found: ReferenceView, feature: str, length: str = "day") -> Limit:
+    line = next(line for line in found.features if line.name == feature)
+    return next(limit for limit in line.limits if limit.length == length)
+
+
+def monitor(engine: Engine, model: str, **changes: Any) -> None:
+    with transaction(engine) as conn:
+        set_monitor(conn, model, changes, actor="test", now_ms=NOW_MS)
+
+
+def test_limits_are_those_of_the_monitor_that_is_in_force(living: Engine) -> None:
+    digest = digest_of(living, "parcel-delay", "1")
+    before = one(living, digest)
+    assert before.rule == Rule()
+    limits = (FixedLimit("*", "psi", 0.2, 0.4), FixedLimit("weight", "missing", 0.05))
+    monitor(living, "parcel-delay", profile="sensitive", limits=limits[1:])
+    after = one(living, digest)
+    assert after.rule == Rule("sensitive", limits[1:])
+    was, now = limits_of(before, "weight"), limits_of(after, "weight")
+    assert was.warning is not None and now.warning is not None and now.warning < was.warning
+    assert was.smallest_shift is not None and now.smallest_shift is not None
+    assert now.smallest_shift < was.smallest_shift
+    line = next(line for line in after.features if line.name == "weight")
+    assert line.fixed == limits[1:]
+    assert now.smallest_missing == pytest.approx(0.05 - line.missing)
+    monitor(living, "parcel-delay", limits=limits)
+    fixed = one(living, digest)
+    blind = limits_of(before, "reading"), limits_of(fixed, "reading")
+    assert [each.sees for each in blind] == [Sees.BLIND, Sees.JUDGES]
+    assert (blind[1].warning, blind[1].critical, blind[1].is_fixed) == (0.2, 0.4, True)
+    # A length that waits for its wobble is judged by a fixed limit nevertheless.
+    week = limits_of(before, "weight", "week"), limits_of(fixed, "weight", "week")
+    assert [each.sees for each in week] == [Sees.WAITS, Sees.JUDGES]
+
+
+def test_a_reference_of_several_models_is_shown_by_the_one_bound_last(living: Engine) -> None:
+    digest = digest_of(living, "parcel-delay", "1")
+    with reading(living) as conn:
+        made = Reference.from_document(view.reads.documents(conn, [digest])[digest])
+    with transaction(living) as conn:
+        registry.register_reference(conn, made, model="letters", version="1", now_ms=LATER_MS)
+    monitor(living, "letters", profile="quiet")
+    found = one(living, digest)
+    assert found.judged is not None and found.judged.model == "letters"
+    assert found.rule.profile == "quiet"
+    assert found.other_models() == ["parcel-delay"]
+
+
+def test_what_registering_says_is_of_the_models_own_monitor(living: Engine) -> None:
+    monitor(living, "parcel-delay", limits=(FixedLimit("*", "psi", 0.2),))
+    made = living_database.main_reference(Names(), seed=9)
+    with transaction(living) as conn:
+        done = registry.register_reference(
+            conn, made, model="parcel-delay", version="3", now_ms=NOW_MS
+        )
+        other = registry.register_reference(conn, made, model="new", version="1", now_ms=NOW_MS)
+    assert not any(line.startswith("Blind at 1 day:") for line in done.warnings)
+    assert any(line.startswith("Blind at 1 day:") for line in other.warnings)
+
+
+def test_stretches_that_were_left_out_are_known(living: Engine) -> None:
+    draw = np.random.default_rng(4)
+    at = 1_767_225_600_000 + 600_000 * np.arange(144 * 20)
+    made = build_reference(
+        {"at": at, "x": draw.normal(size=len(at))}, timestamp="at", exclude_slices=["2026-01-13"]
+    )
+    with transaction(living) as conn:
+        registry.register_reference(conn, made, model="short", version="1", now_ms=NOW_MS)
+    assert one(living, made.digest).excluded == made.excluded != ()
 
 
 def test_verdicts_are_those_of_the_newest_windows_that_it_judged(living: Engine) -> None:
