@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from driftline.stats.side_by_side import SideBySide
+
 Floats = NDArray[np.float64]
 
 # A distance between distributions is judged from so many values on.
@@ -143,21 +145,9 @@ def ks_interval(
     (0.155, 0.255)
     """
     r, c = np.asarray(r_bins, np.float64), np.asarray(c_bins, np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        upper_r = r.cumsum(axis=-1) / r.sum(axis=-1, keepdims=True)
-        upper_c = c.cumsum(axis=-1) / c.sum(axis=-1, keepdims=True)
-    low: Floats = np.abs(upper_r - upper_c).max(axis=-1)
-    lower_r, lower_c = _before(upper_r), _before(upper_c)
-    inside = np.maximum(upper_r - lower_c, upper_c - lower_r)
-    inside = np.where(~is_atom & (r > 0) & (c > 0), inside, 0.0)
-    high: Floats = np.maximum(low, inside.max(axis=-1))
-    return low, high
-
-
-def _before(cumulated: Floats) -> Floats:
-    out = np.zeros_like(cumulated)
-    out[..., 1:] = cumulated[..., :-1]
-    return out
+    size = r.shape[-1]
+    low, high = SideBySide.of([size]).ks(is_atom, r.reshape(-1, size), c.reshape(-1, size))
+    return low.reshape(c.shape[:-1]), high.reshape(c.shape[:-1])
 
 
 def ks_p_value(low: ArrayLike, m: ArrayLike, n: ArrayLike) -> Floats:

@@ -23,19 +23,19 @@ from driftline.stats.calibration import (
     observe,
 )
 from driftline.stats.distance import (
-    ks_interval,
     newcombe,
     psi_limit,
     psi_lower_bound,
     wilson,
 )
 from driftline.stats.distance import round_significant as round_significant
-from driftline.stats.groups import largest_psi, per_feature, psi_by_feature
+from driftline.stats.groups import largest_psi, number_bins, per_feature, psi_by_feature
 from driftline.stats.measures import Measures, measure, moments
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, LEVELS, Rule
 from driftline.stats.rule import KIND_OF as KIND_OF
 from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
+from driftline.stats.side_by_side import portions
 from driftline.stats.stack import Stack
 
 ALPHA = 0.001
@@ -467,18 +467,19 @@ class Judge:
         return Rate(round_significant(value), excess, limit), marks
 
     def _ks(self, counts: Ints, seen: Observed) -> tuple[Floats, Floats]:
-        grids = self.reference.gridset
         low, high = (np.full(seen.values.shape, np.nan) for _ in range(2))
-        for feature, grid in enumerate(grids.features):
-            if grid.kind != "numeric":
-                continue
-            use = seen.values[:, feature] >= MIN_ROWS_PSI
-            if not use.any() or self._own.values[0, feature] == 0:
-                continue
-            span = grids.bins[feature]
-            low[use, feature], high[use, feature] = ks_interval(
-                self._own_counts[span], counts[use, span], grid.is_atom()
-            )
+        x = number_bins(self.reference.gridset)
+        if x is None:
+            return low, high
+        use = seen.values[:, x.features] >= MIN_ROWS_PSI
+        use &= self._own.values[0, x.features] > 0
+        rows = np.flatnonzero(use.any(axis=1))
+        own = self._own_counts[None, x.places]
+        for some in portions(len(rows), len(x.places)):
+            at = rows[some]
+            found = x.bins.ks(x.is_atom, own, counts[np.ix_(at, x.places)])
+            for end, out in zip(found, (low, high), strict=True):
+                out[np.ix_(at, x.features)] = np.where(use[at], end, np.nan)
         return round_significant(low), round_significant(high)
 
     def _verdict(
@@ -492,11 +493,15 @@ class Judge:
             evaluated |= mark[:, :, 0] != Mark.NOT_EVALUABLE
         verdict = np.full(shape, "ok", dtype="<U17")
         verdict[is_blind] = "blind"
-        verdict[~evaluated & ~is_blind] = "insufficient_data"
+        # Rates alone say nothing of values that are all infinite: no learnt limit judges those.
+        infinite = seen.rows[:, None] - seen.missing - seen.type_error - seen.values
+        unjudged = self._is_numeric & (seen.values == 0) & (infinite > 0)
+        unjudged &= marks["infinite"][:, :, 0] == Mark.NOT_EVALUABLE
+        verdict[(~evaluated & ~is_blind) | unjudged] = "insufficient_data"
         if self.calibration is None:
             verdict[:] = "collecting"
         elif self.calibration.source == "none":
-            verdict[evaluated] = "uncalibrated"
+            verdict[evaluated & ~unjudged] = "uncalibrated"
         verdict[warn] = "warning"
         verdict[crit] = "critical"
         return verdict

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,13 @@ from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
 from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference
+from driftline.stats.side_by_side import portions
 from driftline.stats.stack import Stack
 from driftline.stats.transport import (
-    edges_of,
+    Ruler,
+    Sample,
     mean_of,
+    sample,
     sd_interval,
     tail_share,
     w1_parts,
@@ -166,20 +169,21 @@ def measure(
     out["psi_p"] = psi_p_value(psi, v0, df)
     out["ks_p"] = ks_p_value(ks_low, own.n, np.maximum(n, 1))
     _distances(grids, own, windows, n, out)
-    for place, numbers in own.numbers.items():
-        _numbers(numbers, own, place, windows, n, out)
-    return Measures(**{name: round_significant(values) for name, values in out.items()})
+    if own.numbers is not None:
+        _numbers(own.numbers, own.moments, windows, n, out)
+    # One call for all: rounding a hundred numbers costs as much as rounding one.
+    rounded = round_significant(np.stack([out[name] for name in MEASURES]))
+    return Measures(**dict(zip(MEASURES, rounded, strict=True)))
 
 
 class _Numbers(NamedTuple):
-    """One numeric feature of a reference, ready to be compared."""
+    """The numeric features [G] of a reference whose sums are whole, ready to be compared."""
 
-    edges: Floats
-    quantum: int
-    span: slice
-    counts: Ints
-    sums: Ints
-    clipped: int  # place of its counter
+    features: NDArray[np.intp]  # [G]
+    places: NDArray[np.intp]  # of their bins in a profile
+    clipped: NDArray[np.intp]  # [G] where the sums tell how many values were clipped
+    ruler: Ruler
+    sample: Sample
 
 
 class _Cells(NamedTuple):
@@ -200,7 +204,7 @@ class _Own(NamedTuple):
     cell_counts: Ints
     is_categorical: NDArray[np.bool_]
     constant: Ints  # [F] place of the only value, -1 where there are more
-    numbers: dict[int, _Numbers]
+    numbers: _Numbers | None
     moments: Moments
 
 
@@ -215,7 +219,7 @@ def _own(reference: Reference, segment: str) -> _Own:
         one = not isinstance(grid, NumericGrid) or grid.low == grid.high
         if len(filled) == 1 and one:
             constant[f] = span.start + filled[0]
-    numbers = {} if profile.sums is None else _numeric(grids, profile)
+    numbers = _numeric(grids, profile)
     return _Own(
         n=_values(grids, profile.counts[None, :])[0],
         cells=cells,
@@ -227,39 +231,49 @@ def _own(reference: Reference, segment: str) -> _Own:
     )
 
 
-def _numeric(grids: Gridset, profile: Profile) -> dict[int, _Numbers]:
-    assert profile.sums is not None
-    made = {}
+def _numeric(grids: Gridset, profile: Profile) -> _Numbers | None:
+    """None where there is none, and where the profile has no sums."""
+    if profile.sums is None:
+        return None
+    features, made = [], []
     for f in grids.numeric:
-        grid, span = grids.features[f].grid, grids.bins[f]
+        grid = grids.features[f].grid
         assert isinstance(grid, NumericGrid)
-        clipped = int(grids.counters[f, 0])
-        counts = profile.counts[span]
-        if profile.sums[clipped] == 0 and counts.any():
-            made[f] = _Numbers(
-                edges_of(grid), grid.quantum, span, counts, profile.sums[span], clipped
-            )
-    return made
+        if profile.sums[grids.counters[f, 0]] == 0 and profile.counts[grids.bins[f]].any():
+            features.append(f)
+            made.append(grid)
+    if not made:
+        return None
+    places = np.concatenate([np.arange(grids.bins[f].start, grids.bins[f].stop) for f in features])
+    ruler = Ruler.of(made)
+    own = sample(ruler, profile.counts[None, places], profile.sums[None, places])
+    at = np.array(features, np.intp)
+    return _Numbers(at, places, grids.counters[at, 0].astype(np.intp), ruler, own)
 
 
-def _moments(grids: Gridset, numbers: dict[int, _Numbers], profile: Profile) -> Moments:
+def _moments(grids: Gridset, numbers: _Numbers | None, profile: Profile) -> Moments:
     out = Moments(*(np.full(len(grids.features), np.nan) for _ in range(3)))
-    for f, x in numbers.items():
-        out.mean[f] = mean_of(x.quantum, x.counts, x.sums)
-        low, high = profile.low[f : f + 1], profile.high[f : f + 1]
-        out.sd_low[f : f + 1], out.sd_high[f : f + 1] = sd_interval(
-            x.edges, x.quantum, x.counts[None, :], x.sums[None, :],
-            low.astype(np.float64), high.astype(np.float64),
-        )  # fmt: skip
+    if numbers is not None:
+        at, ruler, own = numbers.features, numbers.ruler, numbers.sample
+        low, high = (ends[None, at].astype(np.float64) for ends in (profile.low, profile.high))
+        out.mean[at] = mean_of(ruler, own.counts, own.sums)[0]
+        sd_low, sd_high = sd_interval(ruler, own.counts, own.sums, low, high)
+        out.sd_low[at], out.sd_high[at] = sd_low[0], sd_high[0]
     return out
 
 
 def _values(grids: Gridset, counts: Ints) -> Ints:
     """Values in bins [W, F]."""
-    out = np.zeros((len(counts), len(grids.features)), np.int64)
-    for f, span in enumerate(grids.bins):
-        out[:, f] = counts[:, span].sum(axis=1)
-    return out
+    ends = _ends(grids)
+    # Behind a feature's bins are its counters, so that there always is a next place.
+    sums = np.add.reduceat(counts, ends, axis=1)[:, ::2]
+    return np.where(ends[::2] < ends[1::2], sums, 0)
+
+
+@lru_cache(maxsize=64)
+def _ends(grids: Gridset) -> NDArray[np.intp]:
+    """First place of each feature's bins and the first behind them, in turn."""
+    return np.array([end for span in grids.bins for end in (span.start, span.stop)], np.intp)
 
 
 @lru_cache(maxsize=64)
@@ -344,32 +358,41 @@ def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str
     out["chi_square_p"] = chi_square_p(out["chi_square"], out["chi_square_df"])
 
 
-def _numbers(
-    x: _Numbers, own: _Own, f: int, windows: Stack, n: Ints, out: dict[str, Floats]
-) -> None:
-    """Mean, standard deviation and Wasserstein-1 of one feature, where no value was clipped."""
-    there = windows.has_sums & (n[:, f] > 0) & (windows.sums[:, x.clipped] == 0)
-    if not there.any():
-        return
-    c, sc = windows.counts[there, x.span], windows.sums[there, x.span]
-    low, high = sd_interval(
-        x.edges, x.quantum, c, sc,
-        windows.low[there, f].astype(np.float64), windows.high[there, f].astype(np.float64),
-    )  # fmt: skip
-    mean = mean_of(x.quantum, c, sc)
-    sigma = own.moments.sd[f]
-    out["mean"][there, f] = mean
-    out["sd_low"][there, f], out["sd_high"][there, f] = low, high
-    if sigma > 0:
-        out["mean_shift"][there, f] = (mean - own.moments.mean[f]) / sigma
-        out["sd_ratio"][there, f] = (low + high) / 2 / sigma
-    enough = n[there, f] >= MIN_ROWS_PSI
-    if not enough.any():
-        return
-    at = np.flatnonzero(there)[enough]
-    least, most = w1_parts(x.edges, x.quantum, x.counts, x.sums, c[enough], sc[enough])
-    w1 = least.sum(axis=1)
-    out["w1_low"][at, f], out["w1_high"][at, f] = w1, most.sum(axis=1)
-    out["w1_tail"][at, f] = tail_share(least, x.counts, c[enough])
-    if sigma > 0:
-        out["w1_sigma"][at, f] = w1 / sigma
+def _numbers(x: _Numbers, own: Moments, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
+    """Mean, standard deviation and Wasserstein-1, where no value was clipped."""
+    values = n[:, x.features]
+    there = windows.has_sums[:, None] & (values > 0) & (windows.sums[:, x.clipped] == 0)
+    rows = np.flatnonzero(there.any(axis=1))
+    mean_own, sigma = own.mean[x.features], own.sd[x.features]
+    for some in portions(len(rows), len(x.places)):
+        at = rows[some]
+        here = np.ix_(at, x.places)
+        counts, sums = windows.counts[here], windows.sums[here]
+        which = np.ix_(at, x.features)
+        known = there[at]
+
+        def put(name: str, found: Floats, where: NDArray[np.bool_], which: Any = which) -> None:
+            out[name][which] = np.where(where, found, np.nan)
+
+        mean = mean_of(x.ruler, counts, sums)
+        low, high = sd_interval(
+            x.ruler, counts, sums,
+            windows.low[which].astype(np.float64), windows.high[which].astype(np.float64),
+        )  # fmt: skip
+        put("mean", mean, known)
+        put("sd_low", low, known)
+        put("sd_high", high, known)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            put("mean_shift", (mean - mean_own) / sigma, known & (sigma > 0))
+            put("sd_ratio", (low + high) / 2 / sigma, known & (sigma > 0))
+        enough = known & (values[at] >= MIN_ROWS_PSI)
+        if not enough.any():
+            continue
+        seen = sample(x.ruler, counts, sums)
+        least, most = w1_parts(x.ruler, x.sample, seen)
+        w1 = x.ruler.bins.sum(least)
+        put("w1_low", w1, enough)
+        put("w1_high", x.ruler.bins.sum(most), enough)
+        put("w1_tail", tail_share(x.ruler, least, x.sample, seen), enough)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            put("w1_sigma", w1 / sigma, enough & (sigma > 0))

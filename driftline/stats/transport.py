@@ -1,17 +1,20 @@
 """Wasserstein-1 and the standard deviation, certified from counts and sums of bins.
 
-Bins of one numeric feature, from low to high: underflow, the bins of the reference's range,
-overflow. `edges` [K-1] are their upper ends, without that of the overflow; a value of bin k lies
-in (edges[k-1], edges[k]]. `counts` are integers, `sums` the sums of the values in quanta of
-2**quantum, [..., K]. Vectorised over windows.
+Of F numeric features side by side (`driftline.stats.side_by_side`), each from low to high:
+underflow, the bins of the reference's range, overflow. Counts are integers, sums those of the
+values in quanta of 2**quantum, both [W, T]: W windows, T bins of all features together.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.grid import NumericGrid, value_of_bits
+from driftline.stats.side_by_side import SideBySide
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,103 +46,140 @@ def edges_of(grid: NumericGrid) -> Floats:
     return clipped
 
 
-def w1_parts(
-    edges: Floats, quantum: int, r: Ints, sr: Ints, c: Ints, sc: Ints
-) -> tuple[Floats, Floats]:
-    """Bounds (low, high) of what each bin adds to the Wasserstein-1 distance, both [W, K].
+class Ruler(NamedTuple):
+    """Where bins lie: a value of bin k is in (lower[k], upper[k]].
+
+    Attributes
+    ----------
+    lower, upper
+        [T] In quanta; the underflow's lower and the overflow's upper end are their other ends.
+    width
+        [T] In the feature's unit.
+    units, unit
+        [F] and [T] What a quantum is.
+    """
+
+    bins: SideBySide
+    lower: Floats
+    upper: Floats
+    width: Floats
+    units: Floats
+    unit: Floats
+
+    @classmethod
+    def of(cls, grids: Sequence[NumericGrid]) -> Ruler:
+        """Lay the bins of one grid or more side by side."""
+        bins = SideBySide.of([grid.n_bins for grid in grids])
+        edges = [edges_of(grid) for grid in grids]
+        lower = np.concatenate([np.concatenate([ends[:1], ends]) for ends in edges])
+        upper = np.concatenate([np.concatenate([ends, ends[-1:]]) for ends in edges])
+        units = np.array([2.0**grid.quantum for grid in grids])
+        unit = units[bins.owners]
+        return cls(bins, lower / unit, upper / unit, upper - lower, units, unit)
+
+
+class Sample(NamedTuple):
+    """Counts and sums of W windows, or of a reference (W = 1), and what both sides need of them.
+
+    Attributes
+    ----------
+    n
+        [W, F] Values.
+    counts, sums
+        [W, T]
+    until, before
+        [W, T] Share of the values up to each bin's end, and up to its beginning.
+    gap
+        [W, T] What is missing to all values of a bin lying at its upper end, in quanta of a value.
+    most
+        [W, T] The share somewhere inside a bin is at most so much.
+    """
+
+    n: Ints
+    counts: Ints
+    sums: Ints
+    until: Floats
+    before: Floats
+    gap: Floats
+    most: Floats
+
+
+def sample(ruler: Ruler, counts: Ints, sums: Ints) -> Sample:
+    """Prepare counts and sums [W, T] to be compared."""
+    until, before, n = ruler.bins.cumulated(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = (counts * ruler.upper - sums) / n[:, ruler.bins.owners]
+    # Where all values lie at the upper end (an atom), the share is flat before it.
+    is_flat = sums == counts * np.rint(ruler.upper)
+    return Sample(n, counts, sums, until, before, gap, np.where(is_flat, before, until))
+
+
+def w1_parts(ruler: Ruler, r: Sample, c: Sample) -> tuple[Floats, Floats]:
+    """Bounds (low, high) of what each bin adds to the Wasserstein-1 distance, both [W, T].
 
     W1 is the area between the two distribution functions. Sums tell the signed area D of each
     bin exactly; where the functions may cross inside one, abs(D) is its least and
     [D (U - L) + 2 w U L] / (U + L) its most: the difference lies in [-L, U] over a width of w.
-    The reference has no values outside its own range; there the area is exact.
-
-    Parameters
-    ----------
-    r, sr
-        [K] The reference's counts and sums; none in the end bins.
-    c, sc
-        [W, K] The windows'.
+    The reference `r` has no values outside its own range; there the area is exact.
 
     **Source**: L. Vaserstein (1969); S. Vallender (1974), W1 as the area between two
     distribution functions.
     """
-    unit = 2.0**quantum
-    m, n = float(r.sum()), c.sum(axis=-1, keepdims=True).astype(np.float64)
+    bins = ruler.bins
     with np.errstate(invalid="ignore", divide="ignore"):
-        upper_r, upper_c = r.cumsum() / m, c.cumsum(axis=-1) / n
-        lower_r, lower_c = _before(upper_r), _before(upper_c)
-        a, b = edges[:-1], edges[1:]
-        width = b - a
-        # In quanta: what is missing to all values lying at the bin's upper end.
-        top = b / unit
-        inner = slice(1, -1)
-        gap_r = (r[inner] * top - sr[inner]) / m
-        gap_c = (c[:, inner] * top - sc[:, inner]) / n
-        signed = width * (lower_r[inner] - lower_c[:, inner]) + (gap_r - gap_c) * unit
-        # Where all values of a sample lie at the upper end (an atom), it is flat before.
-        whole = np.rint(top)
-        flat_r = sr[inner] == r[inner] * whole
-        flat_c = sc[:, inner] == c[:, inner] * whole
-        most_r = np.where(flat_r, lower_r[inner], upper_r[inner])
-        most_c = np.where(flat_c, lower_c[:, inner], upper_c[:, inner])
-        up, down = most_r - lower_c[:, inner], most_c - lower_r[inner]
-        crossed = (signed * (up - down) + 2 * width * up * down) / (up + down)
-    low, high = (np.zeros(c.shape) for _ in range(2))
-    low[:, inner] = np.abs(signed)
-    may_cross = (up > 0) & (down > 0)
-    high[:, inner] = np.where(may_cross, np.maximum(low[:, inner], crossed), low[:, inner])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        under = (edges[0] * c[:, 0] - sc[:, 0] * unit) / n[:, 0]
-        over = (sc[:, -1] * unit - edges[-1] * c[:, -1]) / n[:, 0]
-    # Rounding to quanta may leave a little less than nothing.
-    low[:, 0] = high[:, 0] = np.maximum(under, 0.0)
-    low[:, -1] = high[:, -1] = np.maximum(over, 0.0)
-    nothing = (n[:, 0] == 0) | (m == 0)
+        signed = ruler.width * (r.before - c.before) + (r.gap - c.gap) * ruler.unit
+        up, down = r.most - c.before, c.most - r.before
+        crossed = (signed * (up - down) + 2 * ruler.width * up * down) / (up + down)
+        low = np.abs(signed)
+        high = np.where((up > 0) & (down > 0), np.maximum(low, crossed), low)
+        # Rounding to quanta may leave a little less than nothing.
+        for ends, edges, sign in ((bins.firsts, ruler.upper, 1), (bins.lasts, ruler.lower, -1)):
+            edge = edges[ends] * ruler.units
+            beyond = edge * c.counts[:, ends] - c.sums[:, ends] * ruler.units
+            low[:, ends] = high[:, ends] = np.maximum(sign * beyond / c.n, 0.0)
+    nothing = ((c.n == 0) | (r.n == 0))[:, bins.owners]
     low[nothing], high[nothing] = np.nan, np.nan
     return low, high
 
 
-def w1_interval(
-    edges: Floats, quantum: int, r: Ints, sr: Ints, c: Ints, sc: Ints
-) -> tuple[Floats, Floats]:
-    """Bounds (low, high) of the Wasserstein-1 distance of float32 values, in their unit, [W].
+def w1_interval(ruler: Ruler, r: Sample, c: Sample) -> tuple[Floats, Floats]:
+    """Bounds (low, high) of the Wasserstein-1 distance of float32 values, in their unit, [W, F].
 
     0 = identical, unbounded above; a shift of all values moves it by as much. The lower end is
     the estimate, too. See `w1_parts`.
     """
-    low, high = w1_parts(edges, quantum, r, sr, c, sc)
-    return np.asarray(low.sum(axis=-1)), np.asarray(high.sum(axis=-1))
+    low, high = w1_parts(ruler, r, c)
+    return ruler.bins.sum(low), ruler.bins.sum(high)
 
 
-def tail_share(parts: Floats, r: Ints, c: Ints) -> Floats:
-    """Share of W1 [W] that comes from the outermost 1 % of both samples' values together.
+def tail_share(ruler: Ruler, parts: Floats, r: Sample, c: Sample) -> Floats:
+    """Share of W1 [W, F] that comes from the outermost 1 % of both samples' values together.
 
     Above a half the tail dominates: W1 says little about the rest.
 
     Parameters
     ----------
     parts
-        [W, K] `w1_parts`, its lower bounds.
+        [W, T] `w1_parts`, its lower bounds.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        until = (r.cumsum() / r.sum() + c.cumsum(axis=-1) / c.sum(axis=-1, keepdims=True)) / 2
-        outer = (until <= TAIL) | (_before(until) >= 1 - TAIL)
-        total = parts.sum(axis=-1)
-        share = np.where(outer, parts, 0.0).sum(axis=-1) / total
+        outer = ((r.until + c.until) / 2 <= TAIL) | ((r.before + c.before) / 2 >= 1 - TAIL)
+        total = ruler.bins.sum(parts)
+        share = ruler.bins.sum(np.where(outer, parts, 0.0)) / total
     return np.where(total == 0, 0.0, share)
 
 
-def mean_of(quantum: int, counts: Ints, sums: Ints) -> Floats:
-    """Mean of the values [W]; NaN without any."""
+def mean_of(ruler: Ruler, counts: Ints, sums: Ints) -> Floats:
+    """Mean of the values [W, F]; NaN without any."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Floats = sums.sum(axis=-1) / counts.sum(axis=-1) * 2.0**quantum
+        mean: Floats = ruler.bins.count(sums) / ruler.bins.count(counts) * ruler.units
     return mean
 
 
 def sd_interval(
-    edges: Floats, quantum: int, counts: Ints, sums: Ints, low: Floats, high: Floats
+    ruler: Ruler, counts: Ints, sums: Ints, low: Floats, high: Floats
 ) -> tuple[Floats, Floats]:
-    """Bounds (low, high) of the standard deviation of the values (divided by n), [W].
+    """Bounds (low, high) of the standard deviation of the values (divided by n), [W, F].
 
     Of c values in [a, b] with the sum S the squares add up to S^2/c at least and to
     (a + b) S - a b c at most; of a bin that holds one value to exactly that.
@@ -147,27 +187,24 @@ def sd_interval(
     Parameters
     ----------
     low, high
-        [W] The smallest and the largest value.
+        [W, F] The smallest and the largest value.
     """
-    n = counts.sum(axis=-1)
-    unit = 2.0**quantum
+    bins = ruler.bins
+    n = bins.count(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (sums.sum(axis=-1) / n)[..., None]
+        mean = (bins.count(sums) / n)[:, bins.owners]
         # Seen from the mean: squares of large numbers would lose what tells them apart.
         offset = sums - counts * mean
-        ends = np.broadcast_to(edges / unit, (*counts.shape[:-1], len(edges)))
-        bottom, top = low[..., None] / unit, high[..., None] / unit
-        a = np.concatenate([bottom, np.clip(ends, bottom, top)], axis=-1) - mean
-        b = np.concatenate([np.clip(ends, bottom, top), top], axis=-1) - mean
+        bottom, top = low / ruler.units, high / ruler.units
+        least_value, most_value = bottom[:, bins.owners], top[:, bins.owners]
+        a = np.clip(ruler.lower, least_value, most_value)
+        b = np.clip(ruler.upper, least_value, most_value)
+        a[:, bins.firsts], b[:, bins.lasts] = bottom, top
+        a -= mean
+        b -= mean
         some = counts > 0
-        least = np.where(some, offset * offset / counts, 0.0).sum(axis=-1) / n
-        most = np.where(some, (a + b) * offset - a * b * counts, 0.0).sum(axis=-1) / n
-        sd_low = np.sqrt(np.maximum(least, 0.0)) * unit
-        sd_high = np.sqrt(np.maximum(most, 0.0)) * unit
+        least = bins.sum(np.where(some, offset * offset / counts, 0.0)) / n
+        most = bins.sum(np.where(some, (a + b) * offset - a * b * counts, 0.0)) / n
+        sd_low = np.sqrt(np.maximum(least, 0.0)) * ruler.units
+        sd_high = np.sqrt(np.maximum(most, 0.0)) * ruler.units
     return np.where(n > 0, sd_low, np.nan), np.where(n > 0, np.maximum(sd_low, sd_high), np.nan)
-
-
-def _before(cumulated: Floats) -> Floats:
-    out = np.zeros_like(cumulated)
-    out[..., 1:] = cumulated[..., :-1]
-    return out

@@ -125,30 +125,24 @@ def check_moments(reference: Floats, current: Floats) -> None:
     x, y = canonical(reference).astype(float), canonical(current).astype(float)
     # What lies further out than 2^36 quanta is clipped, and then nothing is said of W1 or sd.
     is_clipped = bool(seen.sums[gridset.counters[0, 0]])
-    edges = transport.edges_of(grid)
+    ruler = transport.Ruler.of([grid])
+    r, c = (
+        transport.sample(ruler, profile.counts[None, span], profile.sums[None, span])
+        for profile in (known, seen)
+    )
     if not is_clipped:
-        low, high = (
-            float(end[0])
-            for end in transport.w1_interval(
-                edges, grid.quantum, known.counts[span], known.sums[span],
-                seen.counts[span][None, :], seen.sums[span][None, :],
-            )
-        )  # fmt: skip
+        low, high = (float(end[0, 0]) for end in transport.w1_interval(ruler, r, c))
         exact = stats.wasserstein_distance(x, y)
         # A value is rounded to its quantum, 2^-30 of the largest; the sum to float64.
         slack = 1e-6 * exact + 2.0**grid.quantum + 1e-12 * float(np.abs(y).max())
         assert low - slack <= exact <= high + slack
-    for profile, values in ((known, x), (seen, y)):
+    for profile, side, values in ((known, r, x), (seen, c, y)):
         if profile is seen and is_clipped:
             continue
-        assert profile.sums is not None
+        ends = (end[None, :].astype(float) for end in (profile.low, profile.high))
         low, high = (
-            float(end[0])
-            for end in transport.sd_interval(
-                edges, grid.quantum, profile.counts[span][None, :], profile.sums[span][None, :],
-                profile.low[:1].astype(float), profile.high[:1].astype(float),
-            )
-        )  # fmt: skip
+            float(end[0, 0]) for end in transport.sd_interval(ruler, side.counts, side.sums, *ends)
+        )
         slack = 1e-6 * values.std() + 2.0**grid.quantum
         assert low - slack <= values.std() <= high + slack
 
@@ -177,13 +171,15 @@ def test_the_interval_of_w1_is_narrow_where_there_is_something_to_see(by: float)
     grid, span = grid_of(gridset), gridset.bins[0]
     known, seen = counted(gridset, reference), counted(gridset, current)
     assert known.sums is not None and seen.sums is not None
+    ruler = transport.Ruler.of([grid])
     low, high = transport.w1_interval(
-        transport.edges_of(grid), grid.quantum, known.counts[span], known.sums[span],
-        seen.counts[span][None, :], seen.sums[span][None, :],
-    )  # fmt: skip
+        ruler,
+        transport.sample(ruler, known.counts[None, span], known.sums[None, span]),
+        transport.sample(ruler, seen.counts[None, span], seen.sums[None, span]),
+    )
     # The sampling error of W1 is .0045 sigma: 4.5 of them.
-    assert float(low[0]) == pytest.approx(by, abs=0.02)
-    assert float(high[0]) - float(low[0]) < 0.01
+    assert float(low[0, 0]) == pytest.approx(by, abs=0.02)
+    assert float(high[0, 0]) - float(low[0, 0]) < 0.01
 
 
 outliers = st.one_of(st.floats(1e4, 1e300), st.floats(-1e300, -1e4))

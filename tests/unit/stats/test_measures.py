@@ -22,7 +22,8 @@ from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when
 from driftline.stats.stack import Stack
 from driftline.stats.transport import (
-    edges_of,
+    Ruler,
+    sample,
     sd_interval,
     tail_share,
     w1_interval,
@@ -66,16 +67,15 @@ def transport(x: Floats, y: Floats) -> tuple[float, float, float, float, float]:
     grid, span = gridset.features[0].grid, gridset.bins[0]
     before, now = profile_of(gridset, x), profile_of(gridset, y)
     assert before.sums is not None and now.sums is not None
-    edges, quantum = edges_of(grid), grid.quantum  # type: ignore[arg-type, union-attr]
-    args = (
-        edges, quantum, before.counts[span], before.sums[span],
-        now.counts[None, span], now.sums[None, span],
-    )  # fmt: skip
-    low, high = w1_interval(*args)
-    parts, _ = w1_parts(*args)
-    tail = tail_share(parts, before.counts[span], now.counts[None, span])
-    sd = sd_interval(edges, quantum, *args[4:], now.low.astype(float), now.high.astype(float))
-    return float(low[0]), float(high[0]), float(tail[0]), float(sd[0][0]), float(sd[1][0])
+    ruler = Ruler.of([grid])  # type: ignore[list-item]
+    r = sample(ruler, before.counts[None, span], before.sums[None, span])
+    c = sample(ruler, now.counts[None, span], now.sums[None, span])
+    parts, _ = w1_parts(ruler, r, c)
+    ends = (end[None, :].astype(float) for end in (now.low, now.high))
+    sd = sd_interval(ruler, c.counts, c.sums, *ends)
+    found = (*w1_interval(ruler, r, c), tail_share(ruler, parts, r, c), *sd)
+    low, high, tail, sd_low, sd_high = (float(value[0, 0]) for value in found)
+    return low, high, tail, sd_low, sd_high
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,0 +1,112 @@
+"""Stretches of one array side by side, such as the bins of all numeric features of a window.
+
+What a feature needs is computed for all of them by a handful of array operations; without them
+a window of a hundred features is four thousand. Sums are those of each stretch alone, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+# Whole numbers, which floats may hold, too.
+Whole = NDArray[Any]
+Places = NDArray[np.intp]
+
+# Numbers worked on at once: a megabyte each array, which a processor's cache holds.
+_AT_ONCE = 1 << 17
+
+
+@dataclass(frozen=True, eq=False)
+class SideBySide:
+    """F stretches of a row of T places, each of one place or more.
+
+    Attributes
+    ----------
+    firsts, lasts
+        [F] The first and the last place of each stretch.
+    owners
+        [T] The stretch that each place is of.
+    """
+
+    firsts: Places
+    lasts: Places
+    owners: Places
+    _padded: Places  # [T] the places in a row with a zero before each stretch
+    _starts: Places  # [F] those zeros
+
+    @classmethod
+    def of(cls, sizes: Sequence[int]) -> SideBySide:
+        """Lay stretches of these sizes one after the other.
+
+        Examples
+        --------
+        >>> two = SideBySide.of([2, 3])
+        >>> two.firsts.tolist(), two.owners.tolist()
+        ([0, 2], [0, 0, 1, 1, 1])
+        """
+        n = np.asarray(sizes, np.intp)
+        firsts = np.cumsum(n) - n
+        owners = np.repeat(np.arange(len(n), dtype=np.intp), n)
+        padded = np.arange(len(owners), dtype=np.intp) + owners + 1
+        return cls(firsts, firsts + n - 1, owners, padded, firsts + np.arange(len(n)))
+
+    def count(self, values: Whole) -> Whole:
+        """Return the sum of whole numbers [W, T] over each stretch, [W, F]."""
+        return np.asarray(np.add.reduceat(values, self.firsts, axis=1))
+
+    def sum(self, values: Floats) -> Floats:
+        """Return the sum of [W, T] over each stretch, [W, F]: that of a stretch alone, to the bit.
+
+        `reduceat` takes the first number and adds the sum of the others, `sum` adds all to 0.
+        """
+        padded = np.zeros((len(values), len(self.owners) + len(self.firsts)))
+        padded[:, self._padded] = values
+        return np.asarray(np.add.reduceat(padded, self._starts, axis=1))
+
+    def largest(self, values: Floats) -> Floats:
+        """Return the largest of [W, T] in each stretch, [W, F]; NaN where one is."""
+        return np.asarray(np.maximum.reduceat(values, self.firsts, axis=1))
+
+    def cumulated(self, counts: Whole) -> tuple[Floats, Floats, Whole]:
+        """Return the shares (with each place, before it), both [W, T], and the totals [W, F].
+
+        NaN with each place, and NaN or 0 before it, where a stretch has nothing.
+        """
+        total = self.count(counts)
+        until = counts.cumsum(axis=1)
+        until -= (until - counts)[:, self.firsts][:, self.owners]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            n = total[:, self.owners]
+            return until / n, (until - counts) / n, total
+
+    def ks(self, is_atom: NDArray[np.bool_], r: Whole, c: Whole) -> tuple[Floats, Floats]:
+        """Return bounds (low, high) of the KS statistic, both [W, F], of counts on cells.
+
+        `driftline.stats.distance.ks_interval` says what they are.
+
+        Parameters
+        ----------
+        is_atom
+            [T] Places of one cell only.
+        r, c
+            [1 or W, T] and [W, T] The counts of both samples.
+        """
+        upper_r, lower_r, _ = self.cumulated(r)
+        upper_c, lower_c, _ = self.cumulated(c)
+        low = self.largest(np.abs(upper_r - upper_c))
+        inside = np.maximum(upper_r - lower_c, upper_c - lower_r)
+        inside = np.where(~is_atom & (r > 0) & (c > 0), inside, 0.0)
+        return low, np.asarray(np.maximum(low, self.largest(inside)))
+
+
+def portions(n: int, width: int) -> Iterator[slice]:
+    """Yield the rows of [n, width], so many at a time as a processor's cache holds."""
+    step = max(1, _AT_ONCE // max(width, 1))
+    for first in range(0, n, step):
+        yield slice(first, first + step)
