@@ -58,6 +58,8 @@ class AlertIncident:
         The incident's number, as on the pages and in the API.
     value, limit
         The statistic's value in that window, and what it was held against.
+    window
+        What was judged; of a silence (`kind` volume), the time without predictions.
     raw
         Everything that was said of it.
     """
@@ -82,7 +84,9 @@ class Alert:
     webhook_id
         The same each time the same message is sent: what was seen with it was done already.
     type
-        Such as ``drift.detected``; newer servers may send types that this release does not know.
+        Such as ``drift.detected``, ``model.silent`` or ``schema.broken``; all messages of one
+        alert have the same word before the dot. Newer servers may send types that this release
+        does not know.
     timestamp
         When it was decided.
     alert_id, sequence
