@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from dashboard.sentences import evidence
 from dashboard.sentences_history import event_mark
 from dashboard.sentences_incidents import TOGETHER, data_year, version_tag
+from dashboard.sentences_series import percent0
 from dashboard.words import (
     DASH,
     HEALTH,
@@ -272,11 +273,16 @@ def drifted(line: Line) -> dict[str, Any]:
     if line.health == "silent" or not line.features:
         return {"text": "No windows to judge"}
     most = max(line.drifted, default=0)
+    weight = ""
+    if line.moved and line.whole is not None and line.whole.weighted is not None:
+        weight = f"{percent0(line.whole.weighted)} by importance"
+    also = f", {weight}" if weight else ""
     return {
         "now": line.moved,
         "of": line.features,
+        "weight": weight,
         "values": _padded(line.drifted),
-        "words": f"{line.moved} of {line.features} features have an incident; at most {most} "
+        "words": f"{line.moved} of {line.features} features have an incident{also}; at most {most} "
         f"in the last {plural(len(line.drifted), 'day')}",
     }
 
@@ -291,7 +297,7 @@ def worst(line: Line) -> dict[str, Any]:
     name = cut(str(line.worst["feature"]), 60)
     return {
         "name": name,
-        "said": f"{found.word} {found.value}, limit {found.limit}",
+        "said": found.said,
         "ratio": round(found.ratio, 3),
         "words": f"{name}: {two(found.ratio)} times its limit",
     }

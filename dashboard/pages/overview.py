@@ -274,6 +274,9 @@ def _card(line: Line, look: Look, year: int | None) -> Any:
                         if "text" in drifted
                         else [
                             html.Div([html.B(drifted["now"]), f" of {drifted['of']} drifted"]),
+                            html.Div(drifted["weight"], className="sub")
+                            if drifted["weight"]
+                            else None,
                             html.Div([html.B(worst["name"]), f" {worst['said']}"], className="sub")
                             if worst["ratio"] is not None
                             else None,

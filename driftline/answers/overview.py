@@ -32,7 +32,11 @@ class FirstWindow:
 
 @dataclass(frozen=True, slots=True)
 class OverviewLine:
-    """A model by its newest version."""
+    """A model by its newest version.
+
+    `share` is drifted over judged features in the last window, `weighted` the same by importance;
+    None where there is none.
+    """
 
     model: str
     version: str | None
@@ -46,6 +50,8 @@ class OverviewLine:
     usual: float | None
     features: int
     moved: int
+    share: float | None
+    weighted: float | None
     worst: Worst | None
     incidents: tuple[int, ...]
     in_segments: int

@@ -6,7 +6,7 @@ It works while nothing else runs, and says nothing that is not in SQL.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ class Status:
     incidents: list[dict[str, Any]]
     deliveries: dict[str, int]
     endpoints_disabled: list[dict[str, str]]
+    models: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(
@@ -47,7 +48,7 @@ def status(
     database: options.Database = None,
     json_: options.AsJson = False,
 ) -> None:
-    """Show positions, lag, what became of the events, dead letters, open incidents, deliveries."""
+    """Show positions, lag, dead letters, how each model is, open incidents and deliveries."""
     settings = options.settings(config=config, database=database)
     interval_s = settings.number("ingest.checkpoint_interval_s")
     fresh_s = max(_FRESH_AT_LEAST_S, _FRESH_CHECKPOINTS * interval_s)
@@ -92,6 +93,7 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     from monitor.storage import engine as storage
     from monitor.storage import reads
     from monitor.views.episodes import standing_groups
+    from monitor.views.overview import overview
 
     engine = storage.create(database_url)
     try:
@@ -157,6 +159,19 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                 endpoints_disabled=[
                     {"name": name, "reason": why} for name, why in reads.disabled_endpoints(conn)
                 ],
+                models=[
+                    {
+                        "model": line.name,
+                        "version": line.version.name if line.version else None,
+                        "health": line.health,
+                        "features": line.features,
+                        "moved": line.moved,
+                        "share": line.whole.share if line.whole else None,
+                        "weighted": line.whole.weighted if line.whole else None,
+                        "judged_to": instant(line.judged_to_ms),
+                    }
+                    for line in overview(conn).lines
+                ],
             )
     finally:
         engine.dispose()
@@ -184,6 +199,29 @@ def _silence(seen: str | None, now_ms: int) -> str:
     if seen is None:
         return "never read"
     return f"silent for {ago(now_ms, int(datetime.fromisoformat(seen).timestamp() * 1_000))}"
+
+
+def _models(models: list[dict[str, Any]]) -> Any:
+    """Return a table of the models, the worst first; by importance where a reference has any."""
+    from rich.table import Table
+    from rich.text import Text
+
+    is_weighed = any(m["weighted"] is not None for m in models)
+    table = Table(box=None)
+    table.add_column("model", overflow="fold")
+    table.add_column("state")
+    table.add_column("features drifted", justify="right")
+    if is_weighed:
+        table.add_column("by importance", justify="right")
+    for m in models:
+        weighted = m["weighted"]
+        table.add_row(
+            Text(f"{m['model']} {m['version'] or ''}".rstrip()),
+            m["health"].replace("_", " "),
+            f"{m['moved']} of {m['features']}" if m["features"] else "none judged",
+            *([f"{100 * weighted:.0f} %" if weighted is not None else ""] if is_weighed else []),
+        )
+    return table
 
 
 def _print(found: Status, now_ms: int) -> None:
@@ -227,6 +265,8 @@ def _print(found: Status, now_ms: int) -> None:
                 f"offsets {g['from_offset']:,} to {g['to_offset']:,}"
             )
         )
+    if found.models:
+        console.print(_models(found.models))
     members = sum(len(i["members"]) for i in found.incidents)
     said = "1 member" if members == 1 else f"{members} members"
     of = f" ({said}: one for each feature, segment and kind)" if members else ""

@@ -24,6 +24,7 @@ from monitor.storage.rows import (
     Incident,
     IncidentEvent,
     Model,
+    ModelWindow,
     Position,
     RecentWindow,
     ReferenceRow,
@@ -78,6 +79,8 @@ class Line:
         Predictions on an average day of those before the last, without the days that had none.
     features
         How many are judged, predictions not counted; `moved` of them have an incident now.
+    whole
+        The verdict on the whole model in the last judged window; None before the first.
     worst
         The finding of the last judged window that is furthest over its limit (or closest to it).
     standing
@@ -99,6 +102,7 @@ class Line:
     drifted: tuple[int, ...] = ()
     features: int = 0
     moved: int = 0
+    whole: ModelWindow | None = None
     worst: Mapping[str, Any] | None = None
     standing: tuple[Incident, ...] = ()
     since_ms: int | None = None
@@ -247,6 +251,7 @@ def _lines(
     for row in reads.latest_findings(conn, ids, lengths=asked):
         if row["length"] == lengths[row["version_id"]]:
             findings.setdefault(row["version_id"], []).append(row)
+    verdicts = reads.latest_model_windows(conn, ids, lengths=asked)
     judged = reads.ever_judged(conn, ids)
     panes = reads.first_panes(conn, [version_id for version_id in ids if version_id not in judged])
     references = {reference.digest: reference for reference in reads.references(conn)}
@@ -267,6 +272,7 @@ def _lines(
                 mine.get(version.id, []),
                 by_version.get(version.id, []),
                 findings.get(version.id, []),
+                whole=verdicts.get((version.id, lengths[version.id])),
                 first=_first(version, specs[model.id], panes.get(version.id)),
                 reference=references.get(bound or ""),
                 is_judged=version.id in judged,
@@ -301,6 +307,7 @@ def _line(
     windows: Sequence[RecentWindow],
     findings: Sequence[dict[str, Any]],
     *,
+    whole: ModelWindow | None,
     first: First | None,
     reference: ReferenceRow | None,
     is_judged: bool,
@@ -328,6 +335,7 @@ def _line(
         drifted=_drifted(told, days, zone),
         features=sum(not is_prediction(name) for name in latest),
         moved=len({i.feature for i in standing if i.feature and not is_prediction(i.feature)}),
+        whole=whole,
         worst=max(over, key=lambda row: float(row["ratio"]), default=None),
         standing=tuple(standing),
         since_ms=min((i.opened_ms for i in standing), default=None),

@@ -174,6 +174,37 @@ def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path) -> None:
         tables.read(path)
 
 
+def test_the_status_says_which_share_of_each_model_drifted_also_by_importance(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    models = [
+        {"model": "parcel-delay", "version": "3", "health": "critical", "features": 15,
+         "moved": 2, "share": 0.133, "weighted": 0.4567, "judged_to": None},
+        {"model": "m" * 70, "version": "1", "health": "schema_broken", "features": 3, "moved": 1,
+         "share": 0.333, "weighted": None, "judged_to": None},
+        {"model": "fare", "version": None, "health": "unreferenced", "features": 0, "moved": 0,
+         "share": None, "weighted": None, "judged_to": None},
+    ]  # fmt: skip
+
+    def printed(*which: int) -> list[str]:
+        sent = {"delivered": 0, "failed": 0, "pending": 0}
+        shown = [models[n] for n in which]
+        found = status.Status("x", None, {}, {}, [], [], [], [], sent, [], shown)
+        status._print(found, 0)
+        return capsys.readouterr().out.splitlines()
+
+    lines = printed(0, 1, 2)
+    assert max(map(len, lines)) <= 80
+    (head,) = (line.split("  ") for line in lines if "by importance" in line)
+    assert "features drifted" in " ".join(head)
+    row = next(line for line in lines if "parcel-delay 3" in line)
+    assert row.split()[2:] == ["critical", "2", "of", "15", "46", "%"]
+    assert any("schema broken" in line and line.split()[-3:] == ["1", "of", "3"] for line in lines)
+    assert any("fare" in line and "none judged" in line for line in lines)
+    assert not any("importance" in line or "%" in line for line in printed(1, 2))
+
+
 @pytest.mark.parametrize("is_fresh", [True, False])
 def test_the_status_says_when_nothing_runs_and_counts_segments_apart(
     is_fresh: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

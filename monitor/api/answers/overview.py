@@ -48,6 +48,10 @@ class LineAnswer(Answer):
     usual: float | None = said("Predictions on an average day before the last", 921.4)
     features: int = said("How many are judged, predictions not counted", 18)
     moved: int = said("How many of them have an incident now", 2)
+    share: float | None = said(
+        "Drifted over judged in the last window, as in /verdicts; null where none was", 0.133
+    )
+    weighted: float | None = said("The same by importance; null without one", 0.21)
     worst: WorstAnswer | None = said("What is furthest over its limit")
     incidents: list[int] = said("Those that stand over all rows, the worst first", [19, 20])
     in_segments: int = said("How many more stand in segments only", 0)

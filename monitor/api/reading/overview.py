@@ -104,6 +104,8 @@ def _line(line: views.Line) -> dict[str, Any]:
         "incidents": [incident.number for incident in line.standing],
         "since": line.since_ms,
         "quiet_since": line.quiet_since_ms,
+        "share": line.whole.share if line.whole else None,
+        "weighted": line.whole.weighted if line.whole else None,
         "judged_to": line.judged_to_ms,
         "first_window": line.first,
         "unreferenced_records": sum(deficit.records for deficit in line.deficits),

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.rows import FirstPanes, RecentWindow
+from monitor.storage.rows import FirstPanes, ModelWindow, RecentWindow
+
+_PLACE = ("version_id", "length", "start_ms", "segment")
 
 
 def monitors(conn: Connection) -> dict[int, str]:
@@ -83,8 +85,26 @@ def latest_findings(
     conn: Connection, version_ids: Iterable[int], *, lengths: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return the findings of each version's newest window over all rows, of each length."""
-    query = _of_newest(sa.select(t.finding), list(version_ids), sorted(lengths))
+    query = _of_newest(sa.select(t.finding), t.finding.c, list(version_ids), sorted(lengths))
     return [dict(row._mapping) for row in conn.execute(query)]
+
+
+def latest_model_windows(
+    conn: Connection, version_ids: Iterable[int], *, lengths: Iterable[str]
+) -> dict[tuple[int, str], ModelWindow]:
+    """Return the verdict on each version's newest window over all rows, by version and length."""
+    m, w = t.model_window.c, t.window.c
+    query = (
+        _of_newest(
+            sa.select(
+                m.version_id, m.length, m.start_ms, w.end_ms, m.segment, m.judged, m.drifted,
+                m.share, m.weighted, m.verdict,
+            ),
+            m, list(version_ids), sorted(lengths),
+        )
+        .join(t.window, sa.and_(*(w[name] == m[name] for name in _PLACE)))
+    )  # fmt: skip
+    return {(row[0], row[1]): ModelWindow(*row[2:]) for row in conn.execute(query)}
 
 
 def names_judged(
@@ -92,23 +112,25 @@ def names_judged(
 ) -> dict[int, set[str]]:
     """Return the names that each version's newest windows judged, whatever their length."""
     f = t.finding.c
-    query = _of_newest(sa.select(f.version_id, f.feature), list(version_ids), sorted(lengths))
+    query = _of_newest(sa.select(f.version_id, f.feature), f, list(version_ids), sorted(lengths))
     found: dict[int, set[str]] = {}
     for version_id, feature in conn.execute(query):
         found.setdefault(version_id, set()).add(feature)
     return found
 
 
-def _of_newest(query: sa.Select[Any], version_ids: list[int], lengths: list[str]) -> sa.Select[Any]:
-    f = t.finding.c
+def _of_newest(
+    query: sa.Select[Any], of: Any, version_ids: list[int], lengths: list[str]
+) -> sa.Select[Any]:
+    """Keep the rows whose columns `of` say that they are of a version's newest windows."""
     newest = sa.union_all(*(_newest(version_ids, length) for length in lengths)).subquery()
     return query.join(
         newest,
         sa.and_(
-            f.version_id == newest.c.version_id,
-            f.length == newest.c.length,
-            f.start_ms == newest.c.start_ms,
-            f.segment == "all",
+            of.version_id == newest.c.version_id,
+            of.length == newest.c.length,
+            of.start_ms == newest.c.start_ms,
+            of.segment == "all",
         ),
     )
 

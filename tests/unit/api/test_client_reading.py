@@ -244,6 +244,12 @@ def test_the_overview_and_the_groups_have_the_numbers_of_the_pages(
     assert [line.health for line in found.models] == [line.health for line in page.lines]
     assert [line.volume for line in found.models] == [line.volume for line in page.lines]
     assert [line.moved for line in found.models] == [line.moved for line in page.lines]
+    judged = [line for line in found.models if line.share is not None]
+    for line in judged:
+        last = list(sdk.verdicts(line.model))[-1]
+        assert (line.share, line.weighted) == (last.share, last.weighted)
+    assert len(judged) == 2
+    assert any(line.weighted for line in judged)
     assert [news.event for news in found.news] == [news.event for news in page.news]
     listed = list(sdk.incident_groups())
     assert [g.id for g in listed] == [g.number for g in groups]

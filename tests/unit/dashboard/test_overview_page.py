@@ -144,6 +144,28 @@ def test_the_worst_feature_is_told_against_its_limit(view: Overview) -> None:
     assert found["ratio"] > 1
 
 
+def test_what_drifted_is_weighed_by_importance_where_it_is_known(
+    view: Overview, living: Engine
+) -> None:
+    weighed = next(each for each in view.lines if each.name == "parcel-delay")
+    assert weighed.moved == 2
+    assert weighed.whole is not None
+    assert weighed.whole.weighted is not None
+    percent = f"{100 * weighed.whole.weighted:.0f}{NBSP}% by importance"
+    assert say.drifted(weighed)["weight"] == percent
+    assert f"of 11 features have an incident, {percent}; at most" in say.drifted(weighed)["words"]
+    rows = {row["id"]: row["drifted"] for row in filled(living)["rows"]}
+    assert rows["parcel-delay"]["weight"] == percent
+    assert rows["taxi-out"]["weight"] == f"0{NBSP}% by importance"
+    unknown = replace(weighed, whole=weighed.whole._replace(weighted=None))
+    for found in (unknown, replace(weighed, moved=0), replace(weighed, whole=None)):
+        assert say.drifted(found)["weight"] == ""
+        assert "importance" not in say.drifted(found)["words"]
+    said = text(filled(living, is_narrow=True)["cards"])
+    assert said.count("by importance") == 2
+    assert f"2 of 11 drifted{percent}" in said
+
+
 def test_the_pipeline_is_one_line_of_facts(view: Overview) -> None:
     facts = say.pipeline(view.pipe, NOW_MS)
     assert facts[0].startswith("all 2 partitions caught up")
