@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check bench bench-compare bench-web bench-alarms bench-peers clean
+.PHONY: demo test check simulate bench bench-compare bench-web bench-alarms bench-peers clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -20,6 +20,11 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A thousand simulated lives of the ingest loop, in which calls fail and processes die
+# (ARGS="--seeds 10000 --first 5000", ARGS="--control unguarded").
+simulate: $(DEV)
+	$(BIN)/python tests/simulate.py $(ARGS)
 
 bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)

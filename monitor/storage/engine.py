@@ -21,7 +21,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
 from monitor.storage import postgres
@@ -103,8 +103,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             try:
                 yield conn
             except BaseException:
-                with contextlib.suppress(DBAPIError):
-                    conn.exec_driver_sql("ROLLBACK")
+                _roll_back(conn)
                 raise
             conn.exec_driver_sql("COMMIT")
         else:
@@ -121,12 +120,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
             try:
                 yield conn
             finally:
-                with contextlib.suppress(DBAPIError):
-                    conn.exec_driver_sql("ROLLBACK")
+                _roll_back(conn)
         else:
             conn = conn.execution_options(isolation_level="REPEATABLE READ")
             with conn.begin():
                 yield conn
+
+
+def _roll_back(conn: Connection) -> None:
+    """End SQLite's transaction; what ended it is being raised, and is what matters.
+
+    After an interruption in the middle of a statement the connection is gone, and its
+    transaction with it.
+    """
+    with contextlib.suppress(SQLAlchemyError):
+        conn.exec_driver_sql("ROLLBACK")
 
 
 @contextlib.contextmanager
