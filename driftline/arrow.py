@@ -246,6 +246,7 @@ def encode_frame(
     version: str | int,
     prediction: str,
     score: str | None = None,
+    scores: Mapping[str, str] | None = None,
     label: str | None = None,
     id: str | None = None,
     timestamp: str,
@@ -267,6 +268,8 @@ def encode_frame(
         prediction.
     prediction, score : str
         Columns with the model's output and its score.
+    scores : mapping of str to str, optional
+        Class -> column with its score, where the model has several.
     label : str, optional
         Column with the outcome. Each row that has one yields a label, too, at the same time;
         needs `id`.
@@ -303,6 +306,7 @@ def encode_frame(
     try:
         opened = _opened(pa, frame)
         named = frames.pick(opened, [prediction, score, label, id, timestamp], "a column")
+        named += frames.pick(opened, list((scores or {}).values()), "scores")
         words = frames.pick(opened, tags, "tags")
         chosen = (
             [name for name in opened.columns if name not in {*named, *words}]
@@ -317,9 +321,17 @@ def encode_frame(
         column = {name: _read(pa, opened, name) for name in {*named, *words, *chosen} - {timestamp}}
     except InvalidReference as error:
         raise InvalidFrame(str(error)) from None
-    outputs = {_output(pa, column[prediction]): prediction}
-    if score is not None:
-        outputs["score"] = score
+
+    def output(rows: slice) -> Any:
+        values = column[prediction][rows]
+        if score is None and not scores:
+            return values
+        parts = {_output(pa, column[prediction]): values}
+        if score is not None:
+            parts["score"] = column[score][rows]
+        if scores:
+            parts["scores"] = _group(pa, {of: column[name][rows] for of, name in scores.items()})
+        return _group(pa, parts)
 
     def predictions(rows: slice) -> tuple[dict[str, Any], dict[str, str]]:
         parts = {"time": times[rows]}
@@ -327,11 +339,7 @@ def encode_frame(
             parts["id"] = column[id][rows]
         if chosen:
             parts["features"] = _group(pa, {name: column[name][rows] for name in chosen})
-        parts["prediction"] = (
-            column[prediction][rows]
-            if score is None
-            else _group(pa, {part: column[name][rows] for part, name in outputs.items()})
-        )
+        parts["prediction"] = output(rows)
         if words:
             parts["tags"] = _group(pa, {name: column[name][rows] for name in words})
         return parts, _common("prediction", model, version)

@@ -32,6 +32,7 @@ def records(
     prediction: str,
     timestamp: str,
     score: str | None = None,
+    scores: Mapping[str, str] | None = None,
     label: str | None = None,
     id: str | None = None,
     timezone: str = "UTC",
@@ -54,13 +55,15 @@ def records(
         from driftline.arrow import encode_frame
 
         for value, rows in encode_frame(
-            frame, model=model, version=version, prediction=prediction, score=score, label=label,
-            id=id, timestamp=timestamp, timezone=timezone, features=features, tags=tags,
-            max_bytes=max_bytes,
+            frame, model=model, version=version, prediction=prediction, score=score, scores=scores,
+            label=label, id=id, timestamp=timestamp, timezone=timezone, features=features,
+            tags=tags, max_bytes=max_bytes,
         ):  # fmt: skip
             yield Record(value, rows, is_arrow=True)
         return
-    columns = _Columns(prediction, score, label, id, timestamp, features, tuple(tags))
+    columns = _Columns(
+        prediction, score, label, id, timestamp, features, tuple(tags), dict(scores or {})
+    )
     opened = _opened(frame)
     columns.check(opened.columns)
     size, lines = 0, list[bytes]()
@@ -103,6 +106,7 @@ class _Columns(NamedTuple):
     timestamp: str
     features: Sequence[str] | None
     tags: tuple[str, ...]
+    scores: dict[str, str]
 
     def check(self, there: Sequence[str]) -> None:
         """Raise for a column that is not there."""
@@ -112,6 +116,7 @@ class _Columns(NamedTuple):
         }
         several = [("features", name) for name in self.features or ()]
         several += [("tags", name) for name in self.tags]
+        several += [("scores", name) for name in self.scores.values()]
         for argument, name in [*single.items(), *several]:
             if name is not None and name not in there:
                 likely = get_close_matches(name, there, 1, 0)
@@ -125,6 +130,7 @@ class _Columns(NamedTuple):
         if self.features is not None:
             return list(self.features)
         taken = {self.prediction, self.score, self.label, self.id, self.timestamp, *self.tags}
+        taken |= set(self.scores.values())
         return [name for name in there if name not in taken]
 
 
@@ -162,13 +168,17 @@ def _lines(
                 f"row {number}: {columns.timestamp} is {str(row[columns.timestamp])[:80]!r}, "
                 "which is no time in the years 2000 to 2099"
             )
-        wanted = [*names, *columns.tags]
+        wanted = [*names, *columns.tags, *columns.scores.values()]
         wanted += [name for name in columns[:4] if name is not None]
         values, _ = plain_values({name: row[name] for name in wanted})
         id = values[columns.id] if columns.id else None
         said = values[columns.prediction]
+        if columns.score is not None or columns.scores:
+            said = {"value": said}
         if columns.score is not None:
-            said = {"value": said, "score": values[columns.score]}
+            said["score"] = values[columns.score]
+        if columns.scores:
+            said["scores"] = {of: values[name] for of, name in columns.scores.items()}
         features = {name: values[name] for name in names}
         tags = {name: values[name] for name in columns.tags} or None
         yield encode(Event("prediction", model, found[0], version, id, features, said, tags=tags))

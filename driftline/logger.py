@@ -188,6 +188,7 @@ class EventLogger:
         id: str | None = None,
         timestamp: str,
         score: str | None = None,
+        scores: Mapping[str, str] | None = None,
         label: str | None = None,
         features: Sequence[str] | None = None,
         tags: Sequence[str] = (),
@@ -205,6 +206,8 @@ class EventLogger:
             A pandas or polars DataFrame, or a pyarrow Table.
         prediction, id, timestamp, score
             Columns of what was predicted, the ids, the event times, and the scores.
+        scores
+            Class -> column with its score, where the model has several: ``{"late": "p_late"}``.
         label
             Column of the outcomes, where they are known: each is one event more. Needs `id`.
         features
@@ -226,7 +229,7 @@ class EventLogger:
             for record in records(
                 frame, model=self._lines.model, version=self._lines.version,
                 timezone=self._lines.timezone, prediction=prediction, id=id, timestamp=timestamp,
-                score=score, label=label, features=features, tags=tags,
+                score=score, scores=scores, label=label, features=features, tags=tags,
             ):  # fmt: skip
                 # Where there was no room for one there is none for the next: it is only counted.
                 if not left and self._put_waiting(record, wait_s):

@@ -21,7 +21,7 @@ import typer
 from driftline.errors import ConfigError, InvalidFrame, MissingFile, StreamError
 from driftline.producer import Record
 from driftline.program import command
-from monitor.cli import options
+from monitor.cli import columns, options
 
 _LIST = "may be given several times"
 _EVENTS: Final = (".ndjson", ".jsonl")
@@ -70,6 +70,7 @@ def log(
     version: Annotated[str | None, typer.Option(help="Its version.")] = None,
     prediction: Annotated[str | None, typer.Option(help="Column of what it said.")] = None,
     score: Annotated[str | None, typer.Option(help="Column of its score.")] = None,
+    class_score: columns.ClassScore = None,
     label: Annotated[
         str | None, typer.Option(help="Column of the outcome; each is one event more.")
     ] = None,
@@ -115,7 +116,8 @@ def log(
     result = Result(settings.text("kafka.topic"), dry_run)
     asked = {
         "model": model, "version": version, "prediction": prediction, "score": score,
-        "label": label, "timestamp": timestamp, "id": id_, "features": feature, "tags": tag or (),
+        "scores": columns.by_class(class_score or ()), "label": label, "timestamp": timestamp,
+        "id": id_, "features": feature, "tags": tag or (),
     }  # fmt: skip
     for file in files:
         _require(file, asked)

@@ -96,6 +96,21 @@ def test_a_file_s_rows_are_in_the_topic_as_columns(
     assert (row["model"], row["version"], row["prediction"]["score"]) == ("churn", "3", 0.25)
 
 
+@pytest.mark.parametrize("make", [parquet_file, csv_file])
+def test_the_scores_of_several_classes_are_named_as_at_registration(
+    make: Any, fresh: KafkaGate, tmp_path: Path
+) -> None:
+    by_class = [word for pair in ("stays=age", "a=b=score") for word in ("--class-score", pair)]
+    file = make(tmp_path, 10)
+    done = run(file, *COLUMNS[:6], *COLUMNS[8:], *by_class, kafka=fresh.bootstrap)
+    assert done.returncode == 0, done.stderr
+    row = next(row for found in records_in(fresh.bootstrap, 10) for row in rows_of(found)
+               if row["id"] == "c3")  # fmt: skip
+    assert row["prediction"]["scores"] == {"stays": 1.5, "a=b": 0.25}
+    assert row["features"] == {"plan": "pro"}
+    assert run(file, *COLUMNS, "--class-score", "stays").returncode == 2
+
+
 def test_events_are_written_as_they_are_and_bad_lines_told(
     fresh: KafkaGate, tmp_path: Path
 ) -> None:

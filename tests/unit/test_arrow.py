@@ -260,6 +260,17 @@ def test_a_frame_of_every_library_becomes_the_same_events(which: int) -> None:
     assert events.times_ms[0] == 1_360_336_500_000
 
 
+@pytest.mark.parametrize("which", range(4), ids=["pandas", "polars", "pyarrow", "mapping"])
+def test_the_score_of_each_class_goes_with_the_prediction_and_is_no_feature(which: int) -> None:
+    by_class = {"yes": "p", "no": "x"}
+    [(value, _)] = _encoded(_frames()[which], scores=by_class, tags=["region"])
+    row = _table(value).slice(0, 1).to_pylist()[0]
+    assert row["prediction"]["scores"] == {"yes": _columns()["p"][0], "no": _columns()["x"][0]}
+    assert not {"p", "x"} & set(row["features"])
+    with pytest.raises(InvalidFrame, match=r"scores: there is no column 'q'"):
+        _encoded(_frames()[which], scores={"yes": "q"})
+
+
 def test_without_a_list_every_other_column_is_a_feature() -> None:
     [(value, _)] = _encoded(_frames()[0], score="p", id="row", tags=["region"])
     features = _table(value).schema.field("features").type
