@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 from dashboard.words import (
@@ -15,6 +16,8 @@ from dashboard.words import (
     percent,
     two,
 )
+from driftline.stats.rule import SHARES
+from monitor.views.told import COLUMN
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,31 @@ class Evidence:
     limit: str
     ratio: float | None
 
+    @property
+    def said(self) -> str:
+        """What was found and its limit; of a value that is not at hand, how far it is over it."""
+        if not self.value and self.ratio is not None:
+            return f"{self.word} {two(self.ratio)} times its limit"
+        return f"{self.word} {self.value}, limit {self.limit}"
+
 
 def evidence(row: Mapping[str, Any]) -> Evidence:
     """Return the strongest evidence of a finding against its limit.
 
-    For a rate that is the bound of its excess, because that is what is held against the limit.
+    For a rate that is the bound of its excess, because that is what is held against the limit; a
+    fixed limit is one of the value itself. Most of what only such a limit judges is no part of
+    the row: its ratio says all.
+
+    >>> row = {"evidence": "missing", "ratio": 3.2, "verdict": "warning", "missing": 0.16,
+    ...        "missing_excess": 0.14, "missing_limit": 0.01}
+    >>> evidence(row).said.replace(NBSP, " ")
+    'missing 16.0 %, limit 5.0 %'
+    >>> evidence({**row, "ratio": 14.0}).limit.replace(NBSP, " ")
+    '1.0 %'
+    >>> evidence({"evidence": "ks", "ratio": 2.0, "ks_low": 0.1}).said
+    'KS 0.10, limit 0.05'
+    >>> evidence({"evidence": "js", "ratio": 7.1}).said
+    'JS distance 7.1 times its limit'
     """
     name, ratio = row["evidence"], row["ratio"]
     if name is None or ratio is None:
@@ -38,7 +61,14 @@ def evidence(row: Mapping[str, Any]) -> Evidence:
         return Evidence(VERDICTS.get(row["verdict"], row["verdict"]), psi, "", None)
     if name == "psi":
         return Evidence("PSI", two(row["psi"]), two(row["psi_limit"]), float(ratio))
-    excess, limit, rate = row[f"{name}_excess"], row[f"{name}_limit"], row[name]
+    rate = row.get(COLUMN.get(name, name))
+    excess, limit = row.get(f"{name}_excess"), row.get(f"{name}_limit")
+    is_learnt = excess is not None and limit and isclose(abs(excess) / limit, ratio, rel_tol=1e-3)
+    if not is_learnt and (rate is None or ratio > 0):
+        # A fixed limit is the value over its ratio; Wilson's interval has no part in it.
+        told = percent if name in SHARES else two
+        known = ("", "") if rate is None else (told(abs(rate)), told(abs(rate) / ratio))
+        return Evidence(EVIDENCE.get(name, name), *known, float(ratio))
     if excess is not None and excess > 0:
         value = f"≥{NBSP}{percent(excess)}"
     elif excess is not None and ratio >= 1:

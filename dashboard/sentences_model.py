@@ -118,6 +118,10 @@ def _muted(found: Timeline) -> Verdict:
     if len(names) > TOLD:
         told += f" and {len(names) - TOLD} more"
     segment = cut(found.scope.segment, 60)
+    if found.health == "silent":
+        said = f"Muted while the model is silent: {told} of {segment} moved."
+        when = "What stands when predictions come again is told then."
+        return Verdict("bell-off", "warn", said, (("", when),))
     return Verdict(
         "bell-off",
         "warn",
@@ -205,7 +209,8 @@ def _closest(found: Timeline) -> tuple[str, str] | None:
         return None
     name = max(judged, key=lambda n: float(judged[n]))
     said = evidence(found.latest[name])
-    return cut(name), f"is closest to its limit: {said.word} {said.value} of {said.limit}."
+    how = f"{said.word} {said.value} of {said.limit}" if said.value else said.said
+    return cut(name), f"is closest to its limit: {how}."
 
 
 def newest_words(found: Timeline) -> str:
@@ -261,7 +266,7 @@ def _prediction(found: Timeline) -> Kpi:
         "Prediction",
         ("Drift" if is_over else "Recovering") if moved else "Over once" if is_over else "No drift",
         "",
-        f"{said.word} {said.value}, limit {said.limit}",
+        said.said,
     )
 
 

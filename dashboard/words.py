@@ -6,6 +6,9 @@ import unicodedata
 from datetime import UTC, date, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
+from driftline.stats.names import NAMES
+from driftline.stats.rule import FIXED
+
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -31,13 +34,7 @@ INCIDENT = {
     "withdrawn": ("undo-2", "Withdrawn", "idle"),
     "expired": ("clock", "Expired", "idle"),
 }
-EVIDENCE = {
-    "psi": "PSI",
-    "missing": "missing",
-    "type_error": "wrong type",
-    "unseen": "unseen",
-    "out_of_range": "out of range",
-}
+EVIDENCE = {name: NAMES[name].inside for name in FIXED}
 VERDICTS = {
     "ok": "calm",
     "insufficient_data": "too few rows",

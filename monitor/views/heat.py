@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
+from driftline.stats.rule import FIXED
 from monitor.storage.rollup import VERDICTS
 
-# Where a square comes from; the index is its code.
-SOURCES: Final = ("psi", "missing", "unseen", "type_error", "out_of_range", "blind")
+# What a square may be asked for.
 EVIDENCE: Final = ("worst", "psi", "missing", "unseen", "type_error", "out_of_range")
+# Where a square comes from, what only a fixed limit judges among them; the index is its code.
+SOURCES: Final = (*dict.fromkeys((*EVIDENCE[1:], *FIXED)), "blind")
 SORTS: Final = ("worst", "importance", "name")
 NO_DATA: Final = -1
 BLIND: Final = VERDICTS.index("blind")

@@ -363,7 +363,7 @@ def standing_statistic(history: History) -> str:
     for incident in sorted(firing, key=lambda i: i.severity != "critical"):
         fired = ((incident.evidence or {}).get("worst") or {}).get("statistic")
         # Another length may have told it: hours have no PSI.
-        if fired in offered and any(each[fired] is not None for each in found):
+        if fired in offered and any(_is_of(each, fired) for each in found):
             return str(fired)
     over = [each for each in found if (each["ratio"] or 0.0) >= 1 and each["exceeds"]]
     if over:
@@ -376,6 +376,11 @@ def standing_statistic(history: History) -> str:
         return next((name for name in ("out_of_range", "unseen") if name in offered), offered[0])
     judged = [str(each["evidence"]) for each in found if each["evidence"]]
     return judged[-1] if judged and judged[-1] in offered else offered[0]
+
+
+def _is_of(found: Mapping[str, Any], statistic: str) -> bool:
+    """Whether a window has a statistic, or was held against its fixed limit by it."""
+    return found.get(statistic) is not None or f" {statistic}=" in f" {found['marks']}"
 
 
 def standing_window(history: History) -> tuple[int, str] | None:

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from driftline.stats.rule import FixedLimit
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
-from monitor.storage.engine import reading
+from monitor.storage.engine import reading, transaction
+from monitor.storage.models import set_monitor
 from monitor.views import series as views
+from monitor.views.heat import SOURCES
 from monitor.views.scope import NoSuch, Scope, resolve
+from monitor.views.timeline import timeline
 from monitor.windows.calendar import DAY_MS
 from tests.feature_world import DRIFT_MS, START_MS, FeatureWorld, Statements, drifted, reference
 
@@ -92,6 +96,26 @@ def test_what_fired_is_shown_first(world: FeatureWorld) -> None:
     assert shown(world, "c").standing == "unseen"
     assert shown(world, "zeros").standing == "missing"
     assert shown(world, "count").standing == "psi"
+
+
+def test_what_fired_by_a_fixed_limit_is_shown_first_whatever_statistic_it_is_of(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    world = drifted(tmp_path_factory.getbasetemp(), tmp_path, is_judged=False)
+    limits = (FixedLimit("count", "ks", 0.001), FixedLimit("flag", "tv", 0.0001))
+    with transaction(world.engine) as conn:
+        set_monitor(conn, "m", {"limits": limits}, actor="test", now_ms=world.now_ms)
+    world.judge()
+    assert shown(world, "count").standing == "ks"
+    assert shown(world, "flag").standing == "tv"
+    with reading(world.engine) as conn:
+        squares = timeline(conn, scope_of(conn)).squares
+    newest = {
+        name: SOURCES[squares.source[squares.features.index(name), -1]]
+        for name in ("count", "flag")
+    }
+    assert newest == {"count": "ks", "flag": "tv"}
+    world.engine.dispose()
 
 
 def test_a_feature_offers_the_statistics_it_has(world: FeatureWorld) -> None:
