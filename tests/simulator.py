@@ -1,11 +1,7 @@
 """The real loop in a world that fails: a broker, a clock and a database that a seed decides about.
 
-Every call that a member makes, of the broker or of the database, is numbered. At any number the
-call can fail before it was made, fail after it was made, or be the moment at which the process
-ends. Members come and go, wake up behind each other's back, and the log loses what was not read.
-
-`truth` counts the log offline, in one piece, with the registry that each offset was read by;
-`stored` reads the same from the database. Whatever happened, they must be equal.
+Members come and go, wake up behind each other's back, end in the middle of a call, and the log
+loses what was not read. Whatever happened, the database must hold what `offline` counts.
 """
 
 from __future__ import annotations
@@ -13,209 +9,32 @@ from __future__ import annotations
 import functools
 import gc
 import random
-import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from unittest import mock
 
+import offline
 import sqlalchemy as sa
 from fake_source import KAFKA_MS, Entry, FakeSource, FakeTopic, Unguarded, prediction
 from fake_source import small_reference as _small_reference
+from faults import DANGEROUS, HOWS, Calls, Died, Tapped
 from sqlalchemy.engine import Connection, Engine
 
-from consumers.admit import Rules, admit
-from consumers.count import count, counted_under
 from consumers.ledger import Ledger
 from consumers.loop import Loop
 from consumers.settings import IngestSettings
-from consumers.source import Identity
-from consumers.watermark import Progress, advance
-from driftline.errors import BrokerUnavailable, StreamError
-from driftline.stats.profile import Profile
 from monitor.clock import HeldClock
 from monitor.storage import checkpoint, registry
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import Claim, Look
-from monitor.storage.delta import CounterKey, Delta
 from monitor.storage.engine import transaction
 
 INTERVAL_S: Final = 5.0
-HOUR_MS: Final = 3_600_000
-# What can befall a call.
-HOWS: Final = ("fails before", "fails after", "dies before", "dies after")
-# Calls after which nobody knows what was done.
-DANGEROUS: Final = ("poll", "sql COMMIT")
-# Calls of the broker that may raise, and what they raise; the others never do.
-RAISES: Final[Mapping[str, Callable[[str], Exception]]] = {
-    "identity": BrokerUnavailable,
-    "bounds": BrokerUnavailable,
-    "poll": StreamError,
-    "position": StreamError,
-}
 # Versions whose events flow; only the first is registered from the start.
 VERSIONS: Final = ("1", "2", "3")
 
 small_reference = functools.cache(_small_reference)
-
-
-class Died(BaseException):
-    """The process ended here: nothing after it was done."""
-
-
-class Calls:
-    """Numbers the calls of all members, and lets one of them go wrong.
-
-    Attributes
-    ----------
-    made
-        What was called, in order.
-    happened
-        How often which call went wrong how, as ("dies after", "sql COMMIT").
-    is_down
-        Whether no statement reaches the database.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.made: list[str] = []
-        self.happened: Counter[tuple[str, str]] = Counter()
-        self.is_down = False
-        self._engine = engine
-        self._at, self._how, self._next = -1, HOWS[0], ""
-        self._is_on = False
-        self._commit_of_driver = engine.dialect.do_commit
-
-    def __enter__(self) -> Calls:
-        sa.event.listen(self._engine, "before_cursor_execute", self._before_sql)
-        sa.event.listen(self._engine, "after_cursor_execute", self._after_sql)
-        if self._engine.dialect.name == "postgresql":  # there COMMIT is a call of the driver's
-            self._engine.dialect.do_commit = self._commit  # type: ignore[method-assign]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sa.event.remove(self._engine, "before_cursor_execute", self._before_sql)
-        sa.event.remove(self._engine, "after_cursor_execute", self._after_sql)
-        self._engine.dialect.do_commit = self._commit_of_driver  # type: ignore[method-assign]
-
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        """Number the calls of this block: those of a member, not those of the test."""
-        self._is_on = True
-        try:
-            yield
-        finally:
-            self._is_on = False
-
-    def arm(self, number: int, how: str) -> None:
-        """Let call `number` from now go wrong (0: the next), in one of the `HOWS`."""
-        self._at, self._how, self._next = len(self.made) + number, how, ""
-
-    def arm_next(self, what: str, how: str) -> None:
-        """Let the next call of this name go wrong."""
-        self._at, self._how, self._next = -1, how, what
-
-    def disarm(self) -> None:
-        """Let nothing go wrong any more."""
-        self._at, self._next, self.is_down = -1, "", False
-
-    def before(self, what: str) -> None:
-        """A call is about to be made."""
-        number = len(self.made)
-        self.made.append(what)
-        if self.is_down and what.startswith("sql "):
-            self._fail("fails while down", what)
-        if what == self._next:
-            self._at, self._next = number, ""
-        if number == self._at and self._how.startswith("fails") and not _may_fail(what):
-            self._at += 1  # it never raises: the next one does
-        if number == self._at and self._how.endswith("before"):
-            self._strike(what)
-
-    def after(self, what: str) -> None:
-        """The call that was announced last was made."""
-        if len(self.made) - 1 == self._at and self._how.endswith("after"):
-            self._strike(what)
-
-    def _strike(self, what: str) -> None:
-        self._at = -1
-        if self._how.startswith("fails"):
-            self._fail(self._how, what)
-        self.happened[self._how, what] += 1
-        raise Died(f"{self._how} {what}")
-
-    def _fail(self, how: str, what: str) -> None:
-        self.happened[how, what] += 1
-        if what.startswith("sql "):
-            raise sa.exc.OperationalError(what, {}, sqlite3.OperationalError("cut"))
-        raise RAISES[what](f"{what} fails")
-
-    def _before_sql(self, _conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._is_on and statement != "ROLLBACK":
-            self.before(_named(statement))
-
-    def _after_sql(self, _conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if self._is_on and statement != "ROLLBACK":
-            self.after(_named(statement))
-
-    def _commit(self, dbapi: Any) -> None:
-        self._before_sql(None, None, "COMMIT")
-        self._commit_of_driver(dbapi)
-        self._after_sql(None, None, "COMMIT")
-
-
-def _may_fail(what: str) -> bool:
-    return what in RAISES or what.startswith("sql ")
-
-
-def _named(statement: str) -> str:
-    """A statement by its verb and its table, as in "sql UPDATE stream_position"."""
-    words = statement.replace('"', "").split()
-    before = {"SELECT": "FROM", "INSERT": "INTO", "DELETE": "FROM", "UPDATE": "UPDATE"}
-    place = words.index(before[words[0]]) + 1 if before.get(words[0]) in words else 0
-    return f"sql {words[0]} {words[place]}" if place else f"sql {words[0]}"
-
-
-class TappedSource(FakeSource):
-    """A fake source whose calls are numbered."""
-
-    def __init__(self, calls: Calls, topic: FakeTopic, clock: HeldClock, max_records: int) -> None:
-        super().__init__(topic, clock, max_records)
-        self._calls = calls
-
-    def identity(self) -> Identity | None:
-        found: Identity | None = self._tapped("identity", super().identity)
-        return found
-
-    def bounds(self) -> dict[int, tuple[int, int]]:
-        found: dict[int, tuple[int, int]] = self._tapped("bounds", super().bounds)
-        return found
-
-    def poll(self, timeout_s: float) -> Mapping[int, Sequence[Entry]]:
-        # One that fails after it was made has moved positions past what it never returned.
-        found: Mapping[int, Sequence[Entry]] = self._tapped("poll", super().poll, timeout_s)
-        return found
-
-    def position(self, partition: int) -> int:
-        found: int = self._tapped("position", super().position, partition)
-        return found
-
-    def seek(self, partition: int, offset: int) -> None:
-        self._tapped("seek", super().seek, partition, offset)
-
-    def resume(self, partitions: Any) -> None:
-        self._tapped("resume", super().resume, partitions)
-
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        self._tapped("commit", super().commit, offsets)
-
-    def _tapped(self, what: str, call: Callable[..., Any], *given: Any) -> Any:
-        self._calls.before(what)
-        found = call(*given)
-        self._calls.after(what)
-        return found
-
 
 Written = dict[tuple[int, int], list[Entry]]
 
@@ -224,7 +43,7 @@ Written = dict[tuple[int, int], list[Entry]]
 class Member:
     """One process."""
 
-    source: TappedSource
+    source: FakeSource
     loop: Loop
 
 
@@ -268,9 +87,10 @@ class World:
 
     def member(self) -> Member:
         """A new process, to which no partition is given yet."""
-        source = TappedSource(self.calls, self.topic, self.clock, max_records=7)
+        source = FakeSource(self.topic, self.clock, max_records=7)
+        tapped = Tapped(self.calls, source)
         settings = IngestSettings("", "", checkpoint_interval_s=INTERVAL_S)
-        return Member(source, self._loop(self.engine, source, settings, self.clock, self.uniform))
+        return Member(source, self._loop(self.engine, tapped, settings, self.clock, self.uniform))
 
     def step(self, member: Member) -> bool:
         """Let a member do one step; False where it ended."""
@@ -324,121 +144,6 @@ def empty(engine: Engine) -> None:
         conn.execute(sa.update(t.registry).values(revision=0))
 
 
-# -- what must be there, and what is there -----------------------------------------------------
-
-
-@dataclass
-class Counted:
-    """What one partition of one stream adds up to; integers, so that equal means equal."""
-
-    panes: dict[tuple[int, str, int, str], list[int]] = field(default_factory=dict)
-    counters: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    letters: set[tuple[int, int, str]] = field(default_factory=set)
-    deficits: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
-    unseen: dict[tuple[int, str, str, str], tuple[int, ...]] = field(default_factory=dict)
-
-
-State = dict[tuple[int, int], Counted]
-
-
-def truth(world: World) -> State:
-    """What the log holds, counted offline with the registry that each offset was read by.
-
-    What a recorded gap names is left out: whether a gap may be there is `undue_gaps`' to say.
-    """
-    found: State = {}
-    with world.engine.connect() as conn:
-        streams = {
-            row.id: int(row.topic_id.split("-")[1]) for row in conn.execute(sa.select(t.stream))
-        }
-        for at in conn.execute(sa.select(t.stream_position)).all():
-            place = (at.stream_id, at.partition)
-            written = world.written.get((streams[at.stream_id], at.partition), [])
-            lost = [range(*offsets) for offsets in _gaps(conn, *place, "retention")]
-            entries = [
-                e
-                for e in written
-                if at.start_offset <= e.offset < at.next_offset
-                and not any(e.offset in each for each in lost)
-            ]
-            found[place] = _counted(entries, _switches(conn, *place), world.registries)
-    return found
-
-
-def _gaps(conn: Connection, stream_id: int, partition: int, kind: str) -> list[tuple[int, int]]:
-    g = t.data_gap.c
-    rows = conn.execute(
-        sa.select(g.from_offset, g.to_offset).where(
-            g.stream_id == stream_id, g.partition == partition, g.kind == kind
-        )
-    )
-    return [(row.from_offset, row.to_offset) for row in rows]
-
-
-def _switches(conn: Connection, stream_id: int, partition: int) -> list[tuple[int, int]]:
-    """First offsets and the revision of the registry that reads from there on."""
-    s = t.registry_switch.c
-    rows = conn.execute(
-        sa.select(s.switch_offset, s.registry_revision)
-        .where(s.stream_id == stream_id, s.partition == partition)
-        .order_by(s.registry_revision)
-    )
-    return [(row.switch_offset, row.registry_revision) for row in rows]
-
-
-def _counted(
-    entries: Sequence[Entry],
-    switches: Sequence[tuple[int, int]],
-    registries: Mapping[int, registry.Registry],
-) -> Counted:
-    total, progress = Delta(), Progress()
-    ends = [offset for offset, _ in switches[1:]] + [1 << 62] * bool(switches)
-    for (first, revision), end in zip(switches, ends, strict=True):
-        part = [e for e in entries if first <= e.offset < end]
-        if not part:
-            continue
-        admitted, known = admit(part, Rules()), registries[revision]
-        delta = count(admitted, known)
-        progress, late = advance(progress, admitted.times_ms)
-        for code in admitted.name_of[late].tolist():
-            delta.counters[CounterKey(*counted_under(admitted.names[code], known), "late")] += 1
-        total.add(delta)
-    return Counted(
-        panes={tuple(key): p.counts.tolist() for key, p in total.panes.items()},  # type: ignore[misc]
-        counters={tuple(key): n for key, n in total.counters.items() if n},  # type: ignore[misc]
-        letters={(each.offset, each.line, each.reason) for each in total.letters},
-        deficits={
-            name: (d.from_offset, d.to_offset, d.records, d.first_ms, d.last_ms)
-            for name, d in total.deficits.items()
-        },
-        unseen={tuple(key): (s.count, s.first_ms, s.last_ms) for key, s in total.unseen.items()},  # type: ignore[misc]
-    )
-
-
-def stored(engine: Engine) -> State:
-    """The same, as the database holds it."""
-    gridset = small_reference().gridset
-    with engine.connect() as conn:
-        read = lambda table: conn.execute(sa.select(table)).all()  # noqa: E731
-        found: State = {(at.stream_id, at.partition): Counted() for at in read(t.stream_position)}
-        of = lambda row: found.setdefault((row.stream_id, row.partition), Counted())  # noqa: E731
-        for row in read(t.pane):
-            key = (row.version_id, row.gridset, row.start_ms, row.segment)
-            of(row).panes[key] = Profile.from_bytes(gridset, row.body).counts.tolist()
-        for row in read(t.counter):
-            of(row).counters[row.model, row.version, row.outcome] = row._mapping["count"]
-        for row in read(t.dead_letter):
-            of(row).letters.add((row.offset, row.line, row.reason))
-        for row in read(t.deficit):
-            of(row).deficits[row.model, row.version] = (
-                row.from_offset, row.to_offset, row.records, row.first_ms, row.last_ms,
-            )  # fmt: skip
-        for row in read(t.unseen_value):
-            key = (row.version_id, row.gridset, row.feature, row.value)
-            of(row).unseen[key] = (row._mapping["count"], row.first_seen_ms, row.last_seen_ms)
-    return found
-
-
 def undue_gaps(world: World) -> list[str]:
     """Gaps that name offsets the log never lost."""
     wrong = []
@@ -450,7 +155,7 @@ def undue_gaps(world: World) -> list[str]:
         ).all():
             life = int(at.topic_id.split("-")[1])
             low = world.topic.low.get(at.partition, 0) if life == world.topic.life else 1 << 62
-            for first, end in _gaps(conn, at.stream_id, at.partition, "retention"):
+            for first, end in offline.gaps(conn, at.stream_id, at.partition, "retention"):
                 if end > low:
                     wrong.append(f"{at.topic_id}/{at.partition}: [{first}, {end}) above {low}")
     return wrong
@@ -458,21 +163,13 @@ def undue_gaps(world: World) -> list[str]:
 
 def differences(world: World) -> list[str]:
     """What is wrong in the database, a line each; none when every record is counted once."""
-    must, have = truth(world), stored(world.engine)
-    wrong = undue_gaps(world)
-    for place in sorted(must.keys() | have.keys()):
-        mine, theirs = must.get(place, Counted()), have.get(place, Counted())
-        for what in ("counters", "panes", "letters", "deficits", "unseen"):
-            expected, found = getattr(mine, what), getattr(theirs, what)
-            if expected == found:
-                continue
-            if isinstance(expected, set):
-                wrong.append(f"{place} {what}: {expected ^ found}")
-                continue
-            keys = [k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)]
-            said = [f"{k}: {found.get(k)} instead of {expected.get(k)}" for k in sorted(keys)[:3]]
-            wrong.append(f"{place} {what}: {'; '.join(said)[:600]}")
-    return wrong
+
+    def written(topic_id: str, partition: int) -> list[Entry]:
+        return world.written.get((int(topic_id.split("-")[1]), partition), [])
+
+    must = offline.truth(world.engine, written, world.registries)
+    have = offline.stored(world.engine, small_reference().gridset)
+    return undue_gaps(world) + offline.differences(must, have)
 
 
 # -- controls: each lacks one guard ------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import simulate
 import simulator
-from simulator import HOWS, Story, World, differences, tale
+from faults import HOWS
+from simulator import Story, World, differences, tale
 from sqlalchemy.engine import Engine
 
 SEEDS = 60
