@@ -25,19 +25,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-PEERS: Final = ROOT / ".venv" / "peers"
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+import environment
+
 FLOATS, STRINGS = 20, 5
 REFERENCE, CURRENT = 100_000, 1_000_000
-
-# What pip installs into each environment: none of them allows today's pandas.
-NEEDS: Final = {
-    "evidently": ("evidently==0.7.23", "pandas<3"),
-    "nannyml": ("nannyml==0.13.1", "pandas<3", "statsmodels"),
-    "whylogs": ("whylogs==1.6.4", "pandas<3", "numpy<2", "pyarrow"),
-}
-# They tell their makers that they are used unless they are told not to.
-QUIET: Final = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1", "WHYLOGS_NO_ANALYTICS": "1"}
 
 
 class Contender(NamedTuple):
@@ -46,7 +38,7 @@ class Contender(NamedTuple):
     name: str
     run: str
     times: int
-    environment: str | None = None
+    peer: str | None = None
 
 
 OURS: Final = (
@@ -241,30 +233,16 @@ def write_frames(folder: Path, reference: int, current: int) -> None:
         pd.DataFrame(columns).to_parquet(folder / f"{name}.parquet")
 
 
-def python_of(environment: str | None) -> str:
-    """The interpreter of an environment, which is made where it is not there yet."""
-    if environment is None:
-        return sys.executable
-    python = PEERS / environment / "bin" / "python"
-    marker = PEERS / environment / "made.json"
-    needs = NEEDS[environment]
-    if not marker.exists() or json.loads(marker.read_text()) != list(needs):
-        print(f"installing {', '.join(needs)} into .venv/peers (once) ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS / environment], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, *needs], check=True)
-        marker.write_text(json.dumps(needs))
-    return str(python)
-
-
 def contend(contender: Contender, folder: Path) -> dict[str, float] | str:
     """Run one in its process; what went wrong, where it does not end well."""
     one_thread = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
-    environment = os.environ | QUIET | {f"{name}_NUM_THREADS": "1" for name in one_thread}
-    command = [python_of(contender.environment), __file__, "--run", contender.run]
+    variables = os.environ | environment.QUIET
+    variables |= {f"{name}_NUM_THREADS": "1" for name in one_thread}
+    python = environment.python_of(contender.peer) if contender.peer else sys.executable
+    command = [str(python), __file__, "--run", contender.run]
     done = subprocess.run(
         [*command, "--folder", str(folder), "--times", str(contender.times)],
-        env=environment,
+        env=variables,
         capture_output=True,
         text=True,
         check=False,

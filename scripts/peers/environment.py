@@ -2,7 +2,7 @@
 
 Made once under .venv/peers (not part of the repository), from pinned packages, with whatever
 index and settings pip has here. Peers run in processes of their own: nothing of them is
-imported or copied. Both are under the Apache License 2.0, as their packages say.
+imported or copied. All are under the Apache License 2.0, as their packages say.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / ".venv" / "peers"
-# What each needs, with what it leaves open: statsmodels is imported by NannyML, not required.
+# What each needs, with what it leaves open: statsmodels is imported by NannyML, not required;
+# whylogs breaks on numpy 2, which newer pyarrows ask for.
 PACKAGES = {
     "evidently": ("evidently==0.7.23", "pandas<3"),
     "nannyml": ("nannyml==0.13.1", "pandas<3", "statsmodels"),
+    "whylogs": ("whylogs==1.6.4", "pandas<3", "numpy<2", "pyarrow==18.1.0"),
 }
 # They tell their makers that they are used unless they are told not to.
-QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
+QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1", "WHYLOGS_NO_ANALYTICS": "1"}
 
 
 def python_of(peer: str) -> Path:
