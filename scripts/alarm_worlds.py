@@ -35,6 +35,7 @@ from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when as place_of
 from driftline.stats.slicing import Slices
 from driftline.stats.stack import Stack
+from monitor.detect.incidents import REOPENS_WITHIN_MS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -324,6 +325,9 @@ class Told:
     ----------
     episodes
         [F] How often each feature fired.
+    incidents
+        [F] What a user would be told of: an episode that comes back within 14 days of the end
+        of the one before is the same incident.
     on
         [F] The share of windows in which it was latched.
     first
@@ -334,6 +338,7 @@ class Told:
     """
 
     episodes: Ints
+    incidents: Ints
     on: Floats
     first: Ints
     runs: Ints
@@ -343,22 +348,25 @@ def told(marks: NDArray[np.uint8], when: Windows, length: str) -> Told:
     """Fold marks [W, F] as the evaluator does."""
     nominal = NOMINAL_MS[length]
     n_windows, n_features = marks.shape
-    episodes, first = np.zeros(n_features, np.int64), np.zeros(n_features, np.int64)
+    episodes, incidents, first = (np.zeros(n_features, np.int64) for _ in range(3))
     on = np.zeros(n_features)
     starts = when.starts_ms.tolist()
     for f in range(n_features):
-        state = QUIET
+        state, ended_ms = QUIET, -np.inf
         for place, (start, mark) in enumerate(zip(starts, marks[:, f].tolist(), strict=True)):
             was_on = state.latch is not None
-            state, _ = step(state, start, start + nominal, mark, nominal)
+            state, ended = step(state, start, start + nominal, mark, nominal)
+            if ended is not None and ended.closed_ms is not None:
+                ended_ms = ended.closed_ms
             is_on = state.latch is not None
             on[f] += is_on
-            if is_on and not was_on:
+            if is_on and (not was_on or ended is not None):
                 episodes[f] += 1
+                incidents[f] += start + nominal - ended_ms > REOPENS_WITHIN_MS
                 first[f] = first[f] or place + 1
     over = np.vstack([np.zeros((1, n_features), np.bool_), marks == Mark.EXCEEDS])
     runs = (over[1:] & ~over[:-1]).sum(axis=0)
-    return Told(episodes, on / n_windows, first, runs)
+    return Told(episodes, incidents, on / n_windows, first, runs)
 
 
 def _over(exceeds: Bools) -> NDArray[np.uint8]:

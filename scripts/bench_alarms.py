@@ -2,7 +2,8 @@
 
 `make bench-alarms` prints the tables of docs/statistics.md as Markdown; `ARGS=--write` puts
 them there, dated. The seeds are fixed: the same code prints the same tables. It takes about
-ten minutes of one core; `ARGS="--months 10"` is quicker and wider.
+ten minutes of one core; `ARGS="--months 50"` is quicker and wider, and `--only "How late"` is one
+section.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Sum:
     hit: int
     runs: int
     episodes: int
+    incidents: int
     on: float
 
     def cell(self) -> str:
@@ -104,8 +106,9 @@ def summed(parts: list[worlds.Told]) -> Sum:
     episodes = np.concatenate([part.episodes for part in parts])
     on = np.concatenate([part.on for part in parts])
     runs = sum(int(part.runs.sum()) for part in parts)
+    incidents = sum(int(part.incidents.sum()) for part in parts)
     hit = int((episodes > 0).sum())
-    return Sum(len(episodes), hit, runs, int(episodes.sum()), float(on.mean()))
+    return Sum(len(episodes), hit, runs, int(episodes.sum()), incidents, float(on.mean()))
 
 
 def _rules(name: str, rows: int, seed: int) -> dict[str, worlds.Told]:
@@ -118,7 +121,7 @@ def _rules(name: str, rows: int, seed: int) -> dict[str, worlds.Told]:
 def false_episodes(run: Run, batches: int) -> Iterator[str]:
     """One table for each world: rules by rows a window."""
     for place, (name, (says, _)) in enumerate(WORLDS.items()):
-        yield f"\n**{name.capitalize()}.** {says}\n"
+        yield f"{chr(10) if place else ''}**{name.capitalize()}.** {says}\n"
         yield from head("rule", "n", *COUNTED)
         for n in ROWS:
             seeds = [SEED + 1_000 * place + 100 * (n > 200) + b for b in range(batches)]
@@ -134,11 +137,13 @@ def _wander(sd: float, rows: int, seed: int) -> worlds.Told:
 
 def persistent_wobble(run: Run, batches: int) -> Iterator[str]:
     """Where the promise ends: a mean that wanders for hours."""
-    yield from head("wobble of the mean", "n", *COUNTED)
+    yield from head("wobble of the mean", "n", "incidents", *COUNTED)
     for place, sd in enumerate(WANDERS):
         for n in WANDER_ROWS:
             seeds = [SEED + 10_000 + 1_000 * place + 100 * (n > 2_000) + b for b in range(batches)]
-            yield f"| {sd} sigma | {n:,} | {summed(run(partial(_wander, sd, n), seeds)).cell()} |"
+            found = summed(run(partial(_wander, sd, n), seeds))
+            incidents = figure(found.incidents / found.months)
+            yield f"| {sd} sigma | {n:,} | {incidents} | {found.cell()} |"
 
 
 def _delay(by: float, rows: int, seed: int) -> NDArray[np.int64]:
@@ -242,28 +247,38 @@ def boundary(run: Run, batches: int) -> Iterator[str]:
 Run = Callable[[Callable[[int], object], list[int]], list]  # type: ignore[type-arg]
 
 
-def report(run: Run, months: int) -> Iterator[str]:
-    """All tables, as Markdown."""
+SECTIONS: dict[str, Callable[[Run, int], Iterator[str]]] = {
+    "False episodes": false_episodes,
+    "A mean that wanders": persistent_wobble,
+    "Missing values that come and go": missing_values,
+    "How late": delays,
+    "At the limit": boundary,
+}
+
+
+def report(run: Run, months: int, only: str | None = None) -> Iterator[str]:
+    """All tables, or one section, as Markdown."""
     batches = max(1, months // TOGETHER)
     n = batches * TOGETHER
-    day = datetime.now(UTC).date()
-    yield f"Measured on {day} by `make bench-alarms`: seed {SEED}, {n} feature-months a line."
-    yield "\n### False episodes"
-    yield from false_episodes(run, batches)
-    yield "\n### A mean that wanders\n"
-    yield from persistent_wobble(run, batches)
-    yield "\n### Missing values that come and go\n"
-    yield from missing_values(run, batches)
-    yield "\n### How late\n"
-    yield from delays(run, batches)
-    yield "\n### At the limit\n"
-    yield from boundary(run, batches)
+    says = (
+        f"Measured on {datetime.now(UTC).date()} by `make bench-alarms`: seed {SEED}, {n} "
+        "feature-months a line."
+    )
+    if only is None:
+        yield says
+    for title, tables in SECTIONS.items():
+        if only in (None, title):
+            yield f"\n### {title}\n"
+            if only is not None:
+                yield f"{says}\n"
+            yield from tables(run, batches)
 
 
 def main() -> None:
     """Print the tables, and write them into the documentation if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--months", type=int, default=200, help="feature-months a line, in fifties")
+    parser.add_argument("--only", choices=SECTIONS, help="one section instead of all")
     parser.add_argument(
         "--write", action="store_true", help="put the tables into docs/statistics.md"
     )
@@ -271,11 +286,15 @@ def main() -> None:
     options = parser.parse_args()
     lines = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for line in report(lambda work, seeds: list(pool.map(work, seeds)), options.months):
+
+        def run(work: Callable[[int], object], seeds: list[int]) -> list[object]:
+            return list(pool.map(work, seeds))
+
+        for line in report(run, options.months, options.only):
             print(line, flush=True)
             lines.append(line)
     if options.write:
-        measured.put("statistics.md", lines)
+        measured.put("statistics.md", lines, options.only)
 
 
 if __name__ == "__main__":

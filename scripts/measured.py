@@ -9,12 +9,22 @@ DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def put(page: str, lines: list[str]) -> None:
-    """Replace what stands between the marks of docs/`page`."""
+def put(page: str, lines: list[str], only: str | None = None) -> None:
+    """Replace what stands between the marks of docs/`page`, or one section of it.
+
+    `only` is the title of the section, whose heading is among the lines.
+    """
     path = DOCS / page
     text = path.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         sys.exit(f"{path}: {BEGIN} and {END} must be there once each")
     before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n\n{chr(10).join(lines).strip()}\n\n{END}{after}", "utf-8")
+    was, _, after = rest.partition(END)
+    made = "\n".join(lines).strip()
+    if only is not None:
+        first, heading, rest = f"{was.strip()}\n".partition(f"### {only}\n")
+        if not heading:
+            sys.exit(f"{path}: there is no section {only!r} yet: write all of it")
+        _, mark, others = rest.partition("\n### ")
+        made = f"{first}{made}\n{mark}{others}".strip()
+    path.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", "utf-8")
