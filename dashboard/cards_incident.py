@@ -191,7 +191,7 @@ def _member(found: Opened, incident: Incident) -> list[Any]:
         else name
     )
     if incident.segment == ALL:
-        return [named]
+        return [named, html.Div("muted", className="sub")] if incident.muted else [named]
     muted = ", muted" if incident.muted else ""
     return [named, html.Div(f"in {cut(incident.segment, 60)}{muted}", className="sub")]
 
@@ -235,7 +235,9 @@ def for_phone(found: Opened, zone: ZoneInfo) -> list[Any]:
         )
     muted = len(found.group.members) - len(told)
     if told and muted:
-        more = f"{plural(muted, 'more', 'more')} in segments, "
+        is_everywhere = any(i.muted and i.segment == ALL for i in found.group.members)
+        places = "" if is_everywhere else " in segments"
+        more = f"{plural(muted, 'more', 'more')}{places}, "
         shown.append(html.P([more, parts.term("muted"), "."]))
     return shown
 

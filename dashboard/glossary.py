@@ -112,8 +112,9 @@ TERMS = {
     ),
     "monitor": "What is judged of a model: which lengths, features, segments and limits.",
     "muted": (
-        "No message tells of it, as the same feature over all rows stands already and speaks "
-        "for it. It is judged and kept like the others."
+        "No message tells of it, as another speaks for it: the same feature over all rows, a "
+        "silent model, or a feature that is not sent. It is judged and kept, and told when that "
+        "ends, if it stands then."
     ),
     "natural wobble": (
         "How much a feature differs from one window to the next although nothing is wrong, as "

@@ -392,22 +392,18 @@ def _names(names: Sequence[str]) -> str:
 
 def muted_note(opened: Opened) -> str:
     """Say that the number asked for is spoken for by another, where it is."""
-    chosen = opened.chosen
+    chosen, speaker = opened.chosen, opened.speaker
     if not chosen.muted:
         return ""
-    speaker = next(
-        (
-            i
-            for i in opened.group.members
-            if i.segment == ALL and i.feature == chosen.feature and i.kind == chosen.kind
-        ),
-        None,
-    )
-    by = f" by #{speaker.number}, the same over all rows" if speaker else ""
-    return (
-        f"#{chosen.number} ({cut(chosen.feature)} in {cut(chosen.segment, 80)}) "
-        f"is muted: it is spoken for{by}."
-    )
+    where = "" if chosen.segment == ALL else f" in {cut(chosen.segment, 80)}"
+    who = f"#{chosen.number} ({cut(chosen.feature)}{where}) is muted"
+    if speaker is None:
+        return f"{who}: it is spoken for."
+    if speaker.kind == "volume":
+        return f"{who} while the model is silent, which #{speaker.number} tells."
+    if speaker.kind == "schema" and chosen.kind != "schema":
+        return f"{who} while the feature is not sent, which #{speaker.number} tells."
+    return f"{who}: it is spoken for by #{speaker.number}, the same over all rows."
 
 
 def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None) -> Row:

@@ -16,9 +16,11 @@ from sqlalchemy.engine import Connection
 
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
 from driftline.stats.words import Evidence
+from monitor.detect.absent import SCHEMA
 from monitor.detect.evidence import evidence_in, ratio_of
 from monitor.detect.groups import ALL
 from monitor.detect.groups import group as belonging_together
+from monitor.detect.silence import VOLUME
 from monitor.storage import reads
 from monitor.storage.reads.judged import IN_AT_MOST
 from monitor.storage.rows import OPEN_STATES, TOLD_STATES, Incident, IncidentEvent
@@ -348,7 +350,8 @@ class Opened:
     """One group with all that is recorded of it.
 
     `chosen` is the member whose number was asked for; `over` counts by number;
-    `happened` is in event time; `why` says what keeps it open, or what ended it.
+    `happened` is in event time; `why` says what keeps it open, or what ended it; `speaker` is
+    what muted the chosen one, where something did.
     """
 
     group: Group
@@ -359,6 +362,7 @@ class Opened:
     timezone: str
     judged_to_ms: int | None
     why: Standing = NOTHING_KNOWN
+    speaker: Incident | None = None
 
 
 def opened(conn: Connection, number: int) -> Opened:
@@ -374,10 +378,9 @@ def opened(conn: Connection, number: int) -> Opened:
         near = tuple(str(n) for n in reads.nearest_numbers(conn, number))
         raise NoSuch("incident", str(number), near)
     (incident,) = asked
+    every = reads.incidents(conn, version_ids=[incident.version_id])
     found = next(
-        made
-        for made in group(reads.incidents(conn, version_ids=[incident.version_id]))
-        if any(member.number == number for member in made.members)
+        made for made in group(every) if any(member.number == number for member in made.members)
     )
     numbers = [member.number for member in found.members]
     histories = reads.histories(conn, numbers)
@@ -401,7 +404,33 @@ def opened(conn: Connection, number: int) -> Opened:
         timezone=model.timezone,
         judged_to_ms=version.watermark_ms,
         why=standing(conn, found.told, model.timezone),
+        speaker=speaker_of(incident, every) if incident.muted else None,
     )
+
+
+def speaker_of(muted: Incident, every: Iterable[Incident]) -> Incident | None:
+    """Return what speaks for a muted incident: what stood when it opened (again) last.
+
+    A silence speaks for everything, the schema for its feature, all rows for a segment.
+    """
+    at_ms = int(muted.episodes[-1][0]) if muted.episodes else muted.opened_ms
+
+    def rank(other: Incident) -> int | None:
+        stood = other.opened_ms <= at_ms and (
+            other.resolved_ms is None or other.resolved_ms > at_ms
+        )
+        if other.number == muted.number or other.state == "withdrawn" or not stood:
+            return None
+        if other.kind == VOLUME:
+            return 0
+        if other.feature != muted.feature or other.segment not in (ALL, muted.segment):
+            return None
+        if other.kind == SCHEMA and muted.kind != SCHEMA:
+            return 1
+        return 2 if other.kind == muted.kind and other.segment == ALL else None
+
+    ranked = [(found, other.number, other) for other in every if (found := rank(other)) is not None]
+    return min(ranked, key=lambda one: one[:2])[2] if ranked else None
 
 
 def _over(conn: Connection, members: Sequence[Incident]) -> dict[int, Over]:

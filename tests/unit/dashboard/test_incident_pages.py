@@ -24,7 +24,7 @@ from dashboard.pages import Page, incident, incidents
 from dashboard.words import NBSP
 from monitor.storage.engine import reading
 from monitor.storage.rows import Incident
-from monitor.views.episodes import Group, group, listed, opened
+from monitor.views.episodes import Group, group, listed, opened, speaker_of
 from monitor.views.scope import NoSuch
 from monitor.views.standing import Hold, Seen, Standing
 
@@ -491,6 +491,34 @@ def test_a_muted_incident_is_said_to_be_spoken_for(living: Engine) -> None:
     assert said.startswith(f"#{muted.number} ({muted.feature} in {muted.segment}) is muted")
     assert "spoken for by #" in said
     assert filled(incident.PAGE, living, path=("8",))["note"] is None
+
+
+@pytest.mark.parametrize(
+    ("speakers", "said"),
+    [
+        (
+            [one(1, 0, feature="", kind="volume", severity="critical"), one(2, 0, kind="schema")],
+            "#9 (temp) is muted while the model is silent, which #1 tells.",
+        ),
+        (
+            [one(1, 0, feature="", kind="volume", severity="critical", last_day=1),
+             one(2, 0, kind="schema"), one(3, 0, feature="wind", kind="schema")],
+            "#9 (temp) is muted while the feature is not sent, which #2 tells.",
+        ),
+        (
+            [one(1, 0, feature="", kind="volume", state="withdrawn")],
+            "#9 (temp) is muted: it is spoken for.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_muted_incident_says_what_speaks_for_it(
+    speakers: list[Incident], said: str, monkeypatch: pytest.MonkeyPatch, living: Engine
+) -> None:
+    muted = one(9, 2, muted=True, told_ms=None)
+    with reading(living) as conn:
+        page = opened(conn, 1)
+    found = speaker_of(muted, [*speakers, muted])
+    assert say.muted_note(replace(page, chosen=muted, speaker=found)) == said
 
 
 def test_what_happened_is_told_in_order_and_begins_with_the_first_bad_window(
