@@ -18,7 +18,7 @@ from dashboard.pages import feature, model
 from dashboard.words import NBSP
 from monitor.storage import reads
 from monitor.storage import schema as t
-from monitor.storage.engine import reading
+from monitor.storage.engine import reading, transaction
 from monitor.views.scope import resolve
 from monitor.views.timeline import timeline
 
@@ -74,3 +74,20 @@ def test_a_day_closed_without_a_partition_says_so(living: Engine) -> None:
     assert said in filled(living, model.PAGE, path)["states"]
     of_feature = filled(living, feature.PAGE, (*path, "features", names.weight))
     assert said in json.dumps(of_feature, ensure_ascii=False)
+
+
+def test_a_segment_that_a_silent_model_mutes_says_so(living: Engine) -> None:
+    names, segment = Names(), muted_segment(living)
+    with transaction(living) as conn:
+        version_id = sa.select(t.incident.c.version_id).where(t.incident.c.number == 8)
+        conn.execute(
+            sa.insert(t.incident).values(
+                version_id=version_id.scalar_subquery(), segment="all", feature="", kind="volume",
+                severity="critical", state="firing", muted=False, first_window_ms=0, opened_ms=1,
+                episodes="[[1, 0, 1, null]]", summary="No predictions.", evidence="{}",
+            )
+        )  # fmt: skip
+    verdict = filled(living, model.PAGE, ("models", names.model), f"?segment={segment}")["verdict"]
+    assert "Muted while the model is silent: " in verdict
+    assert f"of {segment} moved." in verdict
+    assert "as in all rows" not in verdict
