@@ -13,8 +13,9 @@ from dashboard import address, parts
 from dashboard import sentences_series as say
 from dashboard.figures.series import Axis, level_of, local_ms
 from dashboard.sentences_incidents import version_tag
-from dashboard.statistics import CERTIFIED, WORDS, is_share
+from dashboard.statistics import CERTIFIED, DRAWN, is_share
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, shown, whole
+from driftline.stats.names import NAMES
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow, UnseenValue
 from monitor.views.compared import Distribution, Group, Level
@@ -60,8 +61,8 @@ def order(place: int, names: Sequence[str], model: str, query: dict[str, Any]) -
 
 def legend(series: Series) -> list[Part]:
     """Return the keys of the series' chart."""
-    word = say.STATISTIC[series.statistic]
-    means = WORDS[series.statistic].means
+    word = NAMES[series.statistic].label
+    means = DRAWN[series.statistic].means
     keys = [html.Span([html.I(className="key line"), parts.term(word, means) if means else word])]
     if series.is_blind:
         said = [html.I(className="key line grey"), f"{word}, not judged: ", parts.term("blind")]
@@ -109,7 +110,7 @@ def reading(at: Axis, subject: say.Subject, zone: Any, *, is_root: bool) -> list
     value, limit = (say.value_words(series.statistic, each) for each in (point.value, point.limit))
     if point.limit is not None and series.statistic in ("psi", "ks"):
         value, limit = say.apart(point.value, point.limit)
-    name = say.STATISTIC[series.statistic]
+    name = NAMES[series.statistic].label
     # At the right of the plot there is room for a short name.
     value = f"{name} {value}" if is_distance and len(name) < 6 else value
     told = [(level(point.value), value, "value")]
@@ -155,7 +156,7 @@ def marks(at: Axis, windows: Sequence[FeatureWindow], zone: Any) -> list[Part]:
 def series_twin(series: Series, length: str, zone: Any) -> Part:
     """Return the chart's numbers as a table, the newest first."""
     rows = []
-    word = say.STATISTIC[series.statistic]
+    word = NAMES[series.statistic].label
     rate = is_share(series.statistic)
 
     is_certain = series.statistic in CERTIFIED

@@ -14,7 +14,6 @@ import numpy as np
 from dashboard.parts import Verdict
 from dashboard.sentences_incidents import version_tag
 from dashboard.sentences_series import (
-    STATISTIC,
     TOLD,
     Subject,
     apart,
@@ -31,6 +30,7 @@ from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, MIN_SLICES
 from driftline.stats.distance import psi_limit
 from driftline.stats.explain import visible_shift
 from driftline.stats.lengths import SPAN, WORDS
+from driftline.stats.names import NAMES
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Group, Quantile
@@ -124,7 +124,9 @@ def headline(subject: Subject, statistic: str) -> str:
     assert found is not None
     version = cut(_version(subject), 20)
     if not is_learnt(statistic):
-        return f"{subject.name} moved: its {_in_text(statistic)} is {_value(subject, statistic)}."
+        return (
+            f"{subject.name} moved: its {NAMES[statistic].inside} is {_value(subject, statistic)}."
+        )
     if statistic == "psi":
         return moved(subject.name, made, version)
     value = share_words(found[statistic])
@@ -159,12 +161,6 @@ def _number(found: dict[str, Any], statistic: str) -> float:
 def _value(subject: Subject, statistic: str) -> str:
     assert subject.found is not None
     return value_words(statistic, _number(subject.found, statistic))
-
-
-def _in_text(statistic: str) -> str:
-    """Return a statistic's name within a sentence."""
-    name = STATISTIC[statistic]
-    return name if name[:2].isupper() or name == "Hellinger" else name.lower()
 
 
 def moved(name: str, made: Distribution | None, version: str) -> str:
@@ -243,7 +239,7 @@ def _evidence(subject: Subject, statistic: str) -> list[tuple[str, str]]:
         return [
             (
                 "",
-                f"{STATISTIC[statistic]} {_value(subject, statistic)}, above its fixed "
+                f"{NAMES[statistic].label} {_value(subject, statistic)}, above its fixed "
                 f"{'critical ' if is_critical else ''}limit {limit}{lasting}.",
             )
         ]
@@ -293,12 +289,7 @@ def _rate_sentence(subject: Subject, statistic: str, lasting: str) -> str:
         found[f"{statistic}_excess"],
         found[f"{statistic}_limit"],
     )
-    what = {
-        "missing": "missing values",
-        "type_error": "values of the wrong type",
-        "unseen": "unseen values",
-        "out_of_range": "values out of range",
-    }[statistic]
+    what = NAMES[statistic].noun
     if statistic == "unseen":
         said = (
             f"99.9{NBSP}% sure that {what} are more than {percent(limit)} of rows (seen "
@@ -337,7 +328,7 @@ def _lasting(subject: Subject, statistic: str) -> str:
 
 
 def _also(subject: Subject, told: str) -> list[tuple[str, str]]:
-    others = [_in_text(each) for each in subject.over if each != told]
+    others = [NAMES[each].inside for each in subject.over if each != told]
     if not others:
         return []
     names = " and ".join(others)
@@ -368,7 +359,7 @@ def _calm(subject: Subject) -> Verdict:
     now = made.current.median if made is not None else None
     shown_rate = is_share(subject.series.statistic)
     if shown_rate and point is not None and point.value is not None:
-        word = STATISTIC[subject.series.statistic]
+        word = NAMES[subject.series.statistic].label
         least = f" (at least {percent(point.low)})" if point.low else ""
         limit = f", limit {percent(point.limit)}" if point.limit is not None else ""
         notes.append(("", f"{word} {percent(point.value)}{least}{limit}."))

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from dashboard.parts import Kpi, Verdict
-from dashboard.statistics import WORDS as STATISTICS
 from dashboard.statistics import value_words
 from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, two, whole, zone_name
 from driftline.stats.lengths import SPAN, WORDS, in_words
+from driftline.stats.names import NAMES
 from driftline.stats.words import number, points
 from monitor.storage.rows import ReferenceRow
 from monitor.views.profiled import FeatureLine, Length, Limit, Sees
@@ -262,7 +262,7 @@ def shows_words(limit: Limit) -> str:
 def fixed_words(line: FeatureLine) -> str:
     """Return the fixed limits that judge a feature, but that of PSI, which its cells tell."""
     told = [
-        f"{STATISTICS[limit.statistic].inside} {value_words(limit.statistic, limit.warning)}"
+        f"{NAMES[limit.statistic].inside} {value_words(limit.statistic, limit.warning)}"
         for limit in line.fixed
         if limit.statistic != "psi"
     ]

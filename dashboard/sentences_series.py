@@ -12,12 +12,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dashboard.sentences_incidents import version_tag
-from dashboard.statistics import WORDS as STATISTICS
+from dashboard.statistics import DRAWN
 from dashboard.statistics import value_words as value_words
 from dashboard.words import MINUS, NBSP, clock, cut, day_text, percent, plural, two, whole
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import WORDS, in_words
+from driftline.stats.names import NAMES
 from driftline.stats.rule import FixedLimit, Rule
 from driftline.stats.words import number
 from monitor.detect.spec import MonitorSpec
@@ -26,7 +27,6 @@ from monitor.views.compared import Distribution, Side
 from monitor.views.series import History, Point, Series, fixed_in
 from monitor.views.statistics import is_learnt
 
-STATISTIC = {name: word.name for name, word in STATISTICS.items()}
 EACH = {"hour": "an hour", "day": "a day", "week": "a week", "4weeks": "every 28 days"}
 # A group worth a sentence holds so much of the PSI.
 TOLD = 0.15
@@ -167,7 +167,7 @@ def states(subject: Subject) -> list[tuple[str, str]]:
             (
                 "circle-dashed",
                 f"{in_words(len(few), subject.length)} without a value of "
-                f"{STATISTIC[subject.series.statistic]}: too few rows, or none with a value.",
+                f"{NAMES[subject.series.statistic].label}: too few rows, or none with a value.",
             )
         )
     said += limit_words(subject)
@@ -209,7 +209,7 @@ def limit_words(subject: Subject) -> list[tuple[str, str]]:
         said.append(
             (
                 "circle-dashed",
-                f"{STATISTIC[name]} is shown and not judged: PSI and the rates are. "
+                f"{NAMES[name].label} is shown and not judged: PSI and the rates are. "
                 "A fixed limit would judge it.",
             )
         )
@@ -260,7 +260,7 @@ def chart_words(subject: Subject) -> str:
     """Return a chart's verdict: what its picture says."""
     series = subject.series
     points = [p for p in series.points if p.value is not None]
-    word = STATISTIC[series.statistic]
+    word = NAMES[series.statistic].label
     head = f"{word} of {subject.name}, one value {EACH[subject.length]}"
     if not points:
         return f"{head}: no window has a value."
@@ -277,7 +277,7 @@ def chart_words(subject: Subject) -> str:
 def chart_title(series: Series, length: str, *, one_version: bool) -> str:
     """Return the title of the chart."""
     against = "its reference" if one_version else "the reference of its version"
-    return STATISTICS[series.statistic].title.format(each=EACH[length], against=against)
+    return DRAWN[series.statistic].title.format(each=EACH[length], against=against)
 
 
 def part_words(made: Distribution) -> str:

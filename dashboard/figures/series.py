@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from dashboard.figures.factory import DAY_MS, Figure, axis, template, typed
 from dashboard.sentences_incidents import version_tag
-from dashboard.statistics import ROOT, WORDS, is_share, is_signed
+from dashboard.statistics import ROOT, is_share, is_signed
 from dashboard.tokens import TOKENS, Scheme
 from dashboard.words import cut, day_text, escaped, zone_name
+from driftline.stats.names import NAMES
 from monitor.views.series import Point, Series
 
 HEIGHT, SMALL_HEIGHT = 206, 76
@@ -128,7 +129,7 @@ def series(
     bottom, top = _span(found)
     custom = np.column_stack([value * scale, rows[:, 5], rows[:, 6]])
     line = c["line"] if found.is_blind else c["cur"]
-    word, suffix = WORDS[found.statistic].name, "\N{NO-BREAK SPACE}%" if rate else ""
+    word, suffix = NAMES[found.statistic].label, "\N{NO-BREAK SPACE}%" if rate else ""
     shown = ".1f" if rate else ".4~g" if found.statistic in ("mean", "sd") else ".2~f"
     data: list[Figure] = [
         _band(x, up(low), up(high), c["band"]),

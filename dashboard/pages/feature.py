@@ -26,6 +26,7 @@ from dashboard.sentences_incidents import version_tag
 from dashboard.statistics import GROUPS
 from dashboard.words import cut, shown
 from driftline.stats.lengths import WORDS
+from driftline.stats.names import NAMES
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.series import History, Series
 from monitor.views.statistics import STATISTICS
@@ -209,7 +210,7 @@ def _series_head(chosen: Chosen, look_series: str, scale: str) -> list[Any]:
 
 def _statistics(series: Series) -> Any:
     """Return the choice of a statistic: a switch of a few, a list in groups of more."""
-    names = {name: say.STATISTIC[name] for name in series.statistics}
+    names = {name: NAMES[name].label for name in series.statistics}
     if len(names) <= MOST_SWITCHED:
         return parts.switch("stat", series.statistic, names, "Statistic", series.standing)
     made = parts.select("stat", series.statistic, names, "Statistic", series.standing)

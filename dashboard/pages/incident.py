@@ -18,8 +18,9 @@ from dashboard.figures.series import series as series_figure
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences_series import EACH
-from dashboard.statistics import WORDS, is_share
+from dashboard.statistics import is_share
 from dashboard.words import NBSP, cut, moment, plural
+from driftline.stats.names import NAMES
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.episodes import Opened, evidence_of, opened
@@ -244,7 +245,7 @@ def _chart(drawn: Drawn | None, incident: Incident, zone: ZoneInfo, look: Look) 
             "chart_head": "",
         }
     scope, found = drawn
-    word = WORDS[found.statistic].inside
+    word = NAMES[found.statistic].inside
     each = EACH[scope.length]
     where = f" in {cut(incident.segment, 60)}" if incident.segment != ALL else ""
     is_rate = is_share(found.statistic)

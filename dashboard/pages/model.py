@@ -20,6 +20,7 @@ from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences_series import cause_words, partial_words
 from dashboard.words import cut, moment, plural, shown, whole
+from driftline.stats.names import NAMES
 from monitor.views import heat as rows
 from monitor.views.episodes import Group
 from monitor.views.heat import Arrangement, Heat, arranged
@@ -34,13 +35,8 @@ from monitor.views.timeline import (
 
 SORTS = {"worst": "Worst first", "importance": "Importance", "name": "Name"}
 LOOKS = {"heatmap": "Heatmap", "table": "Table"}
-EVIDENCE = {
-    "worst": "worst evidence",
-    "psi": "PSI",
-    "missing": "missing",
-    "unseen": "unseen",
-    "type_error": "wrong type",
-    "out_of_range": "out of range",
+EVIDENCE = {"worst": "worst evidence"} | {
+    name: NAMES[name].inside for name in rows.EVIDENCE if name in NAMES
 }
 MAX_LISTED = 8
 SEARCH = {"at": "control", "key": "q", "was": "~", "default": ""}

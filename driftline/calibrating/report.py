@@ -14,6 +14,7 @@ from driftline.errors import DriftlineError
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import LENGTHS, WORDS, in_words
+from driftline.stats.names import NAMES
 from driftline.stats.reference import Reference
 from driftline.stats.rule import Rule
 from driftline.stats.season import Season
@@ -283,7 +284,7 @@ def _false(trial: Trial, size: Size, f: int) -> str:
     if rate == 0:
         return "no false episode"
     every = f"{number(rate)} false episodes a month" if rate >= 1 else _every(1 / rate)
-    said = f"{every}, most of them of its {_OF[size.noisiest[f]]}"
+    said = f"{every}, most of them of its {NAMES[size.noisiest[f]].noun}"
     if size.open_share[f] >= _OFTEN_OPEN:
         said += f", open during {percent(float(size.open_share[f]), 0)} of the {many}"
     return said
@@ -299,25 +300,6 @@ def _every(months: float) -> str:
     """
     long = f"{months:.1f} months" if months < 24 else f"{months / 12:.1f} years"
     return f"one false episode in {long}"
-
-
-_OF: Final = {
-    "psi": "PSI",
-    "ks": "KS",
-    "w1_sigma": "Wasserstein distance",
-    "js": "JS distance",
-    "hellinger": "Hellinger distance",
-    "tv": "total variation",
-    "linf": "largest difference of a share",
-    "mean_shift": "mean",
-    "missing": "missing values",
-    "type_error": "values of the wrong type",
-    "unseen": "values never seen before",
-    "out_of_range": "values out of range",
-    "infinite": "infinities",
-    "zero": "zeros",
-    "negative": "negative values",
-}
 
 
 def _seen(trial: Trial, size: Size, feature: FeatureGrid, f: int) -> str:

@@ -15,34 +15,22 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.stats.calibration import MIN_ROWS
+from driftline.stats.calibration import MIN_ROWS, RATES
 from driftline.stats.distance import MIN_ROWS_PSI
 from driftline.stats.grid import CategoricalGrid, NumericGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.lengths import WORDS
+from driftline.stats.names import NAMES
+from driftline.stats.rule import FIXED, SHARES
 
 # Missing values are judged from so many rows on.
 _MIN_ROWS = MIN_ROWS["missing"]
 NBSP = "\u00a0"
 # A share of PSI worth naming: below it the change is spread out.
 WORTH_NAMING = 0.25
-_RATE_WORDS = {
-    "missing": " missing",
-    "type_error": " of the wrong type",
-    "unseen": " of rows unseen before",
-    "out_of_range": " of values outside the range",
-}
 # What only a limit of the user's own judges: distances, and shares.
-_DISTANCES = {
-    "ks": "KS",
-    "w1_sigma": "Wasserstein-1 in sigma",
-    "js": "Jensen-Shannon distance",
-    "hellinger": "Hellinger distance",
-    "tv": "total variation",
-    "linf": "L-infinity distance",
-    "mean_shift": "mean shift in sigma",
-}
-_SHARES = {"infinite": "infinite", "zero": "zero", "negative": "negative"}
+_DISTANCES = tuple(name for name in FIXED if name not in (*SHARES, "psi"))
+_SHARES = tuple(name for name in SHARES if name not in RATES)
 
 
 @dataclass(frozen=True)
@@ -117,8 +105,8 @@ def measured(statistic: str, value: float, rows: int) -> str:
     ('Jensen-Shannon distance 0.12', '50 % zero of 900 rows')
     """
     if statistic in _DISTANCES:
-        return f"{_DISTANCES[statistic]} {number(value)}"
-    return f"{percent(value)} {_SHARES[statistic]} of {rows:,} rows"
+        return f"{NAMES[statistic].told} {number(value)}"
+    return f"{percent(value)} {NAMES[statistic].told} of {rows:,} rows"
 
 
 def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str:
@@ -149,9 +137,8 @@ def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str
         )
     excess = abs(evidence.excess or 0.0)
     if evidence.statistic in ("missing", "type_error"):
-        what = "missing" if evidence.statistic == "missing" else "of the wrong type"
         return (
-            f"{what} {percent(evidence.reference or 0.0)} \u2192 "
+            f"{NAMES[evidence.statistic].told} {percent(evidence.reference or 0.0)} \u2192 "
             f"{percent(evidence.value)} of {evidence.rows:,} rows{when}, limit "
             f"{percent(evidence.limit) if evidence.is_fixed else points(evidence.limit)}{lasting}"
         )
@@ -278,10 +265,10 @@ def ending(
     told = [shown(abs(value) if is_distance else max(value, 0.0)) for value in held]
     listed = f"{', '.join(told[:-1])} and {told[-1]}" if len(told) > 1 else told[0]
     if is_distance:
-        return f"{said}, with {_DISTANCES.get(statistic, 'PSI')} {listed}."
+        return f"{said}, with {NAMES[statistic].told} {listed}."
     if is_share:
-        return f"{said}, with {listed} {_SHARES[statistic]}."
-    return f"{said}, with at least {listed} more{_RATE_WORDS[statistic]} than in the reference."
+        return f"{said}, with {listed} {NAMES[statistic].told}."
+    return f"{said}, with at least {listed} more {NAMES[statistic].told} than in the reference."
 
 
 def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
@@ -290,20 +277,13 @@ def summary(opening: Evidence, worst: Evidence, timezone: str) -> str:
     if worst == opening:
         return said
     when = window_words(worst.start_ms, worst.length, timezone)
-    if worst.statistic == "psi":  # its limit too: the worst is the furthest above its own
-        return (
-            f"{said} At its worst: PSI {number(worst.value)}, limit {number(worst.limit)}, {when}."
-        )
-    if worst.statistic in _DISTANCES:
-        what = _DISTANCES[worst.statistic]
-        return (
-            f"{said} At its worst: {what} {number(worst.value)}, limit {number(worst.limit)}, "
-            f"{when}."
-        )
+    if worst.statistic == "psi" or worst.statistic in _DISTANCES:
+        # Its limit too: the worst is the furthest above its own.
+        told = f"{NAMES[worst.statistic].told} {number(worst.value)}"
+        return f"{said} At its worst: {told}, limit {number(worst.limit)}, {when}."
     if worst.statistic == "absent":
         return said
-    words = _RATE_WORDS | {name: f" {word}" for name, word in _SHARES.items()}
-    what = "" if worst.statistic == opening.statistic else words[worst.statistic]
+    what = "" if worst.statistic == opening.statistic else f" {NAMES[worst.statistic].told}"
     return f"{said} At its worst: {percent(worst.value)}{what} {when}."
 
 

@@ -14,7 +14,8 @@ from test_feature import chosen, filled, parts_of, said
 from dashboard.cards_numbers import numbers, resolution_words, stored_parts
 from dashboard.figures.series import level_of
 from dashboard.sentences_series import limit_words
-from dashboard.statistics import GROUPS, WORDS
+from dashboard.statistics import DRAWN, GROUPS
+from driftline.stats.names import NAMES
 from driftline.stats.rule import FixedLimit
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import engine as storage
@@ -36,7 +37,7 @@ def window(**found: Any) -> FeatureWindow:
 
 
 def test_every_statistic_has_words_and_a_group() -> None:
-    assert set(WORDS) == set(STATISTICS)
+    assert set(DRAWN) == set(NAMES) == set(STATISTICS)
     assert set(GROUPS) == {each.group for each in STATISTICS.values()}
 
 
