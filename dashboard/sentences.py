@@ -69,7 +69,9 @@ def evidence(row: Mapping[str, Any]) -> Evidence:
         told = percent if name in SHARES else two
         known = ("", "") if rate is None else (told(abs(rate)), told(abs(rate) / ratio))
         return Evidence(EVIDENCE.get(name, name), *known, float(ratio))
-    if excess is not None and excess > 0:
+    if excess is not None and excess == rate:  # against a fixed limit it is no bound
+        value = percent(excess)
+    elif excess is not None and excess > 0:
         value = f"≥{NBSP}{percent(excess)}"
     elif excess is not None and ratio >= 1:
         value = f"{MINUS}{percent(abs(excess))}"

@@ -6,10 +6,7 @@ Only what the system knows: it has no units and no meanings, so "moved up", neve
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
-
-import numpy as np
 
 from dashboard.parts import Verdict
 from dashboard.sentences_incidents import version_tag
@@ -27,14 +24,11 @@ from dashboard.sentences_series import window_words as window_words
 from dashboard.statistics import is_share, value_words
 from dashboard.words import NBSP, cut, percent, plural, two
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI, MIN_SLICES
-from driftline.stats.distance import psi_limit
-from driftline.stats.explain import visible_shift
 from driftline.stats.lengths import SPAN, WORDS
 from driftline.stats.names import NAMES
 from driftline.stats.words import number
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Group, Quantile
-from monitor.views.series import History
 from monitor.views.statistics import interval, is_learnt
 
 _ONE = {name: span.replace(" ", NBSP) for name, span in SPAN.items()}
@@ -124,9 +118,8 @@ def headline(subject: Subject, statistic: str) -> str:
     assert found is not None
     version = cut(_version(subject), 20)
     if not is_learnt(statistic):
-        return (
-            f"{subject.name} moved: its {NAMES[statistic].inside} is {_value(subject, statistic)}."
-        )
+        what = f"{NAMES[statistic].inside} {_value(subject, statistic)}"
+        return f"{subject.name} is over its fixed limit: {what}."
     if statistic == "psi":
         return moved(subject.name, made, version)
     value = share_words(found[statistic])
@@ -412,35 +405,23 @@ def _too_few(subject: Subject) -> Verdict:
     n = window.rows if subject.found is None else int(subject.found["n"])
     next_length = longer(subject.history)
     if window.rows and not n:
+        is_missing = subject.found is None or subject.found["missing"] in (None, 1.0)
+        said = f"All of {subject.name} is missing."
+        if not is_missing:
+            said = f"No value of {subject.name} is a finite number."
         return Verdict(
-            "circle-dashed", "idle", _dated(subject, f"All of {subject.name} is missing."),
+            "circle-dashed", "idle", _dated(subject, said),
             (("", f"{plural(window.rows, 'row')}, none with a value: nothing can be compared."),),
         )  # fmt: skip
     notes = [("", f"{plural(n, 'row')}, {MIN_ROWS_PSI} are needed for PSI, "
                   f"{MIN_ROWS['missing']} for rates.")]  # fmt: skip
-    shift = smallest_shift(subject.history, n)
-    if shift is not None:
+    shift = subject.found["visible"] if subject.found is not None else None
+    if n and shift is not None:
         notes.append(("", f"Only a shift above {shift:.1f} sigma could have been seen."))
     if next_length:
         notes.append(("", f"The {subject.one} counts in its {WORDS[next_length][0]}."))
     return Verdict("circle-dashed", "idle", f"{_on(subject)}: too few rows for a verdict.",
                    tuple(notes))  # fmt: skip
-
-
-def smallest_shift(history: History, n: int) -> float | None:
-    """Return the shift in standard deviations that n rows could show at best; None if none."""
-    grid, scope = history.grid, history.scope
-    if grid is None or grid.kind != "numeric" or grid.n_groups < 2 or n < 2 or not scope.reference:
-        return None
-    delta = scope.specs[max(scope.specs)].rule().delta("warning")
-    limit = psi_limit(1 / n + 1 / scope.reference.rows, grid.n_groups - 1, delta)
-    reference = history.references[scope.reference.digest]
-    own = reference.gridset.sum_groups(reference.profiles["all"].counts[None, :])
-    place = reference.gridset.names().index(history.feature)
-    limits = np.full((1, len(reference.gridset.features)), np.nan)
-    limits[0, place] = limit
-    found = float(visible_shift(reference.gridset, own, limits)[0, place])
-    return found if isfinite(found) else None
 
 
 def uncalibrated_words(subject: Subject) -> str:

@@ -23,9 +23,12 @@ from dashboard.words import (
     two,
     zone_name,
 )
+from driftline.stats.calibration import RATES
 from driftline.stats.episodes import CLEAR_AFTER
 from driftline.stats.lengths import WORDS, in_words
+from driftline.stats.rule import SHARES
 from driftline.stats.words import Evidence, percent, points
+from monitor.detect.absent import ABSENT
 from monitor.detect.evidence import ratio_of
 from monitor.storage.rows import Incident
 from monitor.views.episodes import (
@@ -221,7 +224,9 @@ def _held(hold: Hold, zone: ZoneInfo, year: int | None) -> Holding:
     def value(held: float | None) -> str:
         if held is None:
             return DASH
-        return two(held) if is_psi else f"{MINUS if held < 0 else ''}{points(abs(held))}"
+        if is_psi or hold.is_fixed or hold.statistic == ABSENT:
+            return _value(hold.statistic, held)
+        return f"{MINUS if held < 0 else ''}{points(abs(held))}"
 
     rule = ""
     if is_psi and hold.limit is not None:
@@ -232,6 +237,9 @@ def _held(hold: Hold, zone: ZoneInfo, year: int | None) -> Holding:
             if (calm is not None)
             else "; calm is what chance and the natural wobble explain."
         )
+    elif hold.is_fixed:
+        most = "" if hold.limit is None else f" of {_value(hold.statistic, hold.limit)}"
+        rule = f"Held against a fixed limit{most}. Up to that is calm."
     elif hold.limit is not None:
         what = EVIDENCE.get(hold.statistic, hold.statistic)
         rule = (
@@ -274,14 +282,33 @@ def against_limit(found: Evidence) -> str:
 
     >>> against_limit(Evidence("temp", "psi", "day", 0, 1, 967, 0.88, 0.64))
     'PSI 0.88, limit 0.64'
+    >>> against_limit(Evidence("temp", "ks", "day", 0, 1, 967, 0.12, 0.05, is_fixed=True))
+    'KS 0.12, limit 0.05'
+    >>> zeros = Evidence("temp", "zero", "day", 0, 1, 967, 0.82, 0.2, is_fixed=True)
+    >>> against_limit(zeros).replace("\xa0", " ")
+    '82 % zeros, limit 20 %'
     """
-    if found.statistic == "psi":
-        return f"PSI {two(found.value)}, limit {two(found.limit)}"
-    word = EVIDENCE.get(found.statistic, found.statistic)
-    said = f"{percent(found.value)} {word}"
+    said = _named(found)
+    if found.statistic == ABSENT:
+        return said
+    if found.is_fixed or found.statistic not in RATES:
+        return f"{said}, limit {_value(found.statistic, found.limit)}"
     if found.statistic in ("missing", "type_error"):
         return f"{said}, was {percent(found.reference or 0.0)}"
     return f"{said} (at least {percent(abs(found.excess or 0.0))}, limit {percent(found.limit)})"
+
+
+def _value(statistic: str, value: float) -> str:
+    return percent(value) if statistic in SHARES or statistic == ABSENT else two(value)
+
+
+def _named(found: Evidence) -> str:
+    """A statistic's name and value, as a distance or as a share of rows."""
+    value = _value(found.statistic, found.value)
+    if found.statistic == ABSENT:
+        return f"not sent in {value} of rows"
+    word = EVIDENCE.get(found.statistic, found.statistic)
+    return f"{value} {word}" if found.statistic in SHARES else f"{word} {value}"
 
 
 def state_word(group: Group) -> tuple[str, str, str]:
@@ -420,10 +447,12 @@ def row(incident: Incident, over: Over | None, zone: ZoneInfo, year: int | None)
         value, limit = f"PSI {two(found.value)}", two(found.limit)
         is_sure = found.is_honest and found.lower is not None
         beside = f"99.9{NBSP}% sure above {two(found.lower or 0.0)}" if is_sure else ""
+    elif found.is_fixed or found.statistic not in RATES:
+        value, limit, beside = _named(found), _value(found.statistic, found.limit), ""
     else:
         # A rate alone says nothing: what it surely is beyond the reference's is judged.
         excess = found.excess or 0.0
-        value = f"{percent(found.value)} {EVIDENCE.get(found.statistic, found.statistic)}"
+        value = _named(found)
         more = "more" if excess >= 0 else "less"
         beside = f"99.9{NBSP}% sure of {points(abs(excess))} {more}"
         limit = f"{points(found.limit)} {more}"

@@ -38,5 +38,6 @@ def ratio_of(evidence: Evidence | None) -> float:
     """
     if evidence is None or not evidence.limit:
         return 0.0
-    held = evidence.excess if evidence.statistic in RATES else evidence.value
+    is_excess = evidence.statistic in RATES and not evidence.is_fixed
+    held = evidence.excess if is_excess else evidence.value
     return abs(held or 0.0) / evidence.limit

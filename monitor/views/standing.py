@@ -14,9 +14,9 @@ import numpy as np
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import RATES, Calibration, from_reference
-from driftline.stats.evidence import CRITICAL_BEYOND, Judge, Mark
+from driftline.stats.evidence import CRITICAL_BEYOND, STATISTICS, Judge, Mark
 from driftline.stats.reference import Reference
-from driftline.stats.rule import Rule
+from driftline.stats.rule import FIXED, Rule
 from driftline.stats.season import when
 from monitor.detect.absent import ABSENT
 from monitor.detect.fold import marks_from_text
@@ -66,6 +66,8 @@ class Hold:
         a rate, which is clear up to its limit.
     windows
         The newest ones, oldest first.
+    is_fixed
+        The user's own limit: the statistic itself is held against it, no excess.
     """
 
     incident: Incident
@@ -76,6 +78,7 @@ class Hold:
     limit: float | None
     clears_below: float | None
     windows: tuple[Seen, ...]
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _holds(
                     windows=tuple(
                         _seen(window, incident.feature, statistic, first.level) for window in last
                     ),
+                    is_fixed=_is_fixed(last, incident.feature, statistic),
                 )
             )
     return found
@@ -176,6 +180,18 @@ def _seen(window: LastWindow, feature: str, statistic: str, level: str) -> Seen:
     mark = MARKS.get(marks[level == "critical"], "")
     held = found[_COLUMNS.get(statistic, statistic)] if mark else None
     return Seen(window.start_ms, window.end_ms, held, mark)
+
+
+def _is_fixed(windows: Sequence[LastWindow], feature: str, statistic: str) -> bool:
+    """Whether the newest judged window was held against a limit of the user's own.
+
+    The excess of a rate is then the rate itself, which no interval's end is.
+    """
+    if statistic not in RATES:
+        return statistic in FIXED and statistic not in STATISTICS
+    found = [window.findings.get(feature) or {} for window in windows]
+    judged = [each for each in found if each.get(f"{statistic}_excess") is not None]
+    return bool(judged) and judged[-1][statistic] == judged[-1][f"{statistic}_excess"] != 0.0
 
 
 def _limit(windows: Sequence[LastWindow], feature: str, statistic: str, level: str) -> float | None:

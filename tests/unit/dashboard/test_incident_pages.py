@@ -22,6 +22,7 @@ from dashboard.address import Asked
 from dashboard.look import Look, Screen
 from dashboard.pages import Page, incident, incidents
 from dashboard.words import NBSP
+from driftline.stats.words import Evidence
 from monitor.storage.engine import reading
 from monitor.storage.rows import Incident
 from monitor.views.episodes import Group, group, listed, opened, speaker_of
@@ -226,6 +227,33 @@ def test_a_rate_that_keeps_it_open_is_told_in_points() -> None:
         ("71 points", "over"), ("–", "not judged"),
     ]  # fmt: skip
     assert told.rule.startswith("Held against 4.7 points more missing than in the reference")
+
+
+def test_a_fixed_limit_is_told_as_one_of_the_statistic_itself() -> None:
+    ks = evidence("a", "ks", 0.12, limit=0.05, is_fixed=True)
+    told = say.row(one(1, 0, evidence=ks), None, UTC, 2013)
+    assert (told.statistic, told.limit, told.beside, told.ratio) == ("KS 0.12", "0.05", "", "2.4×")
+    rate = evidence("a", "missing", 0.22, limit=0.05, excess=0.22, reference=0.0, is_fixed=True)
+    told = say.row(one(1, 0, evidence=rate), None, UTC, 2013)
+    assert (told.statistic.replace(NBSP, " "), told.beside) == ("22 % missing", "")
+    assert (told.limit.replace(NBSP, " "), told.ratio) == ("5.0 %", "4.4×")
+    absent = evidence("a", "absent", 1.0, limit=0.95)
+    assert say.against_limit(Evidence(**absent["worst"])).replace(NBSP, " ") == (
+        "not sent in 100 % of rows"
+    )
+
+
+def test_what_a_fixed_limit_keeps_open_is_told_in_its_own_unit() -> None:
+    windows = (Seen(START, START + DAY, 0.079, "over"),)
+    more: dict[str, Any] = {"length": "day", "clears_below": None, "windows": windows}
+    ks = hold(one(1, 0), statistic="ks", limit=None, is_fixed=True, **more)
+    told = say._held(ks, UTC, 2013)
+    assert [value for _, value, _ in told.windows] == ["0.08"]
+    assert told.rule == "Held against a fixed limit. Up to that is calm."
+    rate = hold(one(1, 0), statistic="missing", limit=0.05, is_fixed=True, **more)
+    told = say._held(rate, UTC, 2013)
+    assert [value.replace(NBSP, " ") for _, value, _ in told.windows] == ["7.9 %"]
+    assert "fixed limit of 5.0" in told.rule
 
 
 def test_the_page_says_what_keeps_it_open_and_what_ended_it(living: Engine) -> None:
