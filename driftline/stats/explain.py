@@ -123,26 +123,52 @@ def visible_shift(gridset: Gridset, compared: Ints, limit: Floats) -> Floats:
         sigma, and a blind feature shows none.
     """
     out = np.full(limit.shape, np.nan)
-    kinds, which = np.unique(compared, axis=0, return_inverse=True)
-    which = np.broadcast_to(np.reshape(which, -1), (len(limit),))
-    for number, counts in enumerate(kinds):
-        rows = np.flatnonzero(which == number)
-        for feature, span in enumerate(gridset.groups):
-            here = limit[rows, feature]
-            if np.isnan(here).all() or not counts[span].any():
-                continue
-            reached = _reached(counts[span].tobytes())
-            if reached[-1] > 0:
-                with_nan = np.interp(here, reached, _STEPS, right=np.nan)
-                out[rows, feature] = np.where(np.isnan(here), np.nan, with_nan)
+    by_kind: dict[bytes, list[int]] = {}
+    whole = np.broadcast_to(compared, (len(limit), gridset.n_groups))
+    for row, counts in enumerate(whole):
+        by_kind.setdefault(counts.tobytes(), []).append(row)
+    for kind, rows in by_kind.items():
+        out[rows] = _shift_of(_reached(gridset, kind), limit[rows])
     return out
 
 
-@lru_cache(maxsize=4_096)
-def _reached(counts: bytes) -> Floats:
-    """The true PSI of every shift of `_STEPS`; the groups of a reference are asked for often."""
-    r = np.frombuffer(counts, np.int64)
-    return psi_of_shift(r / r.sum(), _STEPS)
+@lru_cache(maxsize=64)
+def _reached(gridset: Gridset, compared: bytes) -> Floats:
+    """The true PSI of every shift of `_STEPS`, [F, steps]; NaN where no shift changes anything.
+
+    The groups of a reference are asked for often.
+    """
+    counts = np.frombuffer(compared, np.int64)
+    out = np.full((len(gridset.features), len(_STEPS)), np.nan)
+    by_size: dict[int, list[int]] = {}
+    for feature, span in enumerate(gridset.groups):
+        if counts[span].any():
+            by_size.setdefault(span.stop - span.start, []).append(feature)
+    for features in by_size.values():
+        r = np.stack([counts[gridset.groups[feature]] for feature in features])
+        shares = r / r.sum(axis=-1, keepdims=True)
+        out[features] = psi_of_shift(shares[:, None, :], _STEPS)
+    out[~(out[:, -1] > 0)] = np.nan
+    return out
+
+
+def _shift_of(reached: Floats, limit: Floats) -> Floats:
+    """Return where limits [W, F] lie on rising lines [F, steps], as `np.interp` does for one."""
+    feature = np.arange(len(reached))
+    place = np.zeros(limit.shape, np.intp)
+    last = len(_STEPS) - 1
+    with np.errstate(invalid="ignore"):
+        for step in 2 ** np.arange(last.bit_length())[::-1]:
+            beyond = np.minimum(place + step, last)
+            place = np.where(reached[feature, beyond] <= limit, beyond, place)
+        following = np.minimum(place + 1, last)
+        low, high = reached[feature, place], reached[feature, following]
+        slope = (_STEPS[following] - _STEPS[place]) / (high - low)
+        between = slope * (limit - low) + _STEPS[place]
+        # The first is 0 where no shift is needed at all.
+        found = np.where(limit <= low, _STEPS[place], between)
+        found = np.where(place == last, np.where(limit == low, _STEPS[last], np.nan), found)
+    return np.where(np.isnan(limit) | np.isnan(low), np.nan, found)
 
 
 def share_interval(share: float | None, of: int) -> tuple[float | None, float | None]:

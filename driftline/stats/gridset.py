@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -476,15 +477,19 @@ class Gridset:
 
     def sum_groups(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts [..., size] summed to groups [..., n_groups]."""
-        lead = counts.shape[:-1]
+        places, starts = self._in_groups
+        if not len(places):
+            return np.zeros((*counts.shape[:-1], 0), np.int64)
+        sums: NDArray[np.int64] = np.add.reduceat(counts[..., places], starts, axis=-1)
+        return sums
+
+    @cached_property
+    def _in_groups(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Places that are in a group, group after group, and where each group begins."""
         grouped = self.group_of >= 0
         order = np.argsort(self.group_of[grouped], kind="stable")
         places = np.flatnonzero(grouped)[order]
-        if not len(places):
-            return np.zeros((*lead, 0), np.int64)
-        starts = np.flatnonzero(np.diff(self.group_of[places], prepend=-1))
-        sums: NDArray[np.int64] = np.add.reduceat(counts[..., places], starts, axis=-1)
-        return sums
+        return places, np.flatnonzero(np.diff(self.group_of[places], prepend=-1))
 
 
 def _piece(column: Column, start: int, stop: int) -> Column:

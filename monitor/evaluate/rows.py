@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,26 +112,51 @@ def measure_rows(
     j = judged.judgement
     if j.measures is None:
         return []
-    spans = list(reference.gridset.groups)
-    parts = round_significant(j.parts, PART_DIGITS)
-    columns = []
+    chosen = np.asarray(places, dtype=np.intp)
+    which, features = np.nonzero(j.values[chosen] > 0)
+    windows = chosen[which]
+    n = len(windows)
+    starts = [judged.due[place].start_ms for place in windows.tolist()]
+    columns: list[list[Any]] = [
+        [version_id] * n,
+        [judged.length] * n,
+        starts,
+        [judged.segment] * n,
+        [judged.names[place] for place in features.tolist()],
+    ]
     for name in MEASURES:
-        values = getattr(j.measures, name)
-        plain = values.astype(object)
-        plain[np.isnan(values)] = None
-        if name == "chi_square_df":
-            plain = np.where(np.isnan(values), None, np.nan_to_num(values).astype(np.int64))
-        columns.append(plain)
-    rows: list[FindingRow] = []
-    for place in places:
-        key = (version_id, judged.length, judged.due[place].start_ms, judged.segment)
-        # A feature never has PSI, or the window has too few values for it.
-        has_psi = ~np.isnan(j.psi[place])
-        for at in np.flatnonzero(j.values[place] > 0).tolist():
-            kept = json.dumps(parts[place, spans[at]].tolist()) if has_psi[at] else None
-            row = (column[place, at] for column in columns)
-            rows.append((*key, judged.names[at], *row, kept))
-    return rows
+        picked = getattr(j.measures, name)[windows, features]
+        is_known = ~np.isnan(picked)
+        column = np.full(n, None, dtype=object)
+        known = picked[is_known]
+        column[is_known] = known.astype(np.int64) if name == "chi_square_df" else known
+        columns.append(column.tolist())
+    columns.append(_parts(j, reference, windows, features))
+    return list(zip(*columns, strict=True))
+
+
+def _parts(
+    judgement: Judgement,
+    reference: Reference,
+    windows: NDArray[np.intp],
+    features: NDArray[np.intp],
+) -> list[str | None]:
+    """Return what each group adds to PSI as JSON, for pairs of a window and a feature.
+
+    None where there is no PSI: a feature never has one, or the window has too few values for it.
+    """
+    parts = {
+        place: round_significant(judgement.parts[place], PART_DIGITS).tolist()
+        for place in np.unique(windows).tolist()
+    }
+    spans = reference.gridset.groups
+    has_psi = ~np.isnan(judgement.psi[windows, features])
+    return [
+        msgspec.json.encode(parts[place][spans[feature]]).decode() if there else None
+        for place, feature, there in zip(
+            windows.tolist(), features.tolist(), has_psi.tolist(), strict=True
+        )
+    ]
 
 
 def model_row(
