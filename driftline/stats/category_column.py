@@ -76,7 +76,11 @@ def _by_arrow(series: Series) -> tuple[list[Any], NDArray[np.integer[Any]]] | No
     try:
         array = series.to_arrow().dictionary_encode()
         parts = array.unify_dictionaries().chunks if hasattr(array, "chunks") else [array]
-        codes = [part.indices.fill_null(-1).to_numpy(zero_copy_only=False) for part in parts]
+        # Without nulls their numbers lie there as they are wanted.
+        codes = [
+            (part.indices.fill_null(-1) if part.null_count else part.indices).to_numpy()
+            for part in parts
+        ]
         return parts[0].dictionary.to_pylist(), np.concatenate(codes)
     except (ImportError, TypeError, ValueError, NotImplementedError):
         # Not installed; a type that it cannot encode; half a character, which it cannot hold.
@@ -116,10 +120,11 @@ def _named(distinct: Sequence[Any], codes: NDArray[np.integer[Any]]) -> Categori
             states[i] = State.NULL
         else:
             states[i] = State.TYPE_ERROR
-    state = None
-    if (states[:-1] != State.VALUE).any() or (len(codes) and codes.min() < 0):
-        state = states[codes]
-    is_same = len(number_of) == len(distinct)
+    has_null = bool(len(codes)) and bool(codes.min() < 0)
+    state = states[codes] if has_null or (states[:-1] != State.VALUE).any() else None
+    if len(number_of) != len(distinct):
+        codes = numbers[codes]
+    elif has_null:
+        codes = np.maximum(codes, 0)
     # Codes of nothing point at a word, too.
-    words = list(number_of) or [""]
-    return Categories(Words(np.maximum(codes, 0) if is_same else numbers[codes], words), state)
+    return Categories(Words(codes, list(number_of) or [""]), state)

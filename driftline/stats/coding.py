@@ -36,17 +36,17 @@ class Numbers(NamedTuple):
         Place of each row in the feature's span.
     values : float32 array [rows]
         Canonical values; NaN where there is no finite or overflowing value.
-    cells : intp array [rows]
-        Cell of each value; of no meaning where it is NaN.
     low, high : float
         Range of the values, overflow as the infinity it became; inf and -inf without any.
+    has_gaps : bool
+        Whether there is a NaN among the values.
     """
 
     places: Places
     values: NDArray[np.float32]
-    cells: NDArray[np.intp]
     low: float
     high: float
+    has_gaps: bool
 
 
 def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
@@ -58,7 +58,7 @@ def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
         state[state == State.VALUE] = State.TYPE_ERROR
     x = canonical(raw)
     if not rows:
-        return Numbers(np.empty(0, np.uint16), x, np.empty(0, np.intp), np.inf, -np.inf)
+        return Numbers(np.empty(0, np.uint16), x, np.inf, -np.inf, False)
     odd_state = None
     if state is not None and state.any():
         odd_state = state != State.VALUE
@@ -66,23 +66,22 @@ def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
     # NaN is the range of what holds one.
     low, high = float(x.min()), float(x.max())
     if np.isfinite(low) and np.isfinite(high):
-        cells = grid.encode(x)
-        return Numbers(grid.table.take(cells), x, cells, low, high)
+        return Numbers(grid.bins(x), x, low, high, False)
     # Infinite as a float32 only: finite, and beyond the grid on its side.
     infinite = np.isinf(x).nonzero()[0]
     infinite = infinite[np.isinf(np.asarray(raw)[infinite])]
     signs = x[infinite]
     x[infinite] = np.nan
     is_nan = np.isnan(x)
-    cells = grid.encode(np.where(is_nan, np.float32(0), x))
-    places = grid.table.take(cells).astype(np.int32)
+    places = grid.bins(np.where(is_nan, np.float32(0), x)).astype(np.int32)
     places[is_nan] = grid.n_bins + _NAN
     places[infinite] = grid.n_bins + np.where(signs > 0, _POS_INF, _NEG_INF)
     if state is not None and odd_state is not None:
         places[odd_state] = grid.n_bins + COUNTER_OF_STATE[state[odd_state]]
     if is_nan.all():
-        return Numbers(places, x, cells, np.inf, -np.inf)
-    return Numbers(places, x, cells, float(np.fmin.reduce(x)), float(np.fmax.reduce(x)))
+        return Numbers(places, x, np.inf, -np.inf, True)
+    low, high = float(np.fmin.reduce(x)), float(np.fmax.reduce(x))
+    return Numbers(places, x, low, high, bool(is_nan.any()))
 
 
 def count_numbers(
@@ -98,28 +97,29 @@ def count_numbers(
     counts, sums : int64 arrays, one entry per bin and counter
         Changed in place; see `Profile`.
     """
-    counts += np.bincount(coded.places, minlength=len(counts))
-    if coded.low <= 0:
-        counts[grid.n_bins + NEGATIVE] += np.count_nonzero(coded.values < 0)
-        counts[grid.n_bins + ZERO] += np.count_nonzero(coded.values == 0)
-    if sums is None or coded.low > coded.high:
-        return
+    is_summed = sums is not None and coded.low <= coded.high
     scale, limit = 2.0**-grid.quantum, float(1 << CLIP_BITS)
-    is_clipped = max(abs(coded.low), abs(coded.high)) * scale > limit
-    has_gaps = np.isnan(coded.values.min())
+    is_clipped = is_summed and max(abs(coded.low), abs(coded.high)) * scale > limit
     for start in range(0, len(coded.places), SUM_ROWS):
         part = slice(start, start + SUM_ROWS)
-        quanta = coded.values[part].astype(np.float64)
-        quanta *= scale
+        # What bincount would convert to, once for both.
+        places = coded.places[part].astype(np.intp)
+        counts += np.bincount(places, minlength=len(counts))
+        values = coded.values[part]
+        if coded.low <= 0:
+            counts[grid.n_bins + NEGATIVE] += np.count_nonzero(values < 0)
+            counts[grid.n_bins + ZERO] += np.count_nonzero(values == 0)
+        if sums is None or not is_summed:
+            continue
+        quanta = np.multiply(values, scale, dtype=np.float64)
         np.rint(quanta, out=quanta)
-        if has_gaps:
+        if coded.has_gaps:
             quanta[np.isnan(quanta)] = 0.0
         if is_clipped:
             # The clipped are counted where the first counter stands.
             sums[grid.n_bins] += np.count_nonzero(np.abs(quanta) > limit)
             np.clip(quanta, -limit, limit, out=quanta)
-        added = np.bincount(coded.places[part], weights=quanta, minlength=len(sums))
-        sums += added.astype(np.int64)
+        sums += np.bincount(places, weights=quanta, minlength=len(sums)).astype(np.int64)
 
 
 def code_categories(grid: CategoricalGrid, column: Column, rows: int) -> NDArray[np.int64]:

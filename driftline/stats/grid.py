@@ -119,9 +119,14 @@ class NumericGrid:
         wide[x < np.float32(self.low)] = 0
         return wide.astype(np.intp)
 
-    def bins(self, x: NDArray[np.float32]) -> NDArray[np.intp]:
+    def bins(self, x: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Bin of each canonical, finite value."""
-        return self.table[self.encode(x)].astype(np.intp)
+        if self.cells != "floats":
+            return self.table.take(self.encode(x))
+        # `encode` without its limits: what lies beyond a table is taken from its ends.
+        keys = ordered_bits(x)
+        keys >>= np.int32(self.shift)
+        return self.table.take(np.subtract(keys, self.base, dtype=np.intp), mode="clip")
 
     def upper(self) -> NDArray[np.float64]:
         """Largest value of each bin (inf for overflow), for axes and labels."""

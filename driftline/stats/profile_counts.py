@@ -76,10 +76,7 @@ class ProfileCounter:
         if isinstance(grid, NumericGrid):
             coded = code_numbers(grid, column, rows)
             self._count_numbers(f, grid, coded)
-            cells = coded.cells
-            if np.isnan(coded.values.min(initial=0)):
-                cells = np.where(np.isnan(coded.values), -1, cells)
-            return coded.places, cells
+            return coded.places, _cells(grid, coded)
         places: _Ints
         if grid is not None:
             places = code_categories(grid, column, rows)
@@ -125,9 +122,20 @@ class ProfileCounter:
         return profiles, buckets
 
 
+def _cells(grid: NumericGrid, coded: Numbers) -> NDArray[np.intp]:
+    """Cell of each value, -1 where there is none."""
+    if not coded.has_gaps:
+        return grid.encode(coded.values)
+    is_nan = np.isnan(coded.values)
+    cells = grid.encode(np.where(is_nan, np.float32(0), coded.values))
+    cells[is_nan] = -1
+    return cells
+
+
 def _part(coded: Numbers, rows: NDArray[np.intp]) -> Numbers:
     values = coded.values[rows]
     low, high = np.inf, -np.inf
-    if len(values) and not np.isnan(values).all():
+    is_nan = np.isnan(values) if coded.has_gaps else np.zeros(0, np.bool_)
+    if len(values) and not (coded.has_gaps and is_nan.all()):
         low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
-    return Numbers(coded.places[rows], values, coded.cells[:0], low, high)
+    return Numbers(coded.places[rows], values, low, high, bool(is_nan.any()))
