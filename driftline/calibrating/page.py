@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from driftline.calibrating import picture
 from driftline.calibrating.report import CalibrationRow
 from driftline.calibrating.text import LEGEND, cells, head, other_sizes, summary
-from driftline.comparing.page import PAGE, notes_of
+from driftline.comparing.page import NAME, PAGE, notes_of
 from driftline.comparing.text import printable
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def _side(name: str) -> str:
 
 
 def _row(row: CalibrationRow) -> str:
-    made = [
-        f'<th scope="row" style="{_CELL};text-align:left;overflow-wrap:anywhere">'
-        f"{_text(row.feature)}</th>"
-    ]
+    made = [f'<th scope="row" style="{_CELL};{NAME}">{_text(row.feature)}</th>']
     made += [
         f'<td style="{_CELL};text-align:right;white-space:nowrap">{_text(cell)}</td>'
         for cell in cells(row).values()

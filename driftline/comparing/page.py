@@ -25,7 +25,9 @@ _TABLE: Final = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 _CELL: Final = (
     "padding:.25em .8em .25em 0;border-bottom:1px solid rgba(128,128,128,.3);vertical-align:top"
 )
-# Names may be one long word; without a width of its own the sentence would give way to all.
+# Names may be one long word; without a width of its own a short one is broken, too, and the
+# sentence gives way to all.
+NAME: Final = "text-align:left;overflow-wrap:anywhere;min-width:9em"
 _SENTENCE: Final = "text-align:left;overflow-wrap:anywhere;min-width:18em"
 _HEADS: Final = (
     ("feature", "left"),
@@ -96,8 +98,7 @@ def _row(row: Row) -> str:
     )
     kind = f' <small style="opacity:.75">{row.kind}</small>'
     made = [
-        f'<th scope="row" style="{_CELL};text-align:left;overflow-wrap:anywhere">'
-        f"{_text(row.feature)}{kind}</th>",
+        f'<th scope="row" style="{_CELL};{NAME}">{_text(row.feature)}{kind}</th>',
         f'<td style="{_CELL};text-align:left">{badge}</td>',
     ]
     made += [

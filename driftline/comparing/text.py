@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final, Literal
 
 from rich.cells import cell_len
@@ -57,14 +58,15 @@ def table(
         legacy_windows=False,
     )
     shown = comparison.rows if most is None else comparison.rows[:most]
-    console.print(Text(summary(comparison)))
+    line = max(width, _NARROWEST)
+    console.print(_wrapped(summary(comparison), line))
     console.print()
     console.print(_grid(shown, width=max(width, _NARROWEST), is_cut=is_cut))
     left = len(comparison) - len(shown)
     if left:
         console.print(Text(f"... and {left:,} more, none of them worse"))
     for note in comparison.notes:
-        console.print(Text(f"note: {printable(note)}"))
+        console.print(_wrapped(f"note: {printable(note)}", line))
     return "\n".join(line.rstrip() for line in made.getvalue().splitlines())
 
 
@@ -113,14 +115,20 @@ def _grid(rows: tuple[Row, ...], *, width: int, is_cut: bool) -> Table:
             overflow="ellipsis",
         )
     overflow: Literal["ellipsis", "fold"] = "ellipsis" if is_cut else "fold"
-    made.add_column("why", width=max(left, _NAME // 2), no_wrap=is_cut, overflow=overflow)
+    room = max(left, _NAME // 2)
+    made.add_column("why", width=room, no_wrap=is_cut, overflow=overflow)
     for row, line in zip(rows, lines, strict=True):
         name, verdict, *numbers = line
         style = _STYLE.get(row.verdict, "dim")
-        made.add_row(
-            Text(name), Text(verdict, style=style), *numbers, Text(printable(row.why), style="")
-        )
+        why = printable(row.why)
+        told = Text(why) if is_cut else _wrapped(why, room)
+        made.add_row(Text(name), Text(verdict, style=style), *numbers, told)
     return made
+
+
+def _wrapped(text: str, width: int) -> Text:
+    """A text in lines; rich would part a number from its unit, for it breaks at a hard space."""
+    return Text("\n".join(wrap(text, width)))
 
 
 def _line(row: Row, *, is_wide: bool) -> list[str]:

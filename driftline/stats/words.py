@@ -26,6 +26,8 @@ from driftline.stats.rule import FIXED, SHARES
 # Missing values are judged from so many rows on.
 _MIN_ROWS = MIN_ROWS["missing"]
 NBSP = "\u00a0"
+# The smallest normal float32: what is below is told as 0, whose bin ends there.
+_NORMAL = 1.1754944e-38
 # A share of PSI worth naming: below it the change is spread out.
 WORTH_NAMING = 0.25
 # What only a limit of the user's own judges: distances, and shares.
@@ -227,6 +229,8 @@ def _unjudged(found: Calm, many: str) -> str:
         return f"{_so_many(found.rows, 'row')}, missing values are judged from {_MIN_ROWS}"
     if not found.has_reference:
         return "the reference has no value to compare with"
+    if found.n >= MIN_ROWS_PSI and found.is_constant:
+        return "always the same in the reference: PSI cannot judge it, the rates do"
     if found.n >= MIN_ROWS_PSI:
         return f"PSI is not judged: fewer than 8 {many} of the reference have {MIN_ROWS_PSI} values"
     said = f"{_so_many(found.n, 'value')}, PSI is judged from {MIN_ROWS_PSI}"
@@ -317,7 +321,11 @@ def number(value: float, digits: int = 2) -> str:
     --------
     >>> number(0.6789), number(0.0345), number(13.1), number(1234.5)
     ('0.68', '0.035', '13.1', '1,234')
+    >>> number(1.1e-41, 4)  # where the bin of 0 ends
+    '0'
     """
+    if abs(value) < _NORMAL:
+        value = 0.0
     if not math.isfinite(value):
         return "none" if math.isnan(value) else ("\u2212" if value < 0 else "") + "\u221e"
     size = abs(value)

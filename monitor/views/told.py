@@ -150,6 +150,7 @@ def _calm(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | 
             is_missing_fixed=fixed_limit(spec, str(row["feature"]), "missing") is not None,
             visible=row.get("visible"),
             is_presence=grid is not None and grid.kind == "presence",
+            is_constant=grid is not None and grid.kind != "presence" and grid.n_groups < 2,
         )
     )
 

@@ -449,6 +449,26 @@ def test_it_prints_aligned_and_cut_to_the_width(
         assert [row.verdict for row in found] == [line[at:].split()[0] for line in first]
 
 
+def test_a_sentence_that_goes_on_below_parts_no_number_from_its_unit(
+    before: pd.DataFrame,
+) -> None:
+    zeros = before.assign(age=np.where(np.arange(len(before)) % 10 < 7, 0.0, before["age"]))
+    now = before.assign(age=np.where(np.arange(len(before)) % 10 < 3, 0.0, before["age"]))
+    found = compare(zeros, now, **OPTIONS)
+    assert "from values up to 0, now" in found["age"].why
+    for width in range(60, 120):
+        lines = text.table(found, width=width, is_cut=False).splitlines()
+        assert not any(line.lstrip().startswith("%") for line in lines), width
+
+
+def test_a_column_that_is_always_the_same_is_not_said_to_have_too_few_values(
+    before: pd.DataFrame,
+) -> None:
+    found = compare(before.assign(one=1.0), after(age=50).assign(one=1.0), **OPTIONS)
+    assert found["one"].why.endswith("always the same in the reference: PSI cannot judge it, the "
+                                     "rates do")  # fmt: skip
+
+
 def test_a_terminal_is_told_no_commands_by_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "150")
     assert "\x1b" not in repr(hostile())
