@@ -6,7 +6,9 @@ already. Medians of several runs, beside the bare line that counting cannot beat
 an idle machine.
 
 `ARGS=--peers` runs Evidently, NannyML, whylogs and scipy on the same frames, too: the first
-three are installed once, each into an environment of its own under .venv/peers.
+three are installed once, each into an environment of its own under .venv/peers. Rows a second
+and the ratio are by processor time, which other programs disturb less; memory is what was
+needed above the frames, in current frames.
 """
 
 from __future__ import annotations
@@ -22,14 +24,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 import environment
+import measured
 
 FLOATS, STRINGS = 20, 5
 REFERENCE, CURRENT = 100_000, 1_000_000
+# The heading under which docs/peers.md has the table.
+SECTION: Final = "Speed"
+COLUMNS: Final = ("", "wall s", "processor s", "rows/s", "times ours", "memory", "ns a value")
+PEERS: Final = tuple(packages[0] for packages in environment.PACKAGES.values())
 
 
 class Contender(NamedTuple):
@@ -43,9 +51,9 @@ class Contender(NamedTuple):
 
 OURS: Final = (
     Contender("driftline.compare, reference built", "compare", 9),
-    Contender("  of which counting", "tally", 9),
-    Contender("  of which counting the floats", "floats", 9),
-    Contender("  the bare line: encode and bincount, floats", "bare", 9),
+    Contender("of which counting", "tally", 9),
+    Contender("of which counting the floats", "floats", 9),
+    Contender("the bare line: bins and bincount, floats", "bare", 9),
     Contender("driftline.compare of two frames", "compare_frames", 5),
     Contender("build_reference with slices, 1M rows", "build", 3),
 )
@@ -98,10 +106,11 @@ def floats(before: Any, after: Any) -> Callable[[], Any]:
 
 
 def bare(before: Any, after: Any) -> Callable[[], Any]:
-    """float32, cell, bin, count: what one value costs at the least."""
+    """float32, bin, count, in slices that stay in the cache: what one value costs at the least."""
     import numpy as np
 
     import driftline
+    from driftline.stats.coding import SUM_ROWS
 
     features = driftline.profile(before[list(before)[:FLOATS]]).gridset.features
     columns = [after[feature.name].to_numpy() for feature in features]
@@ -109,7 +118,9 @@ def bare(before: Any, after: Any) -> Callable[[], Any]:
 
     def run() -> None:
         for grid, x in zip(grids, columns, strict=True):
-            np.bincount(grid.table[grid.encode(x.astype(np.float32))], minlength=grid.n_bins)
+            for start in range(0, len(x), SUM_ROWS):
+                part = x[start : start + SUM_ROWS].astype(np.float32)
+                np.bincount(grid.bins(part), minlength=grid.n_bins)
 
     return run
 
@@ -253,11 +264,29 @@ def contend(contender: Contender, folder: Path) -> dict[str, float] | str:
     return measured
 
 
+def row(contender: Contender, result: dict[str, float] | str, ours: Any, rows: int) -> list[str]:
+    """The cells of a line."""
+    if isinstance(result, str):
+        return [contender.name, f"failed: {result}", *[""] * (len(COLUMNS) - 2)]
+    wall, cpu = result["seconds"], result["cpu"]
+    each = cpu / (rows * FLOATS) * 1e9 if contender.run in ("floats", "bare") else None
+    return [
+        contender.name,
+        f"{wall:.3f}",
+        f"{cpu:.3f}",
+        f"{rows / cpu:,.0f}",
+        f"{cpu / ours['cpu']:.1f}" if isinstance(ours, dict) else "",
+        f"{result['grew']:.2f}",
+        "" if each is None else f"{each:.1f}",
+    ]
+
+
 def main() -> None:
     """Print a line for each contender."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--peers", action="store_true", help="run other tools, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/peers.md")
     parser.add_argument("--reference", type=int, default=REFERENCE, help="rows")
     parser.add_argument("--current", type=int, default=CURRENT, help="rows")
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
@@ -268,33 +297,26 @@ def main() -> None:
         print(json.dumps(measure(asked.run, asked.folder, asked.times)))
         return
     found: dict[str, Any] = {}
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     if not asked.json:
-        print(f"{'':46}{'wall s':>9}{'cpu s':>9}{'rows/s':>13}{'memory':>9}{'times ours':>12}")
+        print("\n".join(lines))
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept)
         write_frames(folder, asked.reference, asked.current)
         for contender in (*OURS, *(OTHERS if asked.peers else ())):
             result = contend(contender, folder)
-            found[contender.name.strip()] = result
-            if asked.json:
-                continue
-            if isinstance(result, str):
-                print(f"{contender.name:46} failed: {result}", flush=True)
-                continue
-            ours = found[OURS[0].name]
-            ratio = result["seconds"] / ours["seconds"] if isinstance(ours, dict) else float("nan")
-            print(
-                f"{contender.name:46}{result['seconds']:9.3f}{result['cpu']:9.3f}"
-                f"{asked.current / result['seconds']:13,.0f}{result['grew']:8.2f}x{ratio:12.1f}",
-                flush=True,
-            )
-            if contender.run in ("floats", "bare"):
-                each = result["cpu"] / (asked.current * FLOATS) * 1e9
-                print(f"{'':46}{each:9.1f} ns of processor a value")
+            found[contender.name] = result
+            cells = row(contender, result, found[OURS[0].name], asked.current)
+            lines.append(f"| {' | '.join(cells)} |")
+            if not asked.json:
+                print(lines[-1], flush=True)
     if asked.json:
         print(json.dumps(found, indent=1))
-    else:
-        print("memory: what was needed above the frames, in current frames (1.0 = as much again)")
+    if asked.write:
+        when = f"Measured on {datetime.now(UTC).date()} by `make bench-compare ARGS=--peers`"
+        says = f"{when}: {asked.reference:,} + {asked.current:,} rows, {FLOATS} columns of floats,"
+        says += f" {STRINGS} of strings, one core. {', '.join(PEERS)}."
+        measured.put("peers.md", [f"### {SECTION}", "", says, "", *lines], SECTION)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
-"""Both comparisons, dated: `make bench-peers`; `ARGS=--write` puts them into docs/peers.md."""
+"""Driftline beside its peers, dated: `make bench-peers`; `ARGS=--write` writes docs/peers.md.
+
+`--only SECTION` measures one section again, which is how to go through them on a busy machine.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import environment
@@ -14,22 +19,31 @@ import nannyml_logs
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import measured
 
+# Heading -> the peer, and what makes its lines.
+SECTIONS: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+    "Evidently's numbers": ("evidently", evidently_numbers.report),
+    **{
+        f"NannyML's {log}": ("nannyml", partial(nannyml_logs.report, log))
+        for log in nannyml_logs.LOGS
+    },
+}
+
 
 def main() -> None:
-    """Print both; fail where numbers of one definition differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/peers.md")
+    """Print the sections, each as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=SECTIONS, help="one section instead of all")
+    parser.add_argument("--write", action="store_true", help="put them into docs/peers.md")
     options = parser.parse_args()
-    packages = ", ".join(made[0] for made in environment.PACKAGES.values())
-    lines = [f"Measured on {datetime.now(UTC).date()} by `make bench-peers`: {packages}."]
-    numbers = list(evidently_numbers.lines())
-    lines += ["", "### Evidently's numbers", "", *evidently_numbers.report(numbers)]
-    lines += ["", "### NannyML's logs", *nannyml_logs.report()]
-    print("\n".join(lines))
-    if any(line.is_same is False for line in numbers):
-        sys.exit("numbers of one definition differ")
-    if options.write:
-        measured.put("peers.md", lines)
+    for title, (peer, report) in SECTIONS.items():
+        if options.only not in (None, title):
+            continue
+        when = f"Measured on {datetime.now(UTC).date()} by `make bench-peers`"
+        says = f"{when}: {environment.PACKAGES[peer][0]}."
+        lines = [f"### {title}", "", says, "", *report()]
+        print("\n".join(lines), flush=True)
+        if options.write:
+            measured.put("peers.md", lines, title)
 
 
 if __name__ == "__main__":

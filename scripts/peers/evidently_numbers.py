@@ -6,7 +6,6 @@ where they are not; where the definitions differ it prints both.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -121,25 +120,18 @@ def lines() -> Iterator[Line]:
             yield Line(name, "chi-square p", f"{p:.2g}", f"{them['chisquare']:.2g}", None)
 
 
-def report(found: list[Line]) -> Iterator[str]:
-    """One Markdown table."""
+def report() -> Iterator[str]:
+    """One Markdown table; ends the program where numbers that must agree do not."""
+    found = list(lines())
     yield f"Reference {FIRST:,} rows, current {SECOND:,}, seed {SEED}.\n"
     yield "| feature | distance | Driftline | Evidently | |"
     yield "|---|---|---|---|---|"
     words = {None: "another definition", True: "agrees", False: "DIFFERS"}
-    for line in found:
-        cells = (line.feature, line.name, line.ours, line.theirs, words[line.is_same])
-        yield f"| {' | '.join(cells)} |"
-
-
-def main() -> None:
-    """Print the table; fail where numbers that must agree do not."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    found = list(lines())
-    print("\n".join(report(found)))
+    rows = [
+        f"| {line.feature} | {line.name} | {line.ours} | {line.theirs} | {words[line.is_same]} |"
+        for line in found
+    ]
     if any(line.is_same is False for line in found):
+        print("\n".join(rows))
         sys.exit("numbers of one definition differ")
-
-
-if __name__ == "__main__":
-    main()
+    yield from rows
