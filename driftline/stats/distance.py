@@ -112,15 +112,14 @@ def psi_lower_bound(
 
     0 where PSI is not above the limit for delta = 0.
     """
-    value, v, df = (np.asarray(a, np.float64) for a in (value, v, df))
-    enough = (df >= 1) & (v > 0) & np.isfinite(v) & np.isfinite(value)
-    safe_v, safe_df = np.where(enough, v, 1.0), np.where(enough, df, 1.0)
-    x = np.where(enough, value, 0.0) / safe_v
-    above = enough & (x > special.chdtri(safe_df, alpha))
-    # chndtrinc has no answer below the central quantile; it is asked for a harmless one there.
-    x = np.where(above, x, special.chdtri(safe_df, alpha) + 1.0)
-    bound = safe_v * special.chndtrinc(x, safe_df, 1 - alpha)
-    return np.where(above, bound, 0.0)
+    value, v, df = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (value, v, df)))
+    bound = np.zeros(value.shape)
+    above = np.asarray((df >= 1) & (v > 0) & np.isfinite(v) & np.isfinite(value))
+    above[above] = value[above] / v[above] > special.chdtri(df[above], alpha)
+    # Few are: the search for the bound is what costs.
+    v = v[above]
+    bound[above] = v * special.chndtrinc(value[above] / v, df[above], 1 - alpha)
+    return bound
 
 
 def ks_interval(

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from driftline.stats.calibration import MIN_ROWS_PSI, observe
-from driftline.stats.distance import newcombe, wilson
+from driftline.stats.distance import wilson
 from driftline.stats.evidence import Judge, Judgement, Z, round_significant
 from driftline.stats.gridset import Gridset
 from driftline.stats.season import When
@@ -217,9 +217,14 @@ def visible_points(n: Ints, hits: Ints, m: Ints, limit: Floats) -> Floats:
     known = np.maximum(m, 1)
     own = hits / known
 
+    # The reference's side of Newcombe's bound is the same for every rise.
+    _, highest = wilson(hits, known, Z)
+
     def bound(rise: Floats) -> Floats:
         now = np.minimum(own + rise, 1.0) * n
-        return newcombe(now, np.maximum(n, 1), hits, known, Z)[0]
+        share = now / np.maximum(n, 1)
+        least, _ = wilson(now, np.maximum(n, 1), Z)
+        return np.asarray(share - own - np.sqrt((share - least) ** 2 + (highest - own) ** 2))
 
     low, high = np.zeros(n.shape), np.asarray(1.0 - own)
     with np.errstate(invalid="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -289,3 +290,36 @@ def test_rounding_keeps_nine_significant_digits_and_what_is_no_number() -> None:
     rounded = round_significant(values)
     assert rounded[:4].tolist() == [1.23456789, 1e-12, 0.0, -98765.4321]
     assert np.isnan(rounded[4]) and np.isinf(rounded[5])
+
+
+def calls_to_judge(n_features: int, n_windows: int) -> int:
+    """How many functions of `driftline.stats` are called for windows of so many features."""
+    draw = np.random.default_rng(11)
+    columns = {f"x{place}": draw.normal(size=4_000) for place in range(n_features)}
+    columns |= {f"c{place}": draw.choice(list("abc"), 4_000) for place in range(n_features)}
+    known = build_reference(pd.DataFrame(columns))
+    rows = {name: Column(values[:300].tolist()) for name, values in columns.items()}
+    rows |= {name: Column(columns[name][:300]) for name in columns if name.startswith("x")}
+    window = Stack.of(known.gridset.count(rows, 300, with_sums=True))
+    judge_day = Judge(known, "all", "day", unknown(known))
+    windows, at = Stack.together([window] * n_windows), mondays(n_windows)
+    judge_day.judge(windows, at)  # what is kept of a reference is made once
+    count = 0
+
+    def called(frame: Any, event: str, _: object) -> None:
+        nonlocal count
+        count += event == "call" and "driftline/stats/" in frame.f_code.co_filename
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        found = judge_day.judge(windows, at)
+    finally:
+        sys.setprofile(before)
+    place = known.gridset.names().index("x0")
+    assert found.measures is not None and (found.measures.w1_low[:, place] >= 0).all()
+    return count
+
+
+def test_a_hundred_features_or_windows_are_judged_by_no_more_calls_than_one() -> None:
+    assert calls_to_judge(1, 1) == calls_to_judge(20, 1) == calls_to_judge(5, 4) > 0
