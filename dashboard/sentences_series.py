@@ -24,7 +24,8 @@ from driftline.stats.words import number
 from monitor.detect.spec import MonitorSpec
 from monitor.storage.rows import FeatureWindow, Incident
 from monitor.views.compared import Distribution, Side
-from monitor.views.series import History, Point, Series, fixed_in
+from monitor.views.history import History, fixed_in
+from monitor.views.series import Point, Series
 from monitor.views.statistics import is_learnt
 
 EACH = {"hour": "an hour", "day": "a day", "week": "a week", "4weeks": "every 28 days"}

@@ -28,7 +28,8 @@ from dashboard.words import cut, shown
 from driftline.stats.lengths import WORDS
 from driftline.stats.names import NAMES
 from monitor.views.compared import Distribution, Incomparable
-from monitor.views.series import History, Series
+from monitor.views.history import History
+from monitor.views.series import Series
 from monitor.views.statistics import STATISTICS
 from monitor.windows.calendar import window_of
 

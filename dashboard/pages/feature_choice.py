@@ -19,17 +19,9 @@ from monitor.storage.reads.judged import MEASURES
 from monitor.storage.rows import FeatureWindow
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution
+from monitor.views.history import History, beside, columns_of, history, measured, standing_window
 from monitor.views.scope import NoSuch, Scope, default_from
-from monitor.views.series import (
-    History,
-    Series,
-    beside,
-    columns_of,
-    history,
-    measured,
-    series_of,
-    standing_window,
-)
+from monitor.views.series import Series, series_of
 from monitor.windows.calendar import window_of
 
 # The window that follows the data; without `at` the page chooses the one that says most.

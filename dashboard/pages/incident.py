@@ -24,8 +24,9 @@ from driftline.stats.names import NAMES
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.episodes import Opened, evidence_of, opened
+from monitor.views.history import history
 from monitor.views.scope import NoSuch
-from monitor.views.series import Point, Series, history, series_of
+from monitor.views.series import Point, Series, series_of
 
 ALL = "all"
 NUMBER = re.compile(r"\d{1,18}")

@@ -36,8 +36,9 @@ from monitor.api.reading.finding import find_model, find_version, strict_scope
 from monitor.storage import reads
 from monitor.views.compared import Distribution, Incomparable
 from monitor.views.distribution import distribution, length_of
+from monitor.views.history import columns_of, history, measured
 from monitor.views.scope import NoSuch, nearest
-from monitor.views.series import Point, Run, columns_of, history, measured, series_of
+from monitor.views.series import Point, Run, series_of
 
 TAG = "judged"
 # A year of hours: nothing is left out of a series for want of pixels here.

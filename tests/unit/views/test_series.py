@@ -17,6 +17,7 @@ from monitor.storage.engine import reading, transaction
 from monitor.storage.models import set_monitor
 from monitor.views import series as views
 from monitor.views.heat import SOURCES
+from monitor.views.history import history as read_history
 from monitor.views.scope import NoSuch, Scope, resolve
 from monitor.views.timeline import timeline
 from monitor.windows.calendar import DAY_MS
@@ -66,7 +67,7 @@ def test_an_alarm_belongs_to_the_statistic_that_raised_it(world: FeatureWorld) -
 
 def test_alarms_by_statistic_add_up_to_what_the_finding_stores(world: FeatureWorld) -> None:
     with reading(world.engine) as conn:
-        history = views.history(conn, scope_of(conn), "x")
+        history = read_history(conn, scope_of(conn), "x")
     by_window = {window.start_ms: False for window in history.windows}
     for statistic in history.statistics:
         for point in views.series_of(history, statistic).points:
@@ -180,7 +181,7 @@ def test_a_pause_breaks_the_line(world: FeatureWorld) -> None:
 
 def test_the_worst_features_come_first(world: FeatureWorld) -> None:
     with reading(world.engine) as conn:
-        ranking = views.history(conn, scope_of(conn), "x").ranking
+        ranking = read_history(conn, scope_of(conn), "x").ranking
     assert {name for name, _ in ranking[:3]} == {"x", "c", "zeros"}
     assert {name for name, _ in ranking} == set(world.reference.gridset.names())
 
@@ -188,11 +189,11 @@ def test_the_worst_features_come_first(world: FeatureWorld) -> None:
 def test_the_database_is_asked_a_fixed_number_of_times(world: FeatureWorld) -> None:
     with reading(world.engine) as conn:
         scope = scope_of(conn)
-        views.history(conn, scope, "x")
+        read_history(conn, scope, "x")
         with Statements(world.engine) as short:
-            views.history(conn, replace(scope, from_ms=DRIFT_MS), "x")
+            read_history(conn, replace(scope, from_ms=DRIFT_MS), "x")
         with Statements(world.engine) as long:
-            views.history(conn, scope, "c")
+            read_history(conn, scope, "c")
     assert len(short) == len(long) == 4
 
 
