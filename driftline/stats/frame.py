@@ -356,7 +356,8 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
     refuse_surrogates(counts)
     if len(counts) > MAX_CATEGORIES:
         return _presence(name, is_null, f"has {len(counts):,} categories")
-    if not is_forced and len(counts) >= MANY:
+    is_dates = all(map(_DATE.match, counts))
+    if not is_forced and not is_dates and len(counts) >= MANY:
         distinct = list(counts)
         length = sum(map(len, distinct)) / len(distinct)
         spaces = sum(value.count(" ") for value in distinct) / len(distinct)
@@ -368,6 +369,9 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
                 is_null,
                 f"looks like an identifier ({len(counts):,} categories in {n_values:,} rows)",
             )
+    as_times = f"convert it to datetimes and pass {_as_times(name)}"
+    if is_dates and not is_forced and len(counts) > max(1, n_values / 2):
+        return _presence(name, is_null, "holds dates as text", as_times)
     grid = categorical_grid(counts)
     bin_of = np.fromiter(map(grid.index.__getitem__, counts), np.int64, len(counts))
     tally = np.fromiter(counts.values(), np.int64, len(counts))
@@ -385,9 +389,9 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
             "that differ"
         )
         mend = _leave_out(name)
-    elif all(map(_DATE.match, counts)):
+    elif is_dates:
         warning = f"{name!r} holds dates as text: new ones will all be unseen"
-        mend = f"convert it to datetimes and pass {_as_times(name)}"
+        mend = as_times
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
     return Feature(feature, Column(found.words, found.state), warning, mend)

@@ -397,13 +397,13 @@ def group_words(feature: FeatureGrid, group: int) -> str:
     bins = np.flatnonzero(feature.groups == group)
     grid = feature.grid
     if isinstance(grid, CategoricalGrid):
+        if grid.unseen in bins:
+            return "values the reference never saw"
         if grid.is_hashed:
             return "some of its many categories"
         names = [grid.levels[b] for b in bins if b < len(grid.levels)]
         if len(names) == 1:
             return f"\u201c{names[0]}\u201d"
-        if grid.unseen in bins:
-            return "values the reference never saw"
         return "its rarer categories"
     if not isinstance(grid, NumericGrid) or not len(bins):
         return "some of its values"

@@ -229,6 +229,12 @@ def one(values, **kw):
             "holds dates as text: new ones will all be unseen (convert it to datetimes and pass "
             "timestamp='x' if it says when a row happened; exclude=['x'] leaves it out)",
         ),
+        (
+            [f"2013-02-08T{i // 60:02}:{i % 60:02}:00Z" for i in range(900)],
+            "presence",
+            "holds dates as text: only its presence is watched (convert it to datetimes and pass "
+            "timestamp='x' if it says when a row happened; exclude=['x'] leaves it out)",
+        ),
         ([f"the quick brown fox number {i}" for i in range(200)], "presence", "free text"),
         ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "is of type Datetime"),
         ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "(timestamp='x' if it says when"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from driftline.stats.grid import categorical_grid, categorical_groups
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.reference import build_reference
 from driftline.stats.words import (
@@ -128,6 +129,17 @@ def test_groups_are_named_by_the_values_they_hold() -> None:
     named = {group_words(category, group) for group in range(category.n_groups)}
     assert "\u201ca\u201d" in named
     assert "values the reference never saw" in named
+
+
+def test_of_categories_that_are_too_many_to_be_named_the_new_ones_are() -> None:
+    names = {f"v{n}": 3 for n in range(2_000)}
+    grid = categorical_grid(names)
+    bins = [grid.index[name] for name in names]
+    mass = np.bincount(bins, minlength=grid.n_bins).astype(np.int64)
+    feature = FeatureGrid("c", "categorical", grid, categorical_groups(grid, mass))
+    said = [group_words(feature, group) for group in range(feature.n_groups)]
+    assert set(said[:-1]) == {"some of its many categories"}
+    assert said[-1] == "values the reference never saw"
 
 
 def test_the_part_that_moved_is_the_group_with_the_largest_share() -> None:
