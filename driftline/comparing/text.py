@@ -73,9 +73,10 @@ def table(
 def summary(comparison: Comparison) -> str:
     """Return the first line: what was compared and what came of it."""
     n, drifted = len(comparison), len(comparison.drifted)
+    rows = comparison.current.rows
     return (
         f"{comparison.verdict}: {drifted} of {n} feature{'' if n == 1 else 's'} drifted, "
-        f"{comparison.current.rows:,} rows against {comparison.reference.rows:,}"
+        f"{rows:,} row{'' if rows == 1 else 's'} against {comparison.reference.rows:,}"
     )
 
 

@@ -358,8 +358,8 @@ def _few_rows(rows: int) -> list[str]:
     if rows >= MIN_ROWS:
         return []
     return [
-        f"only {rows:,} rows: below {MIN_ROWS:,} small drifts stay unseen (the warning limit of "
-        "PSI never falls below 0.18); 10,000 or more are recommended"
+        f"only {rows:,} row{'' if rows == 1 else 's'}: below {MIN_ROWS:,} small drifts stay unseen "
+        "(the warning limit of PSI never falls below 0.18); 10,000 or more are recommended"
     ]
 
 

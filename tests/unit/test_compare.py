@@ -104,6 +104,8 @@ def test_every_distance_stands_in_a_row_with_its_interval(before: pd.DataFrame) 
     assert age.psi_limit < age.psi_critical and 0 < age.psi_lower < age.psi
     assert age.parts is not None and sum(age.parts) == pytest.approx(age.psi, rel=1e-4)
     assert age.visible is not None and 0.2 < age.visible < 1
+    # A category has no standard deviation to be shifted by.
+    assert found["plan"].psi_limit is not None and found["plan"].visible is None
     counted = [
         [(frame["plan"] == plan).sum() for plan in ("basic", "pro", "team")]
         for frame in (before, now)
@@ -368,18 +370,38 @@ def test_a_column_without_any_value_is_watched_for_presence() -> None:
     assert filled["empty"].verdict == "warning"
 
 
+def test_a_column_that_is_all_infinite_is_not_ok(before: pd.DataFrame) -> None:
+    now = after().assign(income=np.inf)
+    row = compare(before, now, **OPTIONS)["income"]
+    assert row.verdict == "insufficient_data"
+    assert row.why.startswith("infinite in 100\xa0% of 2,000 rows, no value is left: ")
+    assert row.why.endswith("a fixed limit of infinite can")
+    told = compare(before, now, **OPTIONS, limits=["income:infinite=0.05"])["income"]
+    assert told.verdict == "warning" and "infinite of 2,000 rows, limit 5.0" in told.why
+    plain = compare({"x": [1.0, 2.0] * 200}, {"x": [np.inf] * 200})["x"]
+    assert plain.verdict == "insufficient_data"  # without times, too
+    # What a fixed limit tolerates is fine; what is missing is another matter.
+    fine = compare(before, now, **OPTIONS, limits=["income:infinite=1"])["income"]
+    assert fine.verdict == "ok"
+    gone = compare(before, after().assign(income=np.nan), **OPTIONS)["income"]
+    assert gone.verdict in ("warning", "critical") and "missing" in gone.why
+
+
 def test_infinities_that_nothing_judges_are_a_note(before: pd.DataFrame) -> None:
     found = compare(before, after(income=[np.inf, -np.inf, 5_000.0, 5_000.0] * 500), **OPTIONS)
     assert [note for note in found.notes if "infinities" in note] == [
         "'income' holds 1,000 infinities in the current frame: they are counted apart, outside "
-        "the bins, and not judged"
+        "the bins, and judged by a fixed limit alone, such as income:infinite=0.01"
     ]
     assert not any("infinities" in note for note in compare(before, after(), **OPTIONS).notes)
 
 
 def test_a_reference_of_one_row_is_answered() -> None:
     found = compare({"x": [1.0], "c": ["a"]}, {"x": [2.0] * 200, "c": ["a"] * 200})
-    assert len(found) == 2 and "only 1 rows" in found.notes[0]
+    assert len(found) == 2 and "only 1 row: below" in found.notes[0]
+    back = compare({"x": [2.0] * 200}, {"x": [1.0]})
+    assert back.verdict == "insufficient_data"
+    assert repr(back).startswith("insufficient_data: 0 of 1 feature drifted, 1 row against 200")
 
 
 @pytest.mark.parametrize(
