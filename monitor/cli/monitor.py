@@ -16,7 +16,7 @@ from driftline.answers import Backtest, FixedLimit
 from driftline.errors import ConfigError
 from driftline.stats.lengths import LENGTHS, SPAN
 from driftline.stats.rule import FIXED
-from monitor.cli import access, options
+from monitor.cli import access, columns, options
 from monitor.cli.model import Name, Url, client_of
 
 app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
@@ -70,9 +70,7 @@ def set_(
         str | None,
         typer.Option(help="How long a partition without an owner holds windows back."),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="How sensitive: quiet, standard or sensitive.")
-    ] = None,
+    profile: Annotated[columns.Profile | None, typer.Option(help="How sensitive.")] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,11 +107,11 @@ def set_(
         )  # fmt: skip
     with client_of(url, config, token_file) as client:
         asked: dict[str, Any] = {
-            "windows": None if windows is None else [w.strip() for w in windows.split(",")],
+            "windows": None if windows is None else lengths("--windows", windows),
             "lateness": duration("--lateness", lateness),
             "horizon": duration("--horizon", horizon),
             "max_hold": duration("--max-hold", max_hold),
-            "profile": profile,
+            "profile": None if profile is None else profile.value,
         }
         tried = None
         if profile is not None or limit is not None or no_limit is not None:
@@ -122,7 +120,10 @@ def set_(
                 asked["limits"] = limits_of(now.limits, limit or [], no_limit or [])
             asked["expect_revision"] = now.revision
             tried = client.backtest(
-                model, windows=asked["windows"], profile=profile, limits=asked.get("limits")
+                model,
+                windows=asked["windows"],
+                profile=asked["profile"],
+                limits=asked.get("limits"),
             )
             if not json_:
                 options.echo("\n".join(tried_lines(tried)))
@@ -151,9 +152,7 @@ def recalibrate(
     version: Annotated[
         str | None, typer.Option(help="The version; the newest unless given.")
     ] = None,
-    length: Annotated[
-        str | None, typer.Option(help=f"Only this window length, of {','.join(LENGTHS)}.")
-    ] = None,
+    length: Annotated[columns.Length | None, typer.Option(help="Only this window length.")] = None,
     segment: Annotated[str | None, typer.Option(help="Only this segment, such as all.")] = None,
     url: Url = None,
     token_file: access.TokenFile = None,
@@ -165,7 +164,9 @@ def recalibrate(
     For a change that is here to stay. Lengths that the reference knows learn nothing.
     """
     with client_of(url, config, token_file) as client:
-        found = client.recalibrate(model, version=version, length=length, segment=segment)
+        found = client.recalibrate(
+            model, version=version, length=None if length is None else length.value, segment=segment
+        )
     if json_:
         options.echo(json.dumps([dataclasses.asdict(each) for each in found]))
         return
@@ -245,6 +246,25 @@ temp:ks, *:missing, all
             ) from None  # fmt: skip
         kept[f"{limit.feature}:{limit.statistic}"] = limit
     return list(kept.values())
+
+
+def lengths(name: str, text: str) -> list[str]:
+    """Window lengths with commas between.
+
+    Examples
+    --------
+    >>> lengths("--windows", "hour, 4weeks")
+    ['hour', '4weeks']
+    >>> lengths("--windows", "hour,month")
+    Traceback (most recent call last):
+    driftline.errors.ConfigError: --windows (command line): got 'month', expected one of hour, \
+day, week, 4weeks
+    """
+    named = [word.strip() for word in text.split(",")]
+    for word in named:
+        if word not in LENGTHS:
+            raise ConfigError(name, "command line", word, f"one of {', '.join(LENGTHS)}")
+    return named
 
 
 def duration(name: str, text: str | None) -> timedelta | None:

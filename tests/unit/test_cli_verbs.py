@@ -138,3 +138,23 @@ def test_a_file_is_called_file_in_the_usage_of_every_verb(verb: str) -> None:
     )  # fmt: skip
     [usage] = [line for line in done.stdout.splitlines() if "Usage:" in line]
     assert "FILE" in usage and "file" not in usage
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("set m --profile loud", "--profile"),
+        ("set m --windows hour,month", "--windows (command line): got 'month', expected one of"),
+        ("recalibrate m --length year", "--length"),
+    ],
+)
+def test_a_wrong_choice_of_a_monitor_is_refused_before_a_server_is_asked(
+    given: str, says: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor.cli", "monitor", *given.split(),
+         "--url", "http://127.0.0.1:9"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert says in done.stderr and "127.0.0.1" not in done.stderr
