@@ -110,7 +110,7 @@ def bare(before: Any, after: Any) -> Callable[[], Any]:
     import numpy as np
 
     import driftline
-    from driftline.stats.coding import SUM_ROWS
+    from driftline.stats.coding import SLICE_ROWS
 
     features = driftline.profile(before[list(before)[:FLOATS]]).gridset.features
     columns = [after[feature.name].to_numpy() for feature in features]
@@ -118,8 +118,8 @@ def bare(before: Any, after: Any) -> Callable[[], Any]:
 
     def run() -> None:
         for grid, x in zip(grids, columns, strict=True):
-            for start in range(0, len(x), SUM_ROWS):
-                part = x[start : start + SUM_ROWS].astype(np.float32)
+            for start in range(0, len(x), SLICE_ROWS):
+                part = x[start : start + SLICE_ROWS].astype(np.float32)
                 np.bincount(grid.bins(part), minlength=grid.n_bins)
 
     return run

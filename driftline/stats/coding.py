@@ -22,9 +22,11 @@ _ABSENT, _NULL, _NAN, _POS_INF, _NEG_INF, _TYPE_ERROR, ZERO, NEGATIVE = range(le
 ABSENT: Final = _ABSENT
 # State -> counter (State.VALUE has none).
 COUNTER_OF_STATE: Final = np.array([-1, _ABSENT, _NULL, _TYPE_ERROR], np.int64)
-# float64 adds integers below 2^53 exactly: 2^16 rows of at most 2^36 quanta each. So many of a
-# numeric column are coded at once, too: what is made on the way stays in the cache.
+# float64 adds integers below 2^53 exactly: 2^16 rows of at most 2^36 quanta each.
 SUM_ROWS: Final = 1 << (52 - CLIP_BITS)
+# So many numbers (no more than that) are coded and counted at once: what is made on the way stays
+# in the processor's cache. 2^16 and 2^12 cost a quarter more a value.
+SLICE_ROWS: Final = 1 << 14
 
 
 class Numbers(NamedTuple):
@@ -100,8 +102,8 @@ def count_numbers(
     is_summed = sums is not None and coded.low <= coded.high
     scale, limit = 2.0**-grid.quantum, float(1 << CLIP_BITS)
     is_clipped = is_summed and max(abs(coded.low), abs(coded.high)) * scale > limit
-    for start in range(0, len(coded.places), SUM_ROWS):
-        part = slice(start, start + SUM_ROWS)
+    for start in range(0, len(coded.places), SLICE_ROWS):
+        part = slice(start, start + SLICE_ROWS)
         # What bincount would convert to, once for both.
         places = coded.places[part].astype(np.intp)
         counts += np.bincount(places, minlength=len(counts))

@@ -24,6 +24,7 @@ from driftline.stats.coding import (
     ABSENT,
     COUNTER_OF_STATE,
     NEGATIVE,
+    SLICE_ROWS,
     SUM_ROWS,
     ZERO,
     code_categories,
@@ -403,9 +404,9 @@ class Gridset:
             counts[:] = 0
             grid = self.features[f].grid
             if isinstance(grid, NumericGrid):
-                for start in range(0, rows, SUM_ROWS):
-                    piece = _piece(column, start, start + SUM_ROWS)
-                    coded = code_numbers(grid, piece, min(SUM_ROWS, rows - start))
+                for start in range(0, rows, SLICE_ROWS):
+                    piece = _piece(column, start, start + SLICE_ROWS)
+                    coded = code_numbers(grid, piece, min(SLICE_ROWS, rows - start))
                     count_numbers(grid, coded, counts, profile.sums[span])
                     profile.low[f] = min(profile.low[f], coded.low)
                     profile.high[f] = max(profile.high[f], coded.high)
