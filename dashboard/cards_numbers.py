@@ -11,6 +11,7 @@ from dash import html
 from dashboard import parts
 from dashboard import sentences_series as say
 from dashboard.words import MINUS, NBSP, cut, percent, plural, two
+from driftline.stats.calibration import MIN_ROWS_PSI
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.words import group_words, number
 from monitor.storage.rows import FeatureWindow
@@ -55,6 +56,8 @@ def numbers(
         rows = [list(row) for row in say.number_rows(made.current, made.reference)]
         columns = ["Measure", against, head, "Change"]
         out.append(parts.table(columns, rows, numeric=columns[1:]))
+    if made is not None and made.season is not None and lines:
+        out.append(html.P(season_words(made.season), className="note"))
     if resolution:
         out.append(html.P(resolution, className="note"))
     return out
@@ -110,8 +113,26 @@ def _judged(found: Mapping[str, Any]) -> list[Line]:
         if get(name):
             lines.append((word, percent(found[name]), ""))
     if get("visible") is not None and get("verdict") != "insufficient_data":
-        lines.append((parts.term("Smallest shift"), visible_words(found), "that it could show"))
+        lines.append(
+            (
+                parts.term("Smallest change", "smallest shift"),
+                visible_words(found),
+                "that it could show",
+            )
+        )
     return lines
+
+
+def season_words(season: str) -> str:
+    """Return what PSI is compared with under a season, and what all else is.
+
+    >>> season_words("weekend").replace("\xa0", " ")[:63]
+    "PSI compares with the reference's weekends, all other distances"
+    """
+    return (
+        f"PSI compares with the reference's {season}s, all other distances with the whole "
+        "reference: their usual daily and weekly swing is part of them."
+    )
 
 
 def _psi_limit(found: Mapping[str, Any]) -> Any:
@@ -135,7 +156,9 @@ def _in_sigma(found: Mapping[str, Any]) -> Any:
 def visible_words(found: Mapping[str, Any]) -> str:
     """Return the smallest change that a window could have shown: a shift, or points of a rate."""
     value = found["visible"]
-    return f"{two(value)} sigma" if found.get("psi_limit") is not None else say.points(value)
+    # As `driftline.stats.explain.visible` makes it: below 100 values a shift, too.
+    is_shift = found.get("psi_limit") is not None or int(found["n"]) < MIN_ROWS_PSI
+    return f"{two(value)} sigma" if is_shift else f"{say.points(value)} more missing"
 
 
 def p_words(p: float | None) -> str:

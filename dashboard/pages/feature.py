@@ -331,7 +331,11 @@ def _notes(made: Distribution | Incomparable | None) -> list[str]:
         return []
     notes = list(made.notes)
     if made.season is not None:
-        notes.append(f"PSI is of the reference's {made.season}s; bars are of all of its days.")
+        every = "hours" if made.season.endswith("hour") else "days"
+        notes.append(
+            f"PSI is of the reference's {made.season}s; bars and the other distances are of all "
+            f"of its {every}."
+        )
     return notes
 
 

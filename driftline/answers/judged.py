@@ -42,8 +42,9 @@ class Finding:
     A rate (`missing`, `type_error`, `unseen`, `out_of_range`) comes with `_excess`, the
     99.9 % bound of what it is above the reference, and with the `_limit` this is held against;
     every rate has its own interval in `_low` and `_high`. `visible` is the smallest change that
-    the window could have shown, in standard deviations of the reference (or as a share where a
-    rate judges it). `w1_low` to `w1_high` is the Wasserstein-1 distance in the feature's units,
+    the window could have shown: of numbers a shift in standard deviations of the reference, from
+    100 values on without `psi_limit` a rise of the share of missing values; None of categories
+    that PSI judges. `w1_low` to `w1_high` is the Wasserstein-1 distance in the feature's units,
     `w1_tail` how much of it comes from the outermost 1 % of values. `parts` is what each group
     of values adds to PSI. p-values are shown and decide nothing.
     """

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from driftline.calibrating.bins import slice_profiles
-from driftline.calibrating.report import CalibrationReport, CalibrationRow, rows_of
+from driftline.calibrating.report import CalibrationReport, CalibrationRow, rough, rows_of
 from driftline.calibrating.trial import run, steps
 from driftline.comparing.limits import rule_of
 from driftline.errors import InvalidReference
@@ -187,6 +187,7 @@ def calibrate(
                 progress=step,
             )
         )
+    notes += rough(built, trials)
     return CalibrationReport(
         rows=rows_of(built, trials, rule),
         notes=tuple(notes),

@@ -242,6 +242,30 @@ def rows_of(
     )
 
 
+def rough(reference: Reference, trials: Sequence[Trial]) -> list[str]:
+    """Return a note on the features whose episodes of values out of range are a rough figure.
+
+    A slice that is left out is judged by tolerances of the others, whose values out of range
+    were counted with it there: without it the next most extreme one would have some, and its
+    tolerance would be wider. The counts of slices cannot tell how many.
+    """
+    names = reference.gridset.names()
+    found = {
+        name
+        for trial in trials
+        for f, name in enumerate(names)
+        if trial.sizes[trial.usual].noisiest[f] == "out_of_range"
+    }
+    if not found:
+        return []
+    told = ", ".join(name for name in names if name in found)
+    return [
+        f"values out of range of {told}: how often they are told falsely is a rough figure, too "
+        "high where windows do not hang on one another; they alarm where PSI is blind or not "
+        "judged, and the data's own episodes are the better guide"
+    ]
+
+
 def _row(
     trial: Trial, size: Size, is_usual: bool, feature: FeatureGrid, f: int, rule: Rule
 ) -> CalibrationRow:

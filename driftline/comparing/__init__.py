@@ -179,7 +179,7 @@ def _infinite(reference: Reference, current: Profile) -> list[str]:
     }
     return [
         f"{name!r} holds {n:,} infinities in {WHAT}: they are counted apart, outside the bins, "
-        "and not judged"
+        f"and judged by a fixed limit alone, such as {name}:infinite=0.01"
         for name, n in numbers.items()
         if n
     ]

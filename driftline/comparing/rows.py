@@ -52,7 +52,8 @@ class Row:
         What PSI must exceed to be critical; the true PSI that is 99.9 % sure to be exceeded.
     visible
         The smallest shift, in standard deviations, that so many rows could have shown; where PSI
-        is never judged, the smallest rise of missing values, as a share.
+        is never judged, the smallest rise of missing values, as a share. None of categories that
+        PSI judges: they have no standard deviation.
     missing_low, missing_high
         The current rate lies between them (Wilson, 99.8 %), in [0, 1].
     missing_excess, missing_limit
@@ -280,6 +281,7 @@ class _Reader:
     def _calm(self, feature: FeatureGrid, place: int, verdict: str) -> str:
         """What is said of a feature of which nothing is above a limit."""
         j = self._judgement
+        assert j.measures is not None  # `judge` asks for them
         missing = j.rates["missing"]
         compared = self._compared[self._reference.gridset.groups[place]]
         return calm(
@@ -295,6 +297,7 @@ class _Reader:
                 missing_limit=_float(missing.limit[0, place]),
                 is_missing_fixed=bool(j.fixed["missing"][0, place]),
                 visible=_float(self._visible[0, place]),
+                infinite=_float(j.measures.infinite[0, place]),
                 is_presence=feature.kind == "presence",
                 is_constant=int(np.count_nonzero(compared)) == 1,
                 has_reference=bool(self._own.values[0, place]),

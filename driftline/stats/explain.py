@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.stats.calibration import MIN_ROWS_PSI, observe
+from driftline.stats.calibration import MIN_ROWS_PSI, observe, unknown
 from driftline.stats.distance import wilson
 from driftline.stats.evidence import Judge, Judgement, Z, round_significant
 from driftline.stats.gridset import Gridset
@@ -75,14 +75,21 @@ def psi_of_shift(shares: Floats, by: ArrayLike) -> Floats:
 def visible(judge: Judge, made: Judgement, at: When) -> Floats:
     """Return the smallest change that windows could have shown, [W, F].
 
-    A shift in standard deviations where PSI has a limit, or would have one with more values;
-    a share of rows where it never has and missing values judge.
+    Of numbers a shift in standard deviations: where PSI has a limit, or would have one with more
+    values (at best, where the natural wobble is not known). A share of rows where PSI never has
+    a limit for 100 values and more, and missing values judge. NaN otherwise, and of categories,
+    which have no sigma.
     """
     reference = judge.reference
     has_limit = ~np.isnan(made.psi_limit)
     learnt = judge.learnt_limit(np.where(has_limit, 0, made.values), at)
     limit = np.where(has_limit, made.psi_limit, learnt)
     out = visible_shift(reference.gridset, judge.compared(at), limit)
+    few = np.isnan(limit) & (made.values > 0) & (made.values < MIN_ROWS_PSI)
+    if few.any():
+        out[few] = _at_best(judge, made.values, few)
+    numeric = [feature.kind == "numeric" for feature in reference.gridset.features]
+    out[:, ~np.array(numeric, np.bool_)] = np.nan
     missing = made.rates["missing"]
     by_rate = (
         np.isnan(limit)
@@ -104,6 +111,19 @@ def visible(judge: Judge, made: Judgement, at: When) -> Floats:
         points = visible_points(asked[0], hits[0, which], m[0, which], asked[2])
         out[by_rate] = points[np.reshape(inverse, -1)]
     return round_significant(out)
+
+
+def _at_best(judge: Judge, values: Ints, few: NDArray[np.bool_]) -> Floats:
+    """Return what so `few` values (where True of [W, F]) could have shown without any wobble."""
+    reference = judge.reference
+    calm = Judge(reference, judge.segment, judge.length, unknown(reference), judge.rule)
+    # They are fewer than a hundred: each number is asked about once.
+    numbers, inverse = np.unique(values[few], return_inverse=True)
+    each = np.repeat(numbers[:, None], values.shape[1], axis=1)
+    any_time = When(np.zeros(len(numbers), np.int8), np.zeros(len(numbers), np.bool_))
+    limits = calm.learnt_limit(np.where(few.any(axis=0), each, 0), any_time)
+    seen = visible_shift(reference.gridset, calm.compared(any_time)[:1], limits)
+    return np.asarray(seen[np.reshape(inverse, -1), np.nonzero(few)[1]])
 
 
 def visible_shift(gridset: Gridset, compared: Ints, limit: Floats) -> Floats:

@@ -165,8 +165,8 @@ def _claim(evidence: Evidence, when: str, lasting: str, for_example: str) -> str
 class Calm:
     """A feature of a window of which nothing is above a limit, in numbers.
 
-    `n` counts values; `visible` is the smallest shift, in sigma, that so many could have shown.
-    What is not known is None.
+    `n` counts values; `visible` is the smallest shift, in sigma, that so many could have shown;
+    `infinite` is a share of rows. What is not known is None.
     """
 
     verdict: str
@@ -180,6 +180,7 @@ class Calm:
     missing_limit: float | None = None
     is_missing_fixed: bool = False
     visible: float | None = None
+    infinite: float | None = None
     is_presence: bool = False
     is_constant: bool = False
     has_reference: bool = True
@@ -194,6 +195,8 @@ def calm(found: Calm) -> str:
     'PSI 0.05, limit 0.18'
     >>> calm(Calm("insufficient_data", "hour", 40, 38, visible=1.31))
     '38 values, PSI is judged from 100; only a shift above 1.3 sigma could have been seen'
+    >>> calm(Calm("insufficient_data", "day", 900, 0, infinite=1.0)).split(":")[0]
+    'infinite in 100\xa0% of 900 rows, no value is left'
     """
     many = WORDS[found.length][1]
     psi = "" if found.psi is None else f"PSI {number(found.psi)}"
@@ -227,6 +230,11 @@ def _unjudged(found: Calm, many: str) -> str:
     """What was not judged, and what it would take."""
     if found.is_presence:
         return f"{_so_many(found.rows, 'row')}, missing values are judged from {_MIN_ROWS}"
+    if found.infinite and not found.n:
+        return (
+            f"infinite in {percent(found.infinite)} of {_so_many(found.rows, 'row')}, no value is "
+            "left: PSI and learnt limits cannot judge it, a fixed limit of infinite can"
+        )
     if not found.has_reference:
         return "the reference has no value to compare with"
     if found.n >= MIN_ROWS_PSI and found.is_constant:

@@ -149,10 +149,19 @@ def _calm(row: Mapping[str, Any], grid: FeatureGrid | None, spec: MonitorSpec | 
             missing_limit=row["missing_limit"],
             is_missing_fixed=fixed_limit(spec, str(row["feature"]), "missing") is not None,
             visible=row.get("visible"),
+            infinite=_infinite(row, grid),
             is_presence=grid is not None and grid.kind == "presence",
             is_constant=grid is not None and grid.kind != "presence" and grid.n_groups < 2,
         )
     )
+
+
+def _infinite(row: Mapping[str, Any], grid: FeatureGrid | None) -> float | None:
+    """Return the share of rows that are infinite: where no value is left nothing stands of it."""
+    is_number = grid is not None and grid.kind == "numeric"
+    if row["n"] or not is_number or row["missing"] is None or row["type_error"] is None:
+        return row.get("infinite")
+    return max(0.0, 1.0 - float(row["missing"]) - float(row["type_error"]))
 
 
 def _grid(reference: Reference | None, feature: str) -> FeatureGrid | None:

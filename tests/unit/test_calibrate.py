@@ -74,6 +74,19 @@ def test_what_is_elsewhere_every_day_is_blind_and_says_so(report: CalibrationRep
     assert row.missing_delay[10] is not None and row.missing_delay[10] <= 3
 
 
+def test_what_is_a_rough_figure_is_said_to_be_one(report: CalibrationReport) -> None:
+    assert not any("rough" in note for note in report.notes if "calm" in note)
+    draw = np.random.default_rng(0)
+    level = draw.normal(size=60)
+    days = np.repeat(np.sign(level) * level**2, 200)
+    at = 1_767_225_600_000 + 432_000 * np.arange(len(days))
+    data = {"at": at, "wild": days + 0.3 * draw.normal(size=len(days))}
+    found = calibrate(data, timestamp="at", lengths=["day"], sizes=[])
+    assert "most of them of its values out of range" in found["wild", "day"].why
+    (note,) = [note for note in found.notes if "rough" in note]
+    assert note.startswith("values out of range of wild: ")
+
+
 def test_more_missing_values_are_told_no_later_than_fewer(report: CalibrationReport) -> None:
     for row in report.usual("day"):
         took = [np.inf if t is None else t for t in row.missing_delay.values()]

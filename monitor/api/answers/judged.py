@@ -76,8 +76,11 @@ class FindingAnswer(Answer):
         "The statistics above their limit", ["psi"]
     )
     visible: float | None = said(
-        "The smallest change that the window could have shown: a shift in standard deviations of "
-        "the reference, or a share where a rate judges the feature",
+        "The smallest change that the window could have shown. Of numbers a shift in standard "
+        "deviations of the reference (below 100 values the one that so many could have shown, at "
+        "best where the natural wobble is not known); from 100 values on without `psi_limit` a "
+        "rise of the share of missing values. Null of categories that PSI judges: they have no "
+        "standard deviation",
         0.55,
     )
     missing_low: float | None = said("99.9 % sure that the true share is above this", 0.005)
@@ -129,7 +132,7 @@ class FindingAnswer(Answer):
     )
     sd_low: float | None = said("The standard deviation is at least this", 7.6)
     sd_high: float | None = said("... and at most this", 7.7)
-    sd_ratio: float | None = said("... over the reference's", 0.76)
+    sd_ratio: float | None = said("... over the reference's; null where the two lie far apart", 0.76)
     differs: float | None = said("Share that differs from the one value of the reference", None)
     parts: list[float] | None = said(
         "What each group of values adds to PSI, in the order of the reference's groups",

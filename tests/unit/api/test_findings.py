@@ -140,6 +140,15 @@ def test_a_rate_is_told_beside_the_reference_s_own() -> None:
     assert said == "missing 2.0 % \u2192 77 % of 1,000 rows, limit 4 points"
 
 
+def test_values_that_are_all_infinite_are_said_to_be_so() -> None:
+    reference = build_reference(pd.DataFrame({"age": np.arange(1_000.0)}))
+    row = ROW | {"feature": "age", "segment": "all", "verdict": "insufficient_data", "n": 0}
+    row |= {"exceeds": "", "psi": None, "psi_limit": None, "missing": 0.25, "type_error": 0.0}
+    said = why(row, reference, None).replace(NBSP, " ")
+    assert said.startswith("infinite in 75 % of 1,000 rows, no value is left")
+    assert "infinite" not in why(row | {"missing": 1.0}, reference, None)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

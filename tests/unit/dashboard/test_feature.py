@@ -398,6 +398,14 @@ def test_a_window_with_too_few_rows_says_what_could_have_been_seen(world: Featur
     assert "too few rows for a verdict" in words
     assert "61\N{NO-BREAK SPACE}rows, 100 are needed for PSI" in words
     assert "Only a shift above 0." in words and "counts in its week" in words
+    # What was judged says it: of categories, which have no sigma, nothing does.
+    none = replace(subject.window, rows=61, found={**few, "visible": None})
+    assert "Only a shift" not in said_of(replace(subject, window=none))
+    infinite = {**few, "n": 0, "missing": 0.0}
+    words = said_of(replace(subject, window=replace(subject.window, rows=61, found=infinite)))
+    assert "No value of x is a finite number." in words
+    gone = replace(subject.window, rows=61, found={**infinite, "missing": 1.0})
+    assert "All of x is missing." in said_of(replace(subject, window=gone))
 
 
 def test_a_blind_length_says_why_and_leads_to_the_one_that_judges(world: FeatureWorld) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from test_feature import chosen, filled, parts_of, said
 
 from dashboard.cards_numbers import numbers, resolution_words, stored_parts
 from dashboard.figures.series import level_of
+from dashboard.pages.feature import _notes as feature_notes
 from dashboard.sentences_series import limit_words
 from dashboard.statistics import DRAWN, GROUPS
 from driftline.stats.names import NAMES
@@ -113,8 +115,27 @@ def test_a_tail_that_dominates_and_what_is_not_known_are_said() -> None:
     text = said(numbers(None, heavy, against="r", head="h", is_reference=True))
     assert "says little here: the tail dominates" in text
     assert "PSI" not in text
-    rate = window(psi=None, psi_limit=None, visible=0.042, verdict="ok")
-    assert "4.2 points" in said(numbers(None, rate, against="r", head="h", is_reference=True))
+    rate = window(n=900, psi=None, psi_limit=None, visible=0.042, verdict="ok")
+    text = said(numbers(None, rate, against="r", head="h", is_reference=True))
+    assert "4.2 points more missing" in text
+    few = window(n=60, psi=None, psi_limit=None, visible=1.13, verdict="ok")
+    assert "1.1 sigma" in said(numbers(None, few, against="r", head="h", is_reference=True))
+
+
+def test_what_a_season_is_of_is_said(world: FeatureWorld) -> None:
+    picked = chosen(world, "x")
+    made, found = picked.subject.distribution, picked.window
+    assert made is not None and found is not None
+    for season, every in (("weekend", "days"), ("weekend 17h hour", "hours")):
+        seasonal = replace(made, season=season)
+        text = said(numbers(seasonal, found, against="r", head="h", is_reference=True))
+        assert f"PSI compares with the reference's {season}s, all other distances" in text
+        (note,) = [line for line in feature_notes(seasonal) if "bars" in line]
+        assert note.startswith(f"PSI is of the reference's {season}s; bars")
+        assert note.endswith(f"all of its {every}.")
+    assert "PSI compares" not in said(
+        numbers(made, found, against="r", head="h", is_reference=True)
+    )
 
 
 def test_a_window_whose_counts_are_gone_shows_what_was_kept(world: FeatureWorld) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from driftline.stats.calibration import unknown
 from driftline.stats.distance import newcombe
-from driftline.stats.evidence import Z
-from driftline.stats.explain import psi_of_shift, shifted, visible_points, visible_shift
+from driftline.stats.evidence import Judge, Z
+from driftline.stats.explain import (
+    psi_of_shift,
+    shifted,
+    visible,
+    visible_points,
+    visible_shift,
+)
+from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.rule import Rule
+from driftline.stats.season import When
+from driftline.stats.stack import Stack
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +68,41 @@ def test_the_smallest_shift_is_the_one_whose_psi_is_the_limit(reference: Referen
     assert found[1, 0] < found[0, 0]
     # What is always the same has no sigma; no shift reaches 40; not judged is not known.
     assert np.isnan([found[0, 3], found[1, 1], found[1, 2], found[1, 3]]).all()
+
+
+def test_what_windows_could_have_shown_is_told_of_numbers_alone_and_at_best(
+    reference: Reference,
+) -> None:
+    draw = np.random.default_rng(2)
+    kept = {"x": draw.normal(size=200), "plan": draw.choice(["a", "b", "c"], 200).astype(object)}
+    windows = []
+    for n in (0, 40, 90, 200):
+        columns = {
+            "x": Column(kept["x"][:n], None),
+            "plan": Column(kept["plan"][:n].tolist(), None),
+        }
+        (profile,) = reference.gridset.count(columns, n)
+        windows.append(profile)
+    stack = Stack.of(windows)
+    at = When(np.zeros(4, np.int8), np.zeros(4, np.bool_))
+    calm = unknown(reference)
+    # Nothing is known of the wobble: of hours that never have the values, say.
+    nothing = replace(calm, tau2=np.full(4, np.nan), guard=np.full(4, np.nan))
+    for rule in (Rule(), Rule("sensitive")):
+        judge = Judge(reference, "all", "hour", nothing, rule)
+        found = visible(judge, judge.judge(stack, at), at)
+        best = Judge(reference, "all", "hour", calm, rule).learnt_limit(
+            np.array([[1], [40], [90], [200]]) * np.ones((1, 4), np.int64), at
+        )
+        own = reference.gridset.sum_groups(reference.profiles["all"].counts[None, :])
+        seen = visible_shift(reference.gridset, own, best)
+        assert found[1:3, 0] == pytest.approx(seen[1:3, 0], rel=1e-8)
+        assert found[1, 0] > found[2, 0] > 0
+        assert np.isnan(found[0]).all() and np.isnan(found[1:3, 2]).all()
+    judge = Judge(reference, "all", "hour", calm)
+    made = judge.judge(stack, at)
+    found = visible(judge, made, at)
+    assert made.psi_limit[3, 2] > 0 and np.isnan(found[:, 2]).all() and found[3, 0] > 0
 
 
 def test_every_window_is_asked_about_what_it_is_compared_with(reference: Reference) -> None:
