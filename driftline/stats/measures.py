@@ -46,6 +46,8 @@ Ints = NDArray[np.int64]
 
 # An interval of a standard deviation wider than this share of itself is of a heavy tail.
 WIDE: Final = 0.05
+# Between deviations so small, in the reference's, no ratio is asked for: it is 0.
+ROUGH: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Measures:
     sd_low, sd_high
         The standard deviation (divided by n) lies between.
     sd_ratio
-        The middle of the two over the reference's.
+        The middle of the two over the reference's; none where the upper is over twice the lower:
+        values outside the reference's range are one bin, and their spread is hardly known.
     infinite
         Share of rows that are an infinity.
     zero, negative
@@ -384,7 +387,8 @@ def _numbers(x: _Numbers, own: Moments, windows: Stack, n: Ints, out: dict[str, 
         put("sd_high", high, known)
         with np.errstate(invalid="ignore", divide="ignore"):
             put("mean_shift", (mean - mean_own) / sigma, known & (sigma > 0))
-            put("sd_ratio", (low + high) / 2 / sigma, known & (sigma > 0))
+            is_told = high - low <= np.maximum(low, ROUGH * sigma)
+            put("sd_ratio", (low + high) / 2 / sigma, known & (sigma > 0) & is_told)
         enough = known & (values[at] >= MIN_ROWS_PSI)
         if not enough.any():
             continue

@@ -132,7 +132,9 @@ class FindingAnswer(Answer):
     )
     sd_low: float | None = said("The standard deviation is at least this", 7.6)
     sd_high: float | None = said("... and at most this", 7.7)
-    sd_ratio: float | None = said("... over the reference's; null where the two lie far apart", 0.76)
+    sd_ratio: float | None = said(
+        "... over the reference's; null where the two lie far apart", 0.76
+    )
     differs: float | None = said("Share that differs from the one value of the reference", None)
     parts: list[float] | None = said(
         "What each group of values adds to PSI, in the order of the reference's groups",

@@ -13,9 +13,10 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from driftline.stats.calibration import unknown
-from driftline.stats.evidence import Judge, Judgement
+from driftline.stats.evidence import Judge
 from driftline.stats.grid import canonical, numeric_grid, numeric_groups
 from driftline.stats.gridset import FeatureGrid, Gridset
+from driftline.stats.judgement import Judgement
 from driftline.stats.measures import MEASURES, Measures, moments
 from driftline.stats.profile import Column, Profile
 from driftline.stats.reference import Reference, build_reference
@@ -266,6 +267,27 @@ def test_a_value_that_was_clipped_leaves_no_mean_to_tell(reference: Reference) -
     for name in ("mean", "mean_shift", "sd_low", "sd_ratio", "w1_low", "w1_sigma", "w1_tail"):
         assert np.isnan(getattr(found, name)[0, place])
     assert not np.isnan(found.js[0, place])
+
+
+@pytest.mark.parametrize(
+    ("window", "ratio"),
+    [
+        # All of them in one bin, where one value and two lie within the same interval.
+        (np.repeat([20.0, 24.0], 100), None),
+        (np.linspace(-1.7, 1.7, 200), 1.0),
+        (np.full(200, 0.25), 0.0),
+        (np.full(200, 30.0), 0.0),
+    ],
+)
+def test_a_ratio_of_deviations_is_told_only_where_both_are_known(
+    reference: Reference, window: Floats, ratio: float | None
+) -> None:
+    found, x = measured(reference, one(reference, 200, x=window)), 0
+    assert reference.gridset.names()[x] == "x"
+    slack = 1e-6
+    assert found.sd_low[0, x] - slack <= window.std() <= found.sd_high[0, x] + slack
+    told = found.sd_ratio[0, x]
+    assert np.isnan(told) if ratio is None else told == pytest.approx(ratio, abs=0.05)
 
 
 def test_without_sums_there_is_no_mean_and_the_rest_stays(reference: Reference) -> None:
