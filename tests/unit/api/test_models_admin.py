@@ -337,6 +337,7 @@ def test_a_profile_and_fixed_limits_are_kept_and_told(living: Engine, changing: 
         (limit("weight", "missing", -0.1), "as a share: 0.05 is 5 %"),
         (limit("weight", "psi", 0.3, 0.2), "critical (0.2) must not be below warning (0.3)"),
         (limit("", "psi", 0.3), "name a feature, or * for all"),
+        (limit("carrier", "ks", 0.2), "carrier is a category, and has no ks; it has psi"),
     ],
 )
 def test_a_limit_that_cannot_judge_is_refused_with_what_is_wrong(
