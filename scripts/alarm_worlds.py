@@ -25,10 +25,11 @@ from driftline.stats.calibration import (
 )
 from driftline.stats.distance import ks_p_value
 from driftline.stats.episodes import QUIET, step
-from driftline.stats.evidence import Judge, Judgement, Mark
+from driftline.stats.evidence import Judge
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import psi_by_feature
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.lengths import DAY_MS, HOUR_MS, NOMINAL_MS
 from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference, build_reference

@@ -18,8 +18,9 @@ from scipy import special
 
 from driftline.calibrating.worlds import Change, World
 from driftline.stats.calibration import Calibration, Floats, Ints, from_reference, observe
-from driftline.stats.evidence import Judge, Mark
+from driftline.stats.evidence import Judge
 from driftline.stats.explain import visible_points, visible_shift
+from driftline.stats.judgement import Mark
 from driftline.stats.lengths import DAY_MS, DAYS, NOMINAL_MS
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import Rule

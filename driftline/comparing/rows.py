@@ -10,10 +10,11 @@ import numpy as np
 from driftline.comparing.counting import Counted
 from driftline.comparing.lengths import Known
 from driftline.stats.calibration import observe
-from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
+from driftline.stats.evidence import Judge, round_significant
 from driftline.stats.explain import OF_ROWS, PART_DIGITS, share_interval, visible
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import FeatureGrid
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.measures import MEASURES, measure
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import SHARES, Rule

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

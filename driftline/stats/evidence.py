@@ -7,8 +7,6 @@ below what fine windows were seen to reach.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +28,7 @@ from driftline.stats.distance import (
 )
 from driftline.stats.distance import round_significant as round_significant
 from driftline.stats.groups import largest_psi, number_bins, per_feature, psi_by_feature
+from driftline.stats.judgement import Judgement, Mark, Rate, marked, worst_of
 from driftline.stats.measures import Measures, measure, moments
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, LEVELS, Rule
@@ -45,82 +44,9 @@ Z = 3.09
 LEAST_EXCESS = {"missing": 0.01, "type_error": 0.01, "unseen": 0.005, "out_of_range": 0.01}
 # A rate's excess beyond its tolerance at which it is critical.
 CRITICAL_BEYOND = 0.05
-# The ratio of what exceeds a fixed limit of 0, which has no ratio: JSON knows no infinity.
-_BEYOND_ZERO = 1e6
 # What the learnt rule judges; others of `rule.FIXED` are judged where a user gave a limit.
 STATISTICS = ("psi", *RATES)
 STANDARD = Rule()
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One rate of W windows, each [W, F]; NaN where there is nothing to divide by.
-
-    `excess` is the 99.9 % bound of the distance from the reference, signed:
-    below zero where the rate fell. `limit` is the tolerance it is held against.
-    Under a fixed limit the rate itself is held against it, and is the excess.
-    """
-
-    value: Floats
-    excess: Floats
-    limit: Floats
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Everything the rule says about W windows and F features.
-
-    Floats are rounded to nine significant digits, before they were compared.
-
-    Attributes
-    ----------
-    rows, values
-        [W] rows; [W, F] values in bins.
-    psi, psi_limit, psi_critical, psi_lower
-        [W, F]; NaN where PSI is not judged. `psi` itself is there from 100
-        values on.
-    ks_low, ks_high
-        [W, F] The certified interval of the two-sample KS statistic, in [0, 1].
-    rates
-        By name.
-    marks
-        {statistic: [W, F, 2] uint8} for warning and critical, as `Mark`; all of `rule.FIXED`.
-    verdict
-        [W, F] strings.
-    ratio, evidence
-        [W, F] The worst evidence over its limit, and the statistic it is of.
-    measures
-        Every other distance; None where they were not asked for.
-    fixed
-        {statistic: [W, F]} Whether a fixed limit stands in the place of the learnt one.
-    """
-
-    rows: Ints
-    values: Ints
-    psi: Floats
-    psi_limit: Floats
-    psi_critical: Floats
-    psi_lower: Floats
-    ks_low: Floats
-    ks_high: Floats
-    parts: Floats  # [W, groups] what each group adds to PSI
-    rates: dict[str, Rate]
-    marks: dict[str, NDArray[np.uint8]]
-    verdict: NDArray[np.str_]
-    ratio: Floats
-    evidence: NDArray[np.str_]
-    measures: Measures | None
-    fixed: dict[str, NDArray[np.bool_]]
-
-
-class Mark:
-    """What the fold of verdicts reads off one statistic of one window."""
-
-    NOT_EVALUABLE = 0
-    CLEAR = 1
-    BETWEEN = 2
-    EXCEEDS = 3
-    LETTERS = "?c-e"
 
 
 class Judge:
@@ -204,7 +130,7 @@ class Judge:
             held[name] = value, self._fixed[name].warning
         with np.errstate(divide="ignore", invalid="ignore"):  # a limit may be 0
             ratios = {name: value / line for name, (value, line) in held.items()}
-        ratio, evidence = _worst(ratios, marks)
+        ratio, evidence = worst_of(ratios, marks)
         nothing = np.zeros((*psi.shape, 2), dtype=np.uint8)
         marks = {name: marks.get(name, nothing) for name in FIXED}
         return Judgement(
@@ -249,7 +175,7 @@ class Judge:
             zip(self._fixed["psi"], (limit, critical), strict=True)
         ):
             lines.append(np.where(fixed, np.where(np.isnan(psi), np.nan, own), line))
-            made = _marks(psi > own, psi <= own, ~np.isnan(psi) & ~np.isnan(own))
+            made = marked(psi > own, psi <= own, ~np.isnan(psi) & ~np.isnan(own))
             marks[:, fixed, level] = made[:, fixed]
         return lines[0], lines[1], is_blind & ~fixed
 
@@ -282,7 +208,7 @@ class Judge:
         for level, line in enumerate(self._fixed[name]):
             judged = enough & ~np.isnan(value) & ~np.isnan(line)
             with np.errstate(invalid="ignore"):
-                out[:, :, level] = _marks(value > line, most <= line, judged)
+                out[:, :, level] = marked(value > line, most <= line, judged)
         return out
 
     def _distances(self, seen: Observed, at: When) -> tuple[Floats, Floats, Floats, Ints]:
@@ -389,7 +315,7 @@ class Judge:
         for level, line in enumerate((limit, critical)):
             judged = ~np.isnan(psi) & ~np.isnan(line) & ~is_blind
             delta = self.rule.delta(LEVELS[level])
-            out[:, :, level] = _marks(psi > line, beyond_noise < delta / 2, judged)
+            out[:, :, level] = marked(psi > line, beyond_noise < delta / 2, judged)
         return out
 
     def _rate(self, name: str, seen: Observed) -> tuple[Rate, NDArray[np.uint8]]:
@@ -423,7 +349,7 @@ class Judge:
         for level, line in enumerate(self._fixed[name]):
             judged = enough & ~np.isnan(line)
             with np.errstate(invalid="ignore"):
-                made = _marks(rate.value > line, rate.value <= line, judged)
+                made = marked(rate.value > line, rate.value <= line, judged)
             marks[:, fixed, level] = made[:, fixed]
         limit = np.where(enough, self._fixed[name].warning, np.nan)
         return Rate(
@@ -462,7 +388,7 @@ class Judge:
             if level == 1 and self.calibration.source == "none":
                 continue
             with np.errstate(invalid="ignore"):
-                marks[:, :, level] = _marks(size > line, size <= line, judged)
+                marks[:, :, level] = marked(size > line, size <= line, judged)
         limit = np.where(judged, limit, np.nan)
         return Rate(round_significant(value), excess, limit), marks
 
@@ -505,33 +431,3 @@ class Judge:
         verdict[warn] = "warning"
         verdict[crit] = "critical"
         return verdict
-
-
-def _marks(
-    exceeds: NDArray[np.bool_], clear: NDArray[np.bool_], judged: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    out = np.full(judged.shape, Mark.BETWEEN, dtype=np.uint8)
-    out[clear] = Mark.CLEAR
-    out[exceeds] = Mark.EXCEEDS
-    out[~judged] = Mark.NOT_EVALUABLE
-    return out
-
-
-def _worst(
-    ratios: dict[str, Floats], marks: dict[str, NDArray[np.uint8]]
-) -> tuple[Floats, NDArray[np.str_]]:
-    """Return the worst evidence / limit among the statistics that were evaluated."""
-    names = list(ratios)
-    stacked = np.stack(
-        [
-            np.where(marks[name][:, :, 0] != Mark.NOT_EVALUABLE, ratios[name], np.nan)
-            for name in names
-        ]
-    )
-    # Whatever exceeds a limit of 0 is worse than all that has one.
-    stacked = np.where(np.isinf(stacked), _BEYOND_ZERO, stacked)
-    filled = np.where(np.isnan(stacked), -1.0, stacked)
-    place = filled.argmax(axis=0)
-    worst = filled.max(axis=0)
-    evidence = np.where(worst < 0, "", np.array(names)[place])
-    return round_significant(np.where(worst < 0, np.nan, worst)), evidence

@@ -17,8 +17,9 @@ from scipy import special
 
 from driftline.stats.calibration import MIN_ROWS_PSI, observe, unknown
 from driftline.stats.distance import wilson
-from driftline.stats.evidence import Judge, Judgement, Z, round_significant
+from driftline.stats.evidence import Judge, Z, round_significant
 from driftline.stats.gridset import Gridset
+from driftline.stats.judgement import Judgement
 from driftline.stats.season import When
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.episodes import QUIET, step
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 
 Ints = NDArray[np.int64]
 Marks = NDArray[np.uint8]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.distance import wilson
-from driftline.stats.evidence import Mark, Z
+from driftline.stats.evidence import Z
+from driftline.stats.judgement import Mark
 
 # The statistic, and the kind of incident that it opens.
 ABSENT: Final = "absent"

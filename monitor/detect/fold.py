@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from driftline.stats.episodes import QUIET, Latch, State, step
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 from monitor.windows.calendar import NOMINAL_MS
 
 LEVELS = ("warning", "critical")

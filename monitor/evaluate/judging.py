@@ -10,8 +10,9 @@ import numpy as np
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import Calibration, Floats, Ints, observe
-from driftline.stats.evidence import Judge, Judgement, Mark
+from driftline.stats.evidence import Judge
 from driftline.stats.explain import visible
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.profile import COUNTERS
 from driftline.stats.reference import Reference
 from driftline.stats.season import When, when

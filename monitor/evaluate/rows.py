@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.calibration import RATES
-from driftline.stats.evidence import Judgement, Mark, round_significant
+from driftline.stats.evidence import round_significant
 from driftline.stats.explain import PART_DIGITS
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference
 from monitor.detect.fold import States, marks_to_text

@@ -14,7 +14,8 @@ import numpy as np
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import RATES, Calibration, from_reference
-from driftline.stats.evidence import CRITICAL_BEYOND, STATISTICS, Judge, Mark
+from driftline.stats.evidence import CRITICAL_BEYOND, STATISTICS, Judge
+from driftline.stats.judgement import Mark
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, Rule
 from driftline.stats.season import when

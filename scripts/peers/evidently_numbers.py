@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from driftline.stats.calibration import unknown
-from driftline.stats.evidence import Judge, Judgement
+from driftline.stats.evidence import Judge
+from driftline.stats.judgement import Judgement
 from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import when

@@ -16,7 +16,7 @@ import pytest
 from driftline.stats import distance
 from driftline.stats.calibration import RATES
 from driftline.stats.episodes import HOUR_MS, QUIET, step
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 from driftline.stats.season import Season
 
 pytestmark = pytest.mark.statistical

@@ -21,7 +21,7 @@ from driftline.calibrating.worlds import Change, World
 from driftline.errors import InvalidReference, StatisticError
 from driftline.stats.calibration import from_reference, observe, observed_slices
 from driftline.stats.episodes import QUIET, step
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 from driftline.stats.reference import ALL, build_reference
 from driftline.stats.simulate import fold, runs
 from monitor.cli.app import app

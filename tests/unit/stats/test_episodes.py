@@ -15,7 +15,7 @@ from driftline.stats.episodes import (
     expires_after,
     step,
 )
-from driftline.stats.evidence import Mark
+from driftline.stats.judgement import Mark
 
 C, B, E, N = Mark.CLEAR, Mark.BETWEEN, Mark.EXCEEDS, Mark.NOT_EVALUABLE
 

@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from driftline.stats.calibration import Calibration, from_reference, from_windows, unknown
-from driftline.stats.evidence import Judge, Judgement, Mark, round_significant
+from driftline.stats.evidence import Judge, round_significant
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, When, when

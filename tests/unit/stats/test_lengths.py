@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from driftline.stats.calibration import from_reference
-from driftline.stats.evidence import Judge, Mark
+from driftline.stats.evidence import Judge
+from driftline.stats.judgement import Mark
 from driftline.stats.lengths import (
     DAY_MS,
     DEFAULT_LENGTHS,

@@ -10,7 +10,8 @@ import pytest
 
 from driftline.errors import StatisticError
 from driftline.stats.calibration import Calibration, from_reference, unknown
-from driftline.stats.evidence import KIND_OF, Judge, Judgement, Mark
+from driftline.stats.evidence import KIND_OF, Judge
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.rule import FIXED, PROFILES, FixedLimit, Rule, kinds_of

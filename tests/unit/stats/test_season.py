@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from driftline.stats.calibration import Calibration, from_reference
-from driftline.stats.evidence import Judge, Judgement, Mark
+from driftline.stats.evidence import Judge
+from driftline.stats.judgement import Judgement, Mark
 from driftline.stats.profile import Column
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.season import Season, bucket, bucket_groups, judged_buckets, when

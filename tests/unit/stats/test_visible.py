@@ -8,7 +8,8 @@ import pytest
 
 from driftline.stats.advice import advice
 from driftline.stats.calibration import Calibration, from_reference
-from driftline.stats.evidence import Judge, Mark
+from driftline.stats.evidence import Judge
+from driftline.stats.judgement import Mark
 from driftline.stats.reference import Reference, build_reference
 from driftline.stats.rule import PROFILES, FixedLimit, Rule
 from driftline.stats.season import Season, When
