@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from driftline import Comparison, compare, profile
+from driftline.answers import Finding
 from driftline.comparing import COLUMNS, text
 from driftline.comparing import __path__ as PACKAGE
+from driftline.comparing.rows import Row
 from driftline.errors import (
     DriftlineError,
     GridMismatch,
@@ -31,8 +34,10 @@ from driftline.errors import (
     InvalidReference,
     StatisticError,
 )
+from driftline.stats.measures import MEASURES
 from driftline.stats.profile import Profile
 from driftline.stats.reference import Reference
+from driftline.stats.rule import SHARES
 from monitor.cli.app import app
 
 N = 3_000
@@ -562,3 +567,17 @@ def test_the_command_takes_a_profile_and_limits(before: pd.DataFrame, tmp_path: 
     assert rows["plan"]["psi_limit"] < usual["plan"]["psi_limit"]
     done = run("--limit", "age:psy=1")
     assert done.exit_code == 2 and "did you mean 'psi'" in done.output
+
+
+def test_a_row_has_what_a_finding_of_the_service_has() -> None:
+    """Except what only a window among others has; a share stands beside the reference's own."""
+    row, finding = ([field.name for field in fields(each)] for each in (Row, Finding))
+    of_a_window = {"start", "segment", "rows", "n", "is_alarming", "evidence", "ratio", "exceeds"}
+    both = {f"{name}_{side}" for name in SHARES for side in ("reference", "current")}
+    sides = {"kind", "rows_reference", "rows_current"}
+    assert set(finding) - of_a_window - set(SHARES) == set(row) - both - sides
+    assert both | sides <= set(row) and of_a_window | set(SHARES) <= set(finding)
+    assert set(MEASURES) <= set(finding)
+    measured = [name for name in MEASURES if name not in SHARES]
+    for names in (row, finding):  # in one order, as the tables have them
+        assert [name for name in names if name in measured] == measured
