@@ -100,7 +100,8 @@ def compare(
         _refuse(options.as_options(str(error)))
     except OSError as error:
         _refuse(f"{html} cannot be written: {error.strerror or error}")
-    _print(found, show_all=show_all, as_json=json_)
+    rule = {"profile": profile.value, "limits": list(limit or ())}
+    _print(found, rule, show_all=show_all, as_json=json_)
     worse = {FailOn.warning: ("warning", "critical"), FailOn.critical: ("critical",)}
     if fail_on is not None and found.verdict in worse[fail_on]:
         raise typer.Exit(1)
@@ -175,7 +176,7 @@ def _compared(
     )
 
 
-def _print(found: Comparison, *, show_all: bool, as_json: bool) -> None:
+def _print(found: Comparison, rule: dict[str, Any], *, show_all: bool, as_json: bool) -> None:
     from driftline.comparing import text
 
     if as_json:
@@ -184,6 +185,7 @@ def _print(found: Comparison, *, show_all: bool, as_json: bool) -> None:
                 {
                     "verdict": found.verdict,
                     "length": found.length,
+                    **rule,
                     "rows_reference": found.reference.rows,
                     "rows_current": found.current.rows,
                     "features": found.to_dicts(),

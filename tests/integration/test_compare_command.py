@@ -166,6 +166,14 @@ def test_the_table_is_printed_worst_first(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_the_object_says_by_which_rule_it_was_judged(tmp_path: Path) -> None:
+    a, b = write(BEFORE, tmp_path / "a.csv"), write(OLDER, tmp_path / "b.csv")
+    told = found(run(a, b, *AS, "--json", "--profile", "quiet", "--limit", "age:ks=0.1,0.2"))
+    assert (told["profile"], told["limits"]) == ("quiet", ["age:ks=0.1,0.2"])
+    told = found(run(a, b, *AS, "--json"))
+    assert (told["profile"], told["limits"]) == ("standard", [])
+
+
 def test_more_features_than_a_screen_holds_are_shown_when_asked(tmp_path: Path) -> None:
     wide = pd.DataFrame({f"f{i:02}": np.arange(500) % (i + 2) for i in range(30)})
     wide.to_parquet(tmp_path / "a.parquet")
