@@ -12,7 +12,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 def put(page: str, lines: list[str], only: str | None = None) -> None:
     """Replace what stands between the marks of docs/`page`, or one section of it.
 
-    `only` is the title of the section, whose heading is among the lines.
+    `only` is the title of the section, whose heading is among the lines; a new one comes last.
     """
     path = DOCS / page
     text = path.read_text(encoding="utf-8")
@@ -23,8 +23,6 @@ def put(page: str, lines: list[str], only: str | None = None) -> None:
     made = "\n".join(lines).strip()
     if only is not None:
         first, heading, rest = f"{was.strip()}\n".partition(f"### {only}\n")
-        if not heading:
-            sys.exit(f"{path}: there is no section {only!r} yet: write all of it")
         _, mark, others = rest.partition("\n### ")
-        made = f"{first}{made}\n{mark}{others}".strip()
+        made = f"{first if heading else first + chr(10)}{made}\n{mark}{others}".strip()
     path.write_text(f"{before}{BEGIN}\n\n{made}\n\n{END}{after}", "utf-8")
