@@ -282,7 +282,7 @@ def row(contender: Contender, result: dict[str, float] | str, ours: Any, rows: i
 
 
 def main() -> None:
-    """Print a line for each contender."""
+    """Print a line for each contender; end with an error where one failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--peers", action="store_true", help="run other tools, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -312,6 +312,8 @@ def main() -> None:
                 print(lines[-1], flush=True)
     if asked.json:
         print(json.dumps(found, indent=1))
+    if failed := [name for name, result in found.items() if isinstance(result, str)]:
+        sys.exit(f"failed: {', '.join(failed)}")
     if asked.write:
         when = f"Measured on {datetime.now(UTC).date()} by `make bench-compare ARGS=--peers`"
         says = f"{when}: {asked.reference:,} + {asked.current:,} rows, {FLOATS} columns of floats,"
