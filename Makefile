@@ -30,7 +30,8 @@ bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)
 
 # compare and build_reference on a million rows; ARGS=--peers installs other tools under
-# .venv/peers and runs them on the same rows (minutes).
+# .venv/peers and runs them on the same rows (minutes); "--peers --write" puts the table into
+# docs/peers.md.
 bench-compare: $(DEV)
 	$(BIN)/python scripts/bench_compare.py $(ARGS)
 

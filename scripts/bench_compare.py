@@ -286,13 +286,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--peers", action="store_true", help="run other tools, too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/peers.md")
+    parser.add_argument("--write", action="store_true", help="with --peers: to docs/peers.md")
     parser.add_argument("--reference", type=int, default=REFERENCE, help="rows")
     parser.add_argument("--current", type=int, default=CURRENT, help="rows")
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--times", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.write and not asked.peers:
+        parser.error("--write needs --peers: the table of docs/peers.md has them all")
     if asked.run:
         print(json.dumps(measure(asked.run, asked.folder, asked.times)))
         return
@@ -315,7 +317,7 @@ def main() -> None:
     if failed := [name for name, result in found.items() if isinstance(result, str)]:
         sys.exit(f"failed: {', '.join(failed)}")
     if asked.write:
-        when = f"Measured on {datetime.now(UTC).date()} by `make bench-compare ARGS=--peers`"
+        when = f"Measured on {datetime.now(UTC).date()} by `make bench-compare`"
         says = f"{when}: {asked.reference:,} + {asked.current:,} rows, {FLOATS} columns of floats,"
         says += f" {STRINGS} of strings, one core. {', '.join(PEERS)}."
         measured.put("peers.md", [f"### {SECTION}", "", says, "", *lines], SECTION)
