@@ -25,6 +25,7 @@ from driftline.stats.reference import Reference, build_reference
 from monitor.storage import reads, registry
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
+from tests.slots import text
 
 
 def filled(engine: Engine) -> dict[str, Any]:
@@ -37,16 +38,6 @@ def filled(engine: Engine) -> dict[str, Any]:
     assert set(values) == set(page.SLOTS)
     sent: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
     return sent
-
-
-def text(value: Any) -> str:
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "".join(text(each) for each in value)
-    if isinstance(value, dict):
-        return text(value.get("props", {}).get("children", ""))
-    return ""
 
 
 def test_nothing_yet_says_what_is_there(engine: Engine) -> None:

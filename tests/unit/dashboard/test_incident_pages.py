@@ -28,6 +28,7 @@ from monitor.storage.rows import Incident
 from monitor.views.episodes import Group, group, listed, opened, speaker_of
 from monitor.views.scope import NoSuch
 from monitor.views.standing import Hold, Seen, Standing
+from tests.slots import text
 
 UTC = ZoneInfo("UTC")
 HOUR, DAY = 3_600_000, 86_400_000
@@ -76,16 +77,6 @@ def filled(
     found: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
     found["notes"] = look.asked.notes
     return found
-
-
-def text(value: Any) -> str:
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "".join(text(each) for each in value)
-    if isinstance(value, Mapping):
-        return text(value.get("props", {}).get("children", ""))
-    return ""
 
 
 def terms(value: Any) -> list[str]:

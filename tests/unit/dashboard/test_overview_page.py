@@ -23,6 +23,7 @@ from dashboard.words import NBSP
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.views.overview import Line, Overview, Pipe, overview
+from tests.slots import text
 
 UTC = ZoneInfo("UTC")
 DAY = 86_400_000
@@ -40,17 +41,6 @@ def filled(engine: Engine, search: str = "", **screen: Any) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
     found["notes"] = look.asked.notes
     return found
-
-
-def text(value: Any) -> str:
-    """All words of a slot, as they stand."""
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "".join(text(each) for each in value)
-    if isinstance(value, dict):
-        return text(value.get("props", {}).get("children", ""))
-    return ""
 
 
 def links(value: Any) -> list[str]:
@@ -156,6 +146,7 @@ def test_what_drifted_is_weighed_by_importance_where_it_is_known(
     assert f"of 11 features have an incident, {percent}; at most" in say.drifted(weighed)["words"]
     rows = {row["id"]: row["drifted"] for row in filled(living)["rows"]}
     assert rows["parcel-delay"]["weight"] == percent
+    assert rows["parcel-delay"]["weighted"] == percent.replace("by importance", "weighted")
     assert rows["taxi-out"]["weight"] == f"0{NBSP}% by importance"
     unknown = replace(weighed, whole=weighed.whole._replace(weighted=None))
     for found in (unknown, replace(weighed, moved=0), replace(weighed, whole=None)):

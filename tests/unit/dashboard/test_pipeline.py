@@ -31,6 +31,7 @@ from monitor.storage.engine import reading, transaction
 from monitor.storage.rows import Gap, Late, Position
 from monitor.views import pipeline as view
 from monitor.views.pipeline import Pipeline, State
+from tests.slots import text
 
 INTERVAL_S = 30.0
 POSITION = Position(
@@ -70,16 +71,6 @@ def filled(engine: Engine, search: str = "", **screen: Any) -> dict[str, Any]:
     sent: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
     sent["notes"] = look.asked.notes
     return sent
-
-
-def text(value: Any) -> str:
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "".join(text(each) for each in value)
-    if isinstance(value, dict):
-        return text(value.get("props", {}).get("children", ""))
-    return ""
 
 
 def kinds(value: Any) -> set[str]:

@@ -25,6 +25,7 @@ from monitor.storage.models import set_monitor
 from monitor.views import reference as view
 from monitor.views.profiled import Limit, Sees
 from monitor.views.reference import ReferenceView
+from tests.slots import text
 
 
 def filled(
@@ -40,16 +41,6 @@ def filled(
     sent: dict[str, Any] = json.loads(to_json_plotly(dict(values)))
     sent["notes"] = look.asked.notes
     return sent
-
-
-def text(value: Any) -> str:
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "".join(text(each) for each in value)
-    if isinstance(value, dict):
-        return text(value.get("props", {}).get("children", ""))
-    return ""
 
 
 def digest_of(engine: Engine, model: str, version: str = "1") -> str:
