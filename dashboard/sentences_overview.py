@@ -273,14 +273,17 @@ def drifted(line: Line) -> dict[str, Any]:
     if line.health == "silent" or not line.features:
         return {"text": "No windows to judge"}
     most = max(line.drifted, default=0)
-    weight = ""
+    weight = weighted = ""
     if line.moved and line.whole is not None and line.whole.weighted is not None:
         weight = f"{percent0(line.whole.weighted)} by importance"
+        # In a narrow column the longer word is cut.
+        weighted = f"{percent0(line.whole.weighted)} weighted"
     also = f", {weight}" if weight else ""
     return {
         "now": line.moved,
         "of": line.features,
         "weight": weight,
+        "weighted": weighted,
         "values": _padded(line.drifted),
         "words": f"{line.moved} of {line.features} features have an incident{also}; at most {most} "
         f"in the last {plural(len(line.drifted), 'day')}",

@@ -71,7 +71,7 @@
     });
     return e("div", { className: "cell-two" },
       e("div", { className: "line num" }, e("b", null, v.now), " of " + v.of),
-      v.weight ? e("div", { className: "sub num" }, v.weight) : null,
+      v.weighted ? e("div", { className: "sub num", title: v.weight }, v.weighted) : null,
       e("svg", { width: 112, height: 12, role: "img", "aria-label": v.words || "" }, bars));
   };
   /* {name, said, ratio, words}: evidence over its limit; the limit is a quarter of the bar. */
