@@ -406,7 +406,7 @@ def by_benjamini_hochberg(made: Month, alpha: float = 0.05) -> NDArray[np.uint8]
 def by_chunks(made: Month) -> NDArray[np.uint8]:
     """PSI above mean + 3 sd of the reference's own chunks, each against the others."""
     slices = made.reference.slices["all"][made.length]
-    own = leave_one_out_psi(made.reference, observed_slices(made.reference, slices))
+    own = leave_one_out_psi(made.reference, observed_slices(made.reference, slices), made.length)
     return _over(plain_psi(made) > own.mean(axis=0) + 3 * own.std(axis=0, ddof=1))
 
 

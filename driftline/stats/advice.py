@@ -187,7 +187,7 @@ def _odd_slices(
             continue
         slices = reference.slices[ALL][length]
         observed = observed_slices(reference, slices)
-        psi = leave_one_out_psi(reference, observed)
+        psi = leave_one_out_psi(reference, observed, length)
         psi[observed.values < MIN_ROWS_PSI] = np.nan
         # Under a season a Saturday is far from the others as a rule.
         psi[:, calibration.season != Season.NONE] = np.nan

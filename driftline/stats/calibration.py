@@ -19,8 +19,9 @@ from driftline.stats.distance import MIN_ROWS_PSI as MIN_ROWS_PSI
 from driftline.stats.gridset import Gridset
 from driftline.stats.groups import per_feature, psi_by_feature
 from driftline.stats.lengths import MIN_SLICES as MIN_SLICES
+from driftline.stats.novelty import as_others_know, expected, expecting
 from driftline.stats.profile import COUNTERS
-from driftline.stats.reference import Reference
+from driftline.stats.reference import ALL, Reference
 from driftline.stats.season import (
     SCHEMES,
     bucket,
@@ -165,7 +166,8 @@ def from_reference(
         return None
     observed = observed_slices(reference, slices)
     whole = observe(reference, reference.profiles[segment].counts[None, :])
-    wobble, season = _distributions(reference.gridset, observed, whole.groups[0]), None
+    novel = expected(reference, segment, length)
+    wobble, season = _distributions(reference.gridset, observed, whole.groups[0], novel), None
     if with_season:
         wobble, season = _by_season(reference, segment, length, observed, wobble)
     up, down = {}, {}
@@ -194,7 +196,9 @@ def from_windows(reference: Reference, counts: Ints) -> Calibration:
     """
     observed = observe(reference, counts)
     whole = observe(reference, counts.sum(axis=0)[None, :])
-    wobble = _distributions(reference.gridset, observed, whole.groups[0])
+    # Live windows are compared with one another, and each other's new values are known.
+    none = np.zeros(len(reference.gridset.features))
+    wobble = _distributions(reference.gridset, observed, whole.groups[0], none)
     up, down = {}, {}
     for rate in RATES:
         hits, n = observed.of(rate)
@@ -204,11 +208,12 @@ def from_windows(reference: Reference, counts: Ints) -> Calibration:
     return _calibration("live", len(counts), wobble, None, up, down)
 
 
-def leave_one_out_psi(reference: Reference, observed: Observed) -> Floats:
-    """Return the PSI [S, F] of each of the reference's slices against all the rest of it."""
-    whole = observe(reference, reference.profiles["all"].counts[None, :])
+def leave_one_out_psi(reference: Reference, observed: Observed, length: str) -> Floats:
+    """Return the PSI [S, F] of each of a length's slices against all the rest of the reference."""
+    whole = observe(reference, reference.profiles[ALL].counts[None, :])
     totals = np.broadcast_to(whole.groups[0], observed.groups.shape)
-    return _leave_one_out(reference.gridset, observed, totals).psi
+    novel = expected(reference, ALL, length)
+    return _leave_one_out(reference.gridset, observed, totals, novel).psi
 
 
 def unknown(reference: Reference) -> Calibration:
@@ -308,11 +313,11 @@ def _calibration(
     )
 
 
-def _distributions(grids: Gridset, observed: Observed, whole: Ints) -> _Wobble:
+def _distributions(grids: Gridset, observed: Observed, whole: Ints, novel: Floats) -> _Wobble:
     """Return the wobble of slices that are each compared with all others."""
     enough = observed.values >= MIN_ROWS_PSI
     totals = np.broadcast_to(whole, observed.groups.shape)
-    return _wobble(_leave_one_out(grids, observed, totals), enough)
+    return _wobble(_leave_one_out(grids, observed, totals, novel), enough)
 
 
 def _by_season(
@@ -328,12 +333,13 @@ def _by_season(
     enough = observed.values >= MIN_ROWS_PSI
     season = np.zeros(enough.shape[1], np.int8)
     at = when(reference.slices[segment][length].starts_ms, reference.timezone)
+    novel = expected(reference, segment, length)
     for scheme in SCHEMES.get(length, ()):
         of_slice = bucket(scheme, at)
         totals = bucket_groups(reference, segment, length, scheme)
         judged = judged_buckets(reference, segment, length, scheme)
         use = enough & judged[of_slice]
-        finer = _wobble(_leave_one_out(reference.gridset, observed, totals, of_slice), use)
+        finer = _wobble(_leave_one_out(reference.gridset, observed, totals, novel, of_slice), use)
         rows_cost = _mean(finer.left_out.per_row - found.left_out.per_row, use)
         before = np.maximum(_mean(found.left_out.told, use), 0.0)
         after = np.maximum(_mean(finer.left_out.told, use), 0.0)
@@ -376,9 +382,16 @@ def _choose(take: NDArray[np.bool_], left: _Wobble, right: _Wobble) -> _Wobble:
 
 
 def _leave_one_out(
-    grids: Gridset, observed: Observed, totals: Ints, of_slice: Ints | None = None
+    grids: Gridset,
+    observed: Observed,
+    totals: Ints,
+    novel: Floats,
+    of_slice: Ints | None = None,
 ) -> _LeftOut:
-    """Compare slices with the rest of `totals` [S, groups], or of `totals[of_slice]`."""
+    """Compare slices with the rest of `totals` [S, groups], or of `totals[of_slice]`.
+
+    `novel` [F] is the share of never seen values that the rest has to expect.
+    """
     has_mass = np.asarray(observed.groups.any(axis=0))
     df = np.asarray(per_feature(grids, has_mass[None, :].astype(np.int64)), np.int64)[0]
     made = []
@@ -386,6 +399,8 @@ def _leave_one_out(
         some = slice(first, first + _AT_ONCE)
         groups = observed.groups[some]
         rest = (totals[some] if of_slice is None else totals[of_slice[some]]) - groups
+        groups = as_others_know(grids, groups, rest, observed.unseen[some])
+        rest = expecting(grids, rest, novel)
         psi, parts = psi_by_feature(grids, rest, groups)
         n = np.maximum(observed.values[some], 1)
         per_row = 1 / np.maximum(np.asarray(per_feature(grids, rest), dtype=np.int64), 1)

@@ -30,6 +30,7 @@ from driftline.stats.distance import round_significant as round_significant
 from driftline.stats.groups import largest_psi, number_bins, per_feature, psi_by_feature
 from driftline.stats.judgement import Judgement, Mark, Rate, marked, worst_of
 from driftline.stats.measures import Measures, measure, moments
+from driftline.stats.novelty import expected, expecting
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, LEVELS, Rule
 from driftline.stats.rule import KIND_OF as KIND_OF
@@ -74,12 +75,15 @@ class Judge:
         own = reference.profiles[segment].counts[None, :]
         self._own = observe(reference, own)
         self._own_counts = own[0]
+        # PSI of an open vocabulary is that of more or fewer new values than usual.
+        novel = expected(reference, segment, length)
+        self._own_groups = expecting(grids, self._own.groups, novel)
         self._seasons = (
             {}
             if calibration is None
             else {
                 season: (
-                    bucket_groups(reference, segment, length, season),
+                    expecting(grids, bucket_groups(reference, segment, length, season), novel),
                     judged_buckets(reference, segment, length, season),
                 )
                 for season in np.unique(calibration.season).tolist()
@@ -221,7 +225,7 @@ class Judge:
 
     def compared(self, at: When) -> Ints:
         """Return the reference's groups that each window is compared with [W, groups]."""
-        r = np.broadcast_to(self._own.groups, (len(at), self._own.groups.shape[1]))
+        r = np.broadcast_to(self._own_groups, (len(at), self._own_groups.shape[1]))
         for season, (groups, _) in self._seasons.items():
             r = np.where(
                 np.repeat(self._has(season), self.reference.gridset.B),

@@ -35,6 +35,8 @@ QUANTUM_BITS: Final = 30
 CLIP_BITS: Final = 36
 
 MAX_LEVELS: Final = 100
+# Levels that are PSI groups of their own; the other known ones are one more.
+NAMED_GROUPS: Final = 10
 LEVEL_SHARE: Final = 0.01
 # Up to so many categories are known by name; above, by hash in so many buckets.
 MAX_NAMED: Final = 1_000
@@ -446,10 +448,10 @@ def categorical_groups(grid: CategoricalGrid, mass: NDArray[np.int64]) -> NDArra
         (i for i, r in enumerate(known) if r and i != grid.other), key=lambda i: (-known[i], i)
     )
     groups = np.full(grid.n_bins, -1, np.int32)
-    for number, bin_ in enumerate(ranked[:10]):
+    for number, bin_ in enumerate(ranked[:NAMED_GROUPS]):
         groups[bin_] = number
-    number = len(ranked[:10])
-    remaining = ranked[10:] + [i for i, r in enumerate(known) if r and i == grid.other]
+    number = len(ranked[:NAMED_GROUPS])
+    remaining = ranked[NAMED_GROUPS:] + [i for i, r in enumerate(known) if r and i == grid.other]
     if remaining:
         groups[remaining] = number
         number += 1

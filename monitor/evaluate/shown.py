@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftline.stats import novelty
 from driftline.stats.calibration import RATES, observe
 from driftline.stats.episodes import CLEAR_AFTER
 from driftline.stats.grid import NumericGrid
@@ -246,9 +247,11 @@ class Shown:
         span = (evidence.start_ms, evidence.end_ms)
         panes = PaneTable(self._conn, self._bound, reference, segment, *span)
         seen = observe(reference, panes.windows([span]).profiles.counts)
-        _, parts = psi_by_feature(reference.gridset, own.groups, seen.groups)
+        novel = novelty.expected(reference, segment, evidence.length)
+        compared = novelty.expecting(reference.gridset, own.groups, novel)
+        _, parts = psi_by_feature(reference.gridset, compared, seen.groups)
         groups = reference.gridset.groups[place]
-        before, window = own.groups[0, groups], seen.groups[0, groups]
+        before, window = compared[0, groups], seen.groups[0, groups]
         expected = before / max(before.sum(), 1) * window.sum()
         critical = found["psi_critical"]
         is_critical = (

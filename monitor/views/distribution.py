@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from driftline.stats.calibration import from_reference
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.lengths import LENGTHS
+from driftline.stats.novelty import expected, expecting
 from driftline.stats.reference import Reference
 from driftline.stats.season import Season, When, bucket, bucket_groups, when
 from monitor.storage import reads
@@ -201,20 +202,28 @@ def _seasons(reference: Reference, segment: str, length: str) -> tuple[int, ...]
 def _season(
     reference: Reference, segment: str, place: int, length: str, at: When
 ) -> tuple[str | None, Ints | None]:
-    """Return what a feature's window is compared with, in words and as counts by bin.
+    """Return what the PSI of a feature's window is of: the season in words, and counts by bin.
 
-    Of seasons there are counts by group: each lies at the first bin of its group.
+    None, None where it is of the reference as it is. There are counts by group: each lies at
+    the first bin of its group.
     """
     seasons = _seasons(reference, segment, length)
-    if not seasons or seasons[place] == Season.NONE:
+    season = Season(seasons[place]) if seasons else Season.NONE
+    novel = expected(reference, segment, length)
+    if season == Season.NONE and not novel[place]:
         return None, None
-    season = Season(seasons[place])
     grids = reference.gridset
-    of_bucket = bucket_groups(reference, segment, length, season)[bucket(season, at)[0]]
+    if season == Season.NONE:
+        of_bucket = grids.sum_groups(reference.profiles[segment].counts[None, :])[0]
+    else:
+        of_bucket = bucket_groups(reference, segment, length, season)[bucket(season, at)[0]]
+    of_bucket = expecting(grids, of_bucket, novel)
     groups = grids.features[place].groups
     counts = np.zeros(len(groups), np.int64)
     first = [int((groups == group).argmax()) for group in range(grids.features[place].n_groups)]
     counts[first] = of_bucket[grids.groups[place]]
+    if season == Season.NONE:
+        return None, counts
     day, hour = "weekend" if at.is_weekend[0] else "weekday", f"{at.hour[0]}h hour"
     words = {Season.WEEKEND: day, Season.HOUR: hour, Season.HOUR_WEEKEND: f"{day} {hour}"}
     return words[season], counts
