@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check simulate bench bench-compare bench-web bench-alarms bench-peers clean
+.PHONY: demo test check simulate chaos bench bench-compare bench-web bench-alarms bench-peers clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -25,6 +25,11 @@ check: $(DEV)
 # (ARGS="--seeds 10000 --first 5000", ARGS="--control unguarded").
 simulate: $(DEV)
 	$(BIN)/python tests/simulate.py $(ARGS)
+
+# Members that are killed, stopped and cut off inside their calls on Apache Kafka and PostgreSQL:
+# half an hour (ARGS="--faults 50" is quicker; "--json FILE" keeps the reports).
+chaos: $(DEV)
+	$(BIN)/python tests/chaos.py $(ARGS)
 
 bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)

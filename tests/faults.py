@@ -53,7 +53,7 @@ class Calls:
         self.happened: Counter[tuple[str, str]] = Counter()
         self.is_down = False
         self._engine = engine
-        self._at, self._how, self._next = -1, HOWS[0], ""
+        self._at, self._how, self._next, self._from = -1, HOWS[0], "", 0
         self._is_on = False
         self._commit_of_driver = engine.dialect.do_commit
 
@@ -82,9 +82,10 @@ class Calls:
         """Let call `number` from now go wrong (0: the next), in one of the `HOWS`."""
         self._at, self._how, self._next = len(self.made) + number, how, ""
 
-    def arm_next(self, what: str, how: str) -> None:
-        """Let the next call of this name go wrong."""
+    def arm_next(self, what: str, how: str, after: int = 0) -> None:
+        """Let the next call of this name go wrong, but for so many calls of any name before."""
         self._at, self._how, self._next = -1, how, what
+        self._from = len(self.made) + after
 
     def disarm(self) -> None:
         """Let nothing go wrong any more."""
@@ -96,7 +97,7 @@ class Calls:
         self.made.append(what)
         if self.is_down and what.startswith("sql "):
             self._fail("fails while down", what)
-        if what == self._next:
+        if what == self._next and number >= self._from:
             self._at, self._next = number, ""
         if number == self._at and self._how.startswith("fails") and not _may_fail(what):
             self._at += 1  # it never raises: the next one does

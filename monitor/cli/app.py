@@ -149,7 +149,7 @@ VERBS: Final = {
     ),
     "status": Verb(
         "monitor.cli.status:status",
-        "Show positions, lag, what became of the events, dead letters, open incidents, deliveries.",
+        "Show positions, lag, dead letters, how each model is, open incidents and deliveries.",
         "server",
     ),
     "doctor": Verb(
