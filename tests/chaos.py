@@ -1,0 +1,498 @@
+"""Members of a group that are killed, stopped and cut off inside their calls, on real parts.
+
+`run` lets members read a topic of Apache Kafka into a database while producers write, some of it
+in transactions that are aborted; it brings back who died, wakes who was stopped after his session
+is over, restarts broker and database, and makes members come and go. Then one undisturbed member
+reads to the end, the whole topic is counted offline, and the two are compared.
+
+    make chaos ARGS="--faults 500"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import apache_kafka
+import chaos_member
+import offline
+import postgres
+import psutil
+import simulator
+import sqlalchemy as sa
+from chaos_member import Given
+from fake_source import Entry, prediction
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError
+from sqlalchemy.engine import Engine
+
+from monitor.storage import engine as storage
+from monitor.storage import registry
+from monitor.storage import schema as t
+from monitor.storage.engine import transaction
+
+PARTITIONS: Final = 4
+MEMBERS: Final = 3
+# Beyond the session: the group has given its partitions to others by then, and they have counted.
+ASLEEP_S: Final = 4.0
+# When nobody is left who could go on.
+LONGEST_SLEEP_S: Final = 15.0
+# Who stops here wakes up with records in hand that others have counted.
+ZOMBIES: Final = (("stops after",), ("poll", "decode"))
+CATCH_UP_S: Final = 120.0
+RECORDS_A_SECOND: Final = 400
+
+
+@dataclass
+class Report:
+    """What happened and what became of the records.
+
+    Attributes
+    ----------
+    faults
+        By kind, as "dies after sql COMMIT" or "broker restarted".
+    lost, doubled
+        Records missing in the counters, and counted more than once.
+    wrong
+        What differs between the database and the offline count, a line each.
+    crashed
+        What members ended with that nobody had done to them.
+    """
+
+    broker: str
+    database: str
+    seed: int
+    control: str
+    records: int = 0
+    lost: int = 0
+    doubled: int = 0
+    fenced: int = 0
+    checkpoints: int = 0
+    seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+
+    @property
+    def zombies(self) -> int:
+        """How often a member slept beyond its session and woke up."""
+        return sum(n for how, n in self.faults.items() if how.startswith("stops"))
+
+    def line(self) -> str:
+        """Return it in one line."""
+        control = f" without a guard ({self.control})" if self.control else ""
+        return (
+            f"{self.broker} + {self.database}{control}, seed {self.seed}: "
+            f"{self.faults.total()} faults ({self.zombies} zombies), {self.records:,} records, "
+            f"{self.lost} lost, {self.doubled} doubled, {self.fenced} fenced, "
+            f"{self.seconds:.0f} s"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self) | {"faults": dict(self.faults.most_common()), "zombies": self.zombies}
+
+
+class Producing:
+    """Writes predictions until it is stopped; a part of them in transactions, some aborted."""
+
+    def __init__(self, bootstrap: str, topic: str, seed: int, *, with_letters: bool) -> None:
+        self._bootstrap, self._topic, self._with_letters = bootstrap, topic, with_letters
+        self._random = random.Random(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.sent = 0
+
+    def __enter__(self) -> Producing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(CATCH_UP_S)
+
+    def _run(self) -> None:
+        plain = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=20)
+        while not self._stop.is_set():
+            began = time.monotonic()
+            with suppress(KafkaError):
+                if self._random.random() < 0.3:
+                    self._transaction()
+                else:
+                    for _ in range(RECORDS_A_SECOND // 4):
+                        self._send(plain)
+                    plain.flush(timeout=30)
+            self._stop.wait(max(0.0, 0.25 - (time.monotonic() - began)))
+        with suppress(KafkaError):
+            plain.close(timeout=5)
+
+    def _transaction(self) -> None:
+        """Commit, abort, or be fenced and left open until the broker ends it."""
+        name = f"chaos-{self._random.randrange(3)}"
+        producer = KafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            transactional_id=name,
+            transaction_timeout_ms=3_000,
+            linger_ms=20,
+        )
+        try:
+            producer.init_transactions()
+            producer.begin_transaction()
+            for _ in range(RECORDS_A_SECOND // 8):
+                self._send(producer)
+            producer.flush(timeout=10)
+            end = self._random.random()
+            if end < 0.5:
+                producer.commit_transaction()
+            elif end < 0.9:
+                producer.abort_transaction()
+        finally:
+            with suppress(KafkaError):
+                producer.close(timeout=2)
+
+    def _send(self, producer: Any) -> None:
+        i = self.sent
+        version = simulator.VERSIONS[i % 2] if i % 7 == 0 else "1"
+        value = prediction(i % 2_000, id=f"e{i}", version=version)
+        if self._with_letters and i % 501 == 0:
+            value = b"{"
+        producer.send(self._topic, value, partition=self._random.randrange(PARTITIONS))
+        self.sent += 1
+
+
+class Member:
+    """One process of the group."""
+
+    def __init__(self, given: Given, errors: Path) -> None:
+        self._errors = errors
+        with errors.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, chaos_member.__file__, json.dumps(asdict(given))],
+                stderr=file, stdout=file,
+            )  # fmt: skip
+        self._asleep: tuple[float, int] | None = None
+
+    def look_after(self, progress: Callable[[], int]) -> bool:
+        """Wake it when it has slept until others went on without it; return whether it lives.
+
+        `progress` says how far all have come together.
+        """
+        if self._process.poll() is not None:
+            return False
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self._process.pid)
+            if process.status() != psutil.STATUS_STOPPED:
+                return True
+            if self._asleep is None:
+                self._asleep = time.monotonic(), progress()
+            since, before = self._asleep
+            slept_s = time.monotonic() - since
+            is_left_behind = slept_s > ASLEEP_S and progress() > before + PARTITIONS
+            if is_left_behind or slept_s > LONGEST_SLEEP_S:
+                self._asleep = None
+                process.resume()
+        return True
+
+    @property
+    def fault(self) -> str:
+        """What it ended with that nobody had done to it; empty where there is no such thing."""
+        code = self._process.returncode
+        # Told to stop, perhaps while it was starting; a broker away at its start; killed.
+        if code in (0, -15, 3, -9):
+            return ""
+        return f"ended with {code}: {self._errors.read_text(errors='replace')[-1_500:]}"
+
+    def end(self) -> None:
+        """Wake it and tell it to stop; kill it when it does not."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self._process.pid)
+            process.resume()
+            process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(15)
+
+
+class Chaos:
+    """One run on one broker and one database.
+
+    Parameters
+    ----------
+    broker
+        A running one of our own, or the address of another that is not restarted.
+    url
+        Of an empty database at this release's schema.
+    server
+        Its server, to be restarted; None where it is a file or somebody else's.
+    control
+        A loop that lacks a guard: see `simulator.CONTROLS`.
+    zombies
+        Whether members only sleep beyond their session with records in hand.
+    """
+
+    def __init__(
+        self,
+        broker: apache_kafka.Broker | str,
+        url: str,
+        *,
+        seed: int,
+        server: postgres.Server | None = None,
+        control: str = "",
+        zombies: bool = False,
+    ) -> None:
+        self._broker, self._server, self._url = broker, server, url
+        self._bootstrap = broker if isinstance(broker, str) else broker.bootstrap
+        self._topic = f"chaos.{time.time_ns()}"
+        self._random = random.Random(seed)
+        self._engine: Engine = storage.create(url)
+        self._control = control
+        self._hows, self._places = chaos_member.HOWS, ()
+        if zombies:
+            self._hows, self._places = ZOMBIES
+        elif self._engine.dialect.name == "postgresql":
+            self._hows = (*self._hows, chaos_member.CUT)
+        self._folder = Path(tempfile.mkdtemp(prefix="driftline-chaos-"))
+        self._faults = self._folder / "faults"
+        self._started = 0
+        self._registries: dict[int, registry.Registry] = {}
+        self.report = Report("Apache Kafka", self._engine.dialect.name, seed, control)
+
+    def run(self, faults: int, limit_s: float) -> Report:
+        """Let so many faults happen, at most so long; then read to the end and compare."""
+        began = time.monotonic()
+        self._make_topic()
+        self._register("1")
+        # A dead letter that is written twice ends a loop without a guard before it has miscounted.
+        letters = not self._control
+        seed = self.report.seed
+        with Producing(self._bootstrap, self._topic, seed, with_letters=letters) as producing:
+            members = [self._member() for _ in range(MEMBERS)]
+            try:
+                self._disturb(members, faults, began + limit_s)
+            finally:
+                for member in members:
+                    member.end()
+        self.report.crashed += [m.fault for m in members if m.fault]
+        assert producing.sent, "nothing was produced"
+        self._read_to_the_end()
+        self._compare()
+        self.report.seconds = time.monotonic() - began
+        self._engine.dispose()
+        return self.report
+
+    def _make_topic(self) -> None:
+        admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin.create_topics([NewTopic(self._topic, PARTITIONS, 1)])
+        admin.close()
+
+    def _register(self, version: str) -> None:
+        with transaction(self._engine) as conn:
+            registry.register_reference(
+                conn, simulator.small_reference(), model="m", version=version, now_ms=1
+            )
+        known = registry.load(self._engine)
+        self._registries[known.revision] = known
+
+    def _member(self, *, is_calm: bool = False) -> Member:
+        self._started += 1
+        given = Given(
+            self._url,
+            self._bootstrap,
+            self._topic,
+            seed=self._random.randrange(1 << 30),
+            faults="" if is_calm else str(self._faults),
+            hows=self._hows,
+            places=self._places,
+            control="" if is_calm else self._control,
+        )
+        return Member(given, self._folder / f"member-{self._started}")
+
+    def _happened(self) -> Counter[str]:
+        lines = self._faults.read_text().splitlines() if self._faults.exists() else []
+        return Counter(lines)
+
+    def _disturb(self, members: list[Member], faults: int, until: float) -> None:
+        ours: Counter[str] = Counter()
+        acts = self._acts()
+        next_act = time.monotonic() + 5.0
+        while time.monotonic() < until:
+            self.report.faults = self._happened() + ours
+            if self.report.faults.total() >= faults:
+                return
+            for i, member in enumerate(members):
+                if not member.look_after(self._progress):
+                    self.report.crashed += [member.fault] if member.fault else []
+                    members[i] = self._member()
+            if time.monotonic() > next_act and not self._places:
+                act = next(acts)
+                ours[act] += 1
+                self._do(act, members)
+                next_act = time.monotonic() + self._random.uniform(3.0, 8.0)
+            time.sleep(0.05)
+
+    def _acts(self) -> Iterator[str]:
+        """What is done to all of them, each kind once before any comes again."""
+        known = ["a member comes", "a member goes", "version registered"]
+        if not isinstance(self._broker, str):
+            known.append("broker restarted")
+        if self._server is not None:
+            known.append("database restarted")
+        while True:
+            self._random.shuffle(known)
+            yield from known
+
+    def _do(self, act: str, members: list[Member]) -> None:
+        if act == "a member comes":
+            members.append(self._member())
+        elif act == "a member goes" and len(members) > 1:
+            member = members.pop(self._random.randrange(len(members)))
+            member.end()
+            self.report.crashed += [member.fault] if member.fault else []
+        elif act == "version registered" and len(self._registries) < 2:
+            self._register("2")
+        elif act == "broker restarted":
+            assert not isinstance(self._broker, str)
+            self._broker.stop()
+            self._broker.start()
+        elif act == "database restarted":
+            assert self._server is not None
+            self._server.restart()
+
+    def _read_to_the_end(self) -> None:
+        """An undisturbed member reads until every partition is read to its end."""
+        last = self._member(is_calm=True)
+        deadline = time.monotonic() + CATCH_UP_S
+        try:
+            while not self._is_read():
+                assert time.monotonic() < deadline, (
+                    f"the last member does not come to the end\n{self._positions()}\n{last.fault}"
+                )
+                if not last.look_after(self._progress):
+                    last = self._member(is_calm=True)
+                time.sleep(0.2)
+        finally:
+            last.end()
+
+    def _positions(self) -> Mapping[int, Any]:
+        with self._engine.connect() as conn:
+            rows = conn.execute(sa.select(t.stream_position)).all()
+        return {row.partition: row for row in rows}
+
+    def _progress(self) -> int:
+        """Claims and checkpoints of all partitions; 0 while the database is away."""
+        try:
+            return sum(row.claim_epoch + row.checkpoints for row in self._positions().values())
+        except sa.exc.DBAPIError:
+            return 0
+
+    def _is_read(self) -> bool:
+        with self._consumer() as (consumer, places):
+            ends = {tp.partition: end for tp, end in consumer.end_offsets(places).items()}
+        read = {partition: row.next_offset for partition, row in self._positions().items()}
+        return read == ends
+
+    @contextmanager
+    def _consumer(self) -> Iterator[tuple[Any, list[TopicPartition]]]:
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._bootstrap, isolation_level="read_committed",
+            enable_auto_commit=False, auto_offset_reset="earliest",
+        )  # fmt: skip
+        places = [TopicPartition(self._topic, p) for p in range(PARTITIONS)]
+        try:
+            consumer.assign(places)
+            yield consumer, places
+        finally:
+            consumer.close()
+
+    def _whole_log(self) -> dict[int, list[Entry]]:
+        """Every committed record of the topic, read without a group."""
+        log: dict[int, list[Entry]] = {p: [] for p in range(PARTITIONS)}
+        with self._consumer() as (consumer, places):
+            ends = consumer.end_offsets(places)
+            consumer.seek_to_beginning(*places)
+            deadline = time.monotonic() + CATCH_UP_S
+            while any(consumer.position(tp) < ends[tp] for tp in places):
+                assert time.monotonic() < deadline, "the log cannot be read to its end"
+                for tp, records in consumer.poll(timeout_ms=500).items():
+                    log[tp.partition] += [
+                        Entry(r.offset, r.timestamp, r.value, r.headers) for r in records
+                    ]
+        return log
+
+    def _compare(self) -> None:
+        log = self._whole_log()
+        must = offline.truth(self._engine, lambda _, partition: log[partition], self._registries)
+        have = offline.stored(self._engine, simulator.small_reference().gridset)
+        report = self.report
+        report.wrong = offline.differences(must, have)
+        report.lost, report.doubled = offline.misses(must, have)
+        report.records = sum(map(len, log.values()))
+        positions = self._positions().values()
+        report.fenced = sum(row.fenced for row in positions)
+        report.checkpoints = sum(row.checkpoints for row in positions)
+
+
+def main() -> None:
+    """Run on Apache Kafka with PostgreSQL, with SQLite, and without the guard."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faults", type=int, default=500, help="in the run on PostgreSQL")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--json", type=Path, help="also write the reports here")
+    asked = parser.parse_args()
+    broker, databases = apache_kafka.start(), postgres.start()
+    reports = []
+    try:
+        few = max(1, asked.faults // 5)
+        for faults, zombies, control, backend in (
+            (asked.faults, False, "", "postgresql"),
+            (2 * few, True, "", "postgresql"),
+            (few, False, "", "sqlite"),
+            (few, True, "unguarded", "postgresql"),
+        ):
+            server = databases.server if backend == "postgresql" else None
+            with tempfile.TemporaryDirectory() as folder:
+                url = f"sqlite:///{folder}/chaos.db"
+                if backend == "sqlite":
+                    storage.upgrade(storage.create(url))
+                else:
+                    url = databases.copy_of("empty")
+                chaos = Chaos(
+                    broker, url, seed=asked.seed, server=server, control=control, zombies=zombies
+                )
+                report = chaos.run(faults, limit_s=faults * 10.0)
+            reports.append(report)
+            print(report.line(), flush=True)
+            for how, n in report.faults.most_common():
+                print(f"  {n:5} {how}")
+            for wrong in [] if control else report.wrong + report.crashed:
+                print(f"  WRONG {wrong}")
+    finally:
+        databases.close()
+        if not isinstance(broker, str):
+            broker.remove()
+    if asked.json:
+        asked.json.write_text(json.dumps([report.to_dict() for report in reports], indent=1))
+    is_right = all(not r.wrong and not r.crashed for r in reports if not r.control)
+    is_proof = all(r.lost or r.doubled for r in reports if r.control)
+    sys.exit(0 if is_right and is_proof else 1)
+
+
+if __name__ == "__main__":
+    main()
