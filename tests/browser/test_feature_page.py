@@ -40,7 +40,8 @@ def test_ten_fast_steps_are_ten_windows(visit: Visitor, demo_site: tuple[str, En
     one.asked.clear()
     for _ in range(STEPS):
         one.page.keyboard.press("ArrowLeft")
-    assert asked(one)["at"] == days[-3 - STEPS]  # the address does not wait for the server
+    # The address does not wait for the server.
+    one.until(lambda: asked(one)["at"] == days[-3 - STEPS], "all steps are in the address", 2.0)
     one.settle()
     one.until(lambda: f'"{STEPS}"' and days[-3 - STEPS][:10] in view(one), "the page is there")
     assert asked(one)["at"] == days[-3 - STEPS]
