@@ -41,6 +41,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 from sqlalchemy.engine import Engine
 
+from driftline.errors import StorageUnavailable
 from monitor.storage import engine as storage
 from monitor.storage import registry
 from monitor.storage import schema as t
@@ -196,7 +197,7 @@ class Member:
             return False
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self._process.pid)
-            if process.status() != psutil.STATUS_STOPPED:
+            if not self.is_asleep:
                 return True
             if self._asleep is None:
                 self._asleep = time.monotonic(), progress()
@@ -207,6 +208,14 @@ class Member:
                 self._asleep = None
                 process.resume()
         return True
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it has stopped itself."""
+        try:
+            return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.NoSuchProcess:
+            return False
 
     @property
     def fault(self) -> str:
@@ -342,8 +351,7 @@ class Chaos:
                     members[i] = self._member()
             if time.monotonic() > next_act and not self._places:
                 act = next(acts)
-                ours[act] += 1
-                self._do(act, members)
+                ours[act] += self._do(act, members)
                 next_act = time.monotonic() + self._random.uniform(3.0, 8.0)
             time.sleep(0.05)
 
@@ -358,7 +366,8 @@ class Chaos:
             self._random.shuffle(known)
             yield from known
 
-    def _do(self, act: str, members: list[Member]) -> None:
+    def _do(self, act: str, members: list[Member]) -> bool:
+        """Do it where it can be done; return whether it was."""
         if act == "a member comes":
             members.append(self._member())
         elif act == "a member goes" and len(members) > 1:
@@ -366,7 +375,13 @@ class Chaos:
             member.end()
             self.report.crashed += [member.fault] if member.fault else []
         elif act == "version registered" and len(self._registries) < 2:
-            self._register("2")
+            # Whoever sleeps inside a transaction keeps us out, and we are who wakes it.
+            if any(member.is_asleep for member in members):
+                return False
+            try:
+                self._register("2")
+            except StorageUnavailable:
+                return False
         elif act == "broker restarted":
             assert not isinstance(self._broker, str)
             self._broker.stop()
@@ -374,6 +389,9 @@ class Chaos:
         elif act == "database restarted":
             assert self._server is not None
             self._server.restart()
+        else:
+            return False
+        return True
 
     def _read_to_the_end(self) -> None:
         """An undisturbed member reads until every partition is read to its end."""
