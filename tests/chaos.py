@@ -277,7 +277,8 @@ class Chaos:
             self._hows, self._places = ZOMBIES
         elif self._engine.dialect.name == "postgresql":
             self._hows = (*self._hows, chaos_member.CUT)
-        self._folder = Path(tempfile.mkdtemp(prefix="driftline-chaos-"))
+        self._kept = tempfile.TemporaryDirectory(prefix="driftline-chaos-")
+        self._folder = Path(self._kept.name)
         self._faults = self._folder / "faults"
         self._started = 0
         self._registries: dict[int, registry.Registry] = {}
@@ -304,6 +305,7 @@ class Chaos:
         self._compare()
         self.report.seconds = time.monotonic() - began
         self._engine.dispose()
+        self._kept.cleanup()
         return self.report
 
     def _make_topic(self) -> None:

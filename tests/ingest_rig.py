@@ -1,16 +1,9 @@
-"""A consumer's loop on a made-up topic and a real database, with the time held and faults made."""
+"""A consumer's loop on a made-up topic and a real database, with the time held."""
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any
-
 import sqlalchemy as sa
-from fake_source import (
-    KAFKA_MS,
-    FakeSource,
-    FakeTopic,
-)
+from fake_source import KAFKA_MS, FakeSource, FakeTopic
 from sqlalchemy.engine import Engine
 
 from consumers.loop import Loop
@@ -47,40 +40,6 @@ class Rig:
             self.loop.step()
             self.clock.advance(INTERVAL_S + 0.1)
         self.loop.step()
-
-
-class Faults:
-    """Makes the database fail inside the process, before or after a COMMIT."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.before: list[str] = []
-        self.after: list[str] = []
-        self.is_down = False
-        sa.event.listen(engine, "before_cursor_execute", self._before)
-        sa.event.listen(engine, "after_cursor_execute", self._after)
-        if engine.dialect.name == "postgresql":  # there COMMIT is a call of the driver's
-            self._commit_of_driver = engine.dialect.do_commit
-            engine.dialect.do_commit = self._commit  # type: ignore[method-assign]
-
-    def _commit(self, dbapi: Any) -> None:
-        self._before(None, None, "COMMIT")
-        self._commit_of_driver(dbapi)
-        self._after(None, None, "COMMIT")
-
-    def _fail(self, statement: str) -> None:
-        raise sa.exc.OperationalError(statement, {}, sqlite3.OperationalError("cut"))
-
-    def _before(self, conn: object, cursor: object, statement: str, *rest: object) -> None:
-        if self.is_down and statement != "ROLLBACK":
-            self._fail(statement)
-        if statement in self.before:
-            self.before.remove(statement)
-            self._fail(statement)
-
-    def _after(self, conn: object, cursor: object, statement: str, *rest: object) -> None:
-        if statement in self.after:
-            self.after.remove(statement)
-            self._fail(statement)
 
 
 def gaps(engine: Engine) -> list[tuple[str, int, int]]:

@@ -219,6 +219,8 @@ def _blind_rate(
         lower, _ = newcombe(seen, seen, hits, n, Z)
         with np.errstate(invalid="ignore"):
             blind = lower <= np.maximum(LEAST_EXCESS[rate], calibration.up[rate])
+        # What never has a value cannot lose any: that is no wobble.
+        blind &= hits < n
     if fixed is not None:
         blind = np.where(np.isnan(fixed.warning), blind, fixed.warning >= 1)
     return np.asarray((seen >= MIN_ROWS[rate]) & blind)

@@ -180,8 +180,8 @@ def tried_lines(tried: Backtest) -> list[str]:
     lines = [
         f"{tried.model} {tried.version}, {tried.start:%Y-%m-%d} to {tried.end:%Y-%m-%d}, "
         f"{tried.windows:,} windows judged so:",
-        f"  incidents: {tried.after.incidents} instead of {tried.before.incidents}, "
-        f"{tried.same} the same",
+        f"  incidents over all rows: {tried.after.incidents} instead of "
+        f"{tried.before.incidents}, {tried.same} the same (those of segments are not tried)",
     ]
     for sign, told in (("-", tried.gone), ("+", tried.new)):
         for each in told[:SHOWN]:

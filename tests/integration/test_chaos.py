@@ -45,6 +45,7 @@ def told(chaos: Chaos, faults: int) -> Report:
     print(report.line())
     assert report.faults.total() >= faults, report.faults
     assert report.crashed == []
+    assert report.records > 1_000
     return report
 
 

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
-from fake_source import (
-    KAFKA_MS,
-    FakeSource,
-    FakeTopic,
-    Unguarded,
-    counters,
-    positions,
-    prediction,
-    recount,
-    register,
-    stored_counts,
-)
-from ingest_rig import INTERVAL_S, Faults, Rig
+from fake_source import counters, positions, prediction, recount, register, stored_counts
+from faults import Calls
+from ingest_rig import INTERVAL_S, Rig
 from sqlalchemy.engine import Engine
-
-from consumers.loop import Loop
-from consumers.settings import IngestSettings
-from monitor.clock import HeldClock
 
 pytestmark = pytest.mark.both_databases
 
@@ -80,10 +64,10 @@ def test_a_commit_of_unknown_outcome_counts_once(engine: Engine, when: str) -> N
     rig.topic.extend(prediction(i) for i in range(10))
     rig.loop.step()
     rig.loop.step()
-    faults = Faults(engine)
-    getattr(faults, when).append("COMMIT")
-    rig.settle(5)
-    assert not getattr(faults, when)
+    with Calls(engine) as calls, calls.on():
+        calls.arm_next("sql COMMIT", f"fails {when}")
+        rig.settle(5)
+    assert dict(calls.happened) == {(f"fails {when}", "sql COMMIT"): 1}
     assert counters(engine) == {"prediction": 10}
     assert stored_counts(engine, reference) == recount(engine, rig.topic.logs.values())
 
@@ -95,16 +79,15 @@ def test_a_database_that_goes_away_pauses_reading_and_polling_goes_on(
     rig = Rig(engine)
     rig.topic.extend(prediction(i) for i in range(10))
     rig.settle()
-    faults = Faults(engine)
-    faults.is_down = True
     rig.topic.extend(prediction(i) for i in range(10, 500))
-    rig.settle(2)
-    polls = rig.source.polls
-    rig.settle(20)
+    with Calls(engine) as calls, calls.on():
+        calls.is_down = True
+        rig.settle(2)
+        polls = rig.source.polls
+        rig.settle(20)
     assert rig.source.polls > polls + 20
     assert rig.source.paused == {0}
     assert sum("cannot be used now" in r.message for r in caplog.records) == 1
-    faults.is_down = False
     rig.settle()
     assert counters(engine) == {"prediction": 500}
     assert sum("database is back" in r.message for r in caplog.records) == 1
@@ -140,79 +123,3 @@ def test_what_cannot_be_written_is_not_read_without_end(engine: Engine) -> None:
     rig.source._ask = ask  # type: ignore[method-assign]
     rig.settle()
     assert counters(engine) == {"prediction": 300}
-
-
-class Schedule:
-    """Two members, and at every turn one of the things that can happen to them."""
-
-    def __init__(self, engine: Engine, seed: int, loop: type[Loop] = Loop) -> None:
-        self.loop = loop
-        self.engine, self.rng = engine, random.Random(seed)
-        self.clock, self.topic = HeldClock(now_ms=KAFKA_MS), FakeTopic(2)
-        self.faults = Faults(engine)
-        self.members = [self.member(), self.member()]
-        self.produced = 0
-
-    def member(self) -> tuple[FakeSource, Loop]:
-        """A new process."""
-        source = FakeSource(self.topic, self.clock, max_records=7)
-        settings = IngestSettings("", "", checkpoint_interval_s=5.0)
-        return source, self.loop(self.engine, source, settings, self.clock, self.rng.uniform)
-
-    def turn(self) -> None:
-        """Let one thing happen."""
-        which = self.rng.randrange(2)
-        source, loop = self.members[which]
-        act = self.rng.random()
-        if act < 0.2:
-            for _ in range(self.rng.randrange(12)):
-                self.topic.append(prediction(self.produced), self.produced % 2)
-                self.produced += 1
-        elif act < 0.65:
-            loop.step()
-        elif act < 0.8:
-            self.clock.advance(self.rng.random() * 6)
-        elif act < 0.88:
-            source.give(self.rng.randrange(2))  # perhaps behind the other's back
-        elif act < 0.92 and source.assigned:
-            kind = self.rng.choice(["revoked", "lost"])
-            source.take(self.rng.choice(list(source.assigned)), kind=kind)  # type: ignore[arg-type]
-        elif act < 0.95:
-            self.members[which] = self.member()  # killed
-        elif act < 0.98:
-            self.rng.choice([self.faults.before, self.faults.after]).append("COMMIT")
-        elif not self.faults.before and not self.faults.after:
-            register(self.engine, version=f"v{self.produced}")  # moves the registry
-
-    def finish(self) -> None:
-        """One undisturbed owner reads to the end."""
-        self.faults.before.clear()
-        self.faults.after.clear()
-        source, loop = self.member()
-        source.give(0, 1)
-        for _ in range(200):
-            self.clock.advance(6)
-            loop.step()
-            if sum(p.next_offset for p in positions(self.engine)) >= self.produced:
-                return
-        raise AssertionError("the owner did not come to the end")
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_whatever_happens_every_record_is_counted_once(engine: Engine, seed: int) -> None:
-    reference = register(engine)
-    schedule = Schedule(engine, seed)
-    for _ in range(150):
-        schedule.turn()
-    schedule.finish()
-    assert counters(engine)["prediction"] == schedule.produced
-    assert stored_counts(engine, reference) == recount(engine, schedule.topic.logs.values())
-
-
-def test_the_same_schedules_miscount_without_the_guard(engine: Engine) -> None:
-    register(engine)
-    schedule = Schedule(engine, 0, Unguarded)
-    for _ in range(150):
-        schedule.turn()
-    schedule.finish()
-    assert counters(engine)["prediction"] > schedule.produced

@@ -521,7 +521,7 @@ def test_the_commands_ask_first_and_say_what_they_did(
     code, out, _ = run("monitor", "set", MODEL, "--profile", "quiet", *limits, "--yes")
     assert code == 0
     assert "windows judged so:" in out
-    assert re.search(r"incidents: \d+ instead of \d+, \d+ the same", out)
+    assert re.search(r"incidents over all rows: \d+ instead of \d+, \d+ the same", out)
     assert "profile: quiet (was standard)" in out
     assert "fixed limits: weight:ks=0.2 *:missing=0.05,0.2 (was none)" in out
     assert "  fixed limits: weight:ks=0.2" in run("monitor", "show", MODEL)[1]
