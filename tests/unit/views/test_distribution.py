@@ -72,6 +72,22 @@ def test_an_hour_is_shown_against_the_hours_that_it_was_judged_by() -> None:
     assert views._season(own, "all", 0, "week", at) == (None, None)
 
 
+def test_an_open_vocabulary_is_shown_against_the_new_values_that_were_to_be_expected() -> None:
+    draw = np.random.default_rng(1)
+    n = 30 * 300
+    at = pd.date_range("2026-01-01", periods=n, freq="288s", tz="UTC")
+    towns = [f"t{i}" for i in np.minimum(draw.zipf(1.7, n), 10**6)]
+    own = build_reference(pd.DataFrame({"at": at, "town": towns}), timestamp="at")
+    judge = Judge(own, "all", "day", from_reference(own, "all", "day"))
+    day = when(np.array([START_MS]), "UTC")
+    words, counts = views._season(own, "all", 0, "day", day)
+    assert words is None
+    assert counts is not None
+    by_group = np.bincount(own.gridset.features[0].groups, weights=counts)
+    assert by_group.tolist() == judge.compared(day)[0].tolist()
+    assert by_group[-1] > 0
+
+
 def test_it_says_of_every_window_what_was_judged_of_it(world: FeatureWorld) -> None:
     world.judge()
     version = world.found("1")
