@@ -16,13 +16,13 @@ from dashboard import sentences_incidents as incidents
 from dashboard import sentences_model as say
 from dashboard.cards_collecting import collecting
 from dashboard.figures import heat as figures
+from dashboard.incidents_of_model import listed, listed_head
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.sentences_series import cause_words, partial_words
-from dashboard.words import cut, moment, plural, shown, whole
+from dashboard.words import cut, plural, shown, whole
 from driftline.stats.names import NAMES
 from monitor.views import heat as rows
-from monitor.views.episodes import Group
 from monitor.views.heat import Arrangement, Heat, arranged
 from monitor.views.scope import Scope
 from monitor.views.timeline import (
@@ -38,7 +38,6 @@ LOOKS = {"heatmap": "Heatmap", "table": "Table"}
 EVIDENCE = {"worst": "worst evidence"} | {
     name: NAMES[name].inside for name in rows.EVIDENCE if name in NAMES
 }
-MAX_LISTED = 8
 SEARCH = {"at": "control", "key": "q", "was": "~", "default": ""}
 SLOTS = {
     "title": ("model-title", "children"),
@@ -231,8 +230,8 @@ def fill(look: Look) -> Mapping[str, Any]:
         "states": _states(chosen),
         "head": _head(chosen),
         "menu": _menu(chosen),
-        "listed": _listed(look, found),
-        "listed_head": _listed_head(found),
+        "listed": listed(look, found),
+        "listed_head": listed_head(found),
         "view": _full_link(look, chosen),
         "search_hidden": len(found.squares.features) <= 12,
         "legend": [] if is_table or not len(found.columns) else cards.legend(),
@@ -422,66 +421,6 @@ def _no_rows(look: Look, found: Timeline) -> Any:
     near = next(iter(found.squares.features), "")
     hint = f", or see {cut(near, 60)}" if near else ""
     return f"No feature is called “{cut(wanted, 60)}”. Clear the filter{hint}."
-
-
-def _groups(found: Timeline) -> list[Group]:
-    """Return the incidents that came together as one, open ones first, those of segments after."""
-
-    def rank(one: Group) -> tuple[bool, bool, bool, int]:
-        is_here = any(i.segment == found.scope.segment for i in one.members)
-        return not one.is_open, not is_here, one.severity != "critical", -one.opened_ms
-
-    return sorted(found.groups, key=rank)
-
-
-def _listed_head(found: Timeline) -> str:
-    groups = _groups(found)
-    firing = sum(one.is_open for one in groups)
-    return f"{firing} firing, {len(groups) - firing} over in this range" if groups else ""
-
-
-def _listed(look: Look, found: Timeline) -> Any:
-    groups = _groups(found)
-    if not groups and not len(found.columns):
-        return parts.nothing("Nothing was judged yet.", "hourglass")
-    if not groups:
-        return parts.nothing("Quiet is good: there was no incident in this range.")
-    items = [_group(look, one, found) for one in groups[:MAX_LISTED]]
-    if len(groups) > MAX_LISTED:
-        href = address.to("incidents", model=found.scope.model.name)
-        said = f"{plural(len(groups) - MAX_LISTED, 'more incident')}"
-        items.append(html.Li(parts.link(said, href), className="more"))
-    return html.Ul(items, className="listed")
-
-
-def _group(look: Look, one: Group, found: Timeline) -> Any:
-    year, mark_ms = say.year_of(found), found.scope.version.watermark_ms
-    return html.Li(
-        [
-            html.Div(parts.status(*incidents.state_word(one)), className="state"),
-            html.Div(
-                [
-                    parts.link(
-                        [
-                            html.Span(f"#{one.number} ", className="num"),
-                            incidents.title(one, say.n_features(found)),
-                        ],
-                        address.incident(one.number),
-                        className="title",
-                    ),
-                    html.Div(incidents.evidence_line(one), className="sub"),
-                ],
-                className="sentence",
-            ),
-            html.Div(
-                [
-                    html.Div(moment(one.opened_ms, look.zone, year=year)),
-                    html.Div(incidents.lasted(one, mark_ms), className="sub"),
-                ],
-                className="num",
-            ),
-        ]
-    )
 
 
 def _full_link(look: Look, chosen: Chosen) -> str:

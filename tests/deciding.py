@@ -1,0 +1,49 @@
+"""Alerts decided by hand: incidents as an evaluator keeps them, one evaluation after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from incident_stories import HOUR, START, ZONE
+
+from monitor.detect.alerts import Notice, alert_id_of, decide, end
+from monitor.detect.knowledge import IncidentNow, Knowledge, Moment
+
+
+@dataclass
+class World:
+    """Incidents as an evaluator keeps them, and what was decided about them so far."""
+
+    incidents: dict[int, IncidentNow] = field(default_factory=dict)
+    known: Knowledge = field(default_factory=Knowledge)
+    zone: str = ZONE
+    said: list[Notice] = field(default_factory=list)
+
+    def at(self, hour: float, *changed: IncidentNow, wall_h: float | None = None) -> list[Notice]:
+        """Let one evaluation end at an hour of event time; return its messages."""
+        concerned = {i.number for i in changed if self.incidents.get(i.number) != i}
+        self.incidents.update((i.number, i) for i in changed)
+        wall_ms = START + int((hour if wall_h is None else wall_h) * HOUR)
+        moment = Moment(START + int(hour * HOUR), wall_ms, self.zone)
+        notices, self.known = decide(
+            list(self.incidents.values()),
+            self.known,
+            moment,
+            id_of=lambda first: alert_id_of("m", "1", first),
+            concerned=concerned | set(self.known.held),
+        )
+        self.said += notices
+        return notices
+
+    def archive(self, hour: float) -> list[Notice]:
+        """Let the model be archived at an hour; return the messages that end its alerts."""
+        at_ms = START + int(hour * HOUR)
+        notices, self.known = end(self.known, Moment(at_ms, at_ms, ZONE), "archived")
+        self.said += notices
+        return notices
+
+
+def told(notices: Iterable[Notice]) -> list[tuple[str, tuple[int, ...]]]:
+    """What messages about drift say of which incidents."""
+    return [(notice.type.removeprefix("drift."), notice.numbers) for notice in notices]
