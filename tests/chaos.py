@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import multiprocessing
 import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -110,37 +111,75 @@ class Report:
 
 
 class Producing:
-    """Writes predictions until it is stopped; a part of them in transactions, some aborted."""
+    """A process that writes predictions until it is stopped.
+
+    Of its own, since kafka-python leaves sockets and threads of clients whose broker goes away.
+    """
 
     def __init__(self, bootstrap: str, topic: str, seed: int, *, with_letters: bool) -> None:
-        self._bootstrap, self._topic, self._with_letters = bootstrap, topic, with_letters
-        self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.sent = 0
+        process = multiprocessing.get_context("spawn")
+        self._stop = process.Event()
+        self._sent = process.Value("q", 0)
+        self._process = process.Process(
+            target=_produce,
+            args=(bootstrap, topic, seed, with_letters, self._stop, self._sent),
+            daemon=True,
+        )
 
     def __enter__(self) -> Producing:
-        self._thread.start()
+        self._process.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(CATCH_UP_S)
+        self._process.join(CATCH_UP_S)
+        assert self._process.exitcode == 0, f"the producer ended with {self._process.exitcode}"
 
-    def _run(self) -> None:
-        plain = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=20)
-        while not self._stop.is_set():
-            began = time.monotonic()
-            with suppress(KafkaError):
-                if self._random.random() < 0.3:
-                    self._transaction()
-                else:
-                    for _ in range(RECORDS_A_SECOND // 4):
-                        self._send(plain)
-                    plain.flush(timeout=30)
-            self._stop.wait(max(0.0, 0.25 - (time.monotonic() - began)))
+    @property
+    def sent(self) -> int:
+        """Records so far, those of aborted transactions among them."""
+        return int(self._sent.value)
+
+
+def _produce(
+    bootstrap: str, topic: str, seed: int, with_letters: bool, stop: Any, sent: Any
+) -> None:
+    """Run in the producers' process."""
+    logging.disable(logging.CRITICAL)
+    written = Written(bootstrap, topic, seed, with_letters=with_letters)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while not stop.is_set() and parent.is_alive():
+        began = time.monotonic()
+        written.some()
+        sent.value = written.records
+        stop.wait(max(0.0, 0.25 - (time.monotonic() - began)))
+    written.close()
+
+
+class Written:
+    """Predictions in a topic; a part of them in transactions, some aborted."""
+
+    def __init__(self, bootstrap: str, topic: str, seed: int, *, with_letters: bool) -> None:
+        self._bootstrap, self._topic, self._with_letters = bootstrap, topic, with_letters
+        self._random = random.Random(seed)
+        self._plain = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20)
+        self.records = 0
+
+    def some(self) -> None:
+        """Write a few more, or fail to."""
         with suppress(KafkaError):
-            plain.close(timeout=5)
+            if self._random.random() < 0.3:
+                self._transaction()
+            else:
+                for _ in range(RECORDS_A_SECOND // 4):
+                    self._send(self._plain)
+                self._plain.flush(timeout=30)
+
+    def close(self) -> None:
+        """Write what waits."""
+        with suppress(KafkaError):
+            self._plain.close(timeout=5)
 
     def _transaction(self) -> None:
         """Commit, abort, or be fenced and left open until the broker ends it."""
@@ -167,13 +206,13 @@ class Producing:
                 producer.close(timeout=2)
 
     def _send(self, producer: Any) -> None:
-        i = self.sent
+        i = self.records
         version = simulator.VERSIONS[i % 2] if i % 7 == 0 else "1"
         value = prediction(i % 2_000, id=f"e{i}", version=version)
         if self._with_letters and i % 501 == 0:
             value = b"{"
         producer.send(self._topic, value, partition=self._random.randrange(PARTITIONS))
-        self.sent += 1
+        self.records += 1
 
 
 class Member:
