@@ -7,6 +7,8 @@ decided elsewhere. With no rows on a side a distance is NaN: there is nothing to
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -17,6 +19,8 @@ Floats = NDArray[np.float64]
 
 # A distance between distributions is judged from so many values on.
 MIN_ROWS_PSI = 100
+# Of the last of nine digits: a part in 1e13 at least, more than sums of floats are wrong by.
+_ARITHMETIC = 1e-4
 
 
 def jeffreys(counts: ArrayLike) -> Floats:
@@ -283,9 +287,38 @@ def round_significant(values: Floats, digits: int = 9) -> Floats:
     >>> round_significant(np.array([0.123456789012, 0.0])).tolist()
     [0.123456789, 0.0]
     """
+    return _rounded(values, digits, np.rint)
+
+
+def round_down(values: Floats, digits: int = 9) -> Floats:
+    """Round lower ends to significant digits: what lies above an end lies above the rounded one.
+
+    What misses a rounded number by the error of the arithmetic alone is that number.
+
+    Examples
+    --------
+    >>> round_down(np.array([0.27752976190476, 0.1 + 0.2, -0.27752976190476])).tolist()
+    [0.277529761, 0.3, -0.277529762]
+    """
+    return _rounded(values, digits, lambda scaled: np.floor(scaled + _ARITHMETIC))
+
+
+def round_up(values: Floats, digits: int = 9) -> Floats:
+    """Round upper ends to significant digits: what lies below an end lies below the rounded one.
+
+    Examples
+    --------
+    >>> round_up(np.array([0.27752976190476, 0.1 + 0.2])).tolist()
+    [0.277529762, 0.3]
+    """
+    # Plus 0: what is nothing has no sign.
+    return _rounded(values, digits, lambda scaled: np.ceil(scaled - _ARITHMETIC) + 0.0)
+
+
+def _rounded(values: Floats, digits: int, to_whole: Callable[[Floats], Floats]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         magnitude = np.floor(np.log10(np.abs(values)))
         # Kept within what 10.0 ** x can hold; smaller figures are noise.
         scale = 10.0 ** np.clip(digits - 1 - magnitude, -300, 300)
-        out = np.round(values * scale) / scale
+        out = to_whole(values * scale) / scale
     return np.where(np.isfinite(out), out, values)

@@ -24,6 +24,8 @@ from driftline.stats.distance import (
     newcombe,
     psi_limit,
     psi_lower_bound,
+    round_down,
+    round_up,
     wilson,
 )
 from driftline.stats.distance import round_significant as round_significant
@@ -193,7 +195,7 @@ class Judge:
         if name == "w1_sigma":
             with np.errstate(invalid="ignore", divide="ignore"):
                 most = measures.w1_high / moments(self.reference, self.segment).sd
-            return value, round_significant(most)
+            return value, round_up(most)
         if name == "mean_shift":
             value = np.abs(value)
         return value, value
@@ -304,7 +306,7 @@ class Judge:
             is_blind = judged & (limit >= largest_psi(grids, r, np.maximum(n, 1)))
         if self.calibration.source == "none":
             critical = np.full(psi.shape, np.nan)
-        return limit, critical, round_significant(lower), is_blind
+        return limit, critical, round_down(lower), is_blind
 
     def _mark_psi(
         self,
@@ -341,7 +343,7 @@ class Judge:
                 np.broadcast_to(np.maximum(own_n, 1), hits.shape), Z,
             )  # fmt: skip
             fall = -most
-        rise, fall = round_significant(rise), round_significant(fall)
+        rise, fall = round_down(rise), round_down(fall)
         fell = fall > np.maximum(rise, 0.0)
         excess = np.where(present, np.where(fell, -fall, np.maximum(rise, 0.0)), np.nan)
         rate, marks = self._learnt(name, value, excess, fell, n, own, present)
@@ -410,7 +412,7 @@ class Judge:
             found = x.bins.ks(x.is_atom, own, counts[np.ix_(at, x.places)])
             for end, out in zip(found, (low, high), strict=True):
                 out[np.ix_(at, x.features)] = np.where(use[at], end, np.nan)
-        return round_significant(low), round_significant(high)
+        return round_down(low), round_up(high)
 
     def _verdict(
         self, seen: Observed, marks: dict[str, NDArray[np.uint8]], is_blind: NDArray[np.bool_]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from driftline.stats.calibration import MIN_ROWS_PSI, observe, unknown
-from driftline.stats.distance import wilson
+from driftline.stats.distance import round_down, round_up, wilson
 from driftline.stats.evidence import Judge, Z, round_significant
 from driftline.stats.gridset import Gridset
 from driftline.stats.judgement import Judgement
@@ -200,14 +200,12 @@ def share_interval(share: float | None, of: int) -> tuple[float | None, float | 
     Examples
     --------
     >>> share_interval(0.0, 100)
-    (0.0, 0.087158974)
+    (0.0, 0.0871589741)
     """
     if share is None or not of:
         return None, None
-    low, high = (
-        float(round_significant(np.asarray(end))) for end in wilson(round(share * of), of, Z)
-    )
-    return low, high
+    low, high = wilson(round(share * of), of, Z)
+    return float(round_down(low)), float(round_up(high))
 
 
 def visible_points(n: Ints, hits: Ints, m: Ints, limit: Floats) -> Floats:

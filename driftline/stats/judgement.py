@@ -35,7 +35,8 @@ class Rate:
 class Judgement:
     """Everything the rule says about W windows and F features.
 
-    Floats are rounded to nine significant digits, before they were compared.
+    Floats are rounded to nine significant digits, before they were compared; the ends of
+    intervals and bounds away from what they hold.
 
     Attributes
     ----------

@@ -23,7 +23,9 @@ from driftline.stats.distance import (
     chi_square_p,
     ks_p_value,
     psi_p_value,
+    round_down,
     round_significant,
+    round_up,
 )
 from driftline.stats.grid import NumericGrid
 from driftline.stats.gridset import Gridset
@@ -116,6 +118,14 @@ class Measures:
 
 
 MEASURES: Final = tuple(field.name for field in fields(Measures))
+# The ends of intervals still hold what they held once rounded.
+_LOWER: Final = ("w1_low", "sd_low")
+_UPPER: Final = ("w1_high", "sd_high")
+_ROUNDED: Final = {
+    tuple(name for name in MEASURES if name not in (*_LOWER, *_UPPER)): round_significant,
+    _LOWER: round_down,
+    _UPPER: round_up,
+}
 
 
 class Moments(NamedTuple):
@@ -174,9 +184,10 @@ def measure(
     _distances(grids, own, windows, n, out)
     if own.numbers is not None:
         _numbers(own.numbers, own.moments, windows, n, out)
-    # One call for all: rounding a hundred numbers costs as much as rounding one.
-    rounded = round_significant(np.stack([out[name] for name in MEASURES]))
-    return Measures(**dict(zip(MEASURES, rounded, strict=True)))
+    for names, rounded in _ROUNDED.items():
+        # One call for all: rounding a hundred numbers costs as much as rounding one.
+        out |= zip(names, rounded(np.stack([out[name] for name in names])), strict=True)
+    return Measures(**out)
 
 
 class _Numbers(NamedTuple):

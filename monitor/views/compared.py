@@ -14,8 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.calibration import RATES, observe
-from driftline.stats.distance import chi_square, ks_interval, psi_contributions
-from driftline.stats.evidence import round_significant
+from driftline.stats.distance import (
+    chi_square,
+    ks_interval,
+    psi_contributions,
+    round_down,
+    round_significant,
+    round_up,
+)
 from driftline.stats.grid import CategoricalGrid, NumericGrid
 from driftline.stats.gridset import FeatureGrid
 from driftline.stats.profile import COUNTERS, Profile
@@ -345,8 +351,8 @@ def compare(
             tuple(c.tolist()), values.low, values.high, values.cells == "integers",
         )  # fmt: skip
         if both:
-            bounds = ks_interval(r, c, grid.is_atom())
-            ks_low, ks_high = (float(round_significant(np.array(b))) for b in bounds)
+            low, high = ks_interval(r, c, grid.is_atom())
+            ks_low, ks_high = float(round_down(low)), float(round_up(high))
     elif values is not None:
         levels = _levels(values, grid, r, c, groups)
         vanished = tuple(

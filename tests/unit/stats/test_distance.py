@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -180,3 +182,25 @@ def test_a_true_psi_at_the_tolerance_alarms_at_most_once_in_seven_hundred_window
     interval = stats.binomtest(int(over.sum()), draws).proportion_ci(0.999)
     assert interval.low <= 0.0015
     assert over.mean() <= 0.002
+
+
+def test_ends_are_rounded_away_from_what_they_hold() -> None:
+    """One in 84 rows' shares: twelve digits that end in 1904..., which nearest would raise."""
+    exact = Fraction(373, 1344)
+    low, high = float(d.round_down(float(exact))), float(d.round_up(float(exact)))
+    assert (low, high) == (0.277529761, 0.277529762)
+    assert Fraction(low) < exact < Fraction(high)
+    values = np.random.default_rng(3).normal(0, 10.0 ** np.arange(-12, 12), (500, 24))
+    low, high = d.round_down(values), d.round_up(values)
+    slack = 1e-12 * np.abs(values)  # the error of the arithmetic that is let pass
+    assert (low <= values + slack).all() and (values - slack <= high).all()
+    # A step of the ninth digit lies between, and no more.
+    assert ((high - low) / np.abs(values) <= 1.0001e-8).all()
+    assert (d.round_down(low) == low).all() and (d.round_up(high) == high).all()
+
+
+def test_the_error_of_the_arithmetic_moves_no_end() -> None:
+    for value in (0.155, 1 - 0.845, 0.1 + 0.2, 1.0, 0.0, -0.25, 123456789.0):
+        assert d.round_down(value) == d.round_up(value) == pytest.approx(value, abs=1e-15)
+    assert not np.signbit(d.round_up(np.array([0.0]))).any()
+    assert np.isnan(d.round_down(np.nan)) and np.isinf(d.round_up(np.inf))

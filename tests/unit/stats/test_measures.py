@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,37 @@ def test_the_golden_vector_through_the_whole_pipeline() -> None:
     assert np.isnan(found.chi_square[0, x])
     # Ten values, each of its own: KS is exact.
     assert judgement.ks_low[0, x] == judgement.ks_high[0, x] == pytest.approx(0.155, abs=1e-9)
+
+
+def test_what_is_told_of_whole_numbers_holds_the_exact_truth_in_fractions() -> None:
+    """Every value is a bin of its own, so each interval is one number, which both ends hold."""
+    draw = np.random.default_rng(12)
+    m = 1_344
+    x = np.repeat([0, 1, 2, 5], [400, 500, 333, 111]).astype(float)
+    reference = build_reference(frame_of(x=x, c=np.array(["a", "b"] * (m // 2))))
+    place = reference.gridset.names().index("x")
+    before = [Fraction(int((x <= at).sum()), m) for at in (0, 1, 2)]
+    slack, unlike = Fraction(1, 10**12), 0
+    for n in range(101, 181):
+        y = draw.choice([0.0, 1.0, 2.0, 5.0], n, p=[0.2, 0.4, 0.3, 0.1])
+        window = reference.gridset.count({"x": Column(y)}, n, with_sums=True)
+        judgement, found = judged(reference, window), measured(reference, window)
+        now = [Fraction(int((y <= at).sum()), n) for at in (0, 1, 2)]
+        apart = [abs(a - b) for a, b in zip(before, now, strict=True)]
+        ks, w1 = max(apart), apart[0] + apart[1] + 3 * apart[2]
+        total, squares = int(y.sum()), int((y * y).sum())
+        variance = Fraction(squares, n) - Fraction(total, n) ** 2
+        ends = {
+            "ks": (judgement.ks_low, judgement.ks_high, ks, 1),
+            "w1": (found.w1_low, found.w1_high, w1, 1),
+            "sd": (found.sd_low, found.sd_high, variance, 2),
+        }
+        for low, high, truth, power in ends.values():
+            least, most = (Fraction(float(end[0, place])) ** power for end in (low, high))
+            assert least <= truth * (1 + slack) and truth <= most * (1 + slack)
+            assert most - least <= truth * Fraction(3, 10**8)
+            unlike += least != most
+    assert unlike > 100
 
 
 def test_measures_are_those_of_their_oracles() -> None:
