@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,10 +56,15 @@ class MonitorSpec:
 
 
 class Revision(NamedTuple):
-    """A monitor as it was set once; windows that end after `after_ms` are judged by it."""
+    """A monitor as it was set once.
+
+    It judges the windows of a length that end after the time that `after_ms` has of it: what was
+    judged of that length by then keeps what judged it. A length that it lacks is judged by it
+    from its first window on.
+    """
 
     number: int
-    after_ms: int
+    after_ms: Mapping[str, int]
     spec: MonitorSpec
 
 
@@ -66,8 +72,9 @@ class Revision(NamedTuple):
 class Monitor:
     """All that a model's monitor has been, oldest first; there is one at least.
 
-    Which of them judges a window hangs on the window's end alone, in event time: a late event
-    and a replay judge it by the same rule as it was judged by at first.
+    Which of them judges a window hangs on its length and its end alone, in event time: a late
+    event and a replay judge it by the same rule as it was judged by at first. A long window that
+    an idle stream closed early ends in the time to come, and holds no shorter one back.
     """
 
     revisions: tuple[Revision, ...]
@@ -75,14 +82,25 @@ class Monitor:
     @classmethod
     def only(cls, spec: MonitorSpec) -> Monitor:
         """Return one that has never been anything else."""
-        return cls((Revision(1, 0, spec),))
+        return cls((Revision(1, {}, spec),))
 
     @property
     def latest(self) -> Revision:
         """What it is now: windows, lateness and horizon are always of this."""
         return self.revisions[-1]
 
-    def place(self, end_ms: int) -> int:
-        """Return which of `revisions` judges a window that ends then."""
-        later = [at for at, found in enumerate(self.revisions) if found.after_ms < end_ms]
+    def place(self, length: str, end_ms: int) -> int:
+        """Return which of `revisions` judges a window of a length that ends then.
+
+        Examples
+        --------
+        >>> spec = MonitorSpec()
+        >>> week = {"day": 100, "week": 600}  # the week was closed before its end
+        >>> monitor = Monitor((Revision(1, {}, spec), Revision(2, week, spec)))
+        >>> monitor.place("day", 100), monitor.place("day", 200), monitor.place("week", 600)
+        (0, 1, 0)
+        """
+        later = [
+            at for at, found in enumerate(self.revisions) if found.after_ms.get(length, 0) < end_ms
+        ]
         return later[-1] if later else 0

@@ -166,7 +166,7 @@ def judge_windows(
     names = reference.gridset.names()
     by_rule: dict[tuple[int, int], list[int]] = {}
     for place, window in enumerate(due):
-        key = known.place(window.end_ms), monitor.place(window.end_ms)
+        key = known.place(window.end_ms), monitor.place(length, window.end_ms)
         by_rule.setdefault(key, []).append(place)
     if segment not in reference.profiles:
         judgement = _unjudged(Judge(reference, ALL, length, None), counted.profiles, at)
@@ -184,7 +184,7 @@ def judge_windows(
         shown = _together([seen for _, seen in parts], order)
         if segment == ALL:
             judgement = _with_absent(judgement, reference, counted.profiles.counts)
-    revisions = [monitor.revisions[monitor.place(window.end_ms)].number for window in due]
+    revisions = [monitor.revisions[monitor.place(length, window.end_ms)].number for window in due]
     return Judged(length, segment, due, counted.rev_sums, judgement, names, revisions, shown)
 
 

@@ -238,7 +238,8 @@ def set_monitor(
     """Judge a model otherwise from the evaluator's next look on; None where there is no model.
 
     What was judged stays as it is, whatever late events do to it, and so does a setting that
-    is not named: limits and profile hold for windows that end after the last judged one.
+    is not named: limits and profile hold for the windows of a length that end after the last
+    judged one of that length.
 
     Raises
     ------
@@ -268,7 +269,7 @@ def set_monitor(
             revision=revision + 1,
             spec=made.to_json(),
             created_ms=now_ms,
-            after_ms=evaluation.last_end(conn, versions),
+            after_by_length=json.dumps(evaluation.last_ends(conn, versions)),
         )
     )
     registry.bump_data_version(conn)

@@ -298,15 +298,15 @@ def monitor_history(conn: Connection, version_id: int) -> Monitor:
     """Return all that the monitor of a version's model has been."""
     m, v = t.monitor.c, t.model_version.c
     query = (
-        sa.select(m.revision, m.after_ms, m.spec)
+        sa.select(m.revision, m.after_by_length, m.spec)
         .join(t.model_version, v.model_id == m.model_id)
         .where(v.id == version_id)
         .order_by(m.revision)
     )
     return Monitor(
         tuple(
-            Revision(revision, after_ms, MonitorSpec.from_json(spec))
-            for revision, after_ms, spec in conn.execute(query)
+            Revision(revision, json.loads(after_by_length), MonitorSpec.from_json(spec))
+            for revision, after_by_length, spec in conn.execute(query)
         )
     )
 

@@ -245,7 +245,7 @@ class _Clearing:
     ) -> tuple[Judge, Reference] | None:
         if self._monitor is None:
             self._monitor = registry.monitor_history(self._conn, self._version_id)
-        place = self._monitor.place(end_ms)
+        place = self._monitor.place(length, end_ms)
         key = (digest, segment, length, place)
         if key not in self._judges:
             rule = self._monitor.revisions[place].spec.rule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from test_evaluator import START_MS, World, frame, world_of
 from driftline.errors import Conflict
 from driftline.stats.lengths import DAY_MS
 from driftline.stats.reference import Reference, build_reference
+from driftline.stats.rule import FixedLimit
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
 from monitor.evaluate.recalibrate import Learning, recalibrate
 from monitor.storage import engine as storage
@@ -59,9 +61,11 @@ def forget(world: World) -> None:
 
 
 def test_a_window_is_judged_by_the_monitor_that_stood_when_it_ended() -> None:
-    spec = MonitorSpec()
-    monitor = Monitor((Revision(1, 0, spec), Revision(2, 100, spec), Revision(3, 100, spec)))
-    assert [monitor.place(end_ms) for end_ms in (1, 100, 101)] == [0, 0, 2]
+    spec, after = MonitorSpec(), {"day": 100, "week": 700}
+    monitor = Monitor((Revision(1, {}, spec), Revision(2, after, spec), Revision(3, after, spec)))
+    assert [monitor.place("day", end_ms) for end_ms in (1, 100, 101)] == [0, 0, 2]
+    assert [monitor.place("week", end_ms) for end_ms in (101, 700, 701)] == [0, 0, 2]
+    assert monitor.place("hour", 1) == 2  # of which nothing was judged
 
 
 def test_what_was_judged_keeps_its_monitor_and_a_replay_finds_the_same(world: World) -> None:
@@ -81,6 +85,57 @@ def test_what_was_judged_keeps_its_monitor_and_a_replay_finds_the_same(world: Wo
     forget(world)
     world.evaluator().step()
     assert world.facts() == told
+
+
+def test_a_week_that_was_closed_before_its_end_holds_back_no_day(world: World) -> None:
+    """A stream that fell silent closes its week at once; days go on under the new monitor."""
+    hour_ms = 3_600_000
+    world.write(START_MS, 24 * 2 + 10)
+    world.idle()
+    world.evaluator().step()
+    assert [row.end_ms for row in world.rows(t.window, t.window.c.length == "week")] == [
+        START_MS + 7 * DAY_MS
+    ]
+    set_monitor(world, limits=(FixedLimit("x", "psi", 0.0001),))
+    with storage.transaction(world.engine) as conn:  # it is read again
+        conn.execute(sa.update(t.stream_position).values(caught_up_for_ms=0))
+    world.write(START_MS + 2 * DAY_MS + 10 * hour_ms, 24 * 6 + 14)
+    world.write(START_MS + DAY_MS, 1, seed=3)  # late: of a day and a week that were judged
+    world.evaluator().step()
+    judged_by = {
+        (row.length, row.end_ms): (row.monitor_revision, row.revision)
+        for row in world.rows(t.window)
+    }
+    days = [judged_by["day", START_MS + day * DAY_MS] for day in range(1, 10)]
+    assert days == [(1, 1), (1, 2), (1, 2), *[(2, 1)] * 6]
+    weeks = [judged_by["week", START_MS + 7 * DAY_MS]]
+    assert weeks == [(1, 2)]
+    edge_ms = START_MS + 2 * DAY_MS + 10 * hour_ms
+    assert judged_by["hour", edge_ms][0] == 1
+    assert judged_by["hour", edge_ms + hour_ms][0] == 2
+    limits = {
+        row.start_ms: row.psi_limit
+        for row in world.rows(t.finding, t.finding.c.length == "day", t.finding.c.feature == "x")
+    }
+    assert limits[START_MS + 3 * DAY_MS] == 0.0001 != limits[START_MS + 2 * DAY_MS]
+    told = world.facts()
+    forget(world)
+    world.evaluator().step()
+    assert world.facts() == told
+
+
+def test_each_length_is_judged_otherwise_after_what_was_judged_of_it(world: World) -> None:
+    world.write(START_MS, 24 * 3)
+    world.evaluator().step()
+    set_monitor(world, profile="quiet")
+    _, changed = world.rows(t.monitor)
+    assert json.loads(changed.after_by_length) == {
+        "hour": START_MS + 3 * DAY_MS, "day": START_MS + 3 * DAY_MS,
+    }  # fmt: skip
+    world.write(START_MS + 3 * DAY_MS, 24 * 4)
+    world.evaluator().step()
+    (week,) = world.rows(t.window, t.window.c.length == "week")
+    assert week.monitor_revision == 2  # none was judged before
 
 
 def test_an_evaluator_that_has_read_the_old_monitor_writes_nothing(world: World) -> None:

@@ -153,17 +153,22 @@ def complete_windows(
     return sorted((row.start_ms, row.end_ms) for row in conn.execute(query))
 
 
-def last_end(conn: Connection, versions: Collection[int]) -> int:
-    """Return the end of the last judged window of any of `versions`, 0 without one."""
+def last_ends(conn: Connection, versions: Collection[int]) -> dict[str, int]:
+    """Return where the last judged window of each length ends, of any of `versions`.
+
+    A length of which none was judged is not in it.
+    """
     w = t.window.c
-    ends = [0]
+    ends: dict[str, int] = {}
     for version_id in versions:  # one step into the index for each length
         for length in LENGTHS:
             query = sa.select(sa.func.max(w.end_ms)).where(
                 w.version_id == version_id, w.length == length
             )
-            ends.append(conn.execute(query).scalar() or 0)
-    return max(ends)
+            end_ms = conn.execute(query).scalar()
+            if end_ms is not None:
+                ends[length] = max(ends.get(length, 0), int(end_ms))
+    return ends
 
 
 def judged_until(conn: Connection, version_id: int, length: str, segment: str) -> int:

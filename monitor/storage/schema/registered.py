@@ -73,8 +73,8 @@ monitor = Table(
     Column("revision", Integer, primary_key=True),
     Column("spec", Text, nullable=False),  # JSON of monitor.detect.spec.MonitorSpec
     Column("created_ms", BigInteger, nullable=False),
-    # Windows that end later are judged by it, in event time.
-    Column("after_ms", BigInteger, nullable=False, server_default="0"),
+    # JSON of {length: ms}: its windows that end later are judged by it, in event time.
+    Column("after_by_length", Text, nullable=False, server_default="{}"),
 )
 
 # What a length learnt of its natural wobble from live windows; a later revision is made by

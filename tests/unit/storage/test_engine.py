@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.engine import Engine
 
 from driftline.errors import ConfigError, SchemaVersionError, StorageUnavailable
+from driftline.stats.lengths import LENGTHS
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 
@@ -149,6 +151,32 @@ def test_migrations_lead_back_to_an_empty_database_and_up_again(database_url: st
     storage.upgrade(engine)
     with engine.connect() as conn:
         assert compare_metadata(MigrationContext.configure(conn), t.metadata) == []
+    engine.dispose()
+
+
+def test_a_monitor_of_an_older_schema_judges_every_length_from_when_it_did(
+    database_url: str,
+) -> None:
+    engine = storage.create(database_url)
+    config = storage.alembic_config(engine)
+    command.upgrade(config, "0008")
+    insert = sa.text(
+        "INSERT INTO monitor (model_id, revision, spec, created_ms, after_ms) "
+        "VALUES (1, :revision, '{}', 0, :after_ms)"
+    )
+    read = sa.text("SELECT after_ms FROM monitor ORDER BY revision")
+    with storage.transaction(engine) as conn:
+        for revision, after_ms in ((1, 0), (2, 1_382_767_200_000)):
+            conn.execute(insert, {"revision": revision, "after_ms": after_ms})
+    storage.upgrade(engine)
+    with engine.connect() as conn:
+        found = conn.execute(sa.select(t.monitor.c.after_by_length).order_by("revision")).scalars()
+        first, second = (json.loads(text) for text in found)
+    assert first == {}
+    assert second == dict.fromkeys(LENGTHS, 1_382_767_200_000)
+    command.downgrade(config, "0008")
+    with engine.connect() as conn:
+        assert conn.execute(read).scalars().all() == [0, 1_382_767_200_000]
     engine.dispose()
 
 

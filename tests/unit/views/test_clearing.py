@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,11 @@ def set_profile(world: FeatureWorld, revision: int, profile: str, after_ms: int)
         model_id = conn.execute(sa.select(t.model.c.id)).scalars().first()
         conn.execute(
             t.monitor.insert().values(
-                model_id=model_id, revision=revision, after_ms=after_ms, spec=spec, created_ms=0
+                model_id=model_id,
+                revision=revision,
+                spec=spec,
+                created_ms=0,
+                after_by_length=json.dumps({"day": after_ms}),
             )
         )
 
