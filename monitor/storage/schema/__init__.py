@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from monitor.storage.schema.columns import metadata
 from monitor.storage.schema.counted import (
+    breaker,
     counter,
     data_gap,
     dead_letter,
     deficit,
     pane,
+    pane_day,
     registry_switch,
     stream,
     stream_position,
@@ -29,6 +31,14 @@ from monitor.storage.schema.judged import (
     latch,
     model_window,
     window,
+)
+from monitor.storage.schema.lanes import (
+    lane,
+    lane_counter,
+    lane_pane,
+    lane_position,
+    lane_unseen,
+    recount,
 )
 from monitor.storage.schema.registered import (
     binding,
@@ -59,6 +69,7 @@ __all__ = [
     "alert_incident",
     "audit",
     "binding",
+    "breaker",
     "calibration",
     "counter",
     "data_gap",
@@ -74,6 +85,11 @@ __all__ = [
     "heartbeat",
     "incident",
     "incident_event",
+    "lane",
+    "lane_counter",
+    "lane_pane",
+    "lane_position",
+    "lane_unseen",
     "latch",
     "metadata",
     "model",
@@ -82,6 +98,8 @@ __all__ = [
     "monitor",
     "outbox",
     "pane",
+    "pane_day",
+    "recount",
     "reference",
     "registry",
     "registry_switch",

@@ -85,6 +85,26 @@ pane = Table(
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
+# Panes of a local day of the model's zone, added up: what is left of hours that are judged no
+# more. The sum of their revisions stays what it was, so that no longer window becomes stale. A
+# late event still makes an hour of its own, which is added at the next look.
+pane_day = Table(
+    "pane_day",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("gridset", String(64), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),  # local midnight
+    Column("segment", String(500), primary_key=True),
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),  # start of the first hour in it
+    Column("rev", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,  # one tree, ordered by the key
+)
+
 # The unseen values kept for display, never for a decision.
 unseen_value = Table(
     "unseen_value",
@@ -114,8 +134,33 @@ dead_letter = Table(
     Column("payload_sha256", String(64), nullable=False),
     Column("kafka_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    # json: a record or line as it came; arrow: a whole stream; row: a row of one, as text.
+    Column("form", String(8)),
+    # When it was taken to be sent again; then where the new record lies. One without the other:
+    # nobody knows whether it arrived.
+    Column("replay_ms", BigInteger),
+    Column("replayed_partition", Integer),
+    Column("replayed_offset", BigInteger),
     # The order of the list, newest first.
     Index("ix_dead_letter_newest", "created_ms", "stream_id", "partition", "offset", "line"),
+)
+
+# Why a stream's consumers stopped: most of what came could not be read. Its last stop.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("partition", Integer, nullable=False),  # where it was noticed
+    Column("next_offset", BigInteger, nullable=False),  # nothing from here on is counted
+    Column("tripped_ms", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),  # looked at ...
+    Column("undecodable", BigInteger, nullable=False),  # ... and so many of them
+    Column("reasons", Text, nullable=False),  # JSON: reason -> how many
+    Column("samples", Text, nullable=False),  # JSON: the last of them
+    # An operator lets it go on, until the flood is over: null = it stands.
+    Column("accepted_ms", BigInteger),
+    Column("accepted_by", String(200)),
+    Column("over_ms", BigInteger),
 )
 
 data_gap = Table(

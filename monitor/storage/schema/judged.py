@@ -15,6 +15,9 @@ evaluator_cursor = Table(
     Column("watermark_ms", BigInteger),
     Column("owner", String(200)),
     Column("lease_until_ms", BigInteger),
+    # What was judged of windows that end later is judged again where it is stale, however long
+    # ago: a replay counted them anew.
+    Column("rejudge_from_ms", BigInteger),
 )
 
 window = Table(

@@ -1,0 +1,94 @@
+"""A replay's own tables: what it counts beside what stands, until both change places at once.
+
+Nothing but a replay reads or writes them, so what is half counted is never shown. A stream has
+one lane at a time: the tables have the stream in the place of a lane's number.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+
+from monitor.storage.schema.columns import Id, String, metadata
+
+lane = Table(
+    "lane",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True, autoincrement=False),
+    # Whoever goes on with it raises it: that fences whoever counted before.
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("touched_ms", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("registry_revision", BigInteger, nullable=False),
+    Column("asked", Text, nullable=False),  # JSON: what the command said
+    Column("versions", Text, nullable=False),  # JSON: version id -> first pane that is recounted
+)
+
+lane_position = Table(
+    "lane_position",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("start_offset", BigInteger, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("max_event_time_ms", BigInteger),
+    Column("pending_advance", Text),
+)
+
+# As `pane`.
+lane_pane = Table(
+    "lane_pane",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("gridset", String(64), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("segment", String(500), primary_key=True),
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("rev", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# As `unseen_value`.
+lane_unseen = Table(
+    "lane_unseen",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("gridset", String(64), primary_key=True),
+    Column("feature", String(200), primary_key=True),
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("value", String(200), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("first_seen_ms", BigInteger, nullable=False),
+    Column("last_seen_ms", BigInteger, nullable=False),
+)
+
+# As `counter`; `recovered` = events that were unmonitored when they were read at first.
+lane_counter = Table(
+    "lane_counter",
+    metadata,
+    Column("stream_id", BigInteger, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("version", String(200), primary_key=True),
+    Column("outcome", String(80), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+)
+
+# Append-only: which part of the log counts by which registry since a replay.
+recount = Table(
+    "recount",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("stream_id", BigInteger, nullable=False, index=True),
+    Column("partition", Integer, nullable=False),
+    Column("version_id", BigInteger, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),  # panes from here on ...
+    Column("from_offset", BigInteger, nullable=False),  # ... of records from here ...
+    Column("to_offset", BigInteger, nullable=False),  # ... to here (exclusive)
+    Column("registry_revision", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
