@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -317,9 +317,12 @@ def state_word(group: Group) -> tuple[str, str, str]:
     return icon, word.partition(",")[0], tone
 
 
-def muted_word(group: Group) -> str:
-    """Say that no message tells of a group, where another speaks for all of it."""
-    return "muted" if all(incident.muted for incident in group.members) else ""
+def muted_word(group: Group, speakers: Mapping[int, int] | None = None) -> str:
+    """Say that no message tells of a group, and which other one speaks for all of it."""
+    if not group.is_muted:
+        return ""
+    speaker = (speakers or {}).get(group.number)
+    return "muted" if speaker is None else f"muted by #{speaker}"
 
 
 def lasted(group: Group, judged_to_ms: int | None) -> str:
@@ -328,18 +331,20 @@ def lasted(group: Group, judged_to_ms: int | None) -> str:
     return duration(end - group.opened_ms) if end is not None and end > group.opened_ms else DASH
 
 
-def list_title(firing: int, every: int) -> str:
-    """Return the title of the list of incidents."""
+def list_title(firing: int, every: int, muted: int = 0) -> str:
+    """Return the title of the list of incidents; `muted` are those that others speak for."""
     if firing:
-        return f"{firing} {'incident is' if firing == 1 else 'incidents are'} firing"
+        said = f"{firing} {'incident is' if firing == 1 else 'incidents are'} firing"
+        return f"{said}, {muted} more {'is' if muted == 1 else 'are'} muted" if muted else said
     return "Nothing is firing" if every else "There was no incident so far"
 
 
 def quality(groups: Sequence[Group], models: int, days: float, withdrawn: int) -> str:
     """Return how many incidents a month there are, and how many late data took back."""
-    if not groups or days <= 0:
+    told = [group for group in groups if not group.is_muted]
+    if not told or days <= 0:
         return ""
-    a_month = len(groups) * 30.4 / max(days, 30.4)
+    a_month = len(told) * 30.4 / max(days, 30.4)
     said = f"{two(a_month) if a_month < 10 else round(a_month)} incidents a month"
     if models > 1:
         said += f" over {models} models"

@@ -143,7 +143,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     wide = not look.is_narrow
     rows = [row(group, view, look) for group in groups] if wide else []
     return {
-        "title": say.list_title(view.firing, len(view.models)),
+        "title": say.list_title(view.firing, len(view.models), view.muted),
         "controls": _controls(view, state, model, kind, span, look),
         "quality": _quality(view, span),
         "chart": chart(view, span, look) if span else None,
@@ -271,7 +271,12 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
     return {
         "id": str(group.number),
         "href": address.incident(group.number),
-        "state": {"icon": icon, "word": word, "tone": tone, "sub": say.muted_word(group)},
+        "state": {
+            "icon": icon,
+            "word": word,
+            "tone": tone,
+            "sub": say.muted_word(group, view.speakers),
+        },
         "incident": {
             "number": f"#{group.number}",
             "title": say.title(group, view.features.get(group.version_id)),
@@ -319,7 +324,7 @@ def _card(group: Group, view: Listed, look: Look, year: int | None) -> Any:
             html.Div(
                 [
                     html.Span(f"#{group.number}", className="num number"),
-                    html.Span(say.muted_word(group), className="sub"),
+                    html.Span(say.muted_word(group, view.speakers), className="sub"),
                     html.Span([parts.icon(icon, 13), html.Span(word)], className=f"pill {tone}"),
                 ],
                 className="top-line",

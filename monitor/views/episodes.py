@@ -83,6 +83,11 @@ class Group:
         """The members that speak for themselves; a muted one is spoken for by another."""
         return tuple(i for i in self.members if not i.muted) or self.members
 
+    @property
+    def is_muted(self) -> bool:
+        """Whether another speaks for all of it: the same problem, which is counted there."""
+        return all(incident.muted for incident in self.members)
+
     @cached_property
     def state(self) -> str:
         """The state of the member that is worst off."""
@@ -181,6 +186,9 @@ def group(incidents: Iterable[Incident]) -> list[Group]:
 def standing_groups(conn: Connection, *, is_outline: bool = False) -> list[Group]:
     """Return what stands, counted as everywhere: grouped with what is over already.
 
+    What others speak for is left out: a feature that is not sent is one problem, and its
+    missing values no other.
+
     An outline has no evidence, summary and episodes: enough to count and to name by.
     """
     open_ones = reads.incidents(conn, states=OPEN_STATES, is_outline=True)
@@ -188,7 +196,7 @@ def standing_groups(conn: Connection, *, is_outline: bool = False) -> list[Group
     if not version_ids:
         return []
     outlines = group(reads.incidents(conn, version_ids=version_ids, is_outline=True))
-    standing_ones = [made for made in outlines if made.is_open]
+    standing_ones = [made for made in outlines if made.is_open and not made.is_muted]
     return standing_ones if is_outline else _in_full(conn, standing_ones)
 
 
@@ -212,8 +220,10 @@ class Listed:
         What was asked for, newest first.
     counts
         How many groups there are by state, under the other wishes.
-    firing
-        How many stand, whatever was asked for.
+    firing, muted
+        How many stand, whatever was asked for, and how many more that others speak for.
+    speakers
+        The number of the group that speaks for a muted one, by its number.
     members
         How many incidents of a single feature, segment and kind the groups have.
     models, kinds
@@ -231,6 +241,8 @@ class Listed:
     groups: tuple[Group, ...]
     counts: Mapping[str, int]
     firing: int
+    muted: int
+    speakers: Mapping[int, int]
     members: int
     models: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -262,7 +274,9 @@ def listed(
         counts={
             name: sum(found.state in states for found in asked) for name, states in STATES.items()
         },
-        firing=sum(found.is_open for found in groups),
+        firing=sum(found.is_open and not found.is_muted for found in groups),
+        muted=sum(found.is_open and found.is_muted for found in groups),
+        speakers=_speakers(groups, shown),
         members=sum(len(found.members) for found in shown),
         models=tuple(sorted({found.model for found in groups})),
         kinds=tuple(sorted({name for found in groups for name in found.kinds})),
@@ -272,6 +286,18 @@ def listed(
         first_ms=min((found.opened_ms for found in groups), default=None),
         last_ms=max(marks, default=None),
     )
+
+
+def _speakers(groups: Sequence[Group], shown: Iterable[Group]) -> dict[int, int]:
+    """Return which group speaks for each muted one that is shown, where one is known."""
+    out: dict[int, int] = {}
+    for muted in (found for found in shown if found.is_muted):
+        beside = [found for found in groups if found.version_id == muted.version_id]
+        home = {i.number: found.number for found in beside for i in found.members}
+        speaker = speaker_of(muted.worst, (i for found in beside for i in found.members))
+        if speaker is not None and home[speaker.number] != muted.number:
+            out[muted.number] = home[speaker.number]
+    return out
 
 
 def _wanted(

@@ -210,7 +210,7 @@ def overview(conn: Connection, *, last_visit_ms: int | None = None) -> Overview:
     counts = reads.outcomes(conn)
     return Overview(
         lines=tuple(lines),
-        groups=tuple(found for found in groups if found.is_open),
+        groups=tuple(found for found in groups if found.is_open and not found.is_muted),
         features={line.version.id: line.features for line in lines if line.version},
         news=tuple(_news(events, groups)),
         judged=_judged(windows, newest, after_ms, last_visit_ms),
@@ -429,7 +429,7 @@ def _news(events: Sequence[tuple[int, IncidentEvent]], groups: Sequence[Group]) 
     together: dict[tuple[int, str, int], list[Incident]] = {}
     for number, event in events:
         member = member_of.get(number)
-        if member is None or (member.muted and member not in home[number].told):
+        if member is None or member.muted:
             continue
         key = (event.at_ms, event.event, home[number].number)
         members = together.setdefault(key, [])

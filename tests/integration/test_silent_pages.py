@@ -21,6 +21,8 @@ from driftline.stats.reference import build_reference
 from monitor.storage import engine as storage
 from monitor.storage import reads
 from monitor.storage import schema as t
+from monitor.views.episodes import listed, standing_groups
+from monitor.views.models import models
 
 LAST_MS = START_MS + 10 * DAY_MS
 NOW_MS = LAST_MS + 9 * HOUR_MS
@@ -75,8 +77,9 @@ def test_every_page_tells_of_silence(silent: Engine) -> None:
     assert "No predictions since 0h on 11 January 2024" in said(
         incident.PAGE, silent, "incidents", str(number)
     )
-    # The silence, the feature that was not sent, and its missing values before that.
-    assert "3 incidents are firing" in said(incidents.PAGE, silent, "incidents")
+    # The silence, and the feature that is not sent, which speaks for its missing values.
+    page = said(incidents.PAGE, silent, "incidents")
+    assert "2 incidents are firing, 1 more is muted" in page
     assert "no predictions since" in said(model.PAGE, silent, "models", "m").lower()
     assert "sends no predictions since 11 Jan 00:00" in said(overview.PAGE, silent)
 
@@ -86,3 +89,27 @@ def test_a_feature_that_is_not_sent_has_words_of_its_own(silent: Engine) -> None
     page = said(incident.PAGE, silent, "incidents", str(number))
     assert "c is not sent" in page
     assert "its key is absent from more than 95 % of 30 rows" in page
+
+
+def test_missing_values_of_a_feature_that_is_not_sent_are_no_second_story(silent: Engine) -> None:
+    """They are judged and kept, muted by the schema's incident, and counted nowhere."""
+    found = numbers(silent)
+    schema, missing = found["schema"], found["missing"]
+    with storage.reading(silent) as conn:
+        assert [one.number for one in standing_groups(conn)] == [found["volume"], schema]
+        assert models(conn).firing == 2
+        view = listed(conn)
+        assert (view.firing, view.muted, view.speakers) == (2, 1, {missing: schema})
+        (group,) = (one for one in view.groups if one.number == missing)
+        look = Look(
+            conn=conn, engine=silent, path=("incidents",), asked=Asked(""), screen=Screen(),
+            now_ms=NOW_MS, checkpoint_interval_s=30.0,
+        )  # fmt: skip
+        assert incidents.row(group, view, look)["state"]["sub"] == f"muted by #{schema}"
+        assert f"muted by #{schema}" in text(
+            json.loads(to_json_plotly(incidents.cards([group], view, look)))
+        )
+    page = said(incident.PAGE, silent, "incidents", str(missing))
+    assert f"#{missing} (c) is muted while the feature is not sent, which #{schema} tells." in page
+    assert "c is not sent" in (there := said(overview.PAGE, silent)) and "missing" not in there
+    assert f"#{missing}" not in there

@@ -293,12 +293,12 @@ def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("firing", "every", "said"),
-    [(3, 9, "3 incidents are firing"), (1, 1, "1 incident is firing"),
-     (0, 4, "Nothing is firing"), (0, 0, "There was no incident so far")],
+    ("firing", "every", "muted", "said"),
+    [(3, 9, 0, "3 incidents are firing"), (1, 1, 2, "1 incident is firing, 2 more are muted"),
+     (0, 4, 0, "Nothing is firing"), (0, 0, 0, "There was no incident so far")],
 )  # fmt: skip
-def test_the_list_is_titled_by_what_fires(firing: int, every: int, said: str) -> None:
-    assert say.list_title(firing, every) == said
+def test_the_list_is_titled_by_what_fires(firing: int, every: int, muted: int, said: str) -> None:
+    assert say.list_title(firing, every, muted) == said
 
 
 @pytest.mark.parametrize(
