@@ -30,6 +30,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
 from consumers.ledger import Ledger
+from consumers.meter import NOBODY, Meter, Result, Standing
 from consumers.outages import Outages
 from consumers.settings import IngestSettings
 from consumers.source import Identity, LogTruncated, Record, Source
@@ -83,6 +84,8 @@ class Loop:
         The broker's side.
     uniform
         ``random.uniform``, injected so that tests do not wait.
+    meter
+        Who measures it.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Loop:
         settings: IngestSettings,
         clock: Clock | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
+        meter: Meter = NOBODY,
     ) -> None:
         self._db, self._source, self._settings = db, source, settings
         self._clock: Clock = clock or SystemClock()
@@ -107,8 +111,11 @@ class Loop:
         self._checkpoint_at_s = self._clock.monotonic_s() + settings.checkpoint_interval_s
         self._was_quiet = True
         self._broker_at_s = self._storage_at_s = 0.0
-        self._outages = Outages()
+        self._meter = meter
+        self._outages = Outages(meter)
         self._is_pressed = False
+        # Events and bytes held, as they were added up last.
+        self._held = (0, 0)
         # Polled and not taken yet; a seek makes what is in hand of its partition void.
         self._in_hand: dict[int, Sequence[Record]] = {}
 
@@ -122,7 +129,16 @@ class Loop:
             self._source.close()
 
     def step(self) -> None:
-        """Poll once, and do what is due."""
+        """Poll once, do what is due, and tell how it stands."""
+        self._turn()
+        claimed = sum(o.ledger is not None for o in self._owned.values())
+        self._meter.stepped(
+            Standing(
+                self._stream is not None, len(self._owned), claimed, *self._held, self._is_pressed
+            )
+        )
+
+    def _turn(self) -> None:
         if not self._is_open():
             # Nothing is subscribed yet, or the database is away: stay in the group if in it.
             self._poll()
@@ -182,6 +198,7 @@ class Loop:
         try:
             batches = self._source.poll(self._poll_s())
         except OffsetOutOfRange as error:
+            self._meter.poll_failed(error)
             self._apply_changes()
             self._let_go(error.partition, "its position is not in the log")
             if error.partition in self._owned:
@@ -189,6 +206,7 @@ class Loop:
             self._put_back()
             return
         except LogTruncated as error:
+            self._meter.poll_failed(error)
             self._apply_changes()
             for partition, offset in error.divergent.items():
                 self._let_go(partition, "the log was truncated")
@@ -197,6 +215,7 @@ class Loop:
             self._put_back()
             return
         except StreamError as error:
+            self._meter.poll_failed(error)
             self._outages.down("reading", str(error))
             self._apply_changes()
             self._put_back()
@@ -247,6 +266,7 @@ class Loop:
 
     def _apply_changes(self) -> None:
         for change in self._source.changes():
+            self._meter.rebalanced(change.kind)
             if change.kind == "assigned":
                 for partition in change.partitions:
                     self._owned[partition] = Owned()
@@ -369,10 +389,10 @@ class Loop:
 
     def _is_heavy(self) -> bool:
         ledgers = [o.ledger for o in self._owned.values() if o.ledger is not None]
-        return (
-            sum(ledger.rows for ledger in ledgers) >= self._settings.max_rows
-            or sum(ledger.weight_bytes for ledger in ledgers) >= self._settings.max_bytes
-        )
+        rows = sum(ledger.rows for ledger in ledgers)
+        n_bytes = sum(ledger.weight_bytes for ledger in ledgers)
+        self._held = rows, n_bytes
+        return rows >= self._settings.max_rows or n_bytes >= self._settings.max_bytes
 
     def _apply_pressure(self) -> None:
         """Read no further while what is held cannot be written."""
@@ -422,6 +442,8 @@ class Loop:
 
     def _checkpoint(self, partition: int, ledger: Ledger, look: Look) -> bool:
         """Write one partition; False when the database is away and the round must end."""
+        began_s = self._clock.monotonic_s()
+        result: Result = "watched" if ledger.is_clean else "committed"
         try:
             with transaction(self._db) as conn:
                 if ledger.is_clean:
@@ -432,10 +454,13 @@ class Loop:
                     claim = self._commit(conn, ledger, look)
                     moved = False
         except Fenced:
+            result = "fenced"
             self._fenced(partition)
         except RegistryMoved:
+            result = "registry_moved"
             return self._reload_registry()
         except StorageUnavailable as error:
+            result = "unavailable"
             self._storage_lost(error)
             return False
         else:
@@ -443,6 +468,8 @@ class Loop:
             self._outages.up("database")
             if moved:
                 return self._reload_registry()
+        finally:
+            self._meter.checkpointed(result, self._clock.monotonic_s() - began_s)
         return True
 
     def _commit(self, conn: Connection, ledger: Ledger, look: Look) -> checkpoint.Claim:

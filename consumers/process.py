@@ -9,6 +9,7 @@ from typing import Any
 
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
+from consumers.meter import NOBODY, Meter
 from consumers.settings import IngestSettings
 from monitor.clock import Clock
 from monitor.storage import engine
@@ -16,8 +17,14 @@ from monitor.storage import engine
 __all__ = ["IngestSettings", "run"]
 
 
-def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = None) -> None:
-    """Read the topic into the database until `stop` is set.
+def run(
+    settings: IngestSettings,
+    stop: threading.Event,
+    clock: Clock | None = None,
+    *,
+    meter: Meter = NOBODY,
+) -> None:
+    """Read the topic into the database until `stop` is set; `meter` is told how it goes.
 
     Raises
     ------
@@ -41,6 +48,6 @@ def run(settings: IngestSettings, stop: threading.Event, clock: Clock | None = N
         epoch=settings.stream_epoch,
     )
     try:
-        Loop(db, source, settings, clock).run(stop)
+        Loop(db, source, settings, clock, meter=meter).run(stop)
     finally:
         db.dispose()
