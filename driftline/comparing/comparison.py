@@ -87,7 +87,8 @@ class Comparison:
         made = [asdict(row) for row in self.rows]
         for row in made:
             # JSON knows no tuples, and what was read from it shall be equal.
-            row["parts"] = None if row["parts"] is None else list(row["parts"])
+            for name in ("parts", "groups"):
+                row[name] = None if row[name] is None else list(row[name])
         return made
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -19,7 +19,7 @@ from driftline.stats.measures import MEASURES, measure
 from driftline.stats.reference import ALL, Reference
 from driftline.stats.rule import SHARES, Rule
 from driftline.stats.stack import Stack
-from driftline.stats.words import Calm, Evidence, calm, claim, part_of
+from driftline.stats.words import Calm, Evidence, all_group_words, calm, claim, part_of
 
 # The worst first. What was not judged stands before what is fine: it wants a look.
 VERDICTS: Final = ("critical", "warning", "blind", "insufficient_data", "ok")
@@ -69,6 +69,8 @@ class Row:
         Every other distance, as in `driftline.stats.measures`; None where it is not known.
     parts
         What each group of values adds to PSI, in the order of the grid's groups.
+    groups
+        Which values each of them holds, in words.
     """
 
     feature: str
@@ -141,6 +143,7 @@ class Row:
     sd_ratio: float | None
     differs: float | None
     parts: tuple[float, ...] | None
+    groups: tuple[str, ...] | None
 
     def __repr__(self) -> str:
         """What matters most: all of a row is a screen full."""
@@ -208,6 +211,7 @@ class _Reader:
             **self._rates(place),
             **self._measures(place),
             parts=self._parts(place),
+            groups=self._groups(feature, place),
         )
 
     def _rates(self, place: int) -> dict[str, Any]:
@@ -247,6 +251,11 @@ class _Reader:
         span = self._reference.gridset.groups[place]
         parts = round_significant(self._judgement.parts[0, span], PART_DIGITS)
         return tuple(parts.tolist())
+
+    def _groups(self, feature: FeatureGrid, place: int) -> tuple[str, ...] | None:
+        if np.isnan(self._judgement.psi[0, place]):
+            return None
+        return all_group_words(feature)
 
     def _verdict(self, place: int) -> str:
         verdict = str(self._judgement.verdict[0, place])

@@ -38,8 +38,11 @@ from driftline.stats.profile import Column, State, canonical_category
 from driftline.stats.slicing import local_to_utc_ms
 
 MAX_NAME: Final = 200
-# Identifiers and texts differ nearly from row to row; fewer distinct values prove nothing.
+# Identifiers and texts differ nearly from row to row; fewer distinct values prove nothing, but
+# where nearly every row has another one.
 MANY: Final = 100
+FEW: Final = 20
+NEARLY_ALL: Final = 0.9
 MANY_INTEGERS: Final = 1_000
 TEXT_SPACES: Final = 4.0
 TEXT_LENGTH: Final = 64.0
@@ -357,7 +360,8 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
     if len(counts) > MAX_CATEGORIES:
         return _presence(name, is_null, f"has {len(counts):,} categories")
     is_dates = all(map(_DATE.match, counts))
-    if not is_forced and not is_dates and len(counts) >= MANY:
+    is_many = len(counts) >= MANY or len(counts) >= max(FEW, NEARLY_ALL * n_values)
+    if not is_forced and not is_dates and is_many:
         distinct = list(counts)
         length = sum(map(len, distinct)) / len(distinct)
         spaces = sum(value.count(" ") for value in distinct) / len(distinct)
@@ -413,6 +417,8 @@ def read_column(series: Series, kind: Kind) -> Column:
     if kind == "categorical" and (is_category or dtype.is_numeric()):
         found = read_categories(series)
         return Column(found.words, found.state)
+    if kind == "numeric" and _writes_nulls_as_nan(series):
+        return Column(series.to_numpy(), None, State.NULL)
     is_null = series.is_null().to_numpy().astype(np.bool_)
     state = _state(is_null)
     if kind == "presence":
@@ -428,6 +434,14 @@ def read_column(series: Series, kind: Kind) -> Column:
     state = np.where(is_null, np.uint8(State.NULL), np.uint8(State.TYPE_ERROR))
     state[fits] = State.VALUE
     return Column(x if kind == "numeric" else None, state)
+
+
+def _writes_nulls_as_nan(series: Series) -> bool:
+    """Whether these are floats that have no other null: to look for it would cost a pass."""
+    if not (isinstance(series, nw.Series) and series.implementation.is_pandas()):
+        return False
+    dtype = series.to_native().dtype
+    return isinstance(dtype, np.dtype) and dtype in (np.float64, np.float32)
 
 
 def refuse_surrogates(texts: Iterable[str]) -> None:

@@ -402,6 +402,21 @@ def part_of(
 
 def group_words(feature: FeatureGrid, group: int) -> str:
     """Return which values a group holds."""
+    return _group_words(feature, group, _upper(feature))
+
+
+def all_group_words(feature: FeatureGrid) -> tuple[str, ...]:
+    """Return which values each group of a feature holds."""
+    upper = _upper(feature)
+    return tuple(_group_words(feature, group, upper) for group in range(feature.n_groups))
+
+
+def _upper(feature: FeatureGrid) -> NDArray[np.float64]:
+    grid = feature.grid
+    return grid.upper() if isinstance(grid, NumericGrid) else np.empty(0)
+
+
+def _group_words(feature: FeatureGrid, group: int, upper: NDArray[np.float64]) -> str:
     bins = np.flatnonzero(feature.groups == group)
     grid = feature.grid
     if isinstance(grid, CategoricalGrid):
@@ -415,7 +430,6 @@ def group_words(feature: FeatureGrid, group: int) -> str:
         return "its rarer categories"
     if not isinstance(grid, NumericGrid) or not len(bins):
         return "some of its values"
-    upper = grid.upper()
     first, last = int(bins[0]), int(bins[-1])
     is_lowest, is_highest = first == 0, last == len(upper) - 1
     low = None if is_lowest else float(upper[first - 1])

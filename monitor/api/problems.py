@@ -111,7 +111,9 @@ async def _http(_request: Request, error: HTTPException) -> JSONResponse:
 
 async def _invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
     said = "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        # What our own checks say stands behind a prefix that tells a caller nothing.
+        f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
     )
     return response(
         422, "The request is not valid", said, "see /api/v1/openapi.json for what is accepted"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from driftline.errors import InvalidFrame, InvalidReference, StatisticError
+from driftline.errors import InvalidFrame
 from monitor.cli import columns, options
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def calibrate(
         )
     table = tables.read(file, timestamp=timestamp)
     prediction, score, timestamp = table.outputs(prediction, score, timestamp)
-    with _progress() as progress, _options_named():
+    with _progress() as progress, options.named_as_options():
         found = run(
             table.frame,
             prediction=prediction,
@@ -114,15 +114,6 @@ def calibrate(
         except OSError as error:
             raise InvalidFrame(f"{picture} cannot be written: {error.strerror or error}") from error
     _print(found, show_all=show_all, as_json=json_)
-
-
-@contextlib.contextmanager
-def _options_named() -> Iterator[None]:
-    """What the library says of its arguments, said of the options."""
-    try:
-        yield
-    except (InvalidReference, StatisticError) as error:
-        raise type(error)(options.as_options(str(error))) from error
 
 
 @contextlib.contextmanager

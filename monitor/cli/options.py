@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from driftline.errors import StorageUnavailable
+from driftline.errors import InvalidReference, StatisticError, StorageUnavailable
 from driftline.program import command
 from monitor.config import Settings, load
 
@@ -41,6 +43,12 @@ _ARGUMENT: Final = re.compile(
 )
 _LIST: Final = re.compile(
     r"(?<![\w'-])(features|exclude|categorical|segments|exclude_slices)=\[('[^']*'(?:, '[^']*')*)\]"
+)
+# What a sentence is about stands before its colon; no English word is spelt exclude_slices.
+_ABOUT: Final = re.compile(
+    r"(?:^(?=\w+: )|(?=exclude_slices\b(?!=)))"
+    r"(prediction|scores?|label|timestamp|timezone|features|segments|exclude|exclude_slices"
+    r"|categorical)\b"
 )
 _OPTION_OF: Final = {
     "exclude_slices": "exclude-slice",
@@ -82,16 +90,32 @@ def as_options(words: str) -> str:
     "pass --prediction 'Class' or --label 'Class', or name the --feature to watch"
     >>> as_options("exclude=['a', 'b'] leaves them out")
     "--exclude 'a' --exclude 'b' leaves them out"
+    >>> as_options("exclude_slices: '2013-02-30' is neither a local date nor an interval")
+    "--exclude-slice: '2013-02-30' is neither a local date nor an interval"
+    >>> as_options("timestamp: there is no column 'tim', did you mean 'time'?")
+    "--timestamp: there is no column 'tim', did you mean 'time'?"
     """
 
     def listed(found: re.Match[str]) -> str:
         option = _OPTION_OF.get(found[1], found[1])
         return " ".join(f"--{option} {value}" for value in re.findall(r"'[^']*'", found[2]))
 
-    words = _LIST.sub(listed, words)
+    def named(found: re.Match[str]) -> str:
+        return f"--{_OPTION_OF.get(found[1], found[1])}"
+
+    words = _ABOUT.sub(named, _LIST.sub(listed, words))
     return _ARGUMENT.sub(
         lambda found: f"--{_OPTION_OF.get(found[1], found[1])}{' ' if found[2] else ''}", words
     )
+
+
+@contextlib.contextmanager
+def named_as_options() -> Iterator[None]:
+    """What the library says is wrong with its arguments, said of the options."""
+    try:
+        yield
+    except (InvalidReference, StatisticError) as error:
+        raise type(error)(as_options(str(error))) from error
 
 
 def sqlite_file(database_url: str) -> Path | None:

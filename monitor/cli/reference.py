@@ -68,26 +68,27 @@ def register(
     table = tables.read(file, timestamp=timestamp)
     prediction, score, timestamp = table.outputs(prediction, score, timestamp)
     client = connect(url, options.settings(config=config), token_file)
-    found = client.register_reference(
-        model,
-        version,
-        table.frame,
-        prediction=prediction,
-        score=score,
-        scores=table.class_scores(columns.by_class(class_score or ())),
-        label=label,
-        timestamp=timestamp,
-        timezone=timezone,
-        features=feature,
-        exclude=tuple(exclude or ()),
-        categorical=tuple(categorical or ()),
-        segments=tuple(segment or ()),
-        exclude_slices=tuple(exclude_slice or ()),
-        effective_from=effective_from,
-        replaces=replaces,
-        owner=owner,
-        description=description,
-    )
+    with options.named_as_options():
+        found = client.register_reference(
+            model,
+            version,
+            table.frame,
+            prediction=prediction,
+            score=score,
+            scores=table.class_scores(columns.by_class(class_score or ())),
+            label=label,
+            timestamp=timestamp,
+            timezone=timezone,
+            features=feature,
+            exclude=tuple(exclude or ()),
+            categorical=tuple(categorical or ()),
+            segments=tuple(segment or ()),
+            exclude_slices=tuple(exclude_slice or ()),
+            effective_from=effective_from,
+            replaces=replaces,
+            owner=owner,
+            description=description,
+        )
     warnings = [options.as_options(warning) for warning in found.warnings]
     if json_:
         options.echo(json.dumps({"digest": found.digest, "warnings": warnings}))

@@ -280,6 +280,16 @@ def test_what_is_asked_wrongly_is_two(tmp_path: Path) -> None:
     assert run(file, file, "--fail-on", "doom").exit_code == 2
     assert run(file, file, "--timestamp", "never").exit_code == 2
     assert run(file, file, *AS, "--length", "week").exit_code == 2
+    for given, says in (
+        (("--timestamp", "never"), "--timestamp: there is no column 'never'"),
+        (("--feature", "spend"), "--feature: there is no column 'spend'"),
+        (("--exclude-slice", "2026-13-45"), "--timestamp names their column"),
+        ((*AS, "--exclude-slice", "2026-13-45"), "--exclude-slice: '2026-13-45' is neither"),
+        ((*AS, "--exclude-slice", "1999-01-01"), "--exclude-slice: no row is in 1999-01-01"),
+    ):
+        done = run(file, file, *given)
+        assert done.exit_code == 2 and says in done.stderr
+        assert "exclude_slices" not in done.stderr
 
 
 def test_cells_are_the_same_values_with_and_without_pyarrow(

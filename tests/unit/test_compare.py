@@ -440,6 +440,21 @@ def test_times_that_are_none_are_one_clear_sentence(before: pd.DataFrame) -> Non
         compare(before, after(at="yesterday"), **OPTIONS)
 
 
+def test_what_a_group_adds_to_psi_is_named(before: pd.DataFrame) -> None:
+    now = after(plan=lambda f: np.where(f["age"] > 40, "team", f["plan"]))
+    found = {row["feature"]: row for row in compare(before, now, **OPTIONS).to_dicts()}
+    plan, age = found["plan"], found["age"]
+    named = ["\u201cbasic\u201d", "\u201cpro\u201d", "\u201cteam\u201d"]
+    assert plan["groups"] == [*named, "values the reference never saw"]
+    assert max(zip(plan["parts"], plan["groups"], strict=True))[1] == named[2]
+    assert len(age["groups"]) == len(age["parts"]) == len(set(age["groups"]))
+    first, *between, last = age["groups"]
+    assert first.startswith("values up to") and last.startswith("values above")
+    assert all(" up to " in each for each in between)
+    few = compare(before, now.head(30), **OPTIONS)["age"]
+    assert few.groups is few.parts is None
+
+
 def test_rows_become_dictionaries_and_a_data_frame(before: pd.DataFrame) -> None:
     found = compare(before, after().head(30), **OPTIONS)
     dicts = found.to_dicts()
@@ -574,7 +589,8 @@ def test_a_row_has_what_a_finding_of_the_service_has() -> None:
     row, finding = ([field.name for field in fields(each)] for each in (Row, Finding))
     of_a_window = {"start", "segment", "rows", "n", "is_alarming", "evidence", "ratio", "exceeds"}
     both = {f"{name}_{side}" for name in SHARES for side in ("reference", "current")}
-    sides = {"kind", "rows_reference", "rows_current"}
+    # The service tells groups with a distribution.
+    sides = {"kind", "rows_reference", "rows_current", "groups"}
     assert set(finding) - of_a_window - set(SHARES) == set(row) - both - sides
     assert both | sides <= set(row) and of_a_window | set(SHARES) <= set(finding)
     assert set(MEASURES) <= set(finding)

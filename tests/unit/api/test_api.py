@@ -321,6 +321,14 @@ def test_a_parameter_that_makes_no_sense_is_a_problem(seeded: TestClient, query:
     is_problem(seeded.get(f"/api/v1/windows?model=flight-delay&{query}"), 422)
 
 
+def test_what_our_own_checks_say_has_no_prefix_of_the_library_s(seeded: TestClient) -> None:
+    query = "model=flight-delay&from=2013-02-03T00:00:00"
+    said = is_problem(seeded.get(f"/api/v1/windows?{query}"), 422)["detail"]
+    assert said == (
+        "query.from: a time without an offset is no instant: write 2013-02-08T10:15:00Z"
+    )
+
+
 @pytest.mark.parametrize("key", ["[1" + "0" * 30 + "]", "[" * 1_400])
 def test_a_cursor_that_is_not_ours_is_a_problem(seeded: TestClient, key: str) -> None:
     cursor = base64.urlsafe_b64encode(key.encode()).decode()

@@ -214,6 +214,7 @@ def one(values, **kw):
         (["a"] * 30, "categorical", "'x' is always 'a'"),
         ([1.0, 2.0, float("inf"), -float("inf")] * 9, "numeric", "18 infinities"),
         ([f"id-{i}" for i in range(200)], "presence", "looks like an identifier"),
+        ([f"id-{i}" for i in range(80)], "presence", "(80 categories in 80 rows): only its"),
         (list(range(5000)), "presence", "(no integer comes twice): only its presence"),
         (list(range(5000)), "presence", "watched (exclude=['x'] leaves it out)"),
         (
@@ -236,6 +237,7 @@ def one(values, **kw):
             "timestamp='x' if it says when a row happened; exclude=['x'] leaves it out)",
         ),
         ([f"the quick brown fox number {i}" for i in range(200)], "presence", "free text"),
+        ([f"he wrote down {i} of them" for i in range(80)], "presence", "looks like free text"),
         ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "is of type Datetime"),
         ([datetime(2013, 1, 1, tzinfo=UTC)] * 9, "presence", "(timestamp='x' if it says when"),
         ([date(2013, 1, 1)] * 9, "presence", "is of type Date"),
@@ -259,6 +261,9 @@ def test_an_odd_column_is_one_warning(values, kind, says):
         np.random.default_rng(0).integers(0, 10**6, 3000),
         np.random.default_rng(0).permutation(30),
         [f"c{i % 150}" for i in range(3000)],
+        # Nineteen values, and eighty of which one in five comes again, may be categories.
+        [f"c{i}" for i in range(19)],
+        [f"c{i % 64}" for i in range(80)],
         [2**62, 2**61] * 20,
     ],
 )
