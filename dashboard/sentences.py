@@ -41,8 +41,9 @@ def evidence(row: Mapping[str, Any]) -> Evidence:
     """Return the strongest evidence of a finding against its limit.
 
     For a rate that is the bound of its excess, because that is what is held against the limit; a
-    fixed limit is one of the value itself. Most of what only such a limit judges is no part of
-    the row: its ratio says all.
+    fixed limit is one of the value itself. Where that is no part of the row (lists of models read
+    findings alone, and most of what only such a limit judges stands beside them) its ratio says
+    all.
 
     >>> row = {"evidence": "missing", "ratio": 3.2, "verdict": "warning", "missing": 0.16,
     ...        "missing_excess": 0.14, "missing_limit": 0.01}
@@ -54,6 +55,8 @@ def evidence(row: Mapping[str, Any]) -> Evidence:
     'KS 0.10, limit 0.05'
     >>> evidence({"evidence": "js", "ratio": 7.1}).said
     'JS distance 7.1 times its limit'
+    >>> evidence({"evidence": "js", "ratio": 2.0, "js": 0.3}).said
+    'JS distance 0.30, limit 0.15'
     """
     name, ratio = row["evidence"], row["ratio"]
     if name is None or ratio is None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import MIN_SLICES, from_reference
+from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference
 from monitor.storage import reads
 from monitor.storage.rollup import VERDICTS
@@ -423,6 +424,12 @@ def _latest(
         conn, scope.version.id, length=scope.length, segment=scope.segment,
         from_ms=start_ms, to_ms=start_ms + 1,
     )  # fmt: skip
+    if {row["evidence"] for row in rows} & set(MEASURES):
+        # A fixed limit of another distance is held: its value stands beside the findings.
+        rows = reads.findings(
+            conn, scope.version.id, length=scope.length, segment=scope.segment,
+            from_ms=start_ms, to_ms=start_ms + 1, is_measured=True,
+        )  # fmt: skip
     return start_ms, {row["feature"]: row for row in rows}
 
 

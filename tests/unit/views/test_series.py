@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from dashboard.sentences import evidence
+from dashboard.words import two
 from driftline.stats.rule import FixedLimit
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
@@ -110,12 +112,21 @@ def test_what_fired_by_a_fixed_limit_is_shown_first_whatever_statistic_it_is_of(
     assert shown(world, "count").standing == "ks"
     assert shown(world, "flag").standing == "tv"
     with reading(world.engine) as conn:
-        squares = timeline(conn, scope_of(conn)).squares
+        made = timeline(conn, scope_of(conn))
+    squares = made.squares
     newest = {
         name: SOURCES[squares.source[squares.features.index(name), -1]]
         for name in ("count", "flag")
     }
     assert newest == {"count": "ks", "flag": "tv"}
+    # Beside the heatmap stands the value that is held, and the limit.
+    told, moved = (
+        evidence(made.latest["flag"]),
+        shown(world, "flag", "tv").runs[-1].points[-1].value,
+    )
+    assert moved is not None and moved > 0
+    assert (told.value, told.limit) == (two(moved), two(0.0001))
+    assert told.ratio == pytest.approx(moved / 0.0001)
     world.engine.dispose()
 
 
