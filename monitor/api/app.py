@@ -15,7 +15,17 @@ from sqlalchemy.engine import Engine
 
 from driftline.delivering import Delivery
 from monitor.alerts.guard import Network
-from monitor.api import endpoints, events, models, openapi, problems, reading, registering, trials
+from monitor.api import (
+    endpoints,
+    events,
+    metrics,
+    models,
+    openapi,
+    problems,
+    reading,
+    registering,
+    trials,
+)
 from monitor.api.answers.common import Alive
 from monitor.api.guard import (
     LOOPBACK,
@@ -28,6 +38,7 @@ from monitor.api.guard import (
 from monitor.api.proxy import BehindProxy
 from monitor.api.sessions import Access
 from monitor.clock import Clock, SystemClock
+from monitor.metrics.stored import Stored
 from monitor.storage.engine import check_schema
 
 # Threads that run the dashboard's callbacks; each holds a database connection while it reads.
@@ -43,6 +54,7 @@ def create_app(
     is_behind_proxy: bool = False,
     public_url: str = "",
     checkpoint_interval_s: float = 30.0,
+    idle_timeout_s: float = 60.0,
     alerts_allow: Sequence[Network] = (),
     delivery: Delivery | None = None,
     clock: Clock | None = None,
@@ -67,6 +79,8 @@ def create_app(
         there may write, too.
     checkpoint_interval_s
         How often consumers check in: the dashboard measures "behind" and "stale" by it.
+    idle_timeout_s
+        When the evaluator takes a partition for idle: `/metrics` measures its delay by it.
     alerts_allow
         Networks that endpoints may have though they are private (`alerts.allow`).
     delivery
@@ -94,6 +108,13 @@ def create_app(
     app.include_router(events.router(clock, delivery))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
+    measured = Stored(
+        engine,
+        clock,
+        idle_timeout_s=idle_timeout_s,
+        stalled_after_s=max(90.0, 3 * checkpoint_interval_s),
+    )
+    app.include_router(metrics.router(measured.registry))
 
     @app.api_route(
         "/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"],

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 # Health checks come from machines that have no token; the login page cannot ask for one.
 OPEN: Final = frozenset({"/healthz", "/readyz"}) | login.ASSETS
 # What a script or a page asks for: it is told, not led to a page.
-_NO_PAGES: Final = ("/api/", "/_", "/assets/")
+_NO_PAGES: Final = ("/api/", "/_", "/assets/", "/metrics")
 # A person errs a few times; ten a quarter of an hour find no token that is worth the name.
 LOGINS, ALL_LOGINS, LOGINS_S = 10, 200, 900.0
 # A program with an old token asks on and on, and others may share its address.

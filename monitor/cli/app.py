@@ -42,6 +42,7 @@ _SERVER: Final = (
     "fastapi",
     "httpcore2",
     "plotly",
+    "prometheus_client",
     "pyarrow",
     "pydantic",
     "sqlalchemy",

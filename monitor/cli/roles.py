@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from monitor.brokers import client_options
-from monitor.cli import options
+from monitor.cli import measuring, options
 from monitor.cli.access import access
 from monitor.cli.processes import require_free_port, stop_with_parent, url_of
 from monitor.cli.running import running, shown
@@ -21,14 +21,18 @@ def ingest(
     config: options.ConfigFile = None,
     database: options.Database = None,
     kafka: options.Kafka = None,
+    metrics_port: measuring.Port = None,
+    metrics_host: measuring.Host = measuring.LOCAL,
     stream_epoch: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Read events from Kafka and count them."""
     stop = _stopping()
     from typing import Literal, cast
 
+    from consumers.metrics import Ingesting
     from consumers.process import run
     from consumers.settings import IngestSettings
+    from monitor.clock import SystemClock
 
     settings = options.settings(config=config, database=database, kafka=kafka)
     url = options.existing_database(settings)
@@ -45,15 +49,26 @@ def ingest(
         client_options=client_options(settings),
     )
     what = f"reads {asked.topic} at {asked.bootstrap} into {shown(url)}"
-    with running("ingest", url, what):
-        run(asked, stop)
+    meter = Ingesting(SystemClock())
+    with (
+        measuring.served(meter, settings, metrics_host, metrics_port),
+        running("ingest", url, what, meter),
+    ):
+        run(asked, stop, meter=meter)
 
 
-def evaluate(config: options.ConfigFile = None, database: options.Database = None) -> None:
+def evaluate(
+    config: options.ConfigFile = None,
+    database: options.Database = None,
+    metrics_port: measuring.Port = None,
+    metrics_host: measuring.Host = measuring.LOCAL,
+) -> None:
     """Judge the windows that are over, open and close incidents."""
     stop = _stopping()
     from monitor.cli.links import public_url
+    from monitor.clock import SystemClock
     from monitor.evaluate import EvaluateSettings, run
+    from monitor.metrics.working import Working
 
     settings = options.settings(config=config, database=database)
     url = options.existing_database(settings)
@@ -65,21 +80,37 @@ def evaluate(config: options.ConfigFile = None, database: options.Database = Non
         stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
         web_url=public_url(settings),
     )
-    with running("evaluate", url, f"judges the windows that are over in {shown(url)}") as went_on:
+    what = f"judges the windows that are over in {shown(url)}"
+    working = Working("evaluate", SystemClock())
+    with (
+        measuring.served(working, settings, metrics_host, metrics_port),
+        running("evaluate", url, what, working) as went_on,
+    ):
         run(asked, stop, went_on=went_on)
 
 
-def deliver(config: options.ConfigFile = None, database: options.Database = None) -> None:
+def deliver(
+    config: options.ConfigFile = None,
+    database: options.Database = None,
+    metrics_port: measuring.Port = None,
+    metrics_host: measuring.Host = measuring.LOCAL,
+) -> None:
     """Send alerts to their endpoints, again until they arrive."""
     stop = _stopping()
     from monitor.alerts import DeliverSettings, Keep, guard, run
+    from monitor.clock import SystemClock
+    from monitor.metrics.working import Working
 
     settings = options.settings(config=config, database=database)
     keep = Keep(settings.integer("alerts.keep_days"), settings.integer("alerts.keep_dead_days"))
     allow = guard.networks(settings.text("alerts.allow"), settings.source("alerts.allow"))
     url = options.existing_database(settings)
     what = f"sends the alerts of {shown(url)} to their endpoints"
-    with running("deliver", url, what) as went_on:
+    working = Working("deliver", SystemClock())
+    with (
+        measuring.served(working, settings, metrics_host, metrics_port),
+        running("deliver", url, what, working) as went_on,
+    ):
         run(DeliverSettings(url, allow, keep), stop, went_on=went_on)
 
 
@@ -118,6 +149,7 @@ def web(
                 is_behind_proxy=settings.flag("web.behind_proxy"),
                 public_url=public_url(settings) if settings.text("web.url") else "",
                 checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),
+                idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
                 alerts_allow=guard.networks(
                     settings.text("alerts.allow"), settings.source("alerts.allow")
                 ),

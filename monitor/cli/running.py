@@ -22,6 +22,7 @@ from driftline import __version__
 from driftline.errors import StorageUnavailable
 from monitor.cli.processes import is_child
 from monitor.clock import Clock, SystemClock
+from monitor.metrics.working import Working
 from monitor.storage import engine as storage
 from monitor.storage import heartbeats
 from monitor.storage.heartbeats import BEAT_S, Beat
@@ -43,12 +44,21 @@ class Heartbeat:
         Of a database at this release's schema; the heartbeat disposes of it.
     every_s
         Time between two beats.
+    working
+        What is told of the work, of the database, too.
     """
 
     def __init__(
-        self, engine: Engine, role: str, *, clock: Clock | None = None, every_s: float = BEAT_S
+        self,
+        engine: Engine,
+        role: str,
+        *,
+        clock: Clock | None = None,
+        every_s: float = BEAT_S,
+        working: Working | None = None,
     ) -> None:
         self._engine, self._role, self._every_s = engine, role, every_s
+        self._working = working
         self._clock: Clock = clock or SystemClock()
         self._started_ms = self._clock.now_ms()
         self._moved_ms: int | None = None
@@ -70,6 +80,8 @@ class Heartbeat:
     def went_on(self) -> None:
         """Note that the work went on; the next beat says so."""
         self._moved_ms = self._clock.now_ms()
+        if self._working is not None:
+            self._working.went_on()
 
     def stop(self) -> None:
         """Take the row away; where the database is gone it grows old by itself."""
@@ -95,23 +107,30 @@ class Heartbeat:
                     self._moved_ms,
                 ),
             )  # fmt: skip
+        self._database(is_up=True)
+
+    def _database(self, *, is_up: bool) -> None:
+        if self._working is not None:
+            self._working.database(is_up=is_up)
 
     def _beat_on(self) -> None:
         while not self._stop.wait(self._every_s):
             try:
                 self._beat()
             except StorageUnavailable:
-                continue  # the role itself says so, once
+                self._database(is_up=False)  # the role itself says so, once
             except Exception:
                 # A thread that ends here would let a role that works look dead.
                 log.exception("a heartbeat failed")
 
 
 @contextmanager
-def running(role: str, database_url: str, what: str) -> Iterator[Callable[[], None]]:
+def running(
+    role: str, database_url: str, what: str, working: Working | None = None
+) -> Iterator[Callable[[], None]]:
     """Say what the role does on which database, and beat, until the block ends.
 
-    What is yielded is called whenever the work goes on.
+    What is yielded is called whenever the work goes on; `working` is told of it, too.
 
     `up` and `demo` say one line for all of their children: a child says nothing here.
 
@@ -123,7 +142,7 @@ def running(role: str, database_url: str, what: str) -> Iterator[Callable[[], No
     engine = storage.create(database_url)
     try:
         storage.check_schema(engine)
-        beating = Heartbeat(engine, role)
+        beating = Heartbeat(engine, role, working=working)
         beating.start()
     except BaseException:
         engine.dispose()
