@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,10 +10,8 @@ from driftline.stats.episodes import (
     DAY_MS,
     HOUR_MS,
     QUIET,
-    REACH,
     Latch,
     State,
-    expires_after,
     step,
 )
 from driftline.stats.judgement import Mark
@@ -48,8 +47,8 @@ def test_windows_that_cannot_be_judged_are_passed_over() -> None:
 
 
 def test_the_last_three_reach_back_at_most_twelve_windows() -> None:
-    assert is_latched([E, *[N] * (REACH - 1), E])[-1]
-    assert not is_latched([E, *[N] * REACH, E])[-1]
+    assert is_latched([E, *[N] * 11, E])[-1]
+    assert not is_latched([E, *[N] * 12, E])[-1]
 
 
 def test_three_clear_windows_in_a_row_end_it() -> None:
@@ -69,12 +68,20 @@ def test_an_exceeding_window_starts_the_clearing_anew() -> None:
     assert is_latched([E, E, C, C, E, C, C])[-1]
 
 
-def test_without_evaluable_windows_for_too_long_it_expires() -> None:
-    silent = expires_after(DAY_MS) // DAY_MS
-    states, ended = run([E, E, *[N] * (silent + 1)])
+@pytest.mark.parametrize(
+    ("nominal_ms", "silent", "after_ms"),
+    # A week, or three windows where these are longer, and the hour by which clocks move.
+    [(HOUR_MS, 169, 169 * HOUR_MS), (DAY_MS, 7, 169 * HOUR_MS), (7 * DAY_MS, 3, 505 * HOUR_MS)],
+)
+def test_without_evaluable_windows_for_too_long_it_expires(
+    nominal_ms: int, silent: int, after_ms: int
+) -> None:
+    states, ended = run([E, E, *[N] * silent], nominal_ms)
+    assert states[-1].latch is not None and not ended
+    states, ended = run([E, E, *[N] * (silent + 1)], nominal_ms)
     assert states[-1].latch is None
     assert [latch.closed_as for latch in ended] == ["expired"]
-    assert ended[0].closed_ms == 2 * DAY_MS + expires_after(DAY_MS)
+    assert ended[0].closed_ms == 2 * nominal_ms + after_ms
 
 
 def test_the_week_of_the_clock_change_does_not_expire_the_one_before() -> None:
