@@ -179,3 +179,47 @@ def test_a_calibration_of_a_release_without_hours_is_read() -> None:
     assert again.season.tolist() == [Season.WEEKEND]
     np.testing.assert_array_equal(again.guard_max, calibration.guard)
     np.testing.assert_array_equal(Calibration.from_json(again.to_json()).season, again.season)
+
+
+def days_of(n_days: int, seed: int, by: float, wobble: float = 0.2, rows: int = 1_000) -> Any:
+    """Days from a Monday on, weekends `by` sigma off; each wobbles by itself besides."""
+    draw = np.random.default_rng(seed)
+    mean = draw.normal(0, wobble, n_days) + by * (np.arange(n_days) % 7 >= 5)
+    at = MONDAY_MS + np.arange(n_days * rows) * (DAY_MS // rows)
+    x = draw.normal(np.repeat(mean, rows))
+    return pd.DataFrame({"at": pd.to_datetime(at, unit="ms", utc=True), "x": x})
+
+
+def left_out(reference: Reference, kinds: Any) -> float:
+    """What days show beyond noise against the others of their kind, on average, by degree."""
+    groups = reference.slices["all"]["day"].groups.astype(float)
+    found = []
+    for day, c in enumerate(groups):
+        alike = (kinds == kinds[day]) & (np.arange(len(groups)) != day)
+        r, n = groups[alike].sum(axis=0), c.sum()
+        p, q = ((some + 0.5) / (some.sum() + len(c) / 2) for some in (r, c))
+        psi = ((q - p) * np.log(q / p)).sum()
+        found.append(psi / (len(c) - 1) - 1 / n - 1 / r.sum())
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize(("by", "least", "most"), [(0.35, 0.55, 0.8), (0.6, 0.2, 0.45)])
+def test_a_season_is_taken_where_it_more_than_halves_the_wobble(
+    by: float, least: float, most: float
+) -> None:
+    reference, calibration = calibrated(days_of(56, 3, by), "day")
+    before = left_out(reference, np.zeros(56))
+    after = left_out(reference, np.arange(56) % 7 >= 5)
+    assert least < after / before < most
+    is_taken = after < before / 2
+    assert calibration.season.tolist() == [Season.WEEKEND if is_taken else Season.NONE]
+    assert calibration.tau2[0] == pytest.approx(after if is_taken else before, rel=1e-9)
+
+
+@pytest.mark.parametrize(("weeks", "season"), [(3, Season.NONE), (4, Season.WEEKEND)])
+def test_eight_days_of_a_kind_are_needed_for_one_of_its_own(weeks: int, season: Season) -> None:
+    """Four weeks have eight days of weekends, three have six; all of them are two sigma off."""
+    reference, calibration = calibrated(days_of(7 * weeks, 4, 2.0), "day")
+    assert calibration.season.tolist() == [season]
+    judged = judged_buckets(reference, "all", "day", Season.WEEKEND)
+    assert judged[:, 0].tolist() == [True, season == Season.WEEKEND]
