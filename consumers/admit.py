@@ -378,6 +378,7 @@ def _is_printable(version: str | int) -> bool:
 
 def dead_letter(record: Record, line: int, value: bytes, fault: DataError, rules: Rules) -> Letter:
     """Return what is kept of a record, or of one line of it, that cannot be counted."""
+    form = ("row" if line else "arrow") if is_arrow(record.headers) else "json"
     return Letter(
         offset=record.offset,
         line=line,
@@ -387,6 +388,7 @@ def dead_letter(record: Record, line: int, value: bytes, fault: DataError, rules
         payload=value[:KEPT_BYTES] if rules.keep_payload else None,
         payload_sha256=hashlib.sha256(value).hexdigest(),
         kafka_ms=record.timestamp if record.timestamp >= 0 else None,
+        form=form,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
@@ -24,6 +25,21 @@ from driftline.sending import REFUSALS
 
 # Nobody waits longer for an answer; a broker that is there needs milliseconds.
 TIMEOUT_S: Final = 15.0
+
+
+# What a broker answers to a record that it did not write.
+_NOT_WRITTEN: Final = REFUSALS | {
+    "TopicAuthorizationFailedError",
+    "ClusterAuthorizationFailedError",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a record lies that was acknowledged."""
+
+    partition: int
+    offset: int
 
 
 class Delivery:
@@ -98,6 +114,57 @@ refused): start one, or name yours
             raise BrokerUnavailable(
                 f"the broker at {at} did not take every record for {self._topic} ({words})"
             ) from error
+
+    def deliver_each(self, records: Sequence[Record]) -> list[Placed | StreamError]:
+        """Write the records and return for each where it lies, or what became of it.
+
+        A `BrokerUnavailable` in the list: nobody knows whether that record is in the topic. Any
+        other error there: it is not.
+
+        Raises
+        ------
+        BrokerUnavailable
+            There is no connection: nothing was written.
+        """
+        until = time.monotonic() + self._timeout_s
+        producer = self._connected()
+        sent: list[Any] = []
+        found: list[Placed | StreamError] = []
+        for record in records:
+            try:
+                sent.append(producer.send(self._topic, record))
+            except Exception as error:  # noqa: BLE001 - before it was taken, so it is not written
+                sent.append(error)
+        for future in sent:
+            try:
+                if isinstance(future, BaseException):
+                    raise future
+                placed = future.get(timeout=max(0.1, until - time.monotonic() + 1.0))
+                found.append(Placed(placed.partition, placed.offset))
+            except Exception as error:  # noqa: BLE001 - kafka-python's, whatever it raises
+                words = f"{type(error).__name__}: {first_line(error)}"
+                is_unsent = future is error or type(error).__name__ in _NOT_WRITTEN
+                kind = StreamError if is_unsent else BrokerUnavailable
+                said = f"the broker at {','.join(self._brokers)} took no record ({words})"
+                found.append(kind(said))
+        if any(isinstance(one, StreamError) for one in found):
+            self._drop(producer)
+        return found
+
+    def connect(self) -> None:
+        """Have a connection.
+
+        Raises
+        ------
+        BrokerUnavailable
+            There is none.
+        """
+        self._connected()
+
+    @property
+    def topic(self) -> str:
+        """What is written to."""
+        return self._topic
 
     def close(self) -> None:
         """Let go of the connection."""

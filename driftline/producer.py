@@ -64,16 +64,20 @@ class Record:
     rows : int
         How many events it holds.
     is_arrow : bool
+    origin : tuple of (str, bytes)
+        Further headers: where it came from, if it is another one's copy.
     """
 
     value: bytes
     rows: int
     is_arrow: bool = False
+    origin: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
         """Kafka headers: an Arrow stream says so."""
-        return [("content-type", ARROW.encode())] if self.is_arrow else []
+        form = [("content-type", ARROW.encode())] if self.is_arrow else []
+        return [*form, *self.origin]
 
 
 def addresses(bootstrap: Any) -> list[str]:

@@ -288,7 +288,8 @@ def _pipeline(db: sqlite3.Connection, names: list[str], end_ms: int) -> None:
                 "INSERT INTO counter VALUES (1, ?, ?, '1', 'prediction', 43800)", (partition, name)
             )
     db.executemany(
-        "INSERT INTO dead_letter VALUES"
+        'INSERT INTO dead_letter (stream_id, "partition", "offset", line, reason, detail,'
+        " size_bytes, payload, payload_sha256, kafka_ms, created_ms) VALUES"
         " (1, ?, ?, 0, ?, 'expected a comma at byte 12', 40, ?, ?, ?, ?)",
         [
             (n % PARTITIONS, n, "bad_json" if n % 3 else "time_missing", b'{"type" 1}', "0" * 64,

@@ -81,6 +81,8 @@ from driftline.answers.streams import (
     Partition,
     PartitionDoing,
     Pipeline,
+    Replay,
+    Resent,
     Status,
     Tally,
 )
@@ -145,6 +147,8 @@ __all__ = [
     "ReferenceSegment",
     "ReferenceSummary",
     "ReferenceUse",
+    "Replay",
+    "Resent",
     "Segment",
     "Series",
     "Share",

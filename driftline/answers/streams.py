@@ -61,7 +61,11 @@ class Deficit:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be counted, why, and its beginning where it was kept."""
+    """A record that could not be counted, why, and its beginning where it was kept.
+
+    `replay` is possible, sent or in_doubt, or why it cannot be sent again; `replayed_partition`
+    and `replayed_offset` say where the new record lies.
+    """
 
     id: str
     topic: str
@@ -75,6 +79,10 @@ class DeadLetter:
     payload_sha256: str
     written: datetime | None
     recorded: datetime
+    replay: str
+    replayed: datetime | None
+    replayed_partition: int | None
+    replayed_offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,27 @@ class DeadLetterDetail(DeadLetter):
     def raw(self) -> bytes | None:
         """The bytes that were kept; None where nothing was."""
         return None if self.payload_base64 is None else base64.b64decode(self.payload_base64)
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """A dead letter that is a new record now, and where that lies."""
+
+    id: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What became of dead letters that were to be sent again; `refused` by why not."""
+
+    topic: str
+    selected: int
+    sent: int
+    refused: Mapping[str, int]
+    letters: tuple[Resent, ...]
+    is_dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)

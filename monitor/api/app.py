@@ -18,6 +18,7 @@ from monitor.alerts.guard import Network
 from monitor.api import (
     endpoints,
     events,
+    letters,
     metrics,
     models,
     openapi,
@@ -106,6 +107,7 @@ def create_app(
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(trials.router(engine, clock, actor=actor))
     app.include_router(events.router(clock, delivery))
+    app.include_router(letters.router(engine, clock, delivery, actor=actor))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
     measured = Stored(

@@ -107,6 +107,10 @@ VERBS: Final = {
         "Say what the rule would tell of FILE: falsely, late, or never.",
     ),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
+    "dead-letter": Verb(
+        "monitor.cli.dead_letter:app",
+        "Records that could not be counted: shown, exported, sent again.",
+    ),
     "topic": Verb("monitor.cli.topic:app", "The topic that holds the events."),
     "model": Verb("monitor.cli.model:app", "Models: listed, archived, deleted."),
     "monitor": Verb("monitor.cli.monitor:app", "How a model is judged."),

@@ -70,6 +70,7 @@ class Letter:
     payload: bytes | None
     payload_sha256: str
     kafka_ms: int | None
+    form: str = "json"  # see the table
 
 
 @dataclass(slots=True)
@@ -261,6 +262,7 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
     deficits, counters = delta.deficits, delta.counters
     d, c = t.deficit.c, t.counter.c
     mine = (d.stream_id == at.stream_id, d.partition == at.partition)
+                "form": letter.form,
     stored: dict[tuple[str, str], Deficit] = {}
     if deficits:
         for row in conn.execute(sa.select(t.deficit).where(*mine)):

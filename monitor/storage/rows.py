@@ -221,7 +221,10 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be counted, and why; `payload` is its beginning, when kept."""
+    """A record that could not be counted, and why; `payload` is its beginning, when kept.
+
+    `form`, `replay_ms` and where it lies since it was sent again are as in the table.
+    """
 
     stream_id: int
     topic: str
@@ -235,6 +238,15 @@ class DeadLetter:
     payload_sha256: str
     kafka_ms: int | None
     created_ms: int
+    form: str | None = None
+    replay_ms: int | None = None
+    replayed_partition: int | None = None
+    replayed_offset: int | None = None
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """Stream, partition, offset and line."""
+        return self.stream_id, self.partition, self.offset, self.line
 
     @property
     def place(self) -> tuple[int, int, int, int, int]:

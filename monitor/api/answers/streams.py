@@ -90,6 +90,16 @@ class DeadLetterAnswer(Answer):
     payload_sha256: str = said("Of the whole record", "0" * 64)
     written: Instant | None = said("By Kafka's timestamp", "2025-06-02T07:59:04Z", at="kafka_ms")
     recorded: Instant = said("When it was set aside", "2025-06-02T07:59:04Z", at="created_ms")
+    replay: str = said(
+        "`possible`, `sent` or `in_doubt`; or why it cannot be sent again: withheld, truncated, "
+        "damaged, arrow_row, unknown_form",
+        "possible",
+    )
+    replayed: Instant | None = said(
+        "When it was sent again, or was to be", "2025-06-02T08:10:00Z", at="replay_ms"
+    )
+    replayed_partition: int | None = said("Where the new record lies", 2)
+    replayed_offset: int | None = said("... and at which offset", 48_290)
 
 
 class DeadLetterDetail(DeadLetterAnswer):

@@ -28,6 +28,7 @@ from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Format, Limit, Reason, Topic
 from monitor.clock import Clock
 from monitor.storage import reads
+from monitor.storage.letters import verdict
 from monitor.storage.rows import OPEN_STATES, DeadLetter, Deficit, Gap, Position
 from monitor.views import pipeline as views
 from monitor.views.episodes import standing_groups
@@ -164,12 +165,8 @@ def add(
         """With all that was kept of its record."""
 
         def read(conn: Connection) -> DeadLetterDetail:
-            parts = LETTER_ID.fullmatch(id)
-            place = [int(part) for part in parts.groups()] if parts else []
-            found = None
-            # Lines and partitions are 32-bit columns.
-            if place and max(place[0], place[2]) <= MAX_INT and max(place[1], place[3]) < 1 << 31:
-                found = reads.find_letter(conn, *place)
+            key = key_of(id)
+            found = None if key is None else reads.find_letter(conn, *key)
             if found is None:
                 raise NoSuch("dead letter", id)
             head = dict(_letter(DeadLetterAnswer)(found))
@@ -188,11 +185,27 @@ def add(
         return answering.one(request, _status, has_streams=True)
 
 
+def key_of(name: str) -> tuple[int, int, int, int] | None:
+    """Return what a letter's `id` names; None where it can name none.
+
+    >>> key_of("1-1-40-0"), key_of("1-1-40")
+    ((1, 1, 40, 0), None)
+    """
+    parts = LETTER_ID.fullmatch(name)
+    if parts is None:
+        return None
+    stream_id, partition, offset, line = (int(part) for part in parts.groups())
+    # Lines and partitions are 32-bit columns.
+    if max(stream_id, offset) > MAX_INT or max(partition, line) >= 1 << 31:
+        return None
+    return stream_id, partition, offset, line
+
+
 def _letter(kind: type[DeadLetterAnswer]) -> Any:
     def answer(row: DeadLetter) -> DeadLetterAnswer:
         values = {name: getattr(row, name) for name in row.__slots__}
-        name = f"{row.stream_id}-{row.partition}-{row.offset}-{row.line}"
-        return kind.model_validate({**values, "id": name})
+        name = "-".join(map(str, row.key))
+        return kind.model_validate({**values, "id": name, "replay": verdict(row)})
 
     return answer
 

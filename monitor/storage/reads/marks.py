@@ -33,6 +33,9 @@ def mark(conn: Connection, *, has_streams: bool = False) -> tuple[int, ...]:
             sa.func.max(t.data_gap.c.id),
             sa.func.max(t.outbox.c.id),
             sa.func.max(t.delivery_attempt.c.id),
+            # Dead letters that were sent again, a breaker that was told to go on.
+            sa.func.max(t.audit.c.id),
+            sa.func.sum(t.breaker.c.tripped_ms),
             *(
                 sa.func.count(column)
                 for column in (t.endpoint.c.id, t.endpoint.c.disabled_ms, t.endpoint.c.removed_ms)
