@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 from addresses import every_page, missing_pages, one_of_each
 from harness import Visit
 from hostile import Names
 from sqlalchemy.engine import Engine
+
+from monitor.storage import schema as t
 
 pytestmark = pytest.mark.browser
 
@@ -72,6 +75,24 @@ def test_every_page_fits_into_320_pixels(visit: Visitor, living_site: tuple[str,
     for name, path in one_of_each(engine, Names()).items():
         faults += one.look(path, name, axe=False)
     assert faults == []
+
+
+@pytest.mark.parametrize("width", [1280, 1100])
+def test_no_column_of_an_incident_s_evidence_is_cut(
+    visit: Visitor, living_site: tuple[str, Engine], width: int
+) -> None:
+    base, engine = living_site
+    one = visit(base, "light", width)
+    cut, seen = "(t => t.parentElement.scrollWidth - t.parentElement.clientWidth)", 0
+    with engine.connect() as conn:
+        numbers = list(conn.execute(sa.select(t.incident.c.number)).scalars())
+    for number in numbers:
+        one.go(f"/incidents/{number}")
+        one.settle()
+        found = one.page.eval_on_selector_all("table.evidence", f"ts => ts.map({cut})")
+        assert all(left <= 0 for left in found), (number, found)
+        seen += len(found)
+    assert seen > 0
 
 
 def test_the_scheme_changes_without_a_reload_and_figures_follow(
