@@ -14,7 +14,6 @@ from driftline.errors import InvalidReference
 from driftline.stats import frame as frames
 from driftline.stats import slicing
 from driftline.stats.calibration import Ints
-from driftline.stats.profile import Column
 from driftline.stats.reference import ALL, Reference, zone_of
 
 # Rows counted at once: their codes of a hundred features are 50 MB.
@@ -63,7 +62,7 @@ def slice_profiles(
     pane = pane_of[cut.slice_of]
     total = np.zeros((len(starts), grids.size), np.int64)
     for start in range(0, len(opened), _ROWS):
-        piece = {name: _piece(column, start) for name, column in columns.items()}
+        piece = {name: column.piece(start, start + _ROWS) for name, column in columns.items()}
         own = pane[start : start + _ROWS]
         # Rows of one piece lie in few slices: only these are counted.
         found, which = np.unique(own, return_inverse=True)
@@ -74,12 +73,3 @@ def slice_profiles(
         for number, profile in zip(found[found >= 0].tolist(), counted, strict=True):
             total[number] += profile.counts
     return total
-
-
-def _piece(column: Column, start: int) -> Column:
-    values, state = column
-    stop = start + _ROWS
-    return Column(
-        None if values is None else values[start:stop],
-        None if state is None else state[start:stop],
-    )

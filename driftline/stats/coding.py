@@ -18,10 +18,9 @@ from driftline.stats.profile import COUNTERS, Column, State, Words
 
 Places = NDArray[np.integer[Any]]
 
-_ABSENT, _NULL, _NAN, _POS_INF, _NEG_INF, _TYPE_ERROR, ZERO, NEGATIVE = range(len(COUNTERS))
-ABSENT: Final = _ABSENT
+ABSENT, _NULL, NAN, POS_INF, NEG_INF, _TYPE_ERROR, ZERO, NEGATIVE = range(len(COUNTERS))
 # State -> counter (State.VALUE has none).
-COUNTER_OF_STATE: Final = np.array([-1, _ABSENT, _NULL, _TYPE_ERROR], np.int64)
+COUNTER_OF_STATE: Final = np.array([-1, ABSENT, _NULL, _TYPE_ERROR], np.int64)
 # float64 adds integers below 2^53 exactly: 2^16 rows of at most 2^36 quanta each.
 SUM_ROWS: Final = 1 << (52 - CLIP_BITS)
 # So many numbers (no more than that) are coded and counted at once: what is made on the way stays
@@ -53,7 +52,7 @@ class Numbers(NamedTuple):
 
 def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
     """Code a numeric column."""
-    raw, state = column
+    raw, state, nan = column
     if raw is None:
         raw = np.zeros(rows)
         state = np.full(rows, State.TYPE_ERROR, np.uint8) if state is None else state.copy()
@@ -76,8 +75,8 @@ def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
     x[infinite] = np.nan
     is_nan = np.isnan(x)
     places = grid.bins(np.where(is_nan, np.float32(0), x)).astype(np.int32)
-    places[is_nan] = grid.n_bins + _NAN
-    places[infinite] = grid.n_bins + np.where(signs > 0, _POS_INF, _NEG_INF)
+    places[is_nan] = grid.n_bins + (NAN if nan == State.VALUE else COUNTER_OF_STATE[nan])
+    places[infinite] = grid.n_bins + np.where(signs > 0, POS_INF, NEG_INF)
     if state is not None and odd_state is not None:
         places[odd_state] = grid.n_bins + COUNTER_OF_STATE[state[odd_state]]
     if is_nan.all():

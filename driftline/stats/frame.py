@@ -438,7 +438,8 @@ def read_column(series: Series, kind: Kind) -> Column:
 
 def _writes_nulls_as_nan(series: Series) -> bool:
     """Whether these are floats that have no other null: to look for it would cost a pass."""
-    if not (isinstance(series, nw.Series) and series.implementation.is_pandas()):
+    library = getattr(series, "implementation", None)  # a list's has none
+    if library is None or not library.is_pandas():
         return False
     dtype = series.to_native().dtype
     return isinstance(dtype, np.dtype) and dtype in (np.float64, np.float32)

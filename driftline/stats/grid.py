@@ -145,6 +145,24 @@ class NumericGrid:
             values[0] = min(values[0], np.nextafter(self.low, -np.inf))
         return np.append(values, np.inf)
 
+    @cached_property
+    def lasts(self) -> NDArray[np.float32]:
+        """Largest canonical value of each bin but the last."""
+        ends = self.ends[:-1].astype(np.int64)
+        if self.cells == "edges":
+            return self.edges[ends]
+        if self.cells == "floats":
+            keys = ((ends + self.base + 1) << self.shift) - 1
+            # -1 is the key of -0.0, which is no canonical value.
+            return value_of_bits(np.where(keys == -1, -2, keys))
+        whole = (ends + self.base).astype(np.float64)
+        values = whole.astype(np.float32)
+        too_large = values > whole
+        values[too_large] = np.nextafter(values[too_large], np.float32(-np.inf))
+        # What lies below the range is underflow, however near.
+        values[ends == 0] = np.nextafter(np.float32(self.low), np.float32(-np.inf))
+        return values
+
     @property
     def resolution(self) -> tuple[float, str]:
         """Width of a cell, and whether it is "absolute" or "relative" to the value."""

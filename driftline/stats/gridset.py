@@ -24,17 +24,16 @@ from driftline.stats.coding import (
     ABSENT,
     COUNTER_OF_STATE,
     NEGATIVE,
-    SLICE_ROWS,
     SUM_ROWS,
     ZERO,
     code_categories,
     code_numbers,
-    count_numbers,
     count_words,
     mark_states,
 )
 from driftline.stats.grid import CLIP_BITS, CategoricalGrid, NumericGrid
 from driftline.stats.profile import COUNTERS, Column, Profile, Words
+from driftline.stats.sorted_counts import count_column
 
 Kind = Literal["numeric", "categorical", "presence"]
 
@@ -404,12 +403,8 @@ class Gridset:
             counts[:] = 0
             grid = self.features[f].grid
             if isinstance(grid, NumericGrid):
-                for start in range(0, rows, SLICE_ROWS):
-                    piece = _piece(column, start, start + SLICE_ROWS)
-                    coded = code_numbers(grid, piece, min(SLICE_ROWS, rows - start))
-                    count_numbers(grid, coded, counts, profile.sums[span])
-                    profile.low[f] = min(profile.low[f], coded.low)
-                    profile.high[f] = max(profile.high[f], coded.high)
+                low, high = count_column(grid, column, rows, counts, profile.sums[span])
+                profile.low[f], profile.high[f] = low, high
             elif grid is not None and isinstance(column.values, Words):
                 found = count_words(grid, column, column.values, counts)
                 unseen.update({name: _most(Counter(found))} if found else {})
@@ -491,14 +486,6 @@ class Gridset:
         order = np.argsort(self.group_of[grouped], kind="stable")
         places = np.flatnonzero(grouped)[order]
         return places, np.flatnonzero(np.diff(self.group_of[places], prepend=-1))
-
-
-def _piece(column: Column, start: int, stop: int) -> Column:
-    values, state = column
-    return Column(
-        None if values is None else values[start:stop],
-        None if state is None else state[start:stop],
-    )
 
 
 def _most(counter: Counter[str]) -> Counter[str]:

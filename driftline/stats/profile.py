@@ -85,10 +85,23 @@ class Column(NamedTuple):
         None only when no state is VALUE.
     state : uint8 array of `State`, or None
         None says that every place holds a value.
+    nan : State
+        What a NaN is where the state says VALUE: a value, or NULL for a library that writes
+        its nulls so.
     """
 
     values: Any
     state: NDArray[np.uint8] | None = None
+    nan: State = State.VALUE
+
+    def piece(self, start: int, stop: int) -> Column:
+        """These rows of it."""
+        values, state, nan = self
+        return Column(
+            None if values is None else values[start:stop],
+            None if state is None else state[start:stop],
+            nan,
+        )
 
 
 def canonical_category(value: object) -> str | None:
