@@ -154,6 +154,7 @@ class KafkaSource:
                     time.sleep(timeout_s)
                     return {}
                 self._join()
+            self._finish_joining()
             found = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         except kafka_errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
@@ -224,6 +225,17 @@ class KafkaSource:
         consumer = KafkaConsumer(**self._consumer_options)
         consumer.subscribe([self._topic], listener=_Listener(consumer, self._note))
         self._consumer = consumer
+
+    def _finish_joining(self) -> None:
+        """Let a rebalance that outlasted a poll be finished by the next one.
+
+        kafka-python forgets one that began with new metadata when its leader has assigned the
+        partitions and the poll ends before its own have come: it believes that it has joined,
+        sends no heartbeat, and spins without a partition for ever.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _note(self, kind: Literal["assigned", "revoked", "lost"], parts: Iterable[Any]) -> None:
         partitions = tuple(sorted(tp.partition for tp in parts))
