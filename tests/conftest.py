@@ -1,7 +1,8 @@
 """What every test may use: fresh, living and hostile databases, and the demo's year.
 
 What takes seconds is made once a run; a test that writes to it takes a copy.
-A module with the mark `both_databases` runs on SQLite and on PostgreSQL.
+A module with the mark `both_databases` runs on SQLite and on PostgreSQL. Tests that restart or
+secure a broker start their own; `embedded` and `kafka` are shared by all others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import apache_kafka
 import demo_year
+import drifting
 import living_database
 import postgres
 import pytest
@@ -25,6 +28,7 @@ from demo_year import Demo
 from hostile import hostile_names
 from sqlalchemy.engine import Engine
 
+from monitor.cli.broker import EmbeddedBroker
 from monitor.storage import engine as storage
 
 Fill = Callable[[Engine], object]
@@ -188,6 +192,36 @@ def copy_of(tmp_path: Path) -> Iterator[Callable[[Path], Engine]]:
 def living(copy_of: Callable[[Path], Engine], living_file: Path) -> Engine:
     """A living database of the test's own."""
     return copy_of(living_file)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[str]:
+    """The address of an embedded broker of this worker's own."""
+    with EmbeddedBroker(0) as started:
+        yield started.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The address of an Apache Kafka of this worker's own; without one as in `databases`."""
+    made = apache_kafka.start()
+    if isinstance(made, str):
+        yield made
+        return
+    yield made.bootstrap
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def drifting_facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is known in the end of the drifting log, read in order and judged once."""
+    engine = living_database.database(tmp_path_factory.mktemp("drifting"), None, "drifting.db")
+    drifting.register(engine)
+    clock = drifting.read(engine, [drifting.log()])
+    drifting.judge(engine, clock.now_ms())
+    found = drifting.facts(engine)
+    engine.dispose()
+    return found
 
 
 @pytest.fixture(scope="session")
