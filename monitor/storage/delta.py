@@ -182,14 +182,25 @@ def add(conn: Connection, at: Place, delta: Delta, *, kept_letters: int, now_ms:
         Dead letters that are kept of this partition already.
     """
     kept = delta.letters[: max(0, MAX_LETTERS - kept_letters)]
-    _add_panes(conn, at, delta)
+    _add_panes(conn, at, delta, t.pane)
     _add_letters(conn, at, kept, now_ms)
     _add_counters(conn, at, delta)
-    _add_unseen(conn, at, delta.unseen)
+    _add_unseen(conn, at, delta.unseen, t.unseen_value)
     return len(kept)
 
 
-def _add_panes(conn: Connection, at: Place, delta: Delta) -> None:
+def add_beside(conn: Connection, at: Place, delta: Delta) -> None:
+    """Store what a replay counts in its own tables; letters and deficits are of the first reading.
+
+    Only `lanes.commit` may call it, in the transaction that moves the lane.
+    """
+    _add_panes(conn, at, delta, t.lane_pane)
+    _add_counts(conn, at, delta.counters, t.lane_counter)
+    _add_unseen(conn, at, delta.unseen, t.lane_unseen)
+
+
+def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> None:
+    c = table.c
     by_grid: dict[tuple[int, str], dict[tuple[int, str], Profile]] = {}
     for key, profile in delta.panes.items():
         group = by_grid.setdefault((key.version_id, key.gridset), {})
@@ -201,12 +212,12 @@ def _add_panes(conn: Connection, at: Place, delta: Delta) -> None:
         stored = {}
         for starts in _chunks(sorted({start for start, _ in profiles})):
             rows = conn.execute(
-                sa.select(t.pane.c.start_ms, t.pane.c.segment, t.pane.c.rev, t.pane.c.body).where(
-                    t.pane.c.version_id == version_id,
-                    t.pane.c.gridset == digest,
-                    t.pane.c.start_ms.in_(starts),
-                    t.pane.c.stream_id == at.stream_id,
-                    t.pane.c.partition == at.partition,
+                sa.select(c.start_ms, c.segment, c.rev, c.body).where(
+                    c.version_id == version_id,
+                    c.gridset == digest,
+                    c.start_ms.in_(starts),
+                    c.stream_id == at.stream_id,
+                    c.partition == at.partition,
                 )
             )
             for row in rows.all():
@@ -222,12 +233,12 @@ def _add_panes(conn: Connection, at: Place, delta: Delta) -> None:
             else:
                 new.append((*place, 1, total.rows, body))
     names = (*PaneKey._fields, "stream_id", "partition", "rev", "rows", "body")
-    insert_tuples(conn, t.pane, names, new)
+    insert_tuples(conn, table, names, new)
     if changed:
         keys = (*PaneKey._fields, "stream_id", "partition")
         update = (
-            sa.update(t.pane)
-            .where(*(t.pane.c[name] == sa.bindparam(f"at_{name}") for name in keys))
+            sa.update(table)
+            .where(*(c[name] == sa.bindparam(f"at_{name}") for name in keys))
             .values({name: sa.bindparam(f"to_{name}") for name in ("rev", "rows", "body")})
         )
         params = [f"to_{n}" for n in ("rev", "rows", "body")] + [f"at_{n}" for n in keys]
@@ -250,6 +261,7 @@ def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms:
                 "payload": letter.payload,
                 "payload_sha256": letter.payload_sha256,
                 "kafka_ms": letter.kafka_ms,
+                "form": letter.form,
                 "created_ms": now_ms,
             }
             for letter in letters
@@ -262,7 +274,6 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
     deficits, counters = delta.deficits, delta.counters
     d, c = t.deficit.c, t.counter.c
     mine = (d.stream_id == at.stream_id, d.partition == at.partition)
-                "form": letter.form,
     stored: dict[tuple[str, str], Deficit] = {}
     if deficits:
         for row in conn.execute(sa.select(t.deficit).where(*mine)):
@@ -300,6 +311,13 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
                 .where(*mine, d.model == model, d.version == version)
                 .values(**values)
             )
+    _add_counts(conn, at, counters, t.counter)
+
+
+def _add_counts(
+    conn: Connection, at: Place, counters: Counter[CounterKey], table: sa.Table
+) -> None:
+    c = table.c
     for counter, count in sorted(counters.items()):
         place = (
             c.stream_id == at.stream_id,
@@ -309,11 +327,11 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
             c.outcome == counter.outcome,
         )
         moved = conn.execute(
-            sa.update(t.counter).where(*place).values(count=c["count"] + count)
+            sa.update(table).where(*place).values(count=c["count"] + count)
         ).rowcount
         if not moved:
             names = ("stream_id", "partition", *CounterKey._fields, "count")
-            insert_tuples(conn, t.counter, names, [(at.stream_id, at.partition, *counter, count)])
+            insert_tuples(conn, table, names, [(at.stream_id, at.partition, *counter, count)])
 
 
 def _capped(
@@ -349,20 +367,20 @@ def _renamed(
     return to_deficit, to_counter
 
 
-def _add_unseen(conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen]) -> None:
+def _add_unseen(
+    conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen], table: sa.Table
+) -> None:
     """Add to the values shown; a feature that shows enough of them takes no new ones."""
     if not unseen:
         return
-    u = t.unseen_value.c
+    u = table.c
     place = (u.stream_id == at.stream_id, u.partition == at.partition)
     stored = {
         UnseenKey(row.version_id, row.gridset, row.feature, row.value): Seen(
             row._mapping["count"], row.first_seen_ms, row.last_seen_ms
         )
         for row in conn.execute(
-            sa.select(t.unseen_value).where(
-                *place, u.version_id.in_({key.version_id for key in unseen})
-            )
+            sa.select(table).where(*place, u.version_id.in_({key.version_id for key in unseen}))
         )
     }
     shown = Counter(key[:3] for key in stored)
@@ -370,7 +388,7 @@ def _add_unseen(conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen]) -
         if key in stored:
             seen.add(stored[key])
             conn.execute(
-                sa.update(t.unseen_value)
+                sa.update(table)
                 .where(*place, *(u[name] == getattr(key, name) for name in UnseenKey._fields))
                 .values(count=seen.count, first_seen_ms=seen.first_ms, last_seen_ms=seen.last_ms)
             )
@@ -379,7 +397,7 @@ def _add_unseen(conn: Connection, at: Place, unseen: Mapping[UnseenKey, Seen]) -
             names = (*UnseenKey._fields, "stream_id", "partition")
             insert_tuples(
                 conn,
-                t.unseen_value,
+                table,
                 (*names, "count", "first_seen_ms", "last_seen_ms"),
                 [
                     (
