@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from driftline.calibrating.bins import slice_profiles
+from driftline.calibrating.persistence import wandering
 from driftline.calibrating.report import CalibrationReport, CalibrationRow, rough, rows_of
 from driftline.calibrating.trial import run, steps
 from driftline.comparing.limits import rule_of
@@ -188,6 +189,7 @@ def calibrate(
             )
         )
     notes += rough(built, trials)
+    notes += wandering(built, trials)
     return CalibrationReport(
         rows=rows_of(built, trials, rule),
         notes=tuple(notes),
