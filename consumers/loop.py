@@ -29,6 +29,7 @@ from typing import Final
 from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
+from consumers.breaker import Breaker, held
 from consumers.ledger import Ledger
 from consumers.meter import NOBODY, Meter, Result, Standing
 from consumers.outages import Outages
@@ -101,6 +102,9 @@ class Loop:
         self._clock: Clock = clock or SystemClock()
         self._uniform = uniform
         self._rules = Rules(settings.max_record_bytes, settings.keep_payload)
+        self._breaker = Breaker(
+            is_on=settings.breaker, ratio=settings.breaker_ratio, events=settings.breaker_events
+        )
         self._owner = settings.owner or (
             f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         )
@@ -184,6 +188,7 @@ class Loop:
                     now_ms=self._clock.now_ms(),
                     forgets=self._settings.stream_epoch is not None,
                 )
+                self._breaker.heed(conn, stream, self._clock.now_ms())
             self._registry = registry.load(self._db, self._registry)
         except StorageUnavailable as error:
             self._storage_lost(error)
@@ -230,13 +235,24 @@ class Loop:
             if ledger is None or not records:
                 continue
             try:
+                before = held(ledger)
                 ledger.take(records, self._source.position(partition))
+                self._breaker.look(records, ledger, before)
+                self._stop_flood(ledger, records)
             except StorageUnavailable as error:  # a reference is read when it is first needed
                 self._storage_lost(error)
                 return
             except StreamError as error:
                 self._let_go(partition, str(error))
         self._follow_holes()
+
+    def _stop_flood(self, ledger: Ledger, records: Sequence[Record]) -> None:
+        """End here, by `DeadLetterLimit`, when most cannot be read; nothing held is written."""
+        assert self._stream is not None
+        self._breaker.act(
+            self._db, self._stream, ledger, records, self._rules, self._clock.now_ms(),
+            list(self._owned),
+        )  # fmt: skip
 
     def _poll_s(self) -> float:
         until = self._checkpoint_at_s - self._clock.monotonic_s()
@@ -339,6 +355,7 @@ class Loop:
     def _claim(self, partition: int) -> checkpoint.Claim:
         assert self._stream is not None
         with transaction(self._db) as conn:
+            self._breaker.heed(conn, self._stream, self._clock.now_ms())
             return checkpoint.claim(
                 conn,
                 stream_id=self._stream.id,

@@ -11,10 +11,12 @@ from consumers.kafka import KafkaSource
 from consumers.loop import Loop
 from consumers.meter import NOBODY, Meter
 from consumers.settings import IngestSettings
-from monitor.clock import Clock
-from monitor.storage import engine
+from monitor.clock import Clock, SystemClock
+from monitor.storage import breakers, engine
 
 __all__ = ["IngestSettings", "run"]
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -30,9 +32,18 @@ def run(
     ------
     BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError
         At the start, in one line; what is lost later is waited for.
+    DeadLetterLimit
+        Most of what comes cannot be read: nothing of it is counted or passed.
     """
     db = engine.create(settings.database_url)
     engine.check_schema(db)
+    if settings.accepts_undecodable is not None:
+        with engine.transaction(db) as conn:
+            found = breakers.accept(
+                conn, actor=settings.accepts_undecodable,
+                now_ms=(clock or SystemClock()).now_ms(), topic=settings.topic,
+            )  # fmt: skip
+        log.info("let go on: %s", [stop.topic for stop in found] or "nothing had stopped")
     # The client's own complaints come several a second while a broker is away; ours come once.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Records come by the thousand and hold no cycles: looking for some cost a sixth of the time.

@@ -41,6 +41,10 @@ class IngestSettings:
         Events and bytes (records and counts) held before a checkpoint is made early.
     owner : str, optional
         Who holds a partition, for people; made up when None.
+    breaker, breaker_ratio, breaker_events
+        Whether it stops when more than this share of the last so many events cannot be read.
+    accepts_undecodable : str, optional
+        Who lets consumers go on that have stopped so; None = nobody.
     """
 
     database_url: str
@@ -56,6 +60,10 @@ class IngestSettings:
     max_rows: int = 500_000
     max_bytes: int = 96_000_000
     owner: str | None = None
+    breaker: bool = True
+    breaker_ratio: float = 0.5
+    breaker_events: int = 1_000
+    accepts_undecodable: str | None = None
 
     def __post_init__(self) -> None:
         if self.start_policy not in ("earliest", "latest"):

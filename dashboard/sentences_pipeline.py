@@ -82,6 +82,22 @@ def title(view: Pipeline) -> Title:
             "circle-dashed",
             f"Start one: {command('ingest')}, or {command('up')} for everything.",
         )
+    if view.stops:
+        stop = view.stops[0]
+        reasons = ", ".join(reason_word(name) for name in list(stop.reasons)[:2])
+        last = stop.samples[-1] if stop.samples else None
+        shown = "" if last is None else (
+            f" The last one: partition {stop.partition}, offset {whole(last['offset'])}"
+            + (f" ({cut(str(last['detail']), 120)})." if last["detail"] else ".")
+        )  # fmt: skip
+        return Title(
+            f"Counting has stopped: {whole(stop.undecodable)} of the last {whole(stop.events)} "
+            f"events cannot be read ({reasons})",
+            "crit",
+            "circle-slash",
+            f"Nothing is lost: {cut(stop.topic, 60)} waits in Kafka.{shown} Mend the producer, or "
+            f"let them go by as dead letters: {command('dead-letter accept')}.",
+        )
     stalled = view.in_state(State.STALLED)
     behind = view.in_state(State.BEHIND)
     if len(stalled) == n:

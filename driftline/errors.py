@@ -22,6 +22,8 @@ message names what mends the fault.
         Fenced               stream, partition
         SchemaVersionError   found, expected
         Conflict             what exists already; from the client an ApiConflict
+      DeadLetterLimit        most of what comes cannot be read: the consumer stops; topic,
+                             partition, offset, undecodable, events, reasons, samples
       StreamError
         BrokerUnavailable    retryable
         OffsetOutOfRange     topic, partition, wanted, low, high
@@ -33,6 +35,9 @@ message names what mends the fault.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from driftline.program import command
 
@@ -154,6 +159,41 @@ class SchemaVersionError(StorageError):
 
 class Conflict(StorageError):
     """Something else is registered under this name already."""
+
+
+class DeadLetterLimit(DriftlineError):
+    """Most of what comes cannot be read: the consumer stops before it counts or passes it.
+
+    Nothing is lost: `offset` is the first that is not counted, and stays so until an operator
+    lets the consumers go on. `reasons` says how many for which reason, `samples` shows the last.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        undecodable: int,
+        events: int,
+        reasons: Mapping[str, int],
+        samples: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        self.undecodable, self.events = undecodable, events
+        self.reasons, self.samples = dict(reasons), list(samples)
+        told = ", ".join(f"{n:,} {reason}" for reason, n in list(self.reasons.items())[:5])
+        last = self.samples[-1] if self.samples else None
+        shown = ""
+        if last is not None:
+            detail = f" ({last['detail']})" if last["detail"] else ""
+            shown = f", such as offset {last['offset']}: {last['reason']}{detail}"
+        super().__init__(
+            f"stopped: of the last {events:,} events of {topic}, {undecodable:,} cannot be read "
+            f"({told}{shown}). Nothing is lost: partition {partition} stays at offset {offset}. "
+            "Mend the producer, or let them go by as dead letters: "
+            f"`{command('dead-letter accept')}`, or start with "
+            f"`{command('ingest --accept-undecodable')}`"
+        )
 
 
 class StreamError(DriftlineError):

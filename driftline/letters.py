@@ -29,6 +29,16 @@ class Letters:
     ) -> Any:
         raise NotImplementedError
 
+    def accept_dead_letters(self, topic: str | None = None) -> list[answers.Stopped]:
+        """Let consumers go on that stopped since most could not be read; return which had.
+
+        What cannot be read goes by as dead letters until most can be read again. A consumer that
+        ended is started by whoever runs it (`driftline up` does).
+        """
+        params = {} if topic is None else {"topic": topic}
+        found = self._call("POST", "/api/v1/dead-letters/accept", params=params)
+        return _typed(found["items"], list[answers.Stopped])
+
     def replay_dead_letters(
         self,
         ids: Sequence[str] = (),

@@ -84,6 +84,7 @@ from driftline.answers.streams import (
     Replay,
     Resent,
     Status,
+    Stopped,
     Tally,
 )
 from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
@@ -155,6 +156,7 @@ __all__ = [
     "Side",
     "Span",
     "Status",
+    "Stopped",
     "Stretch",
     "Tally",
     "Timeline",

@@ -128,6 +128,23 @@ class DeadReason:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """Why the consumers of a topic stopped: most of what came could not be read.
+
+    Nothing is lost: `next_offset` of `partition` is the first that is not counted.
+    """
+
+    topic: str
+    partition: int
+    next_offset: int
+    stopped: datetime
+    events: int
+    undecodable: int
+    reasons: Mapping[str, int]
+    samples: tuple[Mapping[str, int | str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """Is everything counted, and how late."""
 
@@ -142,6 +159,7 @@ class Pipeline:
     gaps: int
     lost_offsets: int
     deficits: int
+    stopped: tuple[Stopped, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +195,4 @@ class Status:
     deficits: tuple[Deficit, ...]
     deliveries: Tally
     endpoints_disabled: tuple[str, ...]
+    stopped: tuple[Stopped, ...]

@@ -1,4 +1,4 @@
-"""`POST /api/v1/dead-letters/replay`: dead letters, written to the topic again as new records.
+"""Dead letters, written to the topic again as new records, and consumers that stopped by them.
 
 The new record is the old one's bytes with headers that say where they came from. Each is taken
 before it is sent (see `monitor.storage.letters`), so that the same request made twice sends once.
@@ -17,13 +17,14 @@ from driftline.errors import BrokerUnavailable
 from driftline.producer import Record
 from monitor.api import openapi
 from monitor.api.answers.letters import ReplayAnswer, ReplayBody, SentAnswer
+from monitor.api.answers.streams import AcceptedStops, StopAnswer
 from monitor.api.cursors import decode, encode
-from monitor.api.parameters import span
+from monitor.api.parameters import Topic, span
 from monitor.api.problems import Problem
 from monitor.api.reading.streams import TAG, key_of
 from monitor.clock import Clock
+from monitor.storage import breakers, models
 from monitor.storage import letters as store
-from monitor.storage import models
 from monitor.storage.engine import reading, transaction
 from monitor.storage.letters import Selection, Verdict
 from monitor.storage.rows import DeadLetter
@@ -79,6 +80,20 @@ def router(engine: Engine, clock: Clock, delivery: Delivery | None, *, actor: st
             answer.sent = len(answer.letters)
         answer.refused = dict(sorted(refused.items()))
         return answer
+
+    @routes.post(
+        "/dead-letters/accept", summary="Let stopped consumers go on",
+        responses=openapi.problems(403, 421, 422, 503),
+    )  # fmt: skip
+    def accept_dead_letters(topic: Topic = None) -> AcceptedStops:
+        """Let go by, as dead letters, what stopped the consumers of a topic, or of every topic.
+
+        Until most can be read again; the next flood stops them again. A consumer that ended is
+        started by whoever runs it. Where none has stopped nothing changes.
+        """
+        with transaction(engine) as conn:
+            found = breakers.accept(conn, actor=actor, now_ms=clock.now_ms(), topic=topic)
+        return AcceptedStops(items=[StopAnswer.model_validate(stop) for stop in found])
 
     return routes
 

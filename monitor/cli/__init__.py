@@ -2,12 +2,17 @@
 
 Exit codes: 0 done (a role that Ctrl-C ended, too), 1 the request was refused or the work failed,
 2 something that the command needs is wrong or absent (an option, a file, a setting, the database,
-the broker, the server), 130 any other command that Ctrl-C ended.
+the broker, the server), 3 the consumer stopped since most of what comes cannot be read, 130 any
+other command that Ctrl-C ended.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Final
+
+# Of `ingest`, when its breaker tripped or stands.
+STOPPED: Final = 3
 
 
 def main() -> None:
@@ -23,6 +28,7 @@ def _run() -> None:
     from driftline.errors import (
         ConfigError,
         Conflict,
+        DeadLetterLimit,
         DriftlineError,
         MissingExtra,
         MissingFile,
@@ -49,6 +55,8 @@ def _run() -> None:
         app()
     except Conflict as error:
         _fail(str(error), 1)
+    except DeadLetterLimit as error:
+        _fail(str(error), STOPPED)
     except absent as error:
         _fail(str(error), 2)
     except DriftlineError as error:

@@ -167,6 +167,32 @@ def replay(
 
 
 @app.command()
+def accept(
+    topic: Annotated[str | None, typer.Option(help="Of this topic only.")] = None,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Let consumers go on that stopped since most could not be read.
+
+    What cannot be read goes by as dead letters, until most can be read again. Start `ingest`
+    again where nothing else does; `up` starts its own.
+    """
+    with _client(url, config, token_file) as client:
+        found = client.accept_dead_letters(topic)
+    if json_:
+        options.echo(json.dumps([_plain(one) for one in found]))
+        return
+    if not found:
+        options.echo("no consumer has stopped")
+    for one in found:
+        options.echo(
+            f"{one.topic} may go on from partition {one.partition}, offset {one.next_offset:,}"
+        )
+
+
+@app.command()
 def export(
     reason: Reason = None,
     topic: Topic = None,

@@ -14,7 +14,7 @@ from monitor.brokers import client_options
 from monitor.cli import measuring, options
 from monitor.cli.access import access
 from monitor.cli.processes import require_free_port, stop_with_parent, url_of
-from monitor.cli.running import running, shown
+from monitor.cli.running import actor, running, shown
 
 
 def ingest(
@@ -23,6 +23,13 @@ def ingest(
     kafka: options.Kafka = None,
     metrics_port: measuring.Port = None,
     metrics_host: measuring.Host = measuring.LOCAL,
+    accept_undecodable: Annotated[
+        bool,
+        typer.Option(
+            "--accept-undecodable",
+            help="Where it stopped since most cannot be read: let these go by as dead letters.",
+        ),
+    ] = False,
     stream_epoch: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Read events from Kafka and count them."""
@@ -47,6 +54,10 @@ def ingest(
         max_record_bytes=settings.integer("ingest.max_record_bytes"),
         keep_payload=settings.flag("ingest.keep_payload"),
         client_options=client_options(settings),
+        breaker=settings.flag("ingest.breaker"),
+        breaker_ratio=settings.number("ingest.breaker_ratio"),
+        breaker_events=settings.integer("ingest.breaker_events"),
+        accepts_undecodable=actor() if accept_undecodable else None,
     )
     what = f"reads {asked.topic} at {asked.bootstrap} into {shown(url)}"
     meter = Ingesting(SystemClock())

@@ -7,6 +7,7 @@ work last went on, so that one that hangs is not taken for a living one.
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import sys
@@ -33,6 +34,15 @@ log = structlog.get_logger(__name__)
 def host() -> str:
     """This machine's, or container's, name as heartbeats bear it."""
     return socket.gethostname()[:100]
+
+
+def actor() -> str:
+    """Who types this, as the audit names them."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name
+        user = str(os.getuid())
+    return f"cli:{user}"[:200]
 
 
 class Heartbeat:

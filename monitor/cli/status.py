@@ -41,6 +41,7 @@ class Status:
     deliveries: dict[str, int]
     endpoints_disabled: list[dict[str, str]]
     models: list[dict[str, Any]] = field(default_factory=list)
+    stopped: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(
@@ -90,8 +91,8 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     StorageUnavailable
         It cannot be reached.
     """
+    from monitor.storage import breakers, reads
     from monitor.storage import engine as storage
-    from monitor.storage import reads
     from monitor.views.episodes import standing_groups
     from monitor.views.overview import overview
 
@@ -172,6 +173,7 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                     }
                     for line in overview(conn).lines
                 ],
+                stopped=[asdict(stop) for stop in breakers.standing(conn)],
             )
     finally:
         engine.dispose()
@@ -232,6 +234,14 @@ def _print(found: Status, now_ms: int) -> None:
     # Names and reasons are data: Text keeps rich from reading markup in them.
     console = Console(highlight=False)
     console.print(Text(f"{found.database}, judged up to {found.watermark or 'nothing yet'}"))
+    for stop in found.stopped:
+        console.print(
+            Text(
+                f"STOPPED: of the last {stop['events']:,} events of {stop['topic']}, "
+                f"{stop['undecodable']:,} cannot be read ({', '.join(list(stop['reasons'])[:3])}); "
+                f"nothing is lost. Mend the producer, or `{command('dead-letter accept')}`"
+            )
+        )
     if found.partitions and not any(p["is_fresh"] for p in found.partitions):
         seen = max((p["seen"] for p in found.partitions if p["seen"]), default=None)
         said = "never seen" if seen is None else f"last seen {_minute(seen)}"

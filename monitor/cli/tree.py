@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from driftline.errors import BrokerUnavailable, ConfigError, DriftlineError
+from driftline.errors import BrokerUnavailable, ConfigError, DriftlineError, StorageError
 from monitor.brokers import client_options
-from monitor.cli import access, options
+from monitor.cli import STOPPED, access, options
 from monitor.cli.broker import EmbeddedBroker, ensure_topic
 from monitor.cli.links import public_url
 from monitor.cli.lock import DatabaseLock
@@ -30,11 +30,15 @@ from monitor.cli.processes import (
     url_of,
     wait_for_port,
 )
+from monitor.cli.running import say
 from monitor.config import PREFIX, Settings
+from monitor.storage import breakers
 from monitor.storage import engine as storage
 
 # A page with its libraries takes two seconds to import on an idle machine.
 _WEB_START_S: Final = 60.0
+# Between two looks at whether somebody let a stopped consumer go on.
+_ACCEPTED_S: Final = 2.0
 
 
 class ChildDied(DriftlineError):
@@ -80,6 +84,8 @@ class Tree:
         self.bootstrap = settings.text("kafka.bootstrap")
         self.database_url = settings.text("database.url")
         self._settings, self._folder = settings, folder
+        # When to look next whether a stopped consumer may go on; None while it runs.
+        self._accepted_at_s: float | None = None
         self._broker: EmbeddedBroker | None = None
         self._lock: DatabaseLock | None = None
         if with_broker:
@@ -189,9 +195,38 @@ class Tree:
 
     def check(self) -> None:
         """Raise `ChildDied` when a process of the tree has ended."""
-        for child in self.children:
-            if child.exit_code is not None:
+        for child in list(self.children):
+            if child.name == "ingest" and child.exit_code == STOPPED:
+                self._wait_for_acceptance(child)
+            elif child.exit_code is not None:
                 raise ChildDied(child)
+        self._go_on()
+
+    def _wait_for_acceptance(self, child: Child) -> None:
+        """The consumer stopped: pages and evaluation go on, and tell of it."""
+        self.children.remove(child)
+        self._accepted_at_s = time.monotonic() + _ACCEPTED_S
+        if self._folder is not None:  # elsewhere it has said so on standard error
+            say(child.last_words())
+        say("counting has stopped, the rest goes on; it starts again when that is accepted")
+
+    def _go_on(self) -> None:
+        """Start the consumer again when somebody accepted why it stopped."""
+        if self._accepted_at_s is None or time.monotonic() < self._accepted_at_s:
+            return
+        self._accepted_at_s = time.monotonic() + _ACCEPTED_S
+        engine = storage.create(self.database_url)
+        try:
+            with storage.reading(engine) as conn:
+                stands = bool(breakers.standing(conn, topic=self.topic))
+        except StorageError:
+            return
+        finally:
+            engine.dispose()
+        if not stands:
+            self._accepted_at_s = None
+            say("counting goes on")
+            self.begin("ingest")
 
     def watch(self) -> None:
         """Wait until a process ends (`ChildDied`) or the caller is interrupted."""

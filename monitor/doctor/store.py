@@ -20,8 +20,8 @@ from driftline import __version__
 from driftline.errors import SchemaVersionError, StorageError
 from driftline.program import command
 from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
+from monitor.storage import breakers, heartbeats, reads
 from monitor.storage import engine as storage
-from monitor.storage import heartbeats, reads
 from monitor.storage import schema as t
 from monitor.words import ago, counted
 
@@ -146,9 +146,29 @@ def _clock(ahead_ms: int) -> Check:
 def processes(engine: Engine, now_ms: int, checkpoint_interval_s: float) -> Iterator[Check]:
     """Yield who runs, by heartbeats, and what the consumer, evaluator and dispatcher left."""
     with storage.reading(engine) as conn:
-        yield _running(conn, "ingest", now_ms) or _ingest(conn, now_ms, checkpoint_interval_s)
+        yield (
+            _stopped(conn)
+            or _running(conn, "ingest", now_ms)
+            or _ingest(conn, now_ms, checkpoint_interval_s)
+        )
         yield _running(conn, "evaluate", now_ms) or _evaluate(conn, now_ms)
         yield from _deliver(conn, now_ms)
+
+
+def _stopped(conn: Connection) -> Check | None:
+    """Return the line of consumers that stopped since most cannot be read."""
+    found = breakers.standing(conn)
+    if not found:
+        return None
+    said = "; ".join(
+        f"{stop.topic}: {stop.undecodable:,} of the last {stop.events:,} events cannot be read "
+        f"({', '.join(list(stop.reasons)[:3])})"
+        for stop in found
+    )
+    return fail(
+        "ingest", f"it stopped, nothing is lost: {said}",
+        f"mend the producer, or `{command('dead-letter accept')}` lets them go by",
+    )  # fmt: skip
 
 
 def _running(conn: Connection, role: str, now_ms: int) -> Check | None:

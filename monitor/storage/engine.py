@@ -168,7 +168,7 @@ def _place(engine: Engine) -> str:
 
 
 def take_turns(conn: Connection, what: str) -> None:
-    """Let no other transaction do this until ours ends (`what`: migrate | stream | tell).
+    """Let no other transaction do this until ours ends (`what`: migrate | stream | tell | breaker).
 
     SQLite's write lock does the same.
     """

@@ -39,7 +39,7 @@ UNAVAILABLE: Final = frozenset({"25006", "25P03", "25P04"})
 MAY_NOT: Final = "42501"
 # What takes turns; numbers under a key of our own among the server's advisory locks.
 _LOCK_KEY: Final = 0x6472_6674
-_TURNS: Final = {"migrate": 1, "stream": 2, "tell": 3}
+_TURNS: Final = {"migrate": 1, "stream": 2, "tell": 3, "breaker": 4}
 
 
 def create(url: sa.URL) -> Engine:

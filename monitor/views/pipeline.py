@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from sqlalchemy.engine import Connection
 
-from monitor.storage import reads
+from monitor.storage import breakers, reads
+from monitor.storage.breakers import Stop
 from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
 
 # A position row that nobody renewed for so many checkpoints has lost its owner.
@@ -106,6 +107,8 @@ class Pipeline:
         Most records first; and how many there are.
     late
         The versions of which events came late, most of them first.
+    stops
+        Why consumers stopped that were not let go on.
     """
 
     topics: tuple[str, ...]
@@ -122,6 +125,7 @@ class Pipeline:
     deficits: tuple[Missing, ...]
     n_deficits: int
     late: tuple[Late, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -193,6 +197,7 @@ def read(
         deficits=tuple(Missing(d, (d.model, d.version) in monitored) for d in deficits[:DEFICITS]),
         n_deficits=len(deficits),
         late=tuple(reads.late(conn, topic=topic)),
+        stops=tuple(breakers.standing(conn, topic=topic)),
     )
 
 

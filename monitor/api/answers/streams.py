@@ -127,6 +127,28 @@ class TallyAnswer(Answer):
     pending: int = said("Those that wait, for their first or for another attempt", 1)
 
 
+class StopAnswer(Answer):
+    """Why the consumers of a topic stopped: most of what came could not be read."""
+
+    topic: str = said("The topic", TOPIC)
+    partition: int = said("Where it was noticed", 1)
+    next_offset: int = said("Nothing of it is counted from there on, and nothing is lost", 48_285)
+    stopped: Instant = said("When", "2025-06-02T08:00:03Z", at="tripped_ms")
+    events: int = said("How many of the last events were looked at", 1_000)
+    undecodable: int = said("How many of those cannot be read", 740)
+    reasons: dict[str, int] = said("Those by reason", {"bad_json": 740})
+    samples: list[dict[str, int | str]] = said(
+        "The last of them",
+        [{"offset": 48_990, "line": 0, "reason": "bad_json", "detail": "JSON is malformed"}],
+    )
+
+
+class AcceptedStops(Answer):
+    """The stops that are let go on."""
+
+    items: list[StopAnswer] = said("Those that stood; empty where none did")
+
+
 class StatusAnswer(Answer):
     """Everything that one look should tell."""
 
@@ -146,6 +168,7 @@ class StatusAnswer(Answer):
     deficits: list[DeficitAnswer] = said("What came before its reference")
     deliveries: TallyAnswer = said("Messages to endpoints, by what became of them")
     endpoints_disabled: list[str] = said("Endpoints that nothing is sent to", ["on-call"])
+    stopped: list[StopAnswer] = said("Topics whose consumers stopped; empty as a rule")
 
 
 class DoingAnswer(PositionAnswer):
@@ -177,3 +200,4 @@ class PipelineAnswer(Answer):
     gaps: int = said("How often records were lost", 1)
     lost_offsets: int = said("How many offsets that covers", 5_539)
     deficits: int = said("Versions with records that came before their reference", 1)
+    stopped: list[StopAnswer] = said("Topics whose consumers stopped; empty as a rule")

@@ -22,12 +22,13 @@ from monitor.api.answers.streams import (
     PipelineAnswer,
     PositionAnswer,
     StatusAnswer,
+    StopAnswer,
     TallyAnswer,
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Format, Limit, Reason, Topic
 from monitor.clock import Clock
-from monitor.storage import reads
+from monitor.storage import breakers, reads
 from monitor.storage.letters import verdict
 from monitor.storage.rows import OPEN_STATES, DeadLetter, Deficit, Gap, Position
 from monitor.views import pipeline as views
@@ -235,6 +236,7 @@ def _pipeline(found: views.Pipeline) -> PipelineAnswer:
             "gaps": found.lost[0],
             "lost_offsets": found.lost[1],
             "deficits": found.n_deficits,
+            "stopped": [StopAnswer.model_validate(stop) for stop in found.stops],
         }
     )
 
@@ -267,5 +269,6 @@ def _status(conn: Connection) -> StatusAnswer:
             "deficits": [DeficitAnswer.model_validate(d) for d in reads.deficits(conn)],
             "deliveries": TallyAnswer.model_validate(reads.tally(conn)),
             "endpoints_disabled": [name for name, _ in reads.disabled_endpoints(conn)],
+            "stopped": [StopAnswer.model_validate(stop) for stop in breakers.standing(conn)],
         }
     )

@@ -1,0 +1,149 @@
+"""What stops a stream's consumers when most of what comes cannot be read, and who let it go on.
+
+A stop stands until an operator accepts it. From then on the flood is let through, until it is
+over: then the breaker is armed again. Functions take a connection inside `engine.transaction`,
+or `engine.reading` where they only read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import models
+from monitor.storage import schema as t
+from monitor.storage.engine import insert_rows, take_turns
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the consumers of a stream stopped, or did.
+
+    Attributes
+    ----------
+    partition, next_offset
+        Where it was noticed; nothing of that partition is counted from that offset on.
+    events, undecodable
+        How many of the last events were looked at, and how many of those could not be read.
+    reasons
+        Those by reason, most of them first.
+    samples
+        The last of them: offset, line, reason, detail.
+    accepted_ms, over_ms
+        When an operator let it go on; when most could be read again.
+    """
+
+    stream_id: int
+    topic: str
+    partition: int
+    next_offset: int
+    tripped_ms: int
+    events: int
+    undecodable: int
+    reasons: Mapping[str, int]
+    samples: Sequence[Mapping[str, Any]]
+    accepted_ms: int | None = None
+    accepted_by: str | None = None
+    over_ms: int | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether nothing is counted until somebody accepts it."""
+        return self.accepted_ms is None and self.over_ms is None
+
+    @property
+    def is_let_through(self) -> bool:
+        """Whether it was accepted, and the flood goes on as far as is known."""
+        return self.accepted_ms is not None and self.over_ms is None
+
+
+def find(conn: Connection, stream_id: int) -> Stop | None:
+    """Return the last stop of a stream."""
+    return next(iter(_read(conn, t.breaker.c.stream_id == stream_id)), None)
+
+
+def standing(conn: Connection, *, topic: str | None = None) -> list[Stop]:
+    """Return the stops that stand, of the streams that are being read, by topic."""
+    c = t.breaker.c
+    where: list[sa.ColumnElement[bool]] = [
+        c.accepted_ms.is_(None),
+        c.over_ms.is_(None),
+        t.stream.c.ended_ms.is_(None),
+    ]
+    if topic is not None:
+        where.append(t.stream.c.topic == topic)
+    return _read(conn, *where)
+
+
+def trip(conn: Connection, stop: Stop) -> bool:
+    """Write a stop down; False where one was accepted meanwhile, whose flood this is."""
+    take_turns(conn, "breaker")
+    before = find(conn, stop.stream_id)
+    if before is not None and (before.is_let_through or before.stands):
+        return before.stands
+    conn.execute(sa.delete(t.breaker).where(t.breaker.c.stream_id == stop.stream_id))
+    insert_rows(
+        conn,
+        t.breaker,
+        [
+            {
+                "stream_id": stop.stream_id,
+                "partition": stop.partition,
+                "next_offset": stop.next_offset,
+                "tripped_ms": stop.tripped_ms,
+                "events": stop.events,
+                "undecodable": stop.undecodable,
+                "reasons": json.dumps(dict(stop.reasons)),
+                "samples": json.dumps(list(stop.samples)),
+            }
+        ],
+    )
+    return True
+
+
+def accept(conn: Connection, *, actor: str, now_ms: int, topic: str | None = None) -> list[Stop]:
+    """Let what stands go on; return it. Where nothing stands, nothing changes."""
+    take_turns(conn, "breaker")
+    found = standing(conn, topic=topic)
+    for stop in found:
+        conn.execute(
+            sa.update(t.breaker)
+            .where(t.breaker.c.stream_id == stop.stream_id)
+            .values(accepted_ms=now_ms, accepted_by=actor)
+        )
+        models.note(
+            conn, actor=actor, action="dead_letter.accept", subject=stop.topic, now_ms=now_ms,
+            partition=stop.partition, next_offset=stop.next_offset,
+        )  # fmt: skip
+    return found
+
+
+def over(conn: Connection, stream_id: int, now_ms: int) -> None:
+    """Note that most can be read again: the next flood stops the consumers again."""
+    c = t.breaker.c
+    conn.execute(
+        sa.update(t.breaker)
+        .where(c.stream_id == stream_id, c.accepted_ms.is_not(None), c.over_ms.is_(None))
+        .values(over_ms=now_ms)
+    )
+
+
+def _read(conn: Connection, *where: sa.ColumnElement[bool]) -> list[Stop]:
+    rows = conn.execute(
+        sa.select(t.breaker, t.stream.c.topic)
+        .join(t.stream, t.stream.c.id == t.breaker.c.stream_id)
+        .where(*where)
+        .order_by(t.stream.c.topic, t.breaker.c.stream_id)
+    )
+    found = []
+    for row in rows:
+        values = dict(row._mapping)
+        values["reasons"] = json.loads(values["reasons"])
+        values["samples"] = json.loads(values["samples"])
+        found.append(Stop(**values))
+    return found
