@@ -223,3 +223,18 @@ def test_eight_days_of_a_kind_are_needed_for_one_of_its_own(weeks: int, season: 
     assert calibration.season.tolist() == [season]
     judged = judged_buckets(reference, "all", "day", Season.WEEKEND)
     assert judged[:, 0].tolist() == [True, season == Season.WEEKEND]
+
+
+def test_weekends_and_weekdays_hold_the_rows_of_days_that_are_not_full_too() -> None:
+    """The last day, a Monday, ends at noon: no slice, but weekdays are compared with its rows."""
+    data = days_of(57, 6, 0.0, rows=400)
+    cut_off = data[:-200]
+    reference, _ = calibrated(cut_off, "day")
+    assert len(reference.slices["all"]["day"].rows) == 56
+    found = bucket_groups(reference, "all", "day", Season.WEEKEND)
+    is_weekend = cut_off["at"].dt.day_of_week.to_numpy() >= 5
+    for place in (0, 1):
+        x = cut_off["x"].to_numpy()[is_weekend == place]
+        profile = reference.gridset.count({"x": Column(x)}, len(x))[0]
+        assert found[place].tolist() == reference.gridset.sum_groups(profile.counts).tolist()
+    assert found.sum() == len(cut_off)
