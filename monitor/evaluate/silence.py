@@ -34,7 +34,9 @@ class SilenceBook:
     from_ms
         Silences that began before are left as they are.
     clock_ms
-        Event time up to which predictions are known.
+        Event time up to which predictions are known. It may be behind what was known before:
+        the wall clock tells it only while nothing comes, and events after a long silence move
+        the stream's time when a hundred of them have come.
     """
 
     def __init__(
@@ -49,7 +51,6 @@ class SilenceBook:
     ) -> None:
         self._conn, self._bound, self._now_ms = conn, bound, now_ms
         self._from_ms = from_ms
-        found = self._silences(registry, clock_ms)
         c = t.incident.c
         query = sa.select(t.incident).where(
             c.version_id == bound.version_id,
@@ -59,6 +60,7 @@ class SilenceBook:
             c.first_window_ms >= from_ms,
         )
         stored = {row.first_window_ms: row for row in conn.execute(query)}
+        found = self._silences(registry, max([clock_ms, *map(_known_to, stored.values())]))
         self._stale = [
             (stored.get(silence.since_ms), silence)
             for silence in found
@@ -193,6 +195,14 @@ def looks_back_to(done_ms: int, horizon_ms: int) -> int:
     those of the horizon. The stream's time may be far ahead by the events of another model.
     """
     return done_ms - max(ENDS_MS, horizon_ms) - KNOWN_MS
+
+
+def _known_to(row: sa.Row[Any]) -> int:
+    """Return up to when predictions were known when a silence was stored as it is."""
+    if row.state == IncidentState.WITHDRAWN:
+        return 0
+    # Its end is the start of a pane, and known is what lies before the clock.
+    return int(row.opened_ms if row.resolved_ms is None else row.resolved_ms + 1)
 
 
 def _state(silence: Silence) -> str:

@@ -184,3 +184,64 @@ def test_the_end_of_a_log_is_no_silence(world: World) -> None:
     world.evaluator().step()
     assert world.rows(t.window, t.window.c.length == "week")
     assert not world.rows(t.incident, VOLUME)
+
+
+def test_a_long_silence_ends_though_the_events_after_it_wait_for_belief(world: World) -> None:
+    # The first events after more than a day move the stream's time when a hundred have come.
+    last_ms = START_MS + 10 * DAY_MS
+    world.write(START_MS, 24 * 10)
+    evaluator = world.evaluator()
+    back_ms = world.now_ms = last_ms + 60 * HOUR_MS
+    sent_now(world, believed_ms=last_ms, sent_ms=last_ms)
+    world.idle()
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
+    world.write(back_ms, 1)
+    world.now_ms += 90 * 60_000
+    sent_now(world, believed_ms=last_ms, sent_ms=back_ms + 50 * 60_000)
+    evaluator.step()  # more is being read: what was known is not unknown again
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["firing"]
+    world.now_ms += 10 * 60_000
+    world.idle()
+    evaluator.step()
+    (silent,) = world.rows(t.incident, VOLUME)
+    assert (silent.state, silent.resolved_ms) == ("resolved", back_ms)
+    assert [row.event for row in world.rows(t.incident_event)] == ["opened", "resolved"]
+
+
+def test_a_silence_that_ended_stays_so_while_more_is_being_read(world: World) -> None:
+    last_ms = START_MS + 10 * DAY_MS
+    world.write(START_MS, 24 * 10)
+    evaluator = world.evaluator()
+    world.now_ms = last_ms + 6 * HOUR_MS
+    sent_now(world, believed_ms=last_ms, sent_ms=last_ms)
+    world.idle()
+    evaluator.step()
+    back_ms = last_ms + 6 * HOUR_MS
+    world.write(back_ms, 1)
+    world.now_ms = back_ms + 30 * 60_000
+    sent_now(world, believed_ms=back_ms + 5 * 60_000, sent_ms=back_ms + 5 * 60_000)
+    world.idle()
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["resolved"]
+    # One event more, a minute later: the watermark is behind the hour in which they came again.
+    world.now_ms += 2 * 60_000
+    sent_now(world, believed_ms=back_ms + 6 * 60_000, sent_ms=back_ms + 6 * 60_000)
+    evaluator.step()
+    assert [row.state for row in world.rows(t.incident, VOLUME)] == ["resolved"]
+    assert [row.event for row in world.rows(t.incident_event)] == ["opened", "resolved"]
+
+
+def sent_now(world: World, *, believed_ms: int, sent_ms: int) -> None:
+    """Say that the newest event was sent as it happened, and whether its time is believed yet."""
+    waiting = None if sent_ms <= believed_ms else json.dumps({"waiting_ms": [sent_ms]})
+    with storage.transaction(world.engine) as conn:
+        conn.execute(
+            sa.update(t.stream_position).values(
+                max_event_time_ms=believed_ms,
+                pending_advance=waiting,
+                last_counted_kafka_ms=sent_ms,
+                caught_up_for_ms=0,
+                fetched_ms=world.now_ms,
+            )
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -75,13 +76,18 @@ def has_backlog(
 
 
 def is_live(conn: Connection, streams: Collection[int], within_ms: int) -> bool:
-    """Return whether the newest event of `streams` happened about when it was sent."""
+    """Return whether the newest event of `streams` happened about when it was sent.
+
+    Also one that waits to be believed: it is the first after a long silence.
+    """
     p = t.stream_position.c
-    query = sa.select(sa.func.max(p.last_counted_kafka_ms), sa.func.max(p.max_event_time_ms)).where(
-        p.stream_id.in_(streams)
-    )
-    sent_ms, event_ms = conn.execute(query).one()
-    return sent_ms is not None and event_ms is not None and abs(sent_ms - event_ms) <= within_ms
+    query = sa.select(p.last_counted_kafka_ms, p.max_event_time_ms, p.pending_advance)
+    sent, happened = [], []
+    for sent_ms, event_ms, pending in conn.execute(query.where(p.stream_id.in_(streams))):
+        sent += [] if sent_ms is None else [sent_ms]
+        happened += [] if event_ms is None else [event_ms]
+        happened += json.loads(pending).get("waiting_ms", []) if pending else []
+    return bool(sent and happened) and abs(max(sent) - max(happened)) <= within_ms
 
 
 def gaps(conn: Connection, streams: Collection[int]) -> list[Gap]:
