@@ -14,6 +14,7 @@ from driftline.stats.words import (
     NBSP,
     Evidence,
     Part,
+    all_group_words,
     ending,
     group_words,
     number,
@@ -163,3 +164,13 @@ def test_what_ended_it_names_the_windows_that_did() -> None:
     assert ending("temp", "psi", "day", (), is_expired=True) == (
         "temp: no day could be judged for too long, so it expired."
     )
+
+
+def test_the_bin_of_zero_ends_at_zero_in_words() -> None:
+    """Its cell ends at a number of 1e-41, which says nothing to anybody."""
+    draw = np.random.default_rng(0)
+    x = np.where(draw.random(5_000) < 0.4, 0.0, draw.lognormal(size=5_000))
+    grid = build_reference({"x": x}).gridset.features[0]
+    first, second, *_ = all_group_words(grid)
+    assert first == "values up to 0" and second.startswith("values above 0 up to ")
+    assert all_group_words(grid) == tuple(group_words(grid, g) for g in range(grid.n_groups))
