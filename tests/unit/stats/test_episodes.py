@@ -111,3 +111,20 @@ def test_forgetting_a_quiet_state_changes_nothing(marks: list[int]) -> None:
         assert (state.latch, state.ring) == (forgetful.latch, forgetful.ring)
         if forgetful.is_quiet:
             forgetful = QUIET
+
+
+def test_a_day_of_25_hours_takes_none_from_the_reach() -> None:
+    """Twelve windows on, an hour late by the clock; a moment more is too far."""
+    for late_ms, fires in ((HOUR_MS, True), (HOUR_MS + 1, False)):
+        state, _ = step(QUIET, 0, DAY_MS, E, DAY_MS)
+        start = 12 * DAY_MS + late_ms
+        state, _ = step(state, start, start + DAY_MS, E, DAY_MS)
+        assert (state.latch is not None) == fires
+
+
+def test_a_long_episode_keeps_its_first_64_windows_and_its_last_end() -> None:
+    states, _ = run([E] * 100)
+    latch = states[-1].latch
+    assert latch is not None
+    assert latch.exceeding == tuple((day * DAY_MS, (day + 1) * DAY_MS) for day in range(64))
+    assert (latch.opened_ms, latch.last_ms) == (2 * DAY_MS, 100 * DAY_MS)
