@@ -316,11 +316,11 @@ def _numeric(
         if span < 2 * len(values) and len(np.unique(values)) == len(values):
             return _presence(name, is_null, "looks like an identifier (no integer comes twice)")
     grid = grid_of_counts(distinct, counts)
-    mass = np.bincount(grid.bins(distinct), weights=counts, minlength=grid.n_bins)
+    until = np.append(0, counts.cumsum())[distinct.searchsorted(grid.lasts, side="right")]
+    mass = np.diff(until, prepend=0, append=counts.sum())
     # Beyond float32 is beyond the grid on its side.
     mass[0] += np.count_nonzero(with_float32 == -np.inf)
     mass[-1] += np.count_nonzero(with_float32 == np.inf)
-    mass = mass.astype(np.int64)
     feature = FeatureGrid(name, "numeric", grid, numeric_groups(grid, mass))
     warning = mend = None
     n_infinite = int(np.isinf(x[~is_null]).sum())

@@ -339,13 +339,13 @@ def grid_of_counts(
     if integral and span < MAX_INTEGER_SPAN and largest < MAX_INTEGER:
         kind, base, n_cells = "integers", int(low) - 1, int(span) + 3
     else:
-        keys = ordered_bits(distinct).astype(np.int64)
-        while (keys[-1] >> shift) - (keys[0] >> shift) + 3 > MAX_CELLS:
+        first, last = ordered_bits(distinct[[0, -1]]).tolist()
+        while (last >> shift) - (first >> shift) + 3 > MAX_CELLS:
             shift += 1
-        base = int(keys[0] >> shift) - 1
-        n_cells = int(keys[-1] >> shift) - base + 2
-        shared = bool((np.diff(keys >> shift) == 0).any())
-        if shared and len(distinct) <= MAX_EDGES:
+        base = (first >> shift) - 1
+        n_cells = (last >> shift) - base + 2
+        has_few = len(distinct) <= MAX_EDGES
+        if has_few and (np.diff(ordered_bits(distinct) >> np.int32(shift)) == 0).any():
             kind, base, shift = "edges", 0, 0
             with np.errstate(over="ignore"):  # below the lowest float there is -inf alone
                 below = np.nextafter(low, np.float32(-np.inf))
