@@ -46,6 +46,8 @@ class KafkaSource:
     ----------
     bootstrap
         ``HOST:PORT``, several separated by commas.
+    group_id
+        None = no group: it reads what `assign` says, beside whoever else reads it.
     options
         Further options of kafka-python's client, such as TLS and SASL settings; those of
         the consumer (``session_timeout_ms``) are kept from the admin client.
@@ -64,7 +66,7 @@ class KafkaSource:
         self,
         bootstrap: str,
         topic: str,
-        group_id: str,
+        group_id: str | None,
         *,
         options: Mapping[str, Any] | None = None,
         epoch: str | None = None,
@@ -144,6 +146,37 @@ class KafkaSource:
             timeout_ms=ASK_MS,
         )
         return found
+
+    def first_at(self, time_ms: int) -> dict[int, tuple[int, int] | None]:
+        """Return offset and timestamp of each partition's first record of that time or later.
+
+        None where there is none; the partitions are those that `identity` saw last.
+
+        Raises
+        ------
+        BrokerUnavailable
+            It does not answer.
+        """
+        parts = [TopicPartition(self._topic, partition) for partition in self._partitions]
+        with self._asking("which record was the first of a time"):
+            found = self._offsets(parts, time_ms)
+        return {
+            tp.partition: None
+            if found[tp].offset < 0
+            else (int(found[tp].offset), int(found[tp].timestamp))
+            for tp in parts
+        }
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Read these without a group, none of them before it was sought and resumed."""
+        if self._consumer is None:
+            self._consumer = KafkaConsumer(**self._consumer_options)
+        parts = [TopicPartition(self._topic, partition) for partition in partitions]
+        self._consumer.assign(parts)
+        for tp in parts:
+            self._consumer.pause(tp)
+            # Not where reading starts: it keeps the client from looking for a position.
+            self._consumer.seek(tp, 0)
 
     def poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
         """See `Source.poll`."""

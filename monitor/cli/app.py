@@ -167,6 +167,13 @@ VERBS: Final = {
         "Say whether a role of this machine does its work; exit code 1 if it does not.",
         "server",
     ),
+    "replay": Verb(
+        "monitor.cli.replay:replay",
+        "Count the log again while everything runs, and put the result in the place of what "
+        "stands.",
+        "server",
+        is_posix_only=True,
+    ),
     "db": Verb("monitor.cli.db:app", "The database's schema.", "server"),
     "backup": Verb(
         "monitor.cli.backup:backup",

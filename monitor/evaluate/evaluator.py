@@ -101,6 +101,8 @@ class _Pass:
     learnt: list[Lesson] = field(default_factory=list)
     next_watermark_ms: int | None = None
     is_last: bool = True
+    # Stale windows that ended before are left as they are.
+    revisable_from_ms: int = 0
     # Event time up to which predictions are known, and whether they say anything new of silence.
     clock_ms: int = 0
     has_silence: bool = False
@@ -218,27 +220,36 @@ class Evaluator:
             done_ms = max((start_ms for start_ms, _ in last), default=span[0])
             from_ms = cursor.watermark_ms or span[0] if is_quiet else done_ms
             base_ms = max(span[0], from_ms, judged_to_ms or span[0])
+            done_ms = min(done_ms, cursor.watermark_ms or span[0])
+            revisable_from_ms = done_ms - spec.horizon_ms
+            # A replay counted anew what may lie long behind: that is gone through first.
+            again_ms = cursor.rejudge_from_ms
+            if again_ms is not None:
+                base_ms, done_ms = max(span[0], again_ms), min(done_ms, again_ms)
+                revisable_from_ms = min(revisable_from_ms, again_ms)
             until_ms = min(limit_ms, base_ms + STRIDE_MS)
             found = _Pass(
                 bound=bound,
                 monitor=monitor,
                 cursor=cursor,
-                done_ms=min(done_ms, cursor.watermark_ms or span[0]),
+                done_ms=done_ms,
                 mark=Watermark(event_ms, mark.closed_by, mark.is_final, mark.held_by),
                 until_ms=until_ms,
                 now_ms=now_ms,
                 gaps=sql.gaps(conn, streams),
                 next_watermark_ms=max(min(until_ms, event_ms), cursor.watermark_ms or 0),
                 is_last=until_ms >= limit_ms,
+                revisable_from_ms=revisable_from_ms,
             )
             clock_ms = span[1] if mark.held_by else event_ms
             if mark.is_final and sql.is_live(conn, streams, LIVE_MS):
                 clock_ms = now_ms
             # Windows close by silence days later than predictions are known.
-            found.clock_ms = clock_ms if found.is_last else min(until_ms, clock_ms)
+            is_again = again_ms is not None
+            found.clock_ms = clock_ms if found.is_last or is_again else min(until_ms, clock_ms)
             for digest, effective_ms, replaced_ms in while_bound(bound):
                 self._judge_binding(conn, found, digest, effective_ms, replaced_ms)
-            is_idle = not found.judged and judged_to_ms is None
+            is_idle = not (found.judged or is_again) and judged_to_ms is None
             if not is_idle or now_ms - self._looked.get(bound.version_id, 0) >= LOOK_MS:
                 self._looked[bound.version_id] = now_ms
                 found.has_silence = self._silence(conn, found).has_news
@@ -271,8 +282,7 @@ class Evaluator:
         if span is None:
             return
         first_pane_ms = max(span[0], effective_ms)
-        revisable_ms = found.done_ms - spec.horizon_ms
-        low_ms = max(first_pane_ms, revisable_ms)
+        low_ms = max(first_pane_ms, found.revisable_from_ms)
         longest = max(spec.lengths, key=NOMINAL_MS.__getitem__)
         from_ms = window_of(low_ms, longest, bound.timezone).start_ms
         due = [
@@ -285,7 +295,7 @@ class Evaluator:
                 lengths=spec.lengths,
                 timezone=bound.timezone,
                 until_ms=found.until_ms,
-                revisable_from_ms=revisable_ms,
+                revisable_from_ms=found.revisable_from_ms,
             )
             if window.start_ms >= effective_ms
             and (replaced_ms is None or window.start_ms < replaced_ms)
@@ -299,7 +309,7 @@ class Evaluator:
             self._slices,
             lengths=spec.lengths,
             first_pane_ms=first_pane_ms,
-            until_ms=found.mark.time_ms or 0,
+            until_ms=_learns_until(found),
             is_complete=lambda window: _incomplete(found, window) is None,
         )
         found.judged += (
@@ -313,7 +323,8 @@ class Evaluator:
     def _write(self, found: _Pass) -> bool:
         """Write one pass in one transaction; False when another evaluator was faster."""
         bound = found.bound
-        is_news = bool(found.judged) or found.has_silence
+        is_again = found.cursor.rejudge_from_ms is not None
+        is_news = bool(found.judged) or found.has_silence or is_again
         if not is_news and found.next_watermark_ms == found.cursor.watermark_ms:
             return True
         assert self._registry is not None
@@ -323,6 +334,8 @@ class Evaluator:
             )
             if not moved:
                 return False
+            if is_again:
+                sql.rejudge_from(conn, bound.version_id, None if found.is_last else found.until_ms)
             for lesson in found.learnt:
                 sql.store_calibration(
                     conn,
@@ -396,6 +409,12 @@ class Evaluator:
                 )
                 touched.add(Touched(key.feature, KIND_OF[key.statistic]))
         return touched
+
+
+def _learns_until(found: _Pass) -> int:
+    """Return up to when windows teach; what is judged again must not learn of what comes later."""
+    time_ms = found.mark.time_ms or 0
+    return time_ms if found.cursor.rejudge_from_ms is None else min(time_ms, found.until_ms)
 
 
 def _incomplete(found: _Pass, window: Due) -> str | None:

@@ -95,15 +95,15 @@ class Teacher:
             self._slices.get(reference, segment, other) for other in self._lengths
         )
         early = None if is_known_elsewhere else unknown(reference)
-        if (segment, length) not in self._live:
+        learnt = self._live.setdefault((segment, length), [])
+        # After a replay the first may have to be learnt anew, while later ones stand.
+        if not any(found.revision == 1 for found in learnt):
             spans = self._first_windows(segment, length, windows)
-            if len(spans) < MIN_SLICES:
-                return Known(early)
-            calibration = self._learn(segment, length, spans)
-            first = Learnt(1, spans[-1][1], spans, calibration)
-            self._live[segment, length] = [first]
-            self.learnt.append(Lesson(reference.digest, segment, length, first))
-        learnt = self._live[segment, length]
+            if len(spans) >= MIN_SLICES:
+                calibration = self._learn(segment, length, spans)
+                first = Learnt(1, spans[-1][1], spans, calibration)
+                learnt.insert(0, first)
+                self.learnt.append(Lesson(reference.digest, segment, length, first))
         return Known(early, tuple((found.after_ms, found.calibration) for found in learnt))
 
     def again(self, segment: str, length: str) -> Lesson | None:
@@ -113,7 +113,7 @@ class Teacher:
         learnt its first yet, or no window has come since.
         """
         reference, before = self._reference, self._live.get((segment, length))
-        if before is None or self._slices.get(reference, segment, length) is not None:
+        if not before or self._slices.get(reference, segment, length) is not None:
             return None
         place = (self._conn, self._bound.version_id, length, segment)
         spans = sql.complete_windows(
@@ -168,7 +168,7 @@ class Teacher:
         shorter = [other for other in self._lengths if NOMINAL_MS[other] < NOMINAL_MS[length]]
         for other in sorted(shorter, key=NOMINAL_MS.__getitem__, reverse=True):
             known = self._slices.get(self._reference, segment, other)
-            if known is None and (segment, other) in self._live:
+            if known is None and self._live.get((segment, other)):
                 known = self._live[segment, other][-1].calibration
             if known is not None:
                 return known

@@ -158,6 +158,15 @@ def load(engine: Engine, previous: Registry | None = None) -> Registry:
     )
 
 
+def last_bound(conn: Connection, version_id: int) -> int:
+    """Return the revision at which a version got its last reference, -1 where it has none."""
+    query = sa.select(sa.func.max(t.binding.c.registry_revision)).where(
+        t.binding.c.version_id == version_id
+    )
+    found = conn.execute(query).scalar()
+    return -1 if found is None else int(found)
+
+
 @dataclass(frozen=True)
 class Registered:
     """What registering a reference did; `created` is False where it stood already.

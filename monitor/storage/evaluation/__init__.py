@@ -20,6 +20,7 @@ from monitor.storage.evaluation.cursors import (
     cursor,
     hold_cursors,
     move_cursor,
+    rejudge_from,
 )
 from monitor.storage.evaluation.judged import (
     IN_AT_MOST,
@@ -76,6 +77,7 @@ __all__ = [
     "pane_span",
     "pane_starts",
     "partition_times",
+    "rejudge_from",
     "replace_model_windows",
     "states_before",
     "store_calibration",

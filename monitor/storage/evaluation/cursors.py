@@ -12,20 +12,23 @@ from monitor.storage import schema as t
 
 
 class Cursor(NamedTuple):
-    """How far the evaluator has come with a version; `epoch` is 0 before its first step."""
+    """How far the evaluator has come with a version; `epoch` is 0 before its first step.
+
+    `rejudge_from_ms`: stale windows that end later are judged again, however long ago they were.
+    """
 
     epoch: int
     watermark_ms: int | None
+    rejudge_from_ms: int | None = None
 
 
 def cursor(conn: Connection, version_id: int) -> Cursor:
     """Return where the evaluator stands with a version."""
+    c = t.evaluator_cursor.c
     row = conn.execute(
-        sa.select(t.evaluator_cursor.c.epoch, t.evaluator_cursor.c.watermark_ms).where(
-            t.evaluator_cursor.c.version_id == version_id
-        )
+        sa.select(c.epoch, c.watermark_ms, c.rejudge_from_ms).where(c.version_id == version_id)
     ).one_or_none()
-    return Cursor(0, None) if row is None else Cursor(row.epoch, row.watermark_ms)
+    return Cursor(0, None) if row is None else Cursor(*row)
 
 
 def move_cursor(
@@ -62,6 +65,19 @@ def move_cursor(
         .values(**values)
     )
     return moved.rowcount == 1
+
+
+def rejudge_from(conn: Connection, version_id: int, from_ms: int | None) -> None:
+    """Say from when on windows are still to be judged again, None when all were.
+
+    In the transaction that moved the cursor.
+    """
+    c = t.evaluator_cursor.c
+    conn.execute(
+        sa.update(t.evaluator_cursor)
+        .where(c.version_id == version_id)
+        .values(rejudge_from_ms=from_ms)
+    )
 
 
 def hold_cursors(conn: Connection, versions: Collection[int]) -> None:
