@@ -57,6 +57,9 @@ FENCED_WAIT_S: Final = 3.0
 FIRST_S: Final = 2.0
 # Between two attempts at a database or broker that does not answer.
 RETRY_S: Final = 1.0
+# So many records of a partition are taken before it is asked what they weigh: with a hundred
+# features, and each of another hour, 100 MB.
+PART_RECORDS: Final = 500
 # Where a log diverges when the broker cannot say.
 UNKNOWN: Final = -1
 
@@ -236,15 +239,44 @@ class Loop:
                 continue
             try:
                 before = held(ledger)
-                ledger.take(records, self._source.position(partition))
-                self._breaker.look(records, ledger, before)
-                self._stop_flood(ledger, records)
+                taken = self._take(partition, ledger, records)
+                self._breaker.look(taken, ledger, before)
+                self._stop_flood(ledger, taken)
             except StorageUnavailable as error:  # a reference is read when it is first needed
                 self._storage_lost(error)
                 return
             except StreamError as error:
                 self._let_go(partition, str(error))
+                continue
+            is_rest = len(taken) < len(records) or bool(self._in_hand)
+            if is_rest and self._is_heavy():
+                # Nothing is taken on top: the rest is read again after the checkpoint.
+                self._in_hand = {}
+                self._put_back()
+                return
         self._follow_holes()
+
+    def _take(self, partition: int, ledger: Ledger, records: Sequence[Record]) -> Sequence[Record]:
+        """Take records until too much is held, and return those that were taken.
+
+        One poll may hold thousands of hours, of which each opens a pane: what the first part
+        weighed says how many more there is room for.
+        """
+        n = 0
+        size = PART_RECORDS
+        while n < len(records):
+            part = records[n : n + size]
+            n += len(part)
+            before = ledger.weight_bytes
+            is_last = n == len(records)
+            end = self._source.position(partition) if is_last else part[-1].offset + 1
+            ledger.take(part, end)
+            if self._is_heavy():
+                break
+            room = self._settings.max_bytes - self._held[1]
+            grown = max(1, ledger.weight_bytes - before)
+            size = max(PART_RECORDS, len(part) * room // grown)
+        return records[:n]
 
     def _stop_flood(self, ledger: Ledger, records: Sequence[Record]) -> None:
         """End here, by `DeadLetterLimit`, when most cannot be read; nothing held is written."""
