@@ -104,8 +104,14 @@ def psi_limit(
     v, df, delta = (np.asarray(a, np.float64) for a in (v, df, delta))
     enough = (df >= 1) & (v > 0) & np.isfinite(v)
     safe_v, safe_df = np.where(enough, v, 1.0), np.where(enough, df, 1.0)
+    moved = delta / safe_v
+    # Many features ask alike (of as many rows, with as many groups): a quantile takes microseconds.
+    asked = np.empty(np.broadcast_shapes(safe_df.shape, moved.shape), np.complex128)
+    asked.real, asked.imag = safe_df, moved
+    each, which = np.unique(asked, return_inverse=True)
     # scipy.stats.ncx2.ppf gives the same digits at twenty times the price.
-    limit = safe_v * special.chndtrix(1 - alpha, safe_df, delta / safe_v)
+    quantiles = special.chndtrix(1 - alpha, each.real, each.imag)
+    limit = safe_v * quantiles[which].reshape(asked.shape)
     return np.where(enough, limit, np.inf)
 
 

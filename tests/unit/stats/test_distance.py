@@ -86,6 +86,13 @@ def test_the_lower_bound_is_zero_below_the_limit_of_no_drift():
 
 def test_one_group_can_never_exceed_its_limit():
     assert np.isinf(d.psi_limit(0.01, 0, 0.1))
+
+
+def test_psi_limits_that_are_asked_for_together_are_those_of_each_alone():
+    v = np.array([[V, 0.01, V, 0.0], [np.inf, V, np.nan, 0.01], [0.01, 1e-9, V, V]])
+    df = np.array([9, 3, 9, 9])
+    alone = [[float(d.psi_limit(one, k, 0.1)) for one, k in zip(row, df, strict=True)] for row in v]
+    assert d.psi_limit(v, df, 0.1).tolist() == alone
     assert float(d.psi_lower_bound(0.5, 0.01, 0)) == 0.0
 
 
