@@ -188,7 +188,7 @@ class KafkaSource:
                     return {}
                 self._join()
             self._finish_joining()
-            found = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
+            found = self._fetched(timeout_s)
         except kafka_errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
             raise OffsetOutOfRange(tp.topic, tp.partition, offset, -1, -1) from error
@@ -197,7 +197,16 @@ class KafkaSource:
             raise LogTruncated(
                 {tp.partition: None if at is None else at.offset for tp, at in cut.items()}
             ) from error
+        except kafka_errors.TopicAuthorizationFailedError as error:
+            raise NotAllowed(
+                f"read the topic {self._topic}", f"READ on topic {self._topic}"
+            ) from error
+        except kafka_errors.GroupAuthorizationFailedError as error:
+            raise NotAllowed(
+                f"use the group {self._group_id}", f"READ on group {self._group_id}"
+            ) from error
         except kafka_errors.KafkaError as error:
+            time.sleep(timeout_s)  # what cannot be read now is asked for again at once otherwise
             kind = BrokerUnavailable if getattr(error, "retriable", False) else StreamError
             raise kind(f"reading {self._topic} failed: {_first_line(error)}") from error
         return {tp.partition: records for tp, records in found.items()}
@@ -258,6 +267,21 @@ class KafkaSource:
         consumer = KafkaConsumer(**self._consumer_options)
         consumer.subscribe([self._topic], listener=_Listener(consumer, self._note))
         self._consumer = consumer
+
+    def _fetched(self, timeout_s: float) -> Mapping[Any, Sequence[Record]]:
+        """Poll; whatever is raised, what was fetched is fetched again.
+
+        kafka-python keeps the rest of a batch that it could not read to its end, and the poll
+        after the one that raised never returns: it asks that rest for records for ever.
+        """
+        try:
+            found: Mapping[Any, Sequence[Record]] = self._consumer.poll(
+                timeout_ms=int(timeout_s * 1000)
+            )
+        except Exception:
+            self._consumer._fetcher.close()
+            raise
+        return found
 
     def _finish_joining(self) -> None:
         """Let a rebalance that outlasted a poll be finished by the next one.

@@ -45,6 +45,8 @@ SETTINGS: Final = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "auto.create.topics.enable": "false",
+    # Quick to compact, too.
+    "log.cleaner.backoff.ms": "200",
     "num.partitions": "4",
 }
 
@@ -87,7 +89,7 @@ class Broker:
             "listeners": f"{protocol}://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"{protocol}://{self.bootstrap}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "log.dirs": str(self._folder / "data"),
+            "log.dirs": str(self.data),
             **(settings or {}),
         }
         lines = "".join(f"{name}={value}\n" for name, value in said.items())
@@ -109,6 +111,11 @@ class Broker:
     @property
     def _properties(self) -> Path:
         return self._folder / "server.properties"
+
+    @property
+    def data(self) -> Path:
+        """The folder of its logs."""
+        return self._folder / "data"
 
     @property
     def pid(self) -> int:

@@ -73,24 +73,32 @@ class Stage:
     def __init__(self, bootstrap: str, engine: Engine, partitions: int = 2) -> None:
         self.bootstrap, self.engine = bootstrap, engine
         self.topic = self.group = f"stage.{uuid.uuid4().hex}"
-        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
-        self.producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
         self.members: list[Member] = []
         self.written: dict[tuple[str, int], list[Entry]] = {}
         known = registry.load(engine)
         self.registries: dict[int, registry.Registry] = {known.revision: known}
+        self.begin()
         self.make_topic(partitions)
+
+    def begin(self) -> None:
+        """Make the clients that the test itself uses."""
+        self.admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        self.producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+
+    def end(self) -> None:
+        """Take all clients away: those of a broker that is gone leave sockets behind."""
+        for member in self.members:
+            member.vanish()
+        self.producer.close(timeout=5)
+        self.admin.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for member in self.members:
-            member.vanish()
-        self.producer.close(timeout=5)
         with suppress(KafkaError):
             self.admin.delete_topics([self.topic])
-        self.admin.close()
+        self.end()
 
     # -- the topic -----------------------------------------------------------------------------
 
@@ -110,10 +118,10 @@ class Stage:
             assert time.monotonic() < deadline, "the topic does not appear"
             time.sleep(0.05)
         self.topic_id = str(self._described()["topic_id"])
-        self._produce_anew()
+        self.produce_anew()
 
-    def _produce_anew(self) -> None:
-        """A producer remembers the topic as it was."""
+    def produce_anew(self) -> None:
+        """With another producer: one remembers the topic as it was, and what was acknowledged."""
         self.producer.close(timeout=5)
         self.producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
 
@@ -124,7 +132,7 @@ class Stage:
         while not self._described():
             assert time.monotonic() < deadline, "the partitions do not appear"
             time.sleep(0.05)
-        self._produce_anew()
+        self.produce_anew()
 
     def make_topic_again(self, **configs: str) -> None:
         """Delete it and create it under the same name, unseen by whoever only looks at names."""

@@ -30,12 +30,18 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Sockets that a test left behind are its own, and not the next test's."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def stage(broker: str, engine: Engine, request: pytest.FixtureRequest) -> Iterator[Stage]:
     bootstrap: str = request.getfixturevalue(broker)
     with Stage(bootstrap, engine) as made:
         yield made
-    gc.collect()
 
 
 def label(i: int, **changes: object) -> bytes:

@@ -31,12 +31,18 @@ pytestmark = pytest.mark.filterwarnings(
 BEYOND_S = 2.5 * SESSION_MS / 1000
 
 
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Sockets that a test left behind are its own, and not the next test's."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture
 def stage(kafka: str, engine: Engine) -> Iterator[Stage]:
     with Stage(kafka, engine) as made:
         made.register()
         yield made
-    gc.collect()
 
 
 def owners(stage: Stage) -> dict[int, str | None]:
