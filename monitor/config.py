@@ -293,6 +293,51 @@ class Settings:
     def text(self, name: str) -> str:
         """A setting that is text."""
         return str(self[name])
+        Key(
+            "retention.hours_days",
+            int,
+            400,
+            "days",
+            "hours are counted by themselves for so long, then added up by day; 0 = for ever",
+            low=0,
+            high=36_500,
+        ),
+        Key(
+            "retention.hour_findings_days",
+            int,
+            400,
+            "days",
+            "how long findings of hours are kept (of each day the worst stays); 0 = for ever",
+            low=0,
+            high=36_500,
+        ),
+        Key(
+            "retention.findings_days",
+            int,
+            0,
+            "days",
+            "how long findings of days and longer windows are kept; 0 = for ever",
+            low=0,
+            high=36_500,
+        ),
+        Key(
+            "retention.days_days",
+            int,
+            0,
+            "days",
+            "how long the counts of days are kept; 0 = for ever",
+            low=0,
+            high=36_500,
+        ),
+        Key(
+            "retention.letters_days",
+            int,
+            90,
+            "days",
+            "how long dead letters are kept (they stay counted); 0 = for ever",
+            low=0,
+            high=36_500,
+        ),
 
     def integer(self, name: str) -> int:
         """A setting that is an integer."""

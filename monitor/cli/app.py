@@ -180,6 +180,11 @@ VERBS: Final = {
         "Copy the database into one file while everything runs.",
         "server",
         is_posix_only=True,
+    "retention": Verb(
+        "monitor.cli.retention:app",
+        "For how long what is kept, and what that makes smaller.",
+        "server",
+    ),
     ),
     "restore": Verb(
         "monitor.cli.backup:restore",

@@ -77,12 +77,15 @@ def evaluate(
     """Judge the windows that are over, open and close incidents."""
     stop = _stopping()
     from monitor.cli.links import public_url
+    from monitor.cli.retention import policy_of
     from monitor.clock import SystemClock
     from monitor.evaluate import EvaluateSettings, run
     from monitor.metrics.working import Working
+    from monitor.retention import Keeper
 
     settings = options.settings(config=config, database=database)
     url = options.existing_database(settings)
+    policy = policy_of(settings)
     asked = EvaluateSettings(
         database_url=url,
         interval_s=settings.number("evaluate.interval_s"),
@@ -97,7 +100,12 @@ def evaluate(
         measuring.served(working, settings, metrics_host, metrics_port),
         running("evaluate", url, what, working) as went_on,
     ):
-        run(asked, stop, went_on=went_on)
+        run(
+            asked,
+            stop,
+            went_on=went_on,
+            meanwhile=lambda engine: Keeper(engine, policy, SystemClock()).step,
+        )
 
 
 def deliver(

@@ -15,11 +15,12 @@ All = tuple[str, str, int]  # length, segment, start_ms
 
 
 class PaneRevision(NamedTuple):
-    """One pane of one segment over all partitions."""
+    """One pane of one segment over all partitions; `is_day` where hours were added up to it."""
 
     start_ms: int
     segment: str
     rev: int
+    is_day: bool = False
 
 
 class Due(NamedTuple):
@@ -53,7 +54,8 @@ def due_windows(
     Parameters
     ----------
     panes
-        Revisions of every pane that a window in question may hold.
+        Revisions of every pane that a window in question may hold. Of days that were added up
+        no hour can be judged any more.
     until_ms
         Windows that end later are not over.
     revisable_from_ms
@@ -68,6 +70,8 @@ def due_windows(
             sums: dict[tuple[int, int], int] = {}
             window = None
             for pane in sorted(members):
+                if pane.is_day and length == "hour":
+                    continue
                 if window is None or pane.start_ms >= window.end_ms:
                     window = window_of(pane.start_ms, length, timezone)
                 sums[window] = sums.get(window, 0) + pane.rev

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from sqlalchemy.engine import Engine
 
 from driftline.errors import StorageUnavailable
 from monitor.evaluate.evaluator import EvaluateSettings, Evaluator
@@ -23,11 +24,13 @@ def run(
     *,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     went_on: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[Engine], Callable[[], bool]] | None = None,
 ) -> None:
     """Judge what is due, again and again, until `stop` is set.
 
     A database that goes away is waited for. `went_on` is called at every round and, in a long
-    one, before every stride of a version.
+    one, before every stride of a version. What `meanwhile` makes of the engine is called while
+    nothing is to be judged, again for as long as it says that there is more.
 
     Raises
     ------
@@ -38,11 +41,16 @@ def run(
     try:
         storage.check_schema(engine)
         evaluator = Evaluator(engine, settings, now_ms=now_ms, went_on=went_on)
+        tidy = None if meanwhile is None else meanwhile(engine)
         is_up = True
         while not stop.is_set():
             went_on()
+            looks_at_s = time.monotonic() + settings.interval_s
             try:
                 count = evaluator.step()
+                while tidy is not None and not count and time.monotonic() < looks_at_s:
+                    if stop.is_set() or not tidy():
+                        break
             except StorageUnavailable as error:
                 if is_up:
                     log.warning("database lost: waiting for it", error=str(error))
@@ -52,6 +60,6 @@ def run(
                     log.info("database is back")
                 is_up = True
             if not count:
-                stop.wait(settings.interval_s)
+                stop.wait(max(0.0, looks_at_s - time.monotonic()))
     finally:
         engine.dispose()

@@ -23,6 +23,10 @@ from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
 from monitor.storage import evaluation as sql
 from monitor.storage.registry import BoundVersion
+from monitor.windows.panes import HOUR_MS
+
+# A day on which the clock jumps; hours are told from days by it.
+SHORTEST_DAY_MS = 20 * HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,22 @@ class PaneTable:
     ) -> None:
         grids = reference.gridset
         rows = sql.pane_bodies(conn, bound.version_id, grids.digest, segment, from_ms, to_ms)
-        starts = np.array([row.start_ms for row in rows], dtype=np.int64)
-        self._starts, place_of = np.unique(starts, return_inverse=True)
-        # A pane has a row of each partition.
-        self._revs = np.zeros(len(self._starts), dtype=np.int64)
+        # A pane has a row of each partition; a day comes before an hour that starts with it.
+        keys = np.array([2 * row.start_ms + (not row.is_day) for row in rows], dtype=np.int64)
+        self._keys, place_of = np.unique(keys, return_inverse=True)
+        self._revs = np.zeros(len(self._keys), dtype=np.int64)
         np.add.at(self._revs, place_of, np.array([row.rev for row in rows], dtype=np.int64))
         bodies = [row.body for row in rows]
-        self._panes = stack(grids, bodies, place_of.tolist(), len(self._starts))
+        self._panes = stack(grids, bodies, place_of.tolist(), len(self._keys))
 
     def windows(self, spans: Sequence[tuple[int, int]]) -> Counted:
-        """Add the panes up to windows `(start, end)`."""
-        edges = np.searchsorted(self._starts, np.array(spans, dtype=np.int64).reshape(-1, 2))
+        """Add the panes up to windows `(start, end)`.
+
+        A window that is shorter than a day holds none of the days to which hours were added up.
+        """
+        wanted = 2 * np.array(spans, dtype=np.int64).reshape(-1, 2)
+        wanted[:, 0] += wanted[:, 1] - wanted[:, 0] < 2 * SHORTEST_DAY_MS
+        edges = np.searchsorted(self._keys, wanted)
         rev_sums = [int(self._revs[first:last].sum()) for first, last in edges]
         return Counted(self._panes.added(edges), rev_sums)
 

@@ -33,6 +33,11 @@ Ints = NDArray[np.int64]
 
 Against = tuple[int, int] | str | None
 
+ADDED_UP = (
+    "The hours here were added up to days long after they were judged: only whole days of the "
+    "range are shown."
+)
+
 
 def distribution(
     conn: Connection,
@@ -82,6 +87,8 @@ def distribution(
     )
     notes = _switches(version, digest, from_ms, to_ms)
     current = side_of(own, place, added.profile, "", added.from_ms, to_ms, added.from_ms > from_ms)
+    if added.cuts_days:
+        notes.append(ADDED_UP)
     season: str | None = None
     seasonal: Ints | None = None
     start = np.array([from_ms])
@@ -91,6 +98,8 @@ def distribution(
             conn, version.id, own.gridset, segment=segment, from_ms=against[0], to_ms=against[1]
         )
         other_profile = past.profile
+        if past.cuts_days and not added.cuts_days:
+            notes.append(ADDED_UP)
         reference = side_of(
             own, place, past.profile, "", past.from_ms, against[1], past.from_ms > against[0]
         )

@@ -15,9 +15,10 @@ from monitor.windows.watermark import PartitionTime
 
 
 class PaneBody(NamedTuple):
-    """One stored pane of one partition."""
+    """One stored pane of one partition; `is_day` where hours were added up to it."""
 
     start_ms: int
+    is_day: bool
     rev: int
     body: bytes
 
@@ -100,15 +101,20 @@ def gaps(conn: Connection, streams: Collection[int]) -> list[Gap]:
 def pane_span(
     conn: Connection, version_id: int, gridsets: Collection[str]
 ) -> tuple[int, int] | None:
-    """Return the starts of the first and the last pane of a version, if it has any."""
-    p = t.pane.c
+    """Return the starts of the first and the last hour counted of a version, if there is any.
+
+    Also where hours were added up to days: what lies before the first event teaches nothing.
+    """
     ends = []
     for gridset in gridsets:  # one end at a time: each is one step into the key's tree
-        here = sa.select(p.start_ms).where(p.version_id == version_id, p.gridset == gridset)
-        for order in (p.start_ms.asc(), p.start_ms.desc()):
-            found = conn.execute(here.order_by(order).limit(1)).scalar_one_or_none()
-            if found is not None:
-                ends.append(found)
+        for table, start in ((t.pane, t.pane.c.start_ms), (t.pane_day, t.pane_day.c.first_ms)):
+            key = table.c.start_ms
+            here = sa.select(start).where(
+                table.c.version_id == version_id, table.c.gridset == gridset
+            )
+            first = here.order_by(key.asc(), start.asc()).limit(1)
+            last = here.order_by(key.desc(), start.desc()).limit(1)
+            ends += [*conn.execute(first).scalars(), *conn.execute(last).scalars()]
     return (min(ends), max(ends)) if ends else None
 
 
@@ -142,37 +148,55 @@ def pane_revisions(
     *,
     segment: str | None = None,
 ) -> list[PaneRevision]:
-    """Return the revision of each pane in `[from_ms, to_ms)`, summed over partitions."""
-    p = t.pane.c
-    query = (
-        sa.select(p.start_ms, p.segment, sa.func.sum(p.rev))
-        .where(
-            p.version_id == version_id,
-            p.gridset == gridset,
-            p.start_ms >= from_ms,
-            p.start_ms < to_ms,
+    """Return the revision of each pane in `[from_ms, to_ms)`, summed over partitions.
+
+    Hours that were added up to days are told as days.
+    """
+    parts = []
+    for table, is_day in _TABLES:
+        p = table.c
+        part = (
+            sa.select(p.start_ms, p.segment, sa.func.sum(p.rev), sa.literal(is_day))
+            .where(*_between(table, version_id, gridset, from_ms, to_ms))
+            .group_by(p.start_ms, p.segment)
         )
-        .group_by(p.start_ms, p.segment)
-    )
-    if segment is not None:
-        query = query.where(p.segment == segment)
-    return [PaneRevision(start, name, int(rev)) for start, name, rev in conn.execute(query).all()]
+        parts.append(part if segment is None else part.where(p.segment == segment))
+    return [
+        PaneRevision(start, name, int(rev), bool(is_day))
+        for start, name, rev, is_day in conn.execute(sa.union_all(*parts))
+    ]
 
 
 def pane_bodies(
     conn: Connection, version_id: int, gridset: str, segment: str, from_ms: int, to_ms: int
 ) -> list[PaneBody]:
-    """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start."""
-    p = t.pane.c
-    query = (
-        sa.select(p.start_ms, p.rev, p.body)
-        .where(
-            p.version_id == version_id,
-            p.gridset == gridset,
-            p.start_ms >= from_ms,
-            p.start_ms < to_ms,
-            p.segment == segment,
+    """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start.
+
+    A day into which hours were added up comes before an hour that starts with it.
+    """
+    found: list[PaneBody] = []
+    for table, is_day in _TABLES:
+        p = table.c
+        query = sa.select(p.start_ms, p.rev, p.body).where(
+            *_between(table, version_id, gridset, from_ms, to_ms), p.segment == segment
         )
-        .order_by(p.start_ms)
+        found += [
+            PaneBody(start, bool(is_day), rev, body) for start, rev, body in conn.execute(query)
+        ]
+    return sorted(found, key=lambda pane: (pane.start_ms, not pane.is_day))
+
+
+# Hours as they are counted, and days to which they were added up.
+_TABLES = ((t.pane, 0), (t.pane_day, 1))
+
+
+def _between(
+    table: sa.Table, version_id: int, gridset: str, from_ms: int, to_ms: int
+) -> tuple[sa.ColumnElement[bool], ...]:
+    p = table.c
+    return (
+        p.version_id == version_id,
+        p.gridset == gridset,
+        p.start_ms >= from_ms,
+        p.start_ms < to_ms,
     )
-    return [PaneBody(*row) for row in conn.execute(query).all()]

@@ -24,6 +24,8 @@ from monitor.storage.rows import UnseenValue
 
 # 45 us each: more would keep a page waiting for more than a third of a second.
 MAX_PANES: Final = 8_000
+# A local day has no more hours, whatever the clock does.
+LONGEST_DAY_MS: Final = 26 * 3_600_000
 # A reference of 18 features takes 30 ms to read and a few MB to keep.
 _KEPT_REFERENCES: Final = 16
 
@@ -43,11 +45,15 @@ class PaneSum:
         How many were added.
     from_ms : int
         Where what was added begins: later than asked for when there were too many panes.
+    cuts_days : bool
+        Whether an end of the range lies within a day to which its hours were added up: nothing
+        of that day is added.
     """
 
     profile: Profile
     panes: int
     from_ms: int
+    cuts_days: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -91,19 +97,25 @@ def pane_sum(
 
     Of more than `at_most` panes the newest are added.
     """
-    p = t.pane.c
-    query = (
-        sa.select(p.start_ms, p.body)
-        .where(
-            p.version_id == version_id,
-            p.gridset == gridset.digest,
-            p.start_ms >= from_ms,
-            p.start_ms < to_ms,
-            p.segment == segment,
-        )
-        .order_by(p.start_ms.desc())
-        .limit(at_most + 1)
+    hour, day = t.pane.c, t.pane_day.c
+    is_whole = sa.and_(day.start_ms >= from_ms, day.end_ms <= to_ms)
+    hours = sa.select(hour.start_ms, hour.body).where(
+        hour.version_id == version_id,
+        hour.gridset == gridset.digest,
+        hour.segment == segment,
+        hour.start_ms >= from_ms,
+        hour.start_ms < to_ms,
     )
+    # No body says that the range cuts the day.
+    days = sa.select(day.start_ms, sa.case((is_whole, day.body))).where(
+        day.version_id == version_id,
+        day.gridset == gridset.digest,
+        day.segment == segment,
+        day.start_ms > from_ms - LONGEST_DAY_MS,
+        day.start_ms < to_ms,
+        day.end_ms > from_ms,
+    )
+    query = sa.union_all(hours, days).order_by(sa.desc("start_ms")).limit(at_most + 1)
     rows = conn.execute(query).all()
     start_ms = from_ms
     if len(rows) > at_most:
@@ -111,7 +123,9 @@ def pane_sum(
         cut_ms = rows[-1].start_ms
         rows = [row for row in rows if row.start_ms > cut_ms]
         start_ms = min((row.start_ms for row in rows), default=to_ms)
-    return PaneSum(add_many(gridset, [row.body for row in rows]), len(rows), start_ms)
+    bodies = [row.body for row in rows if row.body is not None]
+    profile = add_many(gridset, bodies)
+    return PaneSum(profile, len(bodies), start_ms, cuts_days=len(bodies) < len(rows))
 
 
 def unseen_values(

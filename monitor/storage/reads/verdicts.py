@@ -80,13 +80,19 @@ def collected(
 
     Those that begin before the first event are fragments: nothing is learnt from them.
     """
-    w, p = t.window.c, t.pane.c
+    w, p, d = t.window.c, t.pane.c, t.pane_day.c
     gridset = sa.select(t.reference.c.gridset).where(t.reference.c.digest == digest)
-    first_ms = (
-        sa.select(sa.func.min(p.start_ms))
-        .where(p.version_id == version_id, p.gridset == gridset.scalar_subquery())
-        .scalar_subquery()
+    first_hour = sa.select(p.start_ms.label("at_ms")).where(
+        p.version_id == version_id, p.gridset == gridset.scalar_subquery()
     )
+    first_added_up = sa.select(d.first_ms.label("at_ms")).where(
+        d.version_id == version_id, d.gridset == gridset.scalar_subquery()
+    )
+    firsts = sa.union_all(
+        sa.select(first_hour.order_by(p.start_ms).limit(1).subquery()),
+        sa.select(first_added_up.order_by(d.start_ms, d.first_ms).limit(1).subquery()),
+    ).subquery()
+    first_ms = sa.select(sa.func.min(firsts.c.at_ms)).scalar_subquery()
     parts = []
     for length in lengths:
         first = (
