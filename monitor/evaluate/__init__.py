@@ -45,9 +45,10 @@ def run(
         is_up = True
         while not stop.is_set():
             went_on()
-            looks_at_s = time.monotonic() + settings.interval_s
+            looks_at_s = 0.0
             try:
                 count = evaluator.step()
+                looks_at_s = time.monotonic() + settings.interval_s
                 while tidy is not None and not count and time.monotonic() < looks_at_s:
                     if stop.is_set() or not tidy():
                         break
@@ -55,6 +56,7 @@ def run(
                 if is_up:
                     log.warning("database lost: waiting for it", error=str(error))
                 is_up, count = False, 0
+                looks_at_s = time.monotonic() + settings.interval_s
             else:
                 if not is_up:
                     log.info("database is back")
