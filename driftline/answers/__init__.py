@@ -70,6 +70,7 @@ from driftline.answers.registered import (
     Share,
     Stretch,
     Tried,
+    TriedSegment,
 )
 from driftline.answers.streams import (
     DeadLetter,
@@ -161,6 +162,7 @@ __all__ = [
     "Tally",
     "Timeline",
     "Tried",
+    "TriedSegment",
     "Verdict",
     "Window",
     "Worst",

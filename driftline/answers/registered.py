@@ -224,7 +224,11 @@ class FixedLimit:
 
 @dataclass(frozen=True, slots=True)
 class Monitor:
-    """How a model is judged; the largest revision is in force."""
+    """How a model is judged; the largest revision is in force.
+
+    It judges the windows of a length that end after `after`, in event time: those before keep
+    what judged them. A length that is not there is judged by it from its first window on.
+    """
 
     model: str
     revision: int
@@ -235,6 +239,7 @@ class Monitor:
     max_hold_ms: int
     profile: str
     limits: tuple[FixedLimit, ...]
+    after: dict[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +255,7 @@ class MonitorChange:
     max_hold_ms: int
     profile: str
     limits: tuple[FixedLimit, ...]
+    after: dict[str, datetime]
     before: dict[str, Any]
 
 
@@ -278,8 +284,22 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedSegment:
+    """How another monitor would have done in one segment: incidents told, `same` are in both."""
+
+    segment: str
+    windows: int
+    before: int
+    after: int
+    same: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backtest:
-    """How another monitor would have done: `gone` and `new` incidents, `same` are in both."""
+    """How another monitor would have done: `gone` and `new` incidents, `same` are in both.
+
+    `segments` says the same by segment, `left_out` which were not tried.
+    """
 
     model: str
     version: str
@@ -291,6 +311,8 @@ class Backtest:
     same: int
     gone: tuple[Tried, ...]
     new: tuple[Tried, ...]
+    segments: tuple[TriedSegment, ...]
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from monitor.api.answers.trials import (
 from monitor.api.models import changes_of
 from monitor.api.parameters import ModelPath, span
 from monitor.api.problems import Problem
-from monitor.api.reading.finding import find_model, find_version
+from monitor.api.reading.finding import check_names, find_model, find_version
 from monitor.api.reading.registered import TAG
 from monitor.clock import Clock
 from monitor.evaluate.backtest import backtest
@@ -87,7 +87,10 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
     def try_monitor(name: ModelPath, asked: TrialBody) -> BacktestAnswer:
         """Judge what is stored by another monitor, and compare the incidents; nothing is saved.
 
-        What is left out is as it is now. By default of the newest version, of all that was judged.
+        What is left out is as it is now. By default of the newest version, of all that was
+        judged, in all segments: the largest of them, where a version has very many. Incidents
+        are counted that were told, or would have been: those that one of all rows speaks for
+        are not.
         """
         from_ms, to_ms = span(asked.from_, asked.to)
         with reading(engine) as conn:
@@ -95,11 +98,13 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
             model = find_model(conn, name)
             changes = changes_of(conn, model, asked)
             _, spec = registry.monitor_of(conn, model.id)
+            for segment in asked.segments or ():
+                check_names(conn, [version], segment=segment)
             try:
                 with turn.taken(name):
                     found = backtest(
                         conn, _bound(version), _references(conn, version), replace(spec, **changes),
-                        from_ms=from_ms, to_ms=to_ms,
+                        from_ms=from_ms, to_ms=to_ms, segments=asked.segments,
                     )  # fmt: skip
             except StatisticError as error:  # of a limit that was set for another reference
                 raise Problem(
@@ -117,6 +122,8 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
                 "same": found.same,
                 "gone": list(found.gone),
                 "new": list(found.new),
+                "segments": list(found.segments),
+                "left_out": list(found.left_out),
             }
         )
 

@@ -6,15 +6,16 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
 
-from driftline.answers import Backtest, FixedLimit
+from driftline.admissible import printable
+from driftline.answers import Backtest, FixedLimit, TriedSegment
 from driftline.errors import ConfigError
-from driftline.stats.lengths import LENGTHS, SPAN
+from driftline.stats.lengths import LENGTHS, SPAN, WORDS
 from driftline.stats.rule import FIXED
 from monitor.cli import access, columns, options
 from monitor.cli.model import Name, Url, client_of
@@ -24,6 +25,7 @@ app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Incidents that are listed one by one.
 SHOWN: Final = 20
+ALL: Final = "all"
 _PART: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
 _WORDS: Final = {
     "lengths": "windows",
@@ -52,6 +54,7 @@ def show(
     options.echo(f"revision {found.revision}, since {found.created:%Y-%m-%d %H:%M} UTC")
     for key, word in _WORDS.items():
         options.echo(f"  {word}: {_text(getattr(found, key))}")
+    options.echo(f"  judges: {judged_from(found.lengths, found.after)}")
 
 
 @app.command("set")
@@ -86,6 +89,15 @@ def set_(
             help="Remove a fixed limit (all of them: all); may be repeated.",
         ),
     ] = None,
+    segments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--try",
+            metavar="SEGMENT",
+            help="Try it in this segment, such as origin=JFK, beside all rows (alone: all); may "
+            "be repeated. All segments unless given, the largest where there are very many.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Save without asking.")] = False,
     url: Url = None,
     token_file: access.TokenFile = None,
@@ -94,9 +106,10 @@ def set_(
 ) -> None:
     """Judge a model otherwise from now on; what is not named stays as it is.
 
-    What was judged before stays as it was judged. A length that is new is judged as far back
-    as the horizon reaches. Another profile or another fixed limit is tried on the stored counts
-    first: what incidents there would have been is shown before it is saved.
+    What was judged before stays as it was judged: the windows of each length are judged so that
+    end after the last judged one of that length. A length that is new is judged as far back as
+    the horizon reaches. Another profile or another fixed limit is tried on the stored counts
+    first: what incidents there would have been, in which segments, is shown before it is saved.
     """
     given = (windows, lateness, horizon, max_hold, profile, limit, no_limit)
     if all(each is None for each in given):
@@ -124,6 +137,7 @@ def set_(
                 windows=asked["windows"],
                 profile=asked["profile"],
                 limits=asked.get("limits"),
+                segments=None if segments is None else [s for s in segments if s != ALL],
             )
             if not json_:
                 options.echo("\n".join(tried_lines(tried)))
@@ -144,6 +158,7 @@ def set_(
         options.echo(
             f"  {_WORDS.get(key, key)}: {_text(getattr(found, key))} (was {_text(before)})"
         )
+    options.echo(f"  judges: {judged_from(found.lengths, found.after)}")
 
 
 @app.command()
@@ -175,14 +190,43 @@ def recalibrate(
         options.echo(f"{each.segment}, {SPAN[each.length]}: {said if each.is_new else each.why}")
 
 
+def judged_from(lengths: Sequence[str], after: Mapping[str, datetime]) -> str:
+    """From when on each length is judged so, in event time.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> judged_from(["hour", "week"], {"hour": datetime(2013, 10, 20, 14, tzinfo=UTC)})
+    'hours that end after 2013-10-20 14:00 UTC, all weeks'
+    """
+    said = []
+    for length in lengths:
+        windows, end = WORDS[length][1], after.get(length)
+        if end is None:
+            said.append(f"all {windows}")
+        else:
+            said.append(f"{windows} that end after {end:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(said)
+
+
 def tried_lines(tried: Backtest) -> list[str]:
     """Return what another monitor would have told, beside what was told, in lines."""
     lines = [
         f"{tried.model} {tried.version}, {tried.start:%Y-%m-%d} to {tried.end:%Y-%m-%d}, "
         f"{tried.windows:,} windows judged so:",
-        f"  incidents over all rows: {tried.after.incidents} instead of "
-        f"{tried.before.incidents}, {tried.same} the same (those of segments are not tried)",
+        f"  incidents: {_instead(tried.before.incidents, tried.after.incidents, tried.same)}",
     ]
+    # Those that change come first, after all rows, which stand before everything.
+    over_all, *parts = tried.segments or (TriedSegment(ALL, 0, 0, 0, 0),)
+    parts.sort(key=lambda part: part.before == part.after == part.same)
+    shown = [over_all, *parts[:SHOWN]]
+    width = max(len(_named(part.segment)) for part in shown)
+    lines += [
+        f"    {_named(part.segment):<{width}}  {_instead(part.before, part.after, part.same)}"
+        for part in shown
+    ]
+    if len(parts) > SHOWN:
+        lines.append(f"    {len(parts) - SHOWN} more segments: --json lists them")
     for sign, told in (("-", tried.gone), ("+", tried.new)):
         for each in told[:SHOWN]:
             end = "still open" if each.resolved is None else f"to {each.resolved:%Y-%m-%d}"
@@ -190,13 +234,29 @@ def tried_lines(tried: Backtest) -> list[str]:
             evidence = ""
             if each.value is not None and each.limit is not None:
                 evidence = f", {each.statistic} {each.value:.3g} of {each.limit:.3g}"
+            where = "" if each.segment == ALL else f" in {_named(each.segment)}"
             lines.append(
-                f"  {sign}{number} {each.feature} {each.kind}, {each.severity}, "
+                f"  {sign}{number} {each.feature} {each.kind}{where}, {each.severity}, "
                 f"{each.opened:%Y-%m-%d} {end}{evidence}"
             )
         if len(told) > SHOWN:
             lines.append(f"  {sign} {len(told) - SHOWN} more: --json lists them")
+    if tried.left_out:
+        first, *others = tried.left_out
+        more = f" and {len(others):,} more" if others else ""
+        lines.append(
+            f"  not tried: {_named(first)}{more}, as one back-test judges so much at most; "
+            "--try SEGMENT tries them"
+        )
     return lines
+
+
+def _instead(before: int, after: int, same: int) -> str:
+    return f"{after} instead of {before}, {same} the same"
+
+
+def _named(segment: str) -> str:
+    return "all rows" if segment == ALL else printable(segment)
 
 
 def _confirm() -> None:

@@ -2,33 +2,42 @@
 
 Nothing is written. What was counted stands, whatever it was judged by; so the answer is that of
 a monitor which had been set before the first of the windows, with all that was learnt of their
-wobble since.
+wobble since. All rows are tried first, then segments, largest first, as many as `AT_MOST` allows;
+those that are left out are named. What others speak for was not told, and is not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from driftline.stats.calibration import RATES
 from driftline.stats.episodes import expire, expires_after
+from driftline.stats.judgement import Mark
 from driftline.stats.lengths import DAY_MS, NOMINAL_MS
 from driftline.stats.reference import Reference
 from driftline.stats.rule import kinds_of
-from monitor.detect.absent import ABSENT, SHARE
+from monitor.detect.absent import ABSENT, SCHEMA, SHARE
 from monitor.detect.fold import Key, Marked, fold
+from monitor.detect.groups import ALL
 from monitor.detect.incidents import Incident, Member, derive
 from monitor.detect.kinds import KIND_OF
 from monitor.detect.plan import Due, due_windows
+from monitor.detect.speaking import speaking, told_at
 from monitor.detect.spec import Monitor, MonitorSpec
 from monitor.evaluate.due import judge_due, while_bound
-from monitor.evaluate.judging import Judged
+from monitor.evaluate.incidents import silences
+from monitor.evaluate.judging import Judged, Known
 from monitor.evaluate.teacher import SliceCalibrations, Teacher
 from monitor.storage import evaluation as sql
+from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
 from monitor.storage.rows import TOLD_STATES
@@ -39,6 +48,9 @@ from monitor.windows.calendar import window_of
 BEFORE_MS = 14 * DAY_MS + 3 * NOMINAL_MS["4weeks"]
 # Event time judged at once: so much of it is held decoded.
 STRIDE_MS = 28 * DAY_MS
+# Windows times features: a year of hours, days and weeks of a hundred features, over all rows and
+# in a dozen segments. At 15 microseconds of a core each that is three minutes.
+AT_MOST = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -63,8 +75,19 @@ class Told:
 
 
 @dataclass(frozen=True)
+class TriedSegment:
+    """How another monitor would have done in one segment, counted as in `Backtest`."""
+
+    segment: str
+    windows: int
+    before: int
+    after: int
+    same: int
+
+
+@dataclass(frozen=True)
 class Backtest:
-    """How another monitor would have done between two times.
+    """How another monitor would have done between two times, in all that was tried.
 
     Attributes
     ----------
@@ -78,6 +101,10 @@ class Backtest:
         Those of `before` that would not have been told, and those of `after` that were not.
     same
         How many are in both: of one feature, segment and kind, at one time.
+    segments
+        The same by segment, all rows first.
+    left_out
+        Segments that were asked for and not tried.
     """
 
     from_ms: int
@@ -88,6 +115,8 @@ class Backtest:
     gone: tuple[Told, ...]
     new: tuple[Told, ...]
     same: int
+    segments: tuple[TriedSegment, ...]
+    left_out: tuple[str, ...]
 
 
 def backtest(
@@ -98,7 +127,8 @@ def backtest(
     *,
     from_ms: int | None = None,
     to_ms: int | None = None,
-    segments: Sequence[str] = ("all",),
+    segments: Sequence[str] | None = None,
+    at_most: int = AT_MOST,
 ) -> Backtest:
     """Judge what is stored of a version by another monitor, and compare what that tells.
 
@@ -107,8 +137,10 @@ def backtest(
     from_ms, to_ms
         Event time: by default all that was judged.
     segments
-        Whose incidents are compared. Those of a segment are told by those of all rows, where
-        there are such, too.
+        Which are tried beside all rows, which speak for them; by default all that were judged.
+    at_most
+        No segment is begun that would bring what is judged above this, in windows times
+        features; all rows are judged whatever they take.
 
     Raises
     ------
@@ -122,60 +154,64 @@ def backtest(
     span = sql.pane_span(conn, bound.version_id, gridsets)
     judged_ms = sql.cursor(conn, bound.version_id).watermark_ms
     if span is None or judged_ms is None:
-        return Backtest(from_ms or 0, to_ms or 0, 0, 0, 0, (), (), 0)
+        return Backtest(from_ms or 0, to_ms or 0, 0, 0, 0, (), (), 0, (), ())
     from_ms = span[0] if from_ms is None else from_ms
     until_ms = judged_ms if to_ms is None else min(to_ms, judged_ms)
     longest = max(spec.lengths, key=NOMINAL_MS.__getitem__)
     low_ms = window_of(max(span[0], from_ms - BEFORE_MS), longest, bound.timezone).start_ms
-    made = _Anew(conn, bound, references, Monitor.only(spec))
-    count = 0
-    for segment in segments:
-        for digest, effective_ms, replaced_ms in while_bound(bound):
-            due = [
-                window
-                for window in due_windows(
-                    sql.pane_revisions(
-                        conn, bound.version_id, references[digest].gridset.digest, low_ms,
-                        until_ms, segment=segment,
-                    ),
-                    {},
-                    lengths=spec.lengths,
-                    timezone=bound.timezone,
-                    until_ms=until_ms,
-                    revisable_from_ms=0,
-                )
-                if window.start_ms >= effective_ms
-                and (replaced_ms is None or window.start_ms < replaced_ms)
-            ]  # fmt: skip
-            made.judge(digest, due, max(span[0], effective_ms), until_ms)
-            count += sum(window.end_ms > from_ms for window in due)
-    after = [
-        told for segment in segments for told in made.told(segment, until_ms)
-        if from_ms <= told.opened_ms < until_ms + 1
-    ]  # fmt: skip
-    before = _stored(conn, bound.version_id, segments, from_ms, until_ms)
-    left = list(after)
-    gone = []
-    for told in before:
-        match = next((other for other in left if _is_same(told, other)), None)
-        if match is None:
-            gone.append(told)
-        else:
-            left.remove(match)
+    tried = _Trial(conn, bound, references, Monitor.only(spec), (low_ms, span[0]), until_ms)
+    if segments is None:
+        segments = reads.segments(conn, bound.version_id)
+    sizes = references[digests[-1]].profiles
+    wanted = sorted(
+        set(segments) - {ALL},
+        key=lambda name: (-int(sizes[name].rows) if name in sizes else 0, name),
+    )
+    windows: dict[str, int] = {}
+    spent = 0
+    for name in (ALL, *wanted):
+        due = tried.due(name)
+        spent += sum(each.cost for each in due)
+        if name != ALL and spent > at_most:
+            break
+        tried.judge(name, due)
+        windows[name] = sum(w.end_ms > from_ms for each in due for w in each.windows)
+    after = [told for told in tried.told() if from_ms <= told.opened_ms <= until_ms]
+    before = _stored(conn, bound.version_id, tuple(windows), from_ms, until_ms)
+    gone, new = _differing(before, after)
+
+    def tally(name: str) -> TriedSegment:
+        here = [sum(told.segment == name for told in some) for some in (before, after, gone)]
+        return TriedSegment(name, windows[name], here[0], here[1], here[0] - here[2])
+
     return Backtest(
         from_ms,
         until_ms,
-        count,
+        sum(windows.values()),
         len(before),
         len(after),
-        tuple(gone),
-        tuple(sorted(left, key=lambda told: (told.opened_ms, told.segment, told.feature))),
+        gone,
+        new,
         len(before) - len(gone),
+        tuple(tally(name) for name in windows),
+        tuple(name for name in wanted if name not in windows),
     )
 
 
-class _Anew:
-    """Windows that are judged anew, and the latches that they give."""
+class _While(NamedTuple):
+    """The windows that start while one reference is bound, from `effective_ms` on."""
+
+    reference: Reference
+    effective_ms: int
+    windows: list[Due]
+
+    @property
+    def cost(self) -> int:
+        return len(self.windows) * len(self.reference.gridset.features)
+
+
+class _Trial:
+    """What another monitor makes of a version, one segment after another."""
 
     def __init__(
         self,
@@ -183,55 +219,109 @@ class _Anew:
         bound: BoundVersion,
         references: Mapping[str, Reference],
         monitor: Monitor,
+        from_ms: tuple[int, int],
+        until_ms: int,
     ) -> None:
-        self._conn, self._bound = conn, bound
-        self._references, self._monitor = references, monitor
+        self._conn, self._bound, self._monitor = conn, bound, monitor
+        self._references, self._until_ms = references, until_ms
+        self._low_ms, self._first_pane_ms = from_ms
         self._slices = SliceCalibrations()
-        self._marked: dict[tuple[str, str], list[Marked]] = {}
-        # What exceeded: (value, limit) by (segment, length, start, feature, statistic).
-        self._over: dict[tuple[str, str, int, str, str], tuple[float, float]] = {}
+        # By feature, kind and segment, with what each is told as.
+        self._found: dict[tuple[str, str], dict[str, list[tuple[Incident, Told]]]] = {}
 
-    def judge(self, digest: str, due: Sequence[Due], first_pane_ms: int, until_ms: int) -> None:
-        """Judge windows that one reference is bound to, a stretch of event time after another."""
-        reference = self._references[digest]
-        teacher = Teacher(
-            self._conn,
-            self._bound,
-            reference,
-            self._slices,
-            lengths=self._monitor.latest.spec.lengths,
-            first_pane_ms=first_pane_ms,
-            until_ms=until_ms,
-            # Of a length that was never judged nobody has said what its windows lack.
-            is_complete=lambda window: True,
-        )
-        everything: dict[tuple[str, str], list[Due]] = {}
-        strides: dict[int, list[Due]] = {}
-        for window in due:
-            everything.setdefault((window.segment, window.length), []).append(window)
-            strides.setdefault(window.end_ms // STRIDE_MS, []).append(window)
-        known = {key: teacher.known(*key, windows) for key, windows in everything.items()}
-        for _, windows in sorted(strides.items()):
-            for judged in judge_due(
-                self._conn, self._bound, reference, windows, self._monitor,
-                lambda segment, length, _: known[segment, length],
-            ):  # fmt: skip
-                self._take(judged)
+    def due(self, segment: str) -> list[_While]:
+        """Return what is to be judged of a segment."""
+        out = []
+        for digest, effective_ms, replaced_ms in while_bound(self._bound):
+            reference = self._references[digest]
+            windows = due_windows(
+                sql.pane_revisions(
+                    self._conn, self._bound.version_id, reference.gridset.digest, self._low_ms,
+                    self._until_ms, segment=segment,
+                ),
+                {},
+                lengths=self._monitor.latest.spec.lengths,
+                timezone=self._bound.timezone,
+                until_ms=self._until_ms,
+                revisable_from_ms=0,
+            )  # fmt: skip
+            windows = [
+                window
+                for window in windows
+                if window.start_ms >= effective_ms
+                and (replaced_ms is None or window.start_ms < replaced_ms)
+            ]
+            out.append(_While(reference, effective_ms, windows))
+        return out
 
-    def _take(self, judged: Judged) -> None:
-        marked = self._marked.setdefault((judged.segment, judged.length), [])
+    def judge(self, segment: str, due: Sequence[_While]) -> None:
+        """Judge a segment, a stretch of event time after another, and keep its incidents."""
+        judged = _Latching(segment, self._monitor)
+        for reference, effective_ms, windows in due:
+            teacher = Teacher(
+                self._conn,
+                self._bound,
+                reference,
+                self._slices,
+                lengths=self._monitor.latest.spec.lengths,
+                first_pane_ms=max(self._first_pane_ms, effective_ms),
+                until_ms=self._until_ms,
+                # Of a length that was never judged nobody has said what its windows lack.
+                is_complete=lambda window: True,
+            )
+            by_length: dict[str, list[Due]] = {}
+            strides: dict[int, list[Due]] = {}
+            for window in windows:
+                by_length.setdefault(window.length, []).append(window)
+                strides.setdefault(window.end_ms // STRIDE_MS, []).append(window)
+            known = {
+                length: teacher.known(segment, length, found) for length, found in by_length.items()
+            }
+            for _, some in sorted(strides.items()):
+                for made in judge_due(
+                    self._conn, self._bound, reference, some, self._monitor,
+                    partial(_of_length, known),
+                ):  # fmt: skip
+                    judged.take(made)
+        for key, incidents in judged.incidents(self._until_ms).items():
+            self._found.setdefault(key, {})[segment] = incidents
+
+    def told(self) -> list[Told]:
+        """Return the incidents that nothing else speaks for, oldest first."""
+
+        def of(feature: str, kind: str) -> dict[str, list[Incident]]:
+            by_segment = self._found.get((feature, kind), {})
+            return {name: [one for one, _ in found] for name, found in by_segment.items()}
+
+        silent = silences(self._conn, self._bound.version_id)
+        out = []
+        for (feature, kind), by_segment in self._found.items():
+            of_kind, schemas = of(feature, kind), of(feature, SCHEMA)
+            for segment, found in by_segment.items():
+                others = speaking(segment, kind, of_kind, schemas, silent)
+                out += [told for incident, told in found if told_at(incident, others) is not None]
+        return sorted(out, key=lambda told: (told.opened_ms, told.segment != ALL, told.feature))
+
+
+class _Latching:
+    """One segment's windows as they were judged, and the incidents that their latches give."""
+
+    def __init__(self, segment: str, monitor: Monitor) -> None:
+        self._segment, self._monitor = segment, monitor
+        self._marked: dict[str, list[Marked]] = {}
+        # What exceeded: (value, limit) by (length, start, feature, statistic).
+        self._over: dict[tuple[str, int, str, str], tuple[float, float]] = {}
+
+    def take(self, judged: Judged) -> None:
+        """Keep what the fold asks of windows of one length, and how far they exceeded."""
+        marked = self._marked.setdefault(judged.length, [])
         exceeding = judged.exceeding()
         position = {name: at for at, name in enumerate(judged.names)}
         for place, window in enumerate(judged.due):
-            marks = {
-                (name, statistic): (int(pair[0]), int(pair[1]))
-                for statistic, pairs in judged.judgement.marks.items()
-                for name, pair in zip(judged.names, pairs[place], strict=True)
-                if pair.any()
-            }
-            marked.append(_marked(window, exceeding[place], marks))
+            look_up = partial(_mark, judged.judgement.marks, place, position)
+            marked.append(Marked(window.start_ms, window.end_ms, exceeding[place], look_up))
             for feature, statistic in exceeding[place]:
-                key = (judged.segment, judged.length, window.start_ms, feature, statistic)
+                key = (judged.length, window.start_ms, feature, statistic)
                 self._over[key] = self._seen(judged, place, position[feature], statistic)
 
     def _seen(
@@ -252,16 +342,14 @@ class _Anew:
             limit = rule.by_statistic(judged.names)[statistic].warning[feature]
         return float(value), float(limit)
 
-    def told(self, segment: str, until_ms: int) -> list[Told]:
-        """Return the incidents of a segment as its latches give them."""
+    def incidents(self, until_ms: int) -> dict[tuple[str, str], list[tuple[Incident, Told]]]:
+        """Return the incidents by feature and kind, each with what it is told as."""
         members: dict[tuple[str, str], list[Member]] = {}
 
         def add(key: Key, member: Member) -> None:
             members.setdefault((key.feature, KIND_OF[key.statistic]), []).append(member)
 
-        for (own, length), marked in self._marked.items():
-            if own != segment or not marked:
-                continue
+        for length, marked in self._marked.items():
             marked.sort(key=lambda window: window.start_ms)
             folded, nominal_ms = fold({}, marked, length), NOMINAL_MS[length]
             for key, latch in folded.ended:
@@ -273,22 +361,23 @@ class _Anew:
                 if until_ms - last_ms > expires_after(nominal_ms) + nominal_ms:
                     open_latch = expire(open_latch, last_ms, nominal_ms)
                 add(key, Member(key.statistic, length, key.level, open_latch, state.clear_count))
-        return [
-            self._as_told(segment, feature, kind, incident)
+        return {
+            (feature, kind): [
+                (incident, self._as_told(feature, kind, incident)) for incident in derive(found)
+            ]
             for (feature, kind), found in members.items()
-            for incident in derive(found)
-        ]
+        }
 
-    def _as_told(self, segment: str, feature: str, kind: str, incident: Incident) -> Told:
+    def _as_told(self, feature: str, kind: str, incident: Incident) -> Told:
         opener = incident.episodes[0].members[0]
         seen = [
-            self._over[segment, opener.length, start, feature, opener.statistic]
+            self._over[opener.length, start, feature, opener.statistic]
             for start, end in opener.latch.exceeding
             if end <= incident.opened_ms
         ]
         value, limit = max(seen, key=lambda pair: abs(pair[0]) / pair[1] if pair[1] else 0.0)
         return Told(
-            segment,
+            self._segment,
             feature,
             kind,
             incident.severity,
@@ -301,21 +390,27 @@ class _Anew:
         )
 
 
-def _marked(
-    window: Due,
-    exceeding: Sequence[tuple[str, str]],
-    marks: Mapping[tuple[str, str], tuple[int, int]],
-) -> Marked:
-    return Marked(
-        window.start_ms,
-        window.end_ms,
-        exceeding,
-        lambda feature, statistic: marks.get((feature, statistic), (0, 0)),
-    )
+def _of_length(known: Mapping[str, Known], _: str, length: str, __: Sequence[Due]) -> Known:
+    """Return what a length knows, as `judge_due` asks for it."""
+    return known[length]
+
+
+def _mark(
+    marks: Mapping[str, NDArray[np.uint8]],
+    place: int,
+    position: Mapping[str, int],
+    feature: str,
+    statistic: str,
+) -> tuple[int, int]:
+    """Return a window's marks; a latch may be of what another reference has not."""
+    if feature not in position or statistic not in marks:
+        return Mark.NOT_EVALUABLE, Mark.NOT_EVALUABLE
+    warning, critical = marks[statistic][place, position[feature]]
+    return int(warning), int(critical)
 
 
 def _stored(
-    conn: Connection, version_id: int, segments: Iterable[str], from_ms: int, until_ms: int
+    conn: Connection, version_id: int, segments: Sequence[str], from_ms: int, until_ms: int
 ) -> list[Told]:
     """Return the incidents that were told in a time, but those of silence, oldest first."""
     c = t.incident.c
@@ -323,15 +418,31 @@ def _stored(
         sa.select(c.segment, c.feature, c.kind, c.severity, c.opened_ms, c.resolved_ms, c.number)
         .where(
             c.version_id == version_id,
-            c.segment.in_(list(segments)),
+            c.segment.in_(segments),
             c.kind.in_(sorted(set(KIND_OF.values()))),
             c.state.in_([state for state in TOLD_STATES if state != "withdrawn"]),
+            c.muted.is_(False),
             c.opened_ms >= from_ms,
             c.opened_ms <= until_ms,
         )
         .order_by(c.opened_ms, c.number)
     )
     return [Told(*row) for row in conn.execute(query)]
+
+
+def _differing(
+    before: Sequence[Told], after: Sequence[Told]
+) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+    """Return those of each that are not in the other."""
+    left = list(after)
+    gone = []
+    for told in before:
+        match = next((other for other in left if _is_same(told, other)), None)
+        if match is None:
+            gone.append(told)
+        else:
+            left.remove(match)
+    return tuple(gone), tuple(left)
 
 
 def _is_same(one: Told, other: Told) -> bool:

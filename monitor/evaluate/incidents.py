@@ -13,18 +13,16 @@ from sqlalchemy.engine import Connection
 
 from driftline.stats.reference import Reference
 from monitor.detect.absent import SCHEMA
-from monitor.detect.groups import ALL
 from monitor.detect.incidents import Episode, Incident, IncidentState, derive
 from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import OPEN_STATES
 from monitor.detect.silence import VOLUME
+from monitor.detect.speaking import Span, speaking, told_at
 from monitor.evaluate.shown import Shown
 from monitor.storage import latches
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
 
-# When something stood, as (from, until or None): what speaks for another one meanwhile.
-Span = tuple[int, int | None]
 # What a feature can have.
 _KINDS: Final = frozenset(KIND_OF.values())
 
@@ -81,7 +79,7 @@ class IncidentBook:
         touched |= {
             Touched(key.feature, kind) for key in touched if key.kind == SCHEMA for kind in _KINDS
         }
-        silent = self._silent() if touched else []
+        silent = silences(self._conn, self._bound.version_id) if touched else []
         by_feature: dict[str, list[Touched]] = {}
         for key in sorted(touched, key=lambda key: (key.feature, key.kind)):
             by_feature.setdefault(key.feature, []).append(key)
@@ -91,17 +89,13 @@ class IncidentBook:
             for key in keys:
                 is_schema = key.kind == SCHEMA
                 found = unsent if is_schema else self._derived(feature, key.kind, segments)
-                over_all: list[Span] = []
                 for segment in segments:
+                    others = speaking(segment, key.kind, found, unsent, silent)
                     incidents = found.get(segment, [])
-                    closer = [] if is_schema else _spans(unsent.get(segment, ()))
-                    speaking = [*silent, *over_all, *closer]
                     fresh.extend(
-                        (incident, segment, key, _told_at(incident, speaking))
-                        for incident in self._reconcile(segment, key, incidents, speaking)
+                        (incident, segment, key, told_at(incident, others))
+                        for incident in self._reconcile(segment, key, incidents, others)
                     )
-                    if segment == ALL:
-                        over_all = [*closer, *_spans(incidents)]
         fresh.sort(key=lambda item: (item[0].opened_ms, item[1] != "all", item[2].feature))
         for incident, segment, key, told_ms in fresh:
             self._insert(incident, segment, key, told_ms)
@@ -129,22 +123,12 @@ class IncidentBook:
         )
         return {Touched(feature, kind) for feature, kind in self._conn.execute(query)}
 
-    def _silent(self) -> list[Span]:
-        """Return when the model had no predictions after this version's."""
-        c = t.incident.c
-        query = sa.select(c.opened_ms, c.resolved_ms).where(
-            c.version_id == self._bound.version_id,
-            c.kind == VOLUME,
-            c.state != IncidentState.WITHDRAWN,
-        )
-        return [(opened_ms, resolved_ms) for opened_ms, resolved_ms in self._conn.execute(query)]
-
     def _reconcile(
         self,
         segment: str,
         key: Touched,
         incidents: list[Incident],
-        speaking: Sequence[Span],
+        others: Sequence[Span],
     ) -> list[Incident]:
         """Update the rows that stand for `incidents`, withdraw the others; return the new ones."""
         c = t.incident.c
@@ -166,7 +150,7 @@ class IncidentBook:
                 unmatched.append(incident)
                 continue
             free.remove(row)
-            self._write(row.number, row, incident, segment, key, _told_at(incident, speaking))
+            self._write(row.number, row, incident, segment, key, told_at(incident, others))
         for row in free:
             if row.state != IncidentState.WITHDRAWN:
                 self._changed.add(row.number)
@@ -268,6 +252,15 @@ class IncidentBook:
         )
 
 
+def silences(conn: Connection, version_id: int) -> list[Span]:
+    """Return when the model had no predictions after this version's."""
+    c = t.incident.c
+    query = sa.select(c.opened_ms, c.resolved_ms).where(
+        c.version_id == version_id, c.kind == VOLUME, c.state != IncidentState.WITHDRAWN
+    )
+    return [(opened_ms, resolved_ms) for opened_ms, resolved_ms in conn.execute(query)]
+
+
 def _is_news(row: sa.Row[Any], incident: Incident, *, is_muted: bool) -> bool:
     """Whether a stored row became something else to whoever was told of it."""
     found = row._mapping
@@ -292,28 +285,3 @@ def _is_same(row: sa.Row[Any], incident: Incident) -> bool:
     until = np.inf if end is None else int(end)
     own_until = np.inf if incident.resolved_ms is None else incident.resolved_ms
     return bool(start < own_until and incident.first_window_ms < until)
-
-
-def _spans(incidents: Iterable[Incident]) -> list[Span]:
-    """Return when incidents opened and resolved, each episode of theirs."""
-    return [
-        (episode.opened_ms, episode.resolved_ms)
-        for incident in incidents
-        for episode in incident.episodes
-    ]
-
-
-def _told_at(incident: Incident, speaking: Sequence[Span]) -> int | None:
-    """Return when the incident was first worth a message; None while others speak for it.
-
-    Those of all rows speak for a segment's, a schema's for the other kinds of its feature, a
-    silence for everything; what is still open when they resolve is told then.
-    """
-    for episode in incident.episodes:
-        told_ms: int | None = episode.opened_ms
-        for opened, resolved in sorted(speaking, key=lambda span: span[0]):
-            if told_ms is not None and opened <= told_ms and not (resolved and resolved <= told_ms):
-                told_ms = resolved
-        if told_ms is not None and not (episode.resolved_ms and episode.resolved_ms <= told_ms):
-            return told_ms
-    return None

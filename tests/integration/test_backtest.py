@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -64,6 +65,73 @@ def test_the_monitor_as_it_is_would_have_told_what_it_told(world: World) -> None
     assert (found.before, found.after, found.same, found.gone, found.new) == (2, 2, 2, (), ())
     assert found.windows == len(world.rows(t.window))
     assert content(world) == before
+
+
+@pytest.fixture
+def sites(engine: Engine) -> World:
+    """The same twelve days at two sites: values go missing at A on the seventh, too."""
+    rows = frame(START_MS - 28 * DAY_MS, 28 * 24, 1)
+    rows["site"] = np.where(np.arange(len(rows)) % 3 == 0, "B", "A")
+    reference = build_reference(
+        rows, timestamp="at", categorical=("c",), features=("x", "c"), segments=("site",)
+    )
+    world = world_of(engine, reference)
+    story = {"all": (0.0, 0.9), "site=A": (0.9, 0.9), "site=B": (0.0, 0.0)}
+    for place, (segment, (on_seventh, on_ninth)) in enumerate(story.items()):
+        told: Any = {"segment": segment, "seed": 20 + place}
+        world.write(START_MS, 24 * 6, **told)
+        world.write(START_MS + 6 * DAY_MS, 24, missing=on_seventh, **told)
+        world.write(START_MS + 7 * DAY_MS, 24, **told)
+        world.write(START_MS + 8 * DAY_MS, 24, missing=on_ninth, **told)
+        world.write(START_MS + 9 * DAY_MS, 24 * 3, **told)
+    world.evaluator().step()
+    return world
+
+
+def by_segment(found: Backtest) -> dict[str, tuple[int, int, int]]:
+    return {part.segment: (part.before, part.after, part.same) for part in found.segments}
+
+
+def test_segments_are_tried_and_the_difference_is_told_of_each(sites: World) -> None:
+    kept = {
+        (row.segment, row.muted) for row in sites.rows(t.incident, t.incident.c.kind == "missing")
+    }
+    # What all rows told on the ninth is not told of A again; the seventh was A's alone.
+    assert kept == {("all", False), ("site=A", False)}
+    before = content(sites)
+    same = ask(sites, MonitorSpec())
+    assert by_segment(same) == {"all": (1, 1, 1), "site=A": (1, 1, 1), "site=B": (0, 0, 0)}
+    assert (same.before, same.after, same.same, same.left_out) == (2, 2, 2, ())
+    assert same.windows == len(sites.rows(t.window)) == sum(p.windows for p in same.segments)
+    deaf = ask(sites, MonitorSpec(limits=(FixedLimit("x", "missing", 1.0),)))
+    assert by_segment(deaf) == {"all": (1, 0, 0), "site=A": (1, 0, 0), "site=B": (0, 0, 0)}
+    assert sorted(told.segment for told in deaf.gone) == ["all", "site=A"]
+    assert content(sites) == before
+
+
+def test_what_all_rows_would_tell_is_not_told_of_a_segment_too(sites: World) -> None:
+    """A limit that everything is above opens incidents everywhere, and one of them is told."""
+    found = ask(sites, MonitorSpec(limits=(FixedLimit("c", "linf", 0.0001),)))
+    assert [(new.segment, new.feature) for new in found.new] == [("all", "c")]
+    assert by_segment(found)["site=B"] == (0, 0, 0)
+
+
+def test_only_the_segments_that_are_asked_for_are_tried(sites: World) -> None:
+    assert list(by_segment(ask(sites, MonitorSpec(), segments=["site=B"]))) == ["all", "site=B"]
+    alone = ask(sites, MonitorSpec(), segments=[])
+    assert (list(by_segment(alone)), alone.left_out) == (["all"], ())
+
+
+def test_segments_that_would_take_too_long_are_left_out_and_named(sites: World) -> None:
+    of_all = ask(sites, MonitorSpec(), segments=[]).windows
+    features = 2
+    room_for_two = ask(sites, MonitorSpec(), at_most=2 * of_all * features)
+    # The largest of the reference is tried first.
+    assert list(by_segment(room_for_two)) == ["all", "site=A"]
+    assert room_for_two.left_out == ("site=B",)
+    none = ask(sites, MonitorSpec(), at_most=1)
+    assert (list(by_segment(none)), none.left_out) == (["all"], ("site=A", "site=B"))
+    assert none.before == 1
 
 
 def test_limits_that_are_never_reached_would_have_told_nothing(world: World) -> None:

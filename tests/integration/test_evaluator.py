@@ -62,7 +62,14 @@ class World:
         )
 
     def write(
-        self, start_ms: int, hours: int, *, partition: int = 0, seed: int = 7, **changed: Any
+        self,
+        start_ms: int,
+        hours: int,
+        *,
+        partition: int = 0,
+        segment: str = "all",
+        seed: int = 7,
+        **changed: Any,
     ) -> None:
         """Count `hours` of rows into panes; `changed` replaces columns, or leaves one out."""
         rows = frame(start_ms, hours, seed, with_times=False)
@@ -78,15 +85,17 @@ class World:
         profiles = self.reference.gridset.count(columns, len(rows), pane, hours, with_sums=True)
         with storage.transaction(self.engine) as conn:
             for hour, profile in enumerate(profiles):
-                self._add(conn, start_ms + hour * HOUR_MS, partition, profile)
+                self._add(conn, start_ms + hour * HOUR_MS, partition, profile, segment)
             self._position(conn, partition, start_ms + hours * HOUR_MS + HOUR_MS)
 
-    def _add(self, conn: sa.Connection, start_ms: int, partition: int, profile: Profile) -> None:
+    def _add(
+        self, conn: sa.Connection, start_ms: int, partition: int, profile: Profile, segment: str
+    ) -> None:
         key = {
             "version_id": 1,
             "gridset": self.reference.gridset.digest,
             "start_ms": start_ms,
-            "segment": "all",
+            "segment": segment,
             "stream_id": 1,
             "partition": partition,
         }

@@ -116,6 +116,11 @@ class MonitorAnswer(Answer):
     max_hold_ms: int = said("How long a partition without an owner holds windows back", 3_600_000)
     profile: str = said("How sensitive it judges: quiet, standard or sensitive", "standard")
     limits: list[LimitAnswer] = said("Fixed limits in the place of learnt ones")
+    after: dict[str, Instant] = said(
+        "In event time: it judges the windows of a length that end later, and those before keep "
+        "what judged them; a length that is not there is judged by it from its first window on",
+        {"hour": "2013-10-20T14:00:00Z", "day": "2013-10-21T04:00:00Z"},
+    )
 
 
 class MonitorTold(MonitorAnswer):

@@ -30,12 +30,27 @@ class TrialBody(MonitorBody):
     to: _Moment | None = Field(
         default=None, examples=["2013-06-01T04:00:00Z"], description="... and before this",
     )  # fmt: skip
+    segments: list[str] | None = Field(
+        default=None, max_length=1_000, examples=[["origin=JFK"]],
+        description="Segments that are tried beside all rows; by default all that were judged, "
+        "`[]` for none",
+    )  # fmt: skip
 
 
 class CountedAnswer(Answer):
     """What there was, or would have been."""
 
-    incidents: int = said("Incidents of all rows", 19)
+    incidents: int = said("Incidents that nothing else speaks for", 19)
+
+
+class TriedSegmentAnswer(Answer):
+    """How another monitor would have done in one segment."""
+
+    segment: str = said("`all`, or rows with one value of a dimension", "origin=JFK")
+    windows: int = said("Windows that were judged again", 6_729)
+    before: int = said("Incidents that were told", 6)
+    after: int = said("... and that would have been", 4)
+    same: int = said("Incidents that both have", 4)
 
 
 class TriedAnswer(Answer):
@@ -69,6 +84,12 @@ class BacktestAnswer(Answer):
     same: int = said("Incidents that both have", 15)
     gone: list[TriedAnswer] = said("Those that would not have been told")
     new: list[TriedAnswer] = said("Those that would have been told in addition")
+    segments: list[TriedSegmentAnswer] = said("The same by segment, `all` first, then the largest")
+    left_out: list[str] = said(
+        "Segments that were not tried: one back-test judges so much at most. Name them in "
+        "`segments` to try them",
+        [],
+    )
 
 
 class RecalibrateBody(BaseModel):

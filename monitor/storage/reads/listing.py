@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -11,12 +12,16 @@ from monitor.storage import schema as t
 
 
 class MonitorRevision(NamedTuple):
-    """A revision of a model's monitor; `spec` as it is stored."""
+    """A revision of a model's monitor; `spec` as it is stored.
+
+    It judges the windows of a length that end after `after` says, in ms.
+    """
 
     model: str
     revision: int
     spec: str
     created_ms: int
+    after: dict[str, int]
 
 
 class SegmentSpan(NamedTuple):
@@ -33,13 +38,16 @@ def monitor_revisions(conn: Connection, *, model_id: int | None = None) -> list[
     """Return the monitors by model, the one in force first."""
     m = t.monitor.c
     query = (
-        sa.select(t.model.c.name, m.revision, m.spec, m.created_ms)
+        sa.select(t.model.c.name, m.revision, m.spec, m.created_ms, m.after_by_length)
         .join(t.model, t.model.c.id == m.model_id)
         .order_by(t.model.c.name, m.revision.desc())
     )
     if model_id is not None:
         query = query.where(m.model_id == model_id)
-    return [MonitorRevision(*row) for row in conn.execute(query)]
+    return [
+        MonitorRevision(model, revision, spec, created_ms, json.loads(after_by_length))
+        for model, revision, spec, created_ms, after_by_length in conn.execute(query)
+    ]
 
 
 def segment_spans(conn: Connection, version_id: int, *, length: str) -> list[SegmentSpan]:

@@ -303,6 +303,7 @@ def test_the_client_knows_every_field_that_the_api_has() -> None:
         (judged.WindowAnswer, answers.Window), (judged.FindingAnswer, answers.Finding),
         (judged.SegmentAnswer, answers.Segment), (judged.VerdictAnswer, answers.Verdict),
         (trials.BacktestAnswer, answers.Backtest), (trials.TriedAnswer, answers.Tried),
+        (trials.TriedSegmentAnswer, answers.TriedSegment),
         (trials.LearntAnswer, answers.Learnt), (registered.LimitAnswer, answers.FixedLimit),
         (compared.PointAnswer, answers.Point),
         (compared.DistributionAnswer, answers.Distribution), (compared.SideAnswer, answers.Side),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -321,6 +321,16 @@ def test_a_profile_and_fixed_limits_are_kept_and_told(living: Engine, changing: 
     assert (before["profile"], before["limits"]) == ("standard", [])
     (said,) = rows(living, t.audit)
     assert json.loads(said.detail)["after"]["limits"] == told["limits"]
+    assert before["after"] == {}
+    assert now["after"] == told["after"]
+    last = {
+        length: max(row.end_ms for row in rows(living, t.window, t.window.c.length == length))
+        for length in ("hour", "day", "week")
+    }
+    assert {
+        length: datetime.fromisoformat(at).timestamp() * 1_000
+        for length, at in now["after"].items()
+    } == last
     assert changing.put(put, json={"limits": []}).json()["limits"] == []
     late = changing.put(put, json={"profile": "standard", "expect_revision": 2})
     assert late.status_code == 409
@@ -384,6 +394,31 @@ def test_a_back_test_of_the_monitor_that_stands_changes_nothing(world: TestClien
     assert world.post(post, json={"from": "yesterday"}).status_code == 422
     assert world.post(post, json={"version": "9"}).status_code == 404
     assert world.post(post, json={"limits": [limit("nobody", "ks", 0.1)]}).status_code == 422
+
+
+def test_a_back_test_tells_each_segment_and_refuses_one_that_is_not_there(
+    world: TestClient,
+) -> None:
+    post = f"/api/v1/models/{MODEL}/monitor/backtest"
+    version = {"version": "2"}
+    found = world.post(post, json=version).json()
+    names = [part["segment"] for part in found["segments"]]
+    known = world.get(f"/api/v1/segments?model={MODEL}&length=day&version=2").json()["items"]
+    assert names[0] == "all"
+    assert set(names) == {each["segment"] for each in known}
+    assert found["left_out"] == []
+    for key, whole in (("windows", found["windows"]), ("same", found["same"]),
+                       ("before", found["before"]["incidents"]),
+                       ("after", found["after"]["incidents"])):  # fmt: skip
+        assert sum(part[key] for part in found["segments"]) == whole
+    one = world.post(post, json=version | {"segments": [names[-1]]}).json()
+    assert [part["segment"] for part in one["segments"]] == ["all", names[-1]]
+    assert one["segments"][1] == found["segments"][-1]
+    alone = world.post(post, json=version | {"segments": []}).json()
+    assert alone["segments"] == found["segments"][:1]
+    refused = world.post(post, json=version | {"segments": [names[-1] + "x"]})
+    assert refused.status_code == 404
+    assert names[-1] in refused.json()["mend"]
 
 
 def test_one_back_test_runs_at_a_time(world: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,11 +556,20 @@ def test_the_commands_ask_first_and_say_what_they_did(
     code, out, _ = run("monitor", "set", MODEL, "--profile", "quiet", *limits, "--yes")
     assert code == 0
     assert "windows judged so:" in out
-    assert re.search(r"incidents over all rows: \d+ instead of \d+, \d+ the same", out)
+    assert re.search(r"  incidents: \d+ instead of \d+, \d+ the same\n    all rows ", out)
+    assert re.search(r"\n    depot=.* \d+ instead of \d+, \d+ the same\n", out)
+    assert re.search(
+        r"  judges: hours that end after 2026-05-16 \d\d:00 UTC, days that end after "
+        r"2026-05-\d\d 22:00 UTC\n", out,
+    )  # fmt: skip
     assert "profile: quiet (was standard)" in out
     assert "fixed limits: weight:ks=0.2 *:missing=0.05,0.2 (was none)" in out
     assert "  fixed limits: weight:ks=0.2" in run("monitor", "show", MODEL)[1]
-    again = run("monitor", "set", MODEL, "--limit", "weight:ks=0.3", "--yes", "--json")[1]
+    again = run(
+        "monitor", "set", MODEL, "--limit", "weight:ks=0.3", "--yes", "--json", "--try", "all"
+    )[1]
+    tried = json.loads(again)["backtest"]
+    assert [part["segment"] for part in tried["segments"]] == ["all"]
     assert [each["warning"] for each in json.loads(again)["limits"]] == [0.3, 0.05]
     assert json.loads(again)["backtest"]["windows"] > 0
     learnt = run("monitor", "recalibrate", MODEL, "--length", "day", "--segment", "all")[1]
