@@ -56,11 +56,19 @@ def digests(conn: Connection, version_id: int) -> list[str]:
 
 
 def judged_to(conn: Connection, version_id: int) -> int | None:
-    """Return the start of the last window that was judged of a version, over all its lengths."""
-    w = t.window.c
+    """Return the start of the last window that was judged of a version, over all its lengths.
+
+    Where a replay asks that the past be judged again, no later than from when on.
+    """
+    w, c = t.window.c, t.evaluator_cursor.c
     query = sa.select(sa.func.max(w.start_ms)).where(w.version_id == version_id, w.segment == "all")
     found = conn.execute(query.group_by(w.length)).scalars().all()
-    return max(found, default=None)
+    again = sa.select(c.rejudge_from_ms).where(
+        c.version_id == version_id, c.rejudge_from_ms.is_not(None)
+    )
+    if not found:
+        return None
+    return min([max(found), *conn.execute(again).scalars()])
 
 
 def first_hour(

@@ -203,6 +203,15 @@ def test_segments_whose_hours_are_still_to_teach_keep_them(
     assert keeper(engine).run() == Did()
 
 
+def test_hours_that_are_to_be_judged_again_wait_for_it(lived: World) -> None:
+    with storage.transaction(lived.engine) as conn:
+        conn.execute(sa.update(t.evaluator_cursor).values(rejudge_from_ms=START_MS + 50 * DAY_MS))
+    did = keeper(lived.engine).run()
+    last_ms = max(row.start_ms for row in lived.rows(t.pane_day))
+    assert did.hours > 0
+    assert last_ms == START_MS + 4 * DAY_MS
+
+
 def test_findings_of_hours_expire_and_are_not_judged_again(lived: World) -> None:
     days = [tuple(row) for row in lived.rows(t.finding_day)]
     incidents = lived.facts()["incidents"]
