@@ -209,8 +209,11 @@ def judged_from(lengths: Sequence[str], after: Mapping[str, datetime]) -> str:
     return ", ".join(said)
 
 
-def tried_lines(tried: Backtest) -> list[str]:
-    """Return what another monitor would have told, beside what was told, in lines."""
+def tried_lines(tried: Backtest, *, mend: str = "; --try SEGMENT tries them") -> list[str]:
+    """Return what another monitor would have told, beside what was told, in lines.
+
+    `mend` ends the line that says which segments were left out.
+    """
     lines = [
         f"{tried.model} {tried.version}, {tried.start:%Y-%m-%d} to {tried.end:%Y-%m-%d}, "
         f"{tried.windows:,} windows judged so:",
@@ -245,8 +248,7 @@ def tried_lines(tried: Backtest) -> list[str]:
         first, *others = tried.left_out
         more = f" and {len(others):,} more" if others else ""
         lines.append(
-            f"  not tried: {_named(first)}{more}, as one back-test judges so much at most; "
-            "--try SEGMENT tries them"
+            f"  not tried: {_named(first)}{more}, as one back-test judges so much at most{mend}"
         )
     return lines
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from driftline import answers
 from driftline.errors import ConfigError, MissingFile, StatisticError
 from driftline.stats.lengths import LENGTHS
 from driftline.stats.rule import PROFILES, FixedLimit, Rule
 from monitor.cli import options
+from monitor.cli.monitor import tried_lines
 
 if TYPE_CHECKING:
     from monitor.detect.spec import MonitorSpec
     from monitor.evaluate.backtest import Backtest, Told
 
 KEYS: Final = ("profile", "windows", "limits")
-# Incidents that are listed one by one.
-SHOWN: Final = 20
 
 
 def run(
@@ -128,8 +128,6 @@ def read(file: Path) -> dict[str, Any]:
 def _limits(
     given: Mapping[str, Any], wrong: list[tuple[str, object, str]]
 ) -> tuple[FixedLimit, ...]:
-    from driftline.answers import FixedLimit as Written
-
     found = []
     for name, value in given.items():
         numbers = value if isinstance(value, list) else [value]
@@ -139,7 +137,7 @@ def _limits(
         try:
             if not is_numbers:
                 raise ValueError
-            limit = Written.parse(f"{name}={','.join(map(repr, numbers))}")
+            limit = answers.FixedLimit.parse(f"{name}={','.join(map(repr, numbers))}")
         except ValueError:
             wrong.append(
                 (
@@ -169,32 +167,31 @@ def lines(model: str, version: str, made: Backtest) -> list[str]:
     """Return what another monitor would have told of a version, beside what was told."""
     if not made.windows:
         return [f"{model} {version}: nothing of it was judged yet"]
-    out = [
-        f"{model} {version}, {_day(made.from_ms)} to {_day(made.to_ms)}, {made.windows:,} windows "
-        "judged so:",
-        f"  incidents: {made.after} instead of {made.before}, {made.same} the same",
-    ]
-    out += _listed("-", made.gone) + _listed("+", made.new)
-    return out
+    return tried_lines(
+        answers.Backtest(
+            model=model,
+            version=version,
+            start=_at(made.from_ms),
+            end=_at(made.to_ms),
+            windows=made.windows,
+            before=answers.Counted(made.before),
+            after=answers.Counted(made.after),
+            same=made.same,
+            gone=tuple(map(_told, made.gone)),
+            new=tuple(map(_told, made.new)),
+            segments=tuple(answers.TriedSegment(**asdict(part)) for part in made.segments),
+            left_out=made.left_out,
+        ),
+        mend="",
+    )
 
 
-def _listed(sign: str, told: Sequence[Told]) -> list[str]:
-    out = []
-    for each in told[:SHOWN]:
-        end = "still open" if each.resolved_ms is None else f"to {_day(each.resolved_ms)}"
-        number = "" if each.number is None else f" #{each.number}"
-        where = "" if each.segment == "all" else f" in {each.segment}"
-        evidence = ""
-        if each.value is not None and each.limit is not None:
-            evidence = f", {each.statistic} {each.value:.3g} of {each.limit:.3g}"
-        out.append(
-            f"  {sign}{number} {each.feature} {each.kind}{where}, {each.severity}, "
-            f"{_day(each.opened_ms)} {end}{evidence}"
-        )
-    if len(told) > SHOWN:
-        out.append(f"  {sign} {len(told) - SHOWN} more: --json lists them")
-    return out
+def _told(told: Told) -> answers.Tried:
+    said = asdict(told)
+    opened, resolved_ms = _at(said.pop("opened_ms")), said.pop("resolved_ms")
+    resolved = None if resolved_ms is None else _at(resolved_ms)
+    return answers.Tried(**said, opened=opened, resolved=resolved)
 
 
-def _day(at_ms: int) -> str:
-    return f"{datetime.fromtimestamp(at_ms / 1_000, UTC):%Y-%m-%d}"
+def _at(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC)

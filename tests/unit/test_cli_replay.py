@@ -14,6 +14,7 @@ from driftline.errors import ConfigError, MissingFile
 from monitor.cli import what_if
 from monitor.cli.app import app
 from monitor.cli.replay import done_lines, verified_lines
+from monitor.evaluate.backtest import Backtest, Told, TriedSegment
 from monitor.storage import engine as storage
 
 HOUR_MS = 3_600_000
@@ -91,6 +92,22 @@ def test_what_if_without_a_reference_says_so(tmp_path: Path) -> None:
     file = write(tmp_path, "profile = 'quiet'")
     result = CliRunner().invoke(app, ["replay", "--database", url, "--what-if", str(file)])
     assert "a model with a reference" in str(result.exception)
+
+
+def test_what_if_tells_each_segment_and_what_was_left_out() -> None:
+    new = Told("site=A", "x", "missing", "warning", 0, None, None, "missing", "day", 0.2, 0.1)
+    made = Backtest(
+        0, 24 * HOUR_MS, 50, 1, 2, (), (new,), 1,
+        (TriedSegment("all", 25, 1, 1, 1), TriedSegment("site=A", 25, 0, 1, 0)), ("site=B",),
+    )  # fmt: skip
+    assert what_if.lines("m", "1", made) == [
+        "m 1, 1970-01-01 to 1970-01-02, 50 windows judged so:",
+        "  incidents: 2 instead of 1, 1 the same",
+        "    all rows  1 instead of 1, 1 the same",
+        "    site=A    1 instead of 0, 0 the same",
+        "  + x missing in site=A, warning, 1970-01-01 still open, missing 0.2 of 0.1",
+        "  not tried: site=B, as one back-test judges so much at most",
+    ]
 
 
 def test_a_replay_says_what_it_did() -> None:
