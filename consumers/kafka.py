@@ -26,7 +26,14 @@ from kafka import errors as kafka_errors
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
 from consumers.source import Change, Identity, LogTruncated, Record
-from driftline.errors import BrokerUnavailable, ConfigError, OffsetOutOfRange, StreamError
+from driftline.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    NotAllowed,
+    OffsetOutOfRange,
+    StreamError,
+)
+from driftline.refusing import overheard
 from monitor.brokers import unanswered
 
 # A broker that is there answers at once; waiting longer only hides that it is not.
@@ -107,10 +114,11 @@ class KafkaSource:
         self._notes: list[Change] = []
         self._lock = threading.Lock()
         try:
-            self._admin: Any = KafkaAdminClient(**shared)
+            with overheard(is_quiet=True) as heard:
+                self._admin: Any = KafkaAdminClient(**shared)
         except kafka_errors.KafkaError as error:
-            secured = {k: v for k, v in common.items() if k == "security_protocol"}
-            raise BrokerUnavailable(unanswered(bootstrap, _first_line(error), secured)) from error
+            words = unanswered(bootstrap, _first_line(error), dict(options or {}), heard)
+            raise BrokerUnavailable(words) from error
         except ValueError as error:
             raise ConfigError(
                 "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"
@@ -120,6 +128,8 @@ class KafkaSource:
         """See `Source.identity`."""
         with self._asking("which topics there are"):
             (found,) = self._admin.describe_topics([self._topic])
+            if found["error_code"] == kafka_errors.TopicAuthorizationFailedError.errno:
+                raise NotAllowed(f"read the topic {self._topic}", f"READ on topic {self._topic}")
             if found["error_code"] or not found["partitions"]:
                 return None
             if self._cluster_id is None:

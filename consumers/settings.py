@@ -47,7 +47,7 @@ class IngestSettings:
         Who lets consumers go on that have stopped so; None = nobody.
     """
 
-    database_url: str
+    database_url: str = field(repr=False)  # it may hold a password
     bootstrap: str
     topic: str = TOPIC
     group_id: str = GROUP
@@ -56,7 +56,8 @@ class IngestSettings:
     start_policy: Literal["earliest", "latest"] = "earliest"
     max_record_bytes: int = MAX_RECORD_BYTES
     keep_payload: bool = True
-    client_options: Mapping[str, Any] = field(default_factory=dict)
+    # Passwords are among them.
+    client_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_rows: int = 500_000
     max_bytes: int = 96_000_000
     owner: str | None = None

@@ -24,6 +24,7 @@ message names what mends the fault.
         Conflict             what exists already; from the client an ApiConflict
       DeadLetterLimit        most of what comes cannot be read: the consumer stops; topic,
                              partition, offset, undecodable, events, reasons, samples
+      NotAllowed             the broker withholds a right; what, right
       StreamError
         BrokerUnavailable    retryable
         OffsetOutOfRange     topic, partition, wanted, low, high
@@ -194,6 +195,20 @@ class DeadLetterLimit(DriftlineError):
             f"`{command('dead-letter accept')}`, or start with "
             f"`{command('ingest --accept-undecodable')}`"
         )
+
+
+class NotAllowed(DriftlineError):
+    """The broker knows us and withholds a right: waiting does not mend that.
+
+    Examples
+    --------
+    >>> print(NotAllowed("read the topic events", "READ on topic events"))
+    this user may not read the topic events: grant READ on topic events, or use another user
+    """
+
+    def __init__(self, what: str, right: str) -> None:
+        self.what, self.right = what, right
+        super().__init__(f"this user may not {what}: grant {right}, or use another user")
 
 
 class StreamError(DriftlineError):

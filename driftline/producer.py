@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from driftline.ending import ENDING, is_ending
 from driftline.errors import BrokerUnavailable, ConfigError, StreamError
+from driftline.refusing import overheard, refusal
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 # The largest record that consumers take, see `driftline.wire`; brokers take 1,048,588 by default.
@@ -38,6 +39,11 @@ _SASL: Final = (
     "sasl_mechanism", "sasl_plain_username", "sasl_plain_password", "sasl_kerberos_name",
     "sasl_kerberos_service_name", "sasl_kerberos_domain_name", "sasl_oauth_token_provider",
 )  # fmt: skip
+# Of OAUTHBEARER: what becomes a token provider, see `driftline.tokens`.
+_OAUTH: Final = (
+    "sasl_oauth_token_url", "sasl_oauth_client_id", "sasl_oauth_client_secret",
+    "sasl_oauth_scope", "sasl_oauth_cafile",
+)  # fmt: skip
 # How records are acknowledged and numbered is not to choose: all of them, by every replica.
 _TUNING: Final = (
     "client_id", "compression_type", "enable_idempotence", "request_timeout_ms",
@@ -46,7 +52,7 @@ _TUNING: Final = (
     "api_version", "max_block_ms", "max_request_size", "send_buffer_bytes",
     "receive_buffer_bytes", "socket_options", "proxy_url",
 )  # fmt: skip
-OPTIONS: Final = ("security_protocol", *_TLS, *_SASL, *_TUNING)
+OPTIONS: Final = ("security_protocol", *_TLS, *_SASL, *_OAUTH, *_TUNING)
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
 _ADDRESS: Final = re.compile(r"([^\s:,/]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})\Z")
@@ -142,7 +148,8 @@ of kafka-python's producer; the nearest is sasl_plain_username
     for name, value in options.items():
         if name not in OPTIONS:
             likely = get_close_matches(str(name).replace(".", "_").lower(), OPTIONS, 1, 0)[0]
-            hidden = "***" if "password" in str(name).lower() else value
+            is_secret = any(word in str(name).lower() for word in ("password", "secret", "token"))
+            hidden = "***" if is_secret else value
             raise ConfigError(
                 f"kafka.{name}", "argument", hidden,
                 f"a setting of kafka-python's producer; the nearest is {likely}",
@@ -152,7 +159,7 @@ of kafka-python's producer; the nearest is sasl_plain_username
         raise ConfigError(
             "kafka.security_protocol", "argument", protocol, "one of " + ", ".join(PROTOCOLS)
         )
-    for family, word in ((_SASL, "SASL"), (_TLS, "SSL")):
+    for family, word in (((*_SASL, *_OAUTH), "SASL"), (_TLS, "SSL")):
         unused = [name for name in family if name in options]
         if unused and word not in protocol:
             raise ConfigError(
@@ -169,6 +176,29 @@ of kafka-python's producer; the nearest is sasl_plain_username
             raise ConfigError(f"kafka.{name}", "argument", str(file), "a file that is there")
     if "SSL" in protocol and "ssl_context" not in options:
         _require_certificates(options)
+    return _with_tokens(options)
+
+
+def _with_tokens(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings of OAUTHBEARER as the token provider that kafka-python takes."""
+    given = {name: options.pop(name) for name in _OAUTH if name in options}
+    if not given:
+        return options
+    if options.get("sasl_mechanism") != "OAUTHBEARER":
+        raise ConfigError(
+            "kafka.sasl_mechanism", "argument", options.get("sasl_mechanism"),
+            f"OAUTHBEARER, since {next(iter(given))} is given",
+        )  # fmt: skip
+    needed = [name for name in _OAUTH[:3] if not given.get(name)]
+    if needed or "sasl_oauth_token_provider" in options:
+        raise ConfigError(
+            f"kafka.{needed[0] if needed else 'sasl_oauth_token_provider'}", "argument", "nothing",
+            f"{', '.join(_OAUTH[:3])} together, or a token provider of your own",
+        )  # fmt: skip
+    with IMPORTING.lock:
+        from driftline.tokens import OidcTokens
+    values: list[Any] = [given.get(name) for name in _OAUTH]
+    options["sasl_oauth_token_provider"] = OidcTokens(*values)
     return options
 
 
@@ -257,9 +287,10 @@ class Producer:
             return clients[-1]
 
         try:
-            self._kafka = KafkaProducer(
-                bootstrap_servers=brokers, acks="all", kafka_client=client, **settings
-            )
+            with overheard() as heard:
+                self._kafka = KafkaProducer(
+                    bootstrap_servers=brokers, acks="all", kafka_client=client, **settings
+                )
         except Exception as error:  # noqa: BLE001 - it raises by what is wrong with which setting
             # A producer that could not be made leaves its sockets to the garbage collector.
             for made in clients:
@@ -268,7 +299,7 @@ class Producer:
             if isinstance(error, KafkaError | OSError) and not isinstance(
                 error, KafkaConfigurationError
             ):
-                words = unavailable(brokers, first_line(error), settings)
+                words = unavailable(brokers, first_line(error), settings, heard)
                 raise BrokerUnavailable(words) from None
             if is_ending(error):
                 raise InterpreterEnds(ENDING) from None
@@ -321,7 +352,12 @@ def _require_listener(brokers: list[str], timeout_s: float, options: Mapping[str
 _FORGOTTEN: Final[list[Any]] = []
 
 
-def unavailable(brokers: list[str], cause: str, options: Mapping[str, Any]) -> str:
+def unavailable(
+    brokers: list[str],
+    cause: str,
+    options: Mapping[str, Any],
+    heard: Sequence[BaseException] = (),
+) -> str:
     """Return the sentence that says what to look at when no broker could be used.
 
     Examples
@@ -329,6 +365,10 @@ def unavailable(brokers: list[str], cause: str, options: Mapping[str, Any]) -> s
     >>> unavailable(["127.0.0.1:9092"], "Unable to bootstrap", {})
     'no Kafka broker answers at 127.0.0.1:9092 (Unable to bootstrap): start one, or name yours'
     """
+    refused = refusal(heard, options)
+    if refused is not None:
+        what, mend = refused
+        return f"the Kafka broker at {','.join(brokers)} does not let us in: {what}; {mend}"
     mend = "start one, or name yours"
     if options.get("security_protocol", "PLAINTEXT") != "PLAINTEXT":
         mend += "; a wrong password, user, mechanism or certificate authority looks the same"

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from driftline.errors import ConfigError
+from driftline.errors import ConfigError, MissingExtra
 from driftline.program import command
-from monitor.config import Settings, secret_from
+from driftline.refusing import refusal
+from monitor.config import KEYS, Settings, secret_from
 
 # For one address, after the client has tried them all for seconds.
 TRY_S: Final = 1.0
 _FILES: Final = ("kafka.ssl_cafile", "kafka.ssl_certfile", "kafka.ssl_keyfile")
-_SASL: Final = (
-    "kafka.sasl_mechanism",
-    "kafka.sasl_username",
-    "kafka.sasl_password",
-    "kafka.sasl_password_file",
+_PASSWORD: Final = ("kafka.sasl_username", "kafka.sasl_password", "kafka.sasl_password_file")
+_OAUTH: Final = (
+    "kafka.sasl_oauth_token_url",
+    "kafka.sasl_oauth_client_id",
+    "kafka.sasl_oauth_client_secret",
+    "kafka.sasl_oauth_client_secret_file",
+    "kafka.sasl_oauth_scope",
+    "kafka.sasl_oauth_cafile",
 )
+_SASL: Final = ("kafka.sasl_mechanism", *_PASSWORD, *_OAUTH)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -126,7 +132,12 @@ def addresses(bootstrap: str) -> list[tuple[str, int]]:
     return found
 
 
-def unanswered(bootstrap: str, why: str, options: Mapping[str, Any]) -> str:
+def unanswered(
+    bootstrap: str,
+    why: str,
+    options: Mapping[str, Any],
+    heard: Sequence[BaseException] = (),
+) -> str:
     """Return the sentence for brokers that cannot be used: what was tried, and what mends it.
 
     Each address is tried once more, by itself, for a second: the client says the same of a name
@@ -138,6 +149,8 @@ def unanswered(bootstrap: str, why: str, options: Mapping[str, Any]) -> str:
         What the client said, for where the ports do answer.
     options
         TLS and SASL, see `client_options`.
+    heard
+        What its connections failed with, see `driftline.refusing`.
 
     Examples
     --------
@@ -151,6 +164,10 @@ one, or name yours with --kafka HOST:PORT (kafka.bootstrap)'
         said = "; ".join(silent) if len(tried) > 1 else silent[0].partition(" ")[2]
         mend = "start one, or name yours with --kafka HOST:PORT (kafka.bootstrap)"
         return f"no Kafka broker answers at {bootstrap} ({said}): {mend}"
+    refused = refusal(heard, options)
+    if refused is not None:
+        what, mend = refused
+        return f"the Kafka broker at {bootstrap} does not let us in: {what}; {mend}"
     said = f"no Kafka broker answers at {bootstrap}, though the port takes connections ({why}): "
     if options:
         return said + (
@@ -180,31 +197,69 @@ def _tried(host: str, port: int) -> str:
 
 
 def _login(settings: Settings) -> dict[str, Any]:
-    for key, mend in (
-        ("kafka.sasl_mechanism", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"),
-        ("kafka.sasl_username", "the user's name"),
-    ):
-        if not settings.text(key):
-            protocol = settings.text("kafka.security_protocol")
-            raise _error(settings, key, f"{mend}: kafka.security_protocol {protocol} needs it")
-    file, password = settings.text("kafka.sasl_password_file"), settings.text("kafka.sasl_password")
-    if file and password:
+    mechanism = settings.text("kafka.sasl_mechanism")
+    protocol = settings.text("kafka.security_protocol")
+    if not mechanism:
         raise _error(
-            settings, "kafka.sasl_password_file", "one password: kafka.sasl_password is given too"
-        )
-    if file:
-        source = settings.source("kafka.sasl_password_file")
-        password = secret_from(file, "kafka.sasl_password_file", source)
-    if not password:
-        raise _error(
-            settings, "kafka.sasl_password",
-            "a password, in DRIFTLINE_KAFKA__SASL_PASSWORD or in kafka.sasl_password_file",
+            settings, "kafka.sasl_mechanism",
+            "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or AWS_MSK_IAM: "
+            f"kafka.security_protocol {protocol} needs it",
         )  # fmt: skip
+    if mechanism == "OAUTHBEARER":
+        _refuse_unsent(settings, _PASSWORD, mechanism)
+        return {"sasl_mechanism": mechanism, "sasl_oauth_token_provider": _tokens(settings)}
+    _refuse_unsent(settings, _OAUTH, mechanism)
+    if mechanism == "AWS_MSK_IAM":
+        _refuse_unsent(settings, _PASSWORD, mechanism)
+        if protocol != "SASL_SSL":
+            raise _error(settings, "kafka.security_protocol", "SASL_SSL, which AWS_MSK_IAM needs")
+        if find_spec("botocore") is None:
+            raise MissingExtra("kafka.sasl_mechanism AWS_MSK_IAM", "AWS's credentials", "msk")
+        return {"sasl_mechanism": mechanism}
     return {
-        "sasl_mechanism": settings.text("kafka.sasl_mechanism"),
-        "sasl_plain_username": settings.text("kafka.sasl_username"),
-        "sasl_plain_password": password,
+        "sasl_mechanism": mechanism,
+        "sasl_plain_username": _needed(settings, "kafka.sasl_username", "the user's name"),
+        "sasl_plain_password": _secret(settings, "kafka.sasl_password", "a password"),
     }
+
+
+def _tokens(settings: Settings) -> Any:
+    """Return what fetches tokens; the module is imported where they are used."""
+    from driftline.tokens import OidcTokens
+
+    url = _needed(settings, "kafka.sasl_oauth_token_url", "where tokens are fetched")
+    who = _needed(settings, "kafka.sasl_oauth_client_id", "the client's id")
+    secret = _secret(settings, "kafka.sasl_oauth_client_secret", "the client's secret")
+    cafile = settings.text("kafka.sasl_oauth_cafile")
+    if cafile and not Path(cafile).is_file():
+        raise _error(settings, "kafka.sasl_oauth_cafile", "a file that is there")
+    return OidcTokens(url, who, secret, settings.text("kafka.sasl_oauth_scope") or None, cafile)
+
+
+def _needed(settings: Settings, key: str, what: str) -> str:
+    found = settings.text(key)
+    if not found:
+        mechanism = settings.text("kafka.sasl_mechanism")
+        raise _error(settings, key, f"{what}: kafka.sasl_mechanism {mechanism} needs it")
+    return found
+
+
+def _secret(settings: Settings, key: str, what: str) -> str:
+    """Return a secret that its variable says, or the file that the key beside it names."""
+    file, secret = settings.text(f"{key}_file"), settings.text(key)
+    if file and secret:
+        raise _error(settings, f"{key}_file", f"one {what.split()[-1]}: {key} is given too")
+    if file:
+        secret = secret_from(file, f"{key}_file", settings.source(f"{key}_file"))
+    if not secret:
+        raise _error(settings, key, f"{what}, in {KEYS[key].variable} or in {key}_file")
+    return secret
+
+
+def _refuse_unsent(settings: Settings, keys: tuple[str, ...], mechanism: str) -> None:
+    for key in keys:
+        if settings.text(key):
+            raise _error(settings, key, f"nothing: kafka.sasl_mechanism {mechanism} sends none")
 
 
 def _given(settings: Settings) -> bool:

@@ -79,7 +79,14 @@ KEYS: Final = {
             "",
             "",
             "how a SASL protocol proves who we are",
-            choices=("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+            choices=(
+                "",
+                "PLAIN",
+                "SCRAM-SHA-256",
+                "SCRAM-SHA-512",
+                "OAUTHBEARER",
+                "AWS_MSK_IAM",
+            ),
         ),
         Key("kafka.sasl_username", str, "", "", "who we are to the brokers"),
         Key(
@@ -91,6 +98,38 @@ KEYS: Final = {
             is_secret=True,
         ),
         Key("kafka.sasl_password_file", str, "", "", "or a file that holds nothing but it"),
+        Key(
+            "kafka.sasl_oauth_token_url",
+            str,
+            "",
+            "",
+            "OAUTHBEARER: where tokens are fetched, by OIDC client credentials",
+        ),
+        Key("kafka.sasl_oauth_client_id", str, "", "", "who asks for them"),
+        Key(
+            "kafka.sasl_oauth_client_secret",
+            str,
+            "",
+            "",
+            "its secret; from the environment only",
+            is_secret=True,
+        ),
+        Key(
+            "kafka.sasl_oauth_client_secret_file",
+            str,
+            "",
+            "",
+            "or a file that holds nothing but it",
+        ),
+        Key("kafka.sasl_oauth_scope", str, "", "", "what they are to allow, if that is asked"),
+        Key(
+            "kafka.sasl_oauth_cafile",
+            str,
+            "",
+            "",
+            "PEM file of the authority that signed the token server's certificate; the system's if "
+            "none",
+        ),
         Key(
             "kafka.ssl_cafile",
             str,
@@ -254,45 +293,6 @@ KEYS: Final = {
             low=1,
             high=36_500,
         ),
-    )
-}
-
-
-class Settings:
-    """All settings with their sources.
-
-    Parameters
-    ----------
-    values
-        By key; keys that are left out have the table's default.
-    sources
-        By key: where the value came from, for messages.
-    """
-
-    def __init__(self, values: Mapping[str, Value], sources: Mapping[str, str]) -> None:
-        self._values, self._sources = dict(values), dict(sources)
-
-    def __getitem__(self, name: str) -> Value:
-        return self._values.get(name, KEYS[name].default)
-
-    def source(self, name: str) -> str:
-        """Where the value came from: "--option", a variable, a file, or "default"."""
-        return self._sources.get(name, "default")
-
-    def as_environment(self) -> dict[str, str]:
-        """What is not the default, as the variables that say the same to another process."""
-        return {KEYS[name].variable: str(value) for name, value in self._values.items()}
-
-    def shown(self, name: str) -> Value:
-        """The value as it may be shown: of a secret or a URL's password, that it is there."""
-        value = self[name]
-        if KEYS[name].is_secret and value:
-            return MASK
-        return _PASSWORD.sub(rf"\1{MASK}", value) if isinstance(value, str) else value
-
-    def text(self, name: str) -> str:
-        """A setting that is text."""
-        return str(self[name])
         Key(
             "retention.hours_days",
             int,
@@ -338,6 +338,45 @@ class Settings:
             low=0,
             high=36_500,
         ),
+    )
+}
+
+
+class Settings:
+    """All settings with their sources.
+
+    Parameters
+    ----------
+    values
+        By key; keys that are left out have the table's default.
+    sources
+        By key: where the value came from, for messages.
+    """
+
+    def __init__(self, values: Mapping[str, Value], sources: Mapping[str, str]) -> None:
+        self._values, self._sources = dict(values), dict(sources)
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values.get(name, KEYS[name].default)
+
+    def source(self, name: str) -> str:
+        """Where the value came from: "--option", a variable, a file, or "default"."""
+        return self._sources.get(name, "default")
+
+    def as_environment(self) -> dict[str, str]:
+        """What is not the default, as the variables that say the same to another process."""
+        return {KEYS[name].variable: str(value) for name, value in self._values.items()}
+
+    def shown(self, name: str) -> Value:
+        """The value as it may be shown: of a secret or a URL's password, that it is there."""
+        value = self[name]
+        if KEYS[name].is_secret and value:
+            return MASK
+        return _PASSWORD.sub(rf"\1{MASK}", value) if isinstance(value, str) else value
+
+    def text(self, name: str) -> str:
+        """A setting that is text."""
+        return str(self[name])
 
     def integer(self, name: str) -> int:
         """A setting that is an integer."""

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Final, Self
 
 from driftline.errors import BrokerUnavailable, ConfigError
+from driftline.refusing import overheard
 from monitor.brokers import unanswered
 from monitor.cli.processes import Child, free_port, require_free_port, wait_for_port
 
@@ -162,11 +163,13 @@ def ensure_topic(
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap, bootstrap_timeout_ms=5_000, **(options or {})
-        )
+        with overheard(is_quiet=True) as heard:
+            admin = KafkaAdminClient(
+                bootstrap_servers=bootstrap, bootstrap_timeout_ms=5_000, **(options or {})
+            )
     except KafkaError as error:
-        raise BrokerUnavailable(unanswered(bootstrap, str(error), options or {})) from error
+        words = unanswered(bootstrap, str(error), options or {}, heard)
+        raise BrokerUnavailable(words) from error
     except ValueError as error:
         raise ConfigError(
             "kafka.bootstrap", "settings", bootstrap, "HOST:PORT, several with commas between"

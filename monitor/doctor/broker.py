@@ -6,12 +6,11 @@ has committed is asked of the broker.
 
 from __future__ import annotations
 
-import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -21,6 +20,7 @@ from kafka.protocol.consumer import OffsetSpec
 from kafka.protocol.consumer.group import HeartbeatRequest
 
 from driftline.program import command
+from driftline.refusing import overheard, refusal, said
 from monitor.brokers import addresses
 from monitor.doctor.check import ASK_S, Check, fail, ok, skipped, warn
 from monitor.doctor.wire import Met, meet, reaches
@@ -44,7 +44,7 @@ class Place:
     bootstrap: str
     topic: str
     group: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)  # with passwords
     tls: ssl.SSLContext | None
 
 
@@ -102,33 +102,10 @@ def _misunderstood(at: str, met: Met) -> Check:
     return fail("broker protocol", f"{at}: {_WORDS[met.fault]} ({met.detail})", _MENDS[met.fault])
 
 
-@contextmanager
-def _overheard() -> Iterator[list[BaseException]]:
-    """What kafka-python's connections fail with: it tells that to its log alone."""
-    heard: list[BaseException] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            args = record.args if isinstance(record.args, tuple) else ()
-            heard.extend(arg for arg in args if isinstance(arg, BaseException))
-
-    logger, listener = logging.getLogger("kafka"), Listener(logging.WARNING)
-    before = (logger.level, logger.propagate)
-    logger.addHandler(listener)
-    logger.setLevel(logging.WARNING)
-    logger.propagate = False
-    try:
-        yield heard
-    finally:
-        logger.removeHandler(listener)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
-
-
 def login(place: Place, keep: Callable[[Any], None]) -> Iterator[Check]:
     """Yield whether the broker takes our credentials; `keep` gets a client that is connected."""
     name = "broker credentials"
-    with _overheard() as heard:
+    with overheard(is_quiet=True) as heard:
         try:
             admin = KafkaAdminClient(
                 bootstrap_servers=[f"{h}:{p}" if ":" not in h else f"[{h}]:{p}"
@@ -142,8 +119,9 @@ def login(place: Place, keep: Callable[[Any], None]) -> Iterator[Check]:
             yield _refused(name, [*heard, error], place)
             return
     keep(admin)
-    user = place.options.get("sasl_plain_username")
-    yield ok(name, f"it takes user {user}" if user else "it asks for none")
+    user, mechanism = (place.options.get(f"sasl_{n}") for n in ("plain_username", "mechanism"))
+    taken = f"it takes user {user}" if user else f"it takes our {mechanism} login"
+    yield ok(name, taken if mechanism else "it asks for none")
     brokers = admin.describe_cluster().get("brokers") or ()
     told = sorted({(str(b.get("host")), int(b.get("port") or 0)) for b in brokers})
     silent = reaches(told, ASK_S / 4 / max(1, len(told)))
@@ -159,39 +137,18 @@ def login(place: Place, keep: Callable[[Any], None]) -> Iterator[Check]:
 
 def _refused(name: str, heard: Sequence[BaseException], place: Place) -> Check:
     """The line for the first error that says why."""
-    user = place.options.get("sasl_plain_username")
-    mechanism = place.options.get("sasl_mechanism")
-    for error in heard:
-        words = _said(error)
-        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
-            return fail(
-                name, f"it refuses user {user}: {words}",
-                "the user is unknown there or the password is another: kafka.sasl_username, "
-                "kafka.sasl_password",
-            )  # fmt: skip
-        if isinstance(error, kafka_errors.UnsupportedSaslMechanismError):
-            return fail(name, f"it does not take {mechanism}: {words}", "kafka.sasl_mechanism")
-        if isinstance(error, kafka_errors.IllegalSaslStateError):
-            return fail(
-                name, "it asks for no login on this port",
-                "kafka.security_protocol SSL or PLAINTEXT, or the port of its SASL listener",
-            )  # fmt: skip
+    found = refusal(heard, place.options)
+    if found is not None:
+        return fail(name, *found)
     # What came first is the cause; that nothing came of it is said last.
-    words = _said(heard[0]) if heard else ""
+    words = said(heard[0]) if heard else ""
     mend = (
         "see the lines above; the broker's log says the rest"
-        if user
+        if place.options.get("sasl_mechanism")
         else "if this listener wants a login: kafka.security_protocol SASL_SSL or SASL_PLAINTEXT, "
-        "kafka.sasl_mechanism, kafka.sasl_username and the password"
+        "kafka.sasl_mechanism, and its credentials"
     )
     return fail(name, f"the connection is not taken: {words}", mend)
-
-
-def _said(error: BaseException) -> str:
-    """What an error says, without the names that kafka-python puts before it."""
-    lines = str(error).splitlines()
-    words = lines[0].rpartition("Error: ")[2].strip() if lines else ""
-    return words[:300] or type(error).__name__
 
 
 @dataclass(frozen=True)
