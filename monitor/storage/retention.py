@@ -62,13 +62,13 @@ def judged_to(conn: Connection, version_id: int) -> int | None:
     """
     w, c = t.window.c, t.evaluator_cursor.c
     query = sa.select(sa.func.max(w.start_ms)).where(w.version_id == version_id, w.segment == "all")
-    found = conn.execute(query.group_by(w.length)).scalars().all()
+    judged = [int(start) for start in conn.execute(query.group_by(w.length)).scalars()]
     again = sa.select(c.rejudge_from_ms).where(
         c.version_id == version_id, c.rejudge_from_ms.is_not(None)
     )
-    if not found:
+    if not judged:
         return None
-    return min([max(found), *conn.execute(again).scalars()])
+    return min([max(judged), *(int(from_ms) for from_ms in conn.execute(again).scalars())])
 
 
 def first_hour(
