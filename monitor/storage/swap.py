@@ -334,7 +334,7 @@ def _replace_unseen(conn: Connection, lane: Lane) -> None:
 
 def _judge_again(conn: Connection, version_id: int, changed_ms: int) -> None:
     """Tell the evaluator from when on, and let it learn anew what it learnt of what differs."""
-    c, k = t.evaluator_cursor.c, t.calibration.c
+    c, k, w = t.evaluator_cursor.c, t.calibration.c, t.window.c
     since = sa.func.coalesce(c.rejudge_from_ms, changed_ms)
     moved = conn.execute(
         sa.update(t.evaluator_cursor)
@@ -347,10 +347,19 @@ def _judge_again(conn: Connection, version_id: int, changed_ms: int) -> None:
     first = sa.select(t.calibration).where(k.version_id == version_id, k.revision == 1)
     for row in conn.execute(first).all():
         if changed_ms < json.loads(row.windows)[-1][1]:
-            same = [t.calibration.c[name] == row._mapping[name] for name in (
-                "version_id", "reference_digest", "segment", "length", "revision"
-            )]  # fmt: skip
-            conn.execute(sa.delete(t.calibration).where(*same))
+            here = [column == row._mapping[column.name] for column in t.calibration.primary_key]
+            conn.execute(sa.delete(t.calibration).where(*here))
+            # Windows that did not change were judged by it, too: no sum of revisions is -1.
+            conn.execute(
+                sa.update(t.window)
+                .where(
+                    w.version_id == version_id,
+                    w.length == row.length,
+                    w.segment == row.segment,
+                    w.end_ms > changed_ms,
+                )
+                .values(rev_sum=-1)
+            )
 
 
 def _remember(conn: Connection, lane: Lane, now_ms: int) -> None:

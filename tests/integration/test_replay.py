@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import sqlalchemy as sa
 from fake_source import START_MS, prediction
-from replay_rig import STEP_MS, Twice
+from replay_rig import STEP_MS, Facts, Twice
 from sqlalchemy.engine import Engine
 
 from consumers.replay import abandon
@@ -72,9 +74,7 @@ def test_a_pane_that_was_wrong_is_right_again_and_newer(twice: Twice) -> None:
     with transaction(twice.engine) as conn:
         wrong, gone, *_ = right
         for row, values in ((wrong, {"body": right[4].body}), (gone, None)):
-            here = [
-                column == row._mapping[column.name] for column in t.pane.primary_key
-            ]
+            here = [column == row._mapping[column.name] for column in t.pane.primary_key]
             if values is None:
                 conn.execute(sa.delete(t.pane).where(*here))
             else:
@@ -145,14 +145,15 @@ def test_from_a_time_it_reads_and_replaces_the_panes_of_that_day_and_later(twice
     assert done.versions == (("m", "1", day_ms),)
     # Records that were sent less than five minutes before may hold events of that day.
     assert done.records == 600 - -(-(day_ms - 300_000 - START_MS) // STEP_MS)
-    touched = {row.start_ms >= day_ms for row in twice.rows(t.pane) if _is_right(twice, row)}
-    assert touched == {True}
+    stored = twice.stored()
+    right = {row.start_ms >= day_ms for row in twice.rows(t.pane) if _is_right(stored, row)}
+    assert right == {True}
     assert done.changed_ms == day_ms
 
 
-def _is_right(twice: Twice, row: object) -> bool:
-    found = twice.stored()
-    return found[row.version_id, row.start_ms, row.segment, row.partition][0] == row.rows  # type: ignore[attr-defined]
+def _is_right(stored: Facts, row: Any) -> bool:
+    """Whether a pane's own number of rows is that of its counts."""
+    return bool(stored[row.version_id, row.start_ms, row.segment, row.partition][0] == row.rows)
 
 
 def test_a_log_that_lost_its_beginning_replaces_only_what_it_holds_whole(twice: Twice) -> None:
@@ -212,7 +213,8 @@ def test_another_model_is_left_alone(twice: Twice) -> None:
     with transaction(twice.engine) as conn:
         conn.execute(sa.update(t.pane).values(rows=t.pane.c.rows + 1))
     twice.replay(model="m", version="2")
-    wrong = {row.version_id for row in twice.rows(t.pane) if not _is_right(twice, row)}
+    stored = twice.stored()
+    wrong = {row.version_id for row in twice.rows(t.pane) if not _is_right(stored, row)}
     assert wrong == {1}
 
 
