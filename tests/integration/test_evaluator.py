@@ -89,7 +89,12 @@ class World:
             self._position(conn, partition, start_ms + hours * HOUR_MS + HOUR_MS)
 
     def _add(
-        self, conn: sa.Connection, start_ms: int, partition: int, profile: Profile, segment: str
+        self,
+        conn: sa.Connection,
+        start_ms: int,
+        partition: int,
+        profile: Profile,
+        segment: str = "all",
     ) -> None:
         key = {
             "version_id": 1,
