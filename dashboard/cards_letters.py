@@ -229,6 +229,8 @@ def letter(found: Pipeline, told: say.Told, *, is_asked: bool) -> Any:
         ("refused", f"{told.instant(opened.created_ms)} {told.word}"),
         ("sha256", opened.payload_sha256),
     ]
+    if opened.replay_ms is not None:
+        facts.insert(-1, ("sent again", say.sent_again(opened, told)))
     shown = (
         None
         if opened.payload is None

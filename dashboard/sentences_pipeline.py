@@ -342,6 +342,14 @@ GAP_WORDS = {
 }
 
 
+def sent_again(letter: DeadLetter, told: Told) -> str:
+    """Return where the new record lies that a dead letter was written as, if anybody knows."""
+    at = f"{told.instant(letter.replay_ms or 0)} {told.word}"
+    if letter.replayed_offset is None:
+        return f"{at}: nobody knows whether it arrived"
+    return f"{at}, partition {letter.replayed_partition}, offset {whole(letter.replayed_offset)}"
+
+
 def gap_title(gap: Gap) -> str:
     """Return what was lost, and where."""
     n = gap.to_offset - gap.from_offset

@@ -34,7 +34,7 @@ _LOOK_S: Final = 0.5
 class DeliverSettings:
     """What the dispatcher needs to know; `allow` as `monitor.alerts.guard.networks` reads it."""
 
-    database_url: str
+    database_url: str = field(repr=False)
     allow: tuple[Network, ...] = ()
     keep: Keep = field(default_factory=Keep)
 

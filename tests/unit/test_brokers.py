@@ -120,3 +120,38 @@ def test_what_looks_the_same_is_said_where_it_can_be() -> None:
         assert f"{at}, though the port takes connections (timeout): a wrong password" in said
         assert "doctor` tells them apart" in said
         assert "may be no Kafka, or expect TLS" in unanswered(at, "timeout", {})
+
+
+OAUTH = {
+    "security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauth_token_url": "https://id.example.com/token", "sasl_oauth_client_id": "me",
+    "sasl_oauth_client_secret": "pw-pw",
+}  # fmt: skip
+
+
+def test_tokens_are_an_option_of_every_client() -> None:
+    options = client_options(settings(**OAUTH))
+    assert repr(options.pop("sasl_oauth_token_provider")) == (
+        "OidcTokens('https://id.example.com/token', client_id='me')"
+    )
+    assert options == {
+        "security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER",
+        "ssl_check_hostname": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("absent", sorted(OAUTH.keys() - {"security_protocol", "sasl_mechanism"}))
+def test_tokens_that_lack_something_name_it(absent: str) -> None:
+    given = {name: value for name, value in OAUTH.items() if name != absent}
+    with pytest.raises(ConfigError, match=f"kafka.{absent}") as caught:
+        client_options(settings(**given))
+    assert "pw-pw" not in str(caught.value)
+
+
+def test_a_login_that_the_mechanism_does_not_send_is_refused() -> None:
+    with pytest.raises(ConfigError, match="OAUTHBEARER sends none") as caught:
+        client_options(settings(**OAUTH, sasl_password="pw-pw"))
+    assert "pw-pw" not in str(caught.value)
+    scram = {"security_protocol": "SASL_SSL", **LOGIN}
+    with pytest.raises(ConfigError, match="SCRAM-SHA-512 sends none"):
+        client_options(settings(**scram, sasl_oauth_client_secret="pw-pw"))

@@ -436,3 +436,19 @@ def test_the_client_says_what_is_wrong(sdk: Client, rig: Rig, into: IntoTopic) -
     into.is_there = False
     with pytest.raises(ServerUnavailable, match="broker cannot be reached"):
         sdk.replay_dead_letters(everything=True)
+
+
+def test_the_page_says_where_it_lies_now(rig: Rig, into: IntoTopic, api: TestClient) -> None:
+    from dashboard import sentences_pipeline as say
+    from monitor.storage import reads
+
+    rig.topic.extend([b"first", b"second"])
+    rig.settle()
+    into.fate = lambda record: BrokerUnavailable("?") if record.value == b"first" else None
+    replay(api, 503, all=True)
+    with rig.engine.connect() as conn:
+        doubtful, sent = (reads.find_letter(conn, 1, 0, offset, 0) for offset in (0, 1))
+    assert doubtful is not None
+    assert sent is not None
+    assert say.sent_again(sent, say.Told()).endswith(", partition 0, offset 2")
+    assert say.sent_again(doubtful, say.Told()).endswith("nobody knows whether it arrived")
