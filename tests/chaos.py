@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ import psutil
 import simulator
 import sqlalchemy as sa
 from chaos_member import Given
+from chaos_report import Report, put_into_docs
 from fake_source import Entry, prediction
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -58,56 +59,6 @@ LONGEST_SLEEP_S: Final = 15.0
 ZOMBIES: Final = (("stops after",), ("poll", "decode"))
 CATCH_UP_S: Final = 120.0
 RECORDS_A_SECOND: Final = 400
-
-
-@dataclass
-class Report:
-    """What happened and what became of the records.
-
-    Attributes
-    ----------
-    faults
-        By kind, as "dies after sql COMMIT" or "broker restarted".
-    lost, doubled
-        Records missing in the counters, and counted more than once.
-    wrong
-        What differs between the database and the offline count, a line each.
-    crashed
-        What members ended with that nobody had done to them.
-    """
-
-    broker: str
-    database: str
-    seed: int
-    control: str
-    records: int = 0
-    lost: int = 0
-    doubled: int = 0
-    fenced: int = 0
-    checkpoints: int = 0
-    seconds: float = 0.0
-    faults: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    crashed: list[str] = field(default_factory=list)
-
-    @property
-    def zombies(self) -> int:
-        """How often a member slept beyond its session and woke up."""
-        return sum(n for how, n in self.faults.items() if how.startswith("stops"))
-
-    def line(self) -> str:
-        """Return it in one line."""
-        control = f" without a guard ({self.control})" if self.control else ""
-        return (
-            f"{self.broker} + {self.database}{control}, seed {self.seed}: "
-            f"{self.faults.total()} faults ({self.zombies} zombies), {self.records:,} records, "
-            f"{self.lost} lost, {self.doubled} doubled, {self.fenced} fenced, "
-            f"{self.seconds:.0f} s"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return asdict(self) | {"faults": dict(self.faults.most_common()), "zombies": self.zombies}
 
 
 class Producing:
@@ -514,6 +465,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=500, help="in the run on PostgreSQL")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="also write the reports here")
+    parser.add_argument("--write", action="store_true", help="put them into docs/guarantees.md")
     asked = parser.parse_args()
     broker, databases = apache_kafka.start(), postgres.start()
     reports = []
@@ -548,6 +500,8 @@ def main() -> None:
             broker.remove()
     if asked.json:
         asked.json.write_text(json.dumps([report.to_dict() for report in reports], indent=1))
+    if asked.write:
+        put_into_docs(reports)
     is_right = all(not r.wrong and not r.crashed for r in reports if not r.control)
     is_proof = all(r.lost or r.doubled for r in reports if r.control)
     sys.exit(0 if is_right and is_proof else 1)

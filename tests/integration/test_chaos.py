@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import apache_kafka
 import postgres
 import pytest
-from chaos import Chaos, Report
+from chaos import Chaos
+from chaos_report import Report
 
 from monitor.storage import engine as storage
 

@@ -1,0 +1,96 @@
+"""What a run of chaos did and what became of the records, in a line, for JSON and for the docs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "guarantees.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+
+@dataclass
+class Report:
+    """What happened and what became of the records.
+
+    Attributes
+    ----------
+    faults
+        By kind, as "dies after sql COMMIT" or "broker restarted".
+    lost, doubled
+        Records missing in the counters, and counted more than once.
+    wrong
+        What differs between the database and the offline count, a line each.
+    crashed
+        What members ended with that nobody had done to them.
+    """
+
+    broker: str
+    database: str
+    seed: int
+    control: str
+    records: int = 0
+    lost: int = 0
+    doubled: int = 0
+    fenced: int = 0
+    checkpoints: int = 0
+    seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+
+    @property
+    def zombies(self) -> int:
+        """How often a member slept beyond its session and woke up."""
+        return sum(n for how, n in self.faults.items() if how.startswith("stops"))
+
+    def line(self) -> str:
+        """Return it in one line."""
+        control = f" without a guard ({self.control})" if self.control else ""
+        return (
+            f"{self.broker} + {self.database}{control}, seed {self.seed}: "
+            f"{self.faults.total()} faults ({self.zombies} zombies), {self.records:,} records, "
+            f"{self.lost} lost, {self.doubled} doubled, {self.fenced} fenced, "
+            f"{self.seconds:.0f} s"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self) | {"faults": dict(self.faults.most_common()), "zombies": self.zombies}
+
+
+def to_markdown(reports: Sequence[Report], day: str) -> str:
+    """Return the tables of the docs: a row for each run, and the faults of all by kind."""
+    lines = [
+        f"Measured on {day} by `make chaos`, seed {reports[0].seed}.",
+        "",
+        "| broker + database | guard | faults | of them sleepers | records | lost | doubled "
+        "| fenced | seconds |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for report in reports:
+        guard = f"**off** ({report.control})" if report.control else "on"
+        lines.append(
+            f"| {report.broker} + {report.database} | {guard} | {report.faults.total():,} "
+            f"| {report.zombies:,} | {report.records:,} | {report.lost:,} | {report.doubled:,} "
+            f"| {report.fenced:,} | {report.seconds:,.0f} |"
+        )
+    lines += ["", "| fault | how often, in the runs with the guard |", "|---|---:|"]
+    together: Counter[str] = Counter()
+    for report in reports:
+        if not report.control:
+            together.update(report.faults)
+    lines += [f"| {how} | {n:,} |" for how, n in together.most_common()]
+    return "\n".join(lines)
+
+
+def put_into_docs(reports: Sequence[Report]) -> None:
+    """Put the tables between the marks of the page."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    day = datetime.now(UTC).date().isoformat()
+    PAGE.write_text(f"{before}{BEGIN}\n\n{to_markdown(reports, day)}\n\n{END}{after}")
