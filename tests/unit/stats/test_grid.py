@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -228,3 +230,58 @@ def test_categorical_groups_are_ten_levels_the_rest_and_unseen():
 def test_without_rare_categories_other_is_in_no_group():
     grid = categorical_grid({"a": 3, "b": 2})
     assert categorical_groups(grid, np.array([3, 2, 0, 0])).tolist() == [0, 1, -1, 2]
+
+
+def groups_by_the_text(counts: dict[int, int]) -> dict[int, int]:
+    """The group of each value: large ones alone, what lies between them cut by midpoints."""
+    total, key = sum(counts.values()), 0
+    made: dict[int, tuple[int, int]] = {}
+    run: list[int] = []
+
+    def close() -> None:
+        mass = sum(counts[value] for value in run)
+        k = max(1, math.floor(Fraction(10 * mass, total) + Fraction(1, 2)))
+        before = 0
+        for value in run:
+            middle = Fraction(2 * before + counts[value], 2)
+            made[value] = (key, math.floor(k * middle / mass))
+            before += counts[value]
+        run.clear()
+
+    for value in sorted(counts):
+        if 10 * counts[value] >= total:
+            close()
+            made[value], key = (key + 1, 0), key + 2
+        else:
+            run.append(value)
+    close()
+    order = {group: n for n, group in enumerate(sorted(set(made.values())))}
+    return {value: order[group] for value, group in made.items()}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        # One in ten exactly, a row fewer, and a large one at either end.
+        {0: 100, 2: 300, 3: 250, 5: 200, 9: 150},
+        {0: 999, 1: 1_000, 2: 1_001, 3: 999, 4: 1_001, 7: 5_000},
+        {0: 5_000, **{value: 30 + 7 * (value % 5) for value in range(3, 90)}},
+        {**dict.fromkeys(range(100), 40), 120: 700, **dict.fromkeys(range(130, 180), 25)},
+        {value: 1 + value * value % 37 for value in range(200)},
+    ],
+)
+def test_groups_are_cut_as_it_is_written(counts: dict[int, int]) -> None:
+    values = np.repeat(list(counts), list(counts.values())).astype(float)
+    grid = numeric_grid(values)
+    mass = np.bincount(grid.bins(canonical(values)), minlength=grid.n_bins)
+    groups = numeric_groups(grid, mass)
+    wanted = groups_by_the_text(counts)
+    distinct = np.array(sorted(counts), float)
+    found = groups[grid.bins(canonical(distinct))]
+    assert found.tolist() == [wanted[int(value)] for value in distinct]
+    # What no row has joins the next that one has; beyond the range the ends.
+    among = np.arange(min(counts) - 3, max(counts) + 4)
+    nearest = [next((v for v in sorted(counts) if v >= x), max(counts)) for x in among.tolist()]
+    assert groups[grid.bins(canonical(among.astype(float)))].tolist() == [
+        wanted[value] for value in nearest
+    ]
