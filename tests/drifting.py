@@ -128,10 +128,12 @@ def read(
         members.append((source, Loop(engine, source, settings, clock, uniform)))
     for partition in topic.logs:
         members[partition % workers][0].give(partition)
+    # About ten rounds, whatever a poll brings.
+    most = len(log()) // (5 * len(spread))
     waiting = {partition: list(reversed(values)) for partition, values in enumerate(spread)}
     while any(waiting.values()):
         for partition, values in waiting.items():
-            here = len(values) if rng is None else rng.randrange(1 + 2 * batch)
+            here = len(values) if rng is None else rng.randrange(1 + most)
             topic.extend((values.pop() for _ in range(min(here, len(values)))), partition)
         if rng is not None:
             _disturb(rng, topic, members)
@@ -139,16 +141,19 @@ def read(
             if rng is None or rng.random() < 0.7:
                 loop.step()
         clock.advance(uniform(0.5, 4.0))
-        if rng is not None and rng.random() < 0.2:
+        if rng is not None and rng.random() < 0.3:
             judge(engine, clock.now_ms())
-    settled = 0
-    while settled < 3:
+    for source, _ in members:  # who was left in the belief that it has a partition learns of it
+        source.take(*topic.logs.keys() - source.assigned.keys(), kind="lost")
+    for _ in range(1_000):
         clock.advance(5.1)
         for _, loop in members:
             loop.step()
-        at = {row.partition: row.next_offset for row in positions(engine)}
-        settled = settled + 1 if at == topic.end else 0
-    return clock
+        at = {row.partition: row for row in positions(engine)}
+        is_read = {p: row.next_offset for p, row in at.items()} == topic.end
+        if is_read and all(row.caught_up_for_ms > IDLE_S * 1_000 for row in at.values()):
+            return clock
+    raise AssertionError("it is not read to its end")
 
 
 def _disturb(

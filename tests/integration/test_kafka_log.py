@@ -281,8 +281,8 @@ def test_aborted_transactions_are_not_counted_and_their_end_is_reached(
                              (range(35, 40), False)):  # fmt: skip
         writing.write(numbers)
         writing.end(is_good=is_good)
-    end = end_of(stage)
-    stage.until(lambda: stage.next_offsets().get(0) == end, f"it does not reach {end}")
+    # Behind 40 records and 4 markers.
+    stage.until(lambda: stage.next_offsets().get(0) == 44, "it does not reach the end")
     assert counters(stage.engine) == {"prediction": 15}
     assert stage.differences() == []
     assert stage.gaps() == []
@@ -337,7 +337,8 @@ def test_a_compacted_log_is_read_over_its_holes(stage: Stage) -> None:
         time.sleep(0.15)
         stage.send(values[part * 20 : part * 20 + 20])
     deadline = time.monotonic() + DEADLINE_S
-    while len(left := whole_log(stage)) == 60:
+    # All have one key: of what is cleaned the last record stays.
+    while len(left := whole_log(stage)) > 21:
         assert time.monotonic() < deadline, "it is not compacted"
         time.sleep(0.2)
     stage.written[stage.topic_id, 0] = left
