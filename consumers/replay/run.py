@@ -31,7 +31,7 @@ from monitor.clock import Clock, SystemClock
 from monitor.storage import lanes, registry
 from monitor.storage import swap as swapping
 from monitor.storage.checkpoint import RegistryMoved
-from monitor.storage.engine import reading, transaction
+from monitor.storage.engine import reading, transaction, without_timeouts
 from monitor.storage.lanes import Lane
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.storage.swap import NotWhole, Swapped
@@ -197,6 +197,7 @@ class _Run:
                 self._may_go_on(found, now_ms)
                 return lanes.take_over(conn, found, self.owner, now_ms), True, None
         with reading(self.db) as conn:
+            without_timeouts(conn)  # the broker is asked meanwhile
             scope = scope_of(conn, self.log, known, self.stream_id, self.asked)
         with transaction(self.db) as conn:
             made = lanes.begin(

@@ -108,6 +108,7 @@ def verify(
     stream_id = stream_of(db, log, settings)
     known = registry.load(db)
     with reading(db) as conn:
+        without_timeouts(conn)  # the broker is asked meanwhile
         scope = scope_of(conn, log, known, stream_id, asked)
         versions, left_out = _comparable(conn, known, wanted(known, asked), stream_id, scope)
     with tempfile.TemporaryDirectory(prefix="driftline-verify-") as folder:
