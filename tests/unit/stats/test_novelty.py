@@ -102,3 +102,26 @@ def test_lengths_without_slices_expect_what_others_do(reference: Reference) -> N
 def test_a_reference_without_times_expects_none() -> None:
     plain = build_reference(frame(3, "2026-01-01", 1, 6_000).drop(columns="at"))
     assert not novelty.expected(plain, "all", "day").any()
+
+
+def test_a_slice_s_new_values_are_told_once(reference: Reference) -> None:
+    """9 are no other's: 2 are unseen already, 5 make up a group of their own, 2 were rare."""
+    grids = reference.gridset
+    f = grids.names().index("city")
+    span = grids.groups[f]
+    size = span.stop - span.start
+    groups, rest = (np.zeros((2, grids.n_groups), np.int64) for _ in range(2))
+    own = np.full(size, 30)
+    own[[0, -2, -1]] = 5, 20, 2
+    groups[:, span], rest[:, span] = own, 1_000
+    rest[0, span.start] = 0
+    unseen = np.zeros((2, len(grids.features)), np.int64)
+    unseen[:, f] = 9
+    found = novelty.as_others_know(grids, groups, rest, unseen)[:, span]
+    # The second slice's first group is known to others: seven were rare ones.
+    for moved, row in zip((2, 7), found, strict=True):
+        wanted = own.copy()
+        wanted[-2] -= moved
+        wanted[-1] += moved
+        assert row.tolist() == wanted.tolist()
+    assert groups[0, span].tolist() == own.tolist()
