@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,8 @@ def test_they_are_selected_by_all_that_is_said(rig: Rig, api: TestClient, sdk: C
 def test_many_go_in_pages_and_progress_is_told(
     rig: Rig, into: IntoTopic, api: TestClient, sdk: Client
 ) -> None:
+    rig.settings = replace(rig.settings, breaker=False)
+    rig.start()
     rig.topic.extend(f"not json {i}".encode() for i in range(1_200))
     rig.settle(rounds=6)
     told: list[int] = []
