@@ -2,8 +2,8 @@
 
 20 columns of floats and 5 of strings; a reference of 100,000 rows, 1,000,000 current ones.
 Every contender has a process of its own, one core and one thread, and the frames in memory
-already. Medians of several runs, beside the bare line that counting cannot beat. Run it on
-an idle machine.
+already. Medians of several runs, beside the bare line that finds a bin and counts it. Run it
+on an idle machine.
 
 `ARGS=--peers` runs Evidently, NannyML, whylogs and scipy on the same frames, too: the first
 three are installed once, each into an environment of its own under .venv/peers. Rows a second
@@ -106,7 +106,7 @@ def floats(before: Any, after: Any) -> Callable[[], Any]:
 
 
 def bare(before: Any, after: Any) -> Callable[[], Any]:
-    """float32, bin, count, in slices that stay in the cache: what one value costs at the least."""
+    """float32, bin, count, in slices that stay in the cache; no sums, no range, no NaN."""
     import numpy as np
 
     import driftline
