@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from fake_source import START_MS, prediction
+from fake_source import START_MS, prediction, small_reference
 from replay_rig import STEP_MS, Facts, Twice
 from sqlalchemy.engine import Engine
 
 from consumers.replay import abandon
-from driftline.errors import ConfigError, Conflict, OffsetOutOfRange
+from driftline.errors import ConfigError, Conflict, OffsetOutOfRange, StreamError
 from driftline.stats.lengths import DAY_MS
+from monitor.storage import models, registry
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
 
@@ -299,3 +301,120 @@ def test_what_cannot_be_replayed_is_said(twice: Twice) -> None:
             twice.replay(**asked)
     with pytest.raises(Conflict, match="nothing to count again"):
         twice.replay(from_ms=START_MS + 400 * DAY_MS)
+
+
+def once(do: Callable[[], object]) -> Callable[[], None]:
+    """What happens at the first poll only."""
+    left = [do]
+
+    def happen() -> None:
+        if left:
+            left.pop()()
+
+    return happen
+
+
+def test_a_reference_that_is_bound_meanwhile_lets_it_begin_again(twice: Twice) -> None:
+    twice.register()
+    twice.send(100)
+    twice.count()
+    log, polls = twice.log(max_records=10), 0
+
+    def bind() -> None:
+        nonlocal polls
+        polls += 1
+        twice.rig.clock.advance(6.0)  # it writes at each poll
+        if polls != 3:
+            return
+        with transaction(twice.engine) as conn:
+            registry.register_reference(
+                conn, small_reference(seed=2), model="m", version="1", now_ms=1,
+                effective_from_ms=START_MS + 90 * DAY_MS,
+            )  # fmt: skip
+
+    log.meanwhile = bind
+    done = twice.replay(log)
+    assert done.records > 100, "what was read by the old one is read again"
+    assert twice.stored() == twice.said_by_the_log()
+    assert twice.nothing_is_left()
+
+
+def test_a_model_that_is_archived_meanwhile_ends_it_and_leaves_nothing(twice: Twice) -> None:
+    twice.register()
+    twice.send(100)
+    twice.count()
+    before = twice.rows(t.pane)
+    log = twice.log(max_records=10)
+
+    def archive() -> None:
+        with transaction(twice.engine) as conn:
+            models.archive(conn, "m", actor="me", now_ms=1)
+
+    log.meanwhile = once(archive)
+    with pytest.raises(ConfigError):
+        twice.replay(log)
+    assert twice.rows(t.pane) == before
+    assert twice.nothing_is_left()
+
+
+def test_a_partition_that_is_added_meanwhile_is_counted_too(twice: Twice) -> None:
+    twice.register()
+    twice.send(100)
+    twice.count()
+    topic = twice.rig.topic
+
+    def grow() -> None:
+        topic.low[2] = topic.end[2] = 0
+        topic.logs[2] = []
+        for i in range(5):
+            topic.append(prediction(i), 2, kafka_ms=START_MS + i * STEP_MS)
+        twice.rig.source.give(2)
+        twice.count()
+
+    log = twice.log(max_records=10)
+    log.meanwhile = once(grow)
+    twice.replay(log)
+    assert twice.stored() == twice.said_by_the_log()
+    assert twice.counters()["1", "prediction"] == 105
+
+
+def test_retention_that_is_faster_ends_it_and_changes_nothing(twice: Twice) -> None:
+    twice.register()
+    twice.send(200)
+    twice.count()
+    before = twice.rows(t.pane)
+    log = twice.log(max_records=10)
+
+    def retain() -> None:
+        twice.rig.clock.advance(6.0)
+        for partition in (0, 1):
+            twice.rig.topic.retain_from(80, partition)
+
+    log.meanwhile = once(retain)
+    with pytest.raises(OffsetOutOfRange):
+        twice.replay(log)
+    assert twice.rows(t.pane) == before
+
+
+def test_a_broker_that_goes_away_is_waited_for_and_then_said(twice: Twice) -> None:
+    twice.register()
+    twice.send(100)
+    twice.count()
+    log, polls = twice.log(max_records=10), 0
+
+    def come_and_go() -> None:
+        nonlocal polls
+        polls += 1
+        twice.rig.topic.is_down = 2 < polls < 40
+
+    log.meanwhile = come_and_go
+    twice.replay(log)
+    assert twice.stored() == twice.said_by_the_log()
+
+    def go() -> None:
+        twice.rig.topic.is_down = True
+
+    log.meanwhile = go
+    with pytest.raises(StreamError, match=r"is down|nothing more came"):
+        twice.replay(log)
+    twice.rig.topic.is_down = False
