@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check simulate chaos bench bench-compare bench-web bench-alarms bench-peers clean
+.PHONY: demo test check simulate chaos pressure bench bench-compare bench-web bench-alarms bench-peers clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -30,6 +30,11 @@ simulate: $(DEV)
 # half an hour (ARGS="--faults 50" is quicker; "--json FILE" keeps the reports).
 chaos: $(DEV)
 	$(BIN)/python tests/chaos.py $(ARGS)
+
+# The database away for minutes under a fast producer, with the consumer's memory over time, and
+# four consumers replaced in turn (ARGS="--minutes 2 --json FILE").
+pressure: $(DEV)
+	$(BIN)/python tests/pressure.py $(ARGS)
 
 bench: $(DEV)
 	$(BIN)/python scripts/bench.py $(ARGS)

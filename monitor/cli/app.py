@@ -162,6 +162,11 @@ VERBS: Final = {
         "Check broker, topic, rights, records, database, processes and web; change nothing.",
         "server",
     ),
+    "metrics": Verb(
+        "monitor.cli.metrics:app",
+        "Alert rules and a dashboard for Prometheus and Grafana.",
+        "server",
+    ),
     "health": Verb(
         "monitor.cli.health:health",
         "Say whether a role of this machine does its work; exit code 1 if it does not.",
@@ -175,16 +180,16 @@ VERBS: Final = {
         is_posix_only=True,
     ),
     "db": Verb("monitor.cli.db:app", "The database's schema.", "server"),
-    "backup": Verb(
-        "monitor.cli.backup:backup",
-        "Copy the database into one file while everything runs.",
-        "server",
-        is_posix_only=True,
     "retention": Verb(
         "monitor.cli.retention:app",
         "For how long what is kept, and what that makes smaller.",
         "server",
     ),
+    "backup": Verb(
+        "monitor.cli.backup:backup",
+        "Copy the database into one file while everything runs.",
+        "server",
+        is_posix_only=True,
     ),
     "restore": Verb(
         "monitor.cli.backup:restore",
