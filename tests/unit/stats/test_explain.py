@@ -128,3 +128,14 @@ def test_a_limit_without_room_shows_no_rise_at_all() -> None:
         np.array([0.98, np.nan, 0.01]),
     )  # fmt: skip
     assert np.isnan(found).all()
+
+
+def test_shifts_are_asked_about_up_to_four_sigma(reference: Reference) -> None:
+    grids = reference.gridset
+    own = grids.sum_groups(reference.profiles["all"].counts[None, :])
+    x = grids.names().index("x")
+    shares = own[0, grids.groups[x]] / own[0, grids.groups[x]].sum()
+    for by, seen in ((3.0, 3.0), (3.9, 3.9), (4.1, np.nan)):
+        limit = np.full((1, len(grids.features)), float(psi_of_shift(shares, by)))
+        found = visible_shift(grids, own, limit)[0, x]
+        assert found == pytest.approx(seen, abs=0.01, nan_ok=True)

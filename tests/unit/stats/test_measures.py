@@ -346,3 +346,12 @@ def test_a_table_has_a_column_for_each_measure() -> None:
     columns = schema.finding_measure.c.keys()
     assert tuple(columns[5:-1]) == MEASURES and columns[-1] == "parts"
     assert isinstance(schema.finding_measure.c.chi_square_df.type, sa.Integer)
+
+
+def test_a_sigma_is_the_middle_of_what_the_deviation_lies_between() -> None:
+    """So many values outside of each other's bins that both ends are told apart."""
+    x = np.random.default_rng(2).lognormal(0, 3, 5_000)
+    mine = moments(build_reference(frame_of(x=x, c=np.array(["a", "b"] * 2_500))))
+    low, high = mine.sd_low[0], mine.sd_high[0]
+    assert low < canonical(x).astype(float).std() < high and high > 1.001 * low
+    assert mine.sd[0] == pytest.approx((low + high) / 2, rel=1e-12)
