@@ -185,7 +185,10 @@ def test_a_pandas_null_is_null_in_long_frames_and_short_ones() -> None:
 
 @pytest.mark.skipif(not sorted_counts.sorts_fast(), reason="numpy sorts without vectors here")
 def test_without_vector_instructions_numbers_are_looked_up() -> None:
-    found = np.show_config("dicts")["SIMD Extensions"]["found"]
+    simd = np.show_config("dicts")["SIMD Extensions"]
+    found = simd.get("found", [])
+    if not {"AVX2", "X86_V3"}.isdisjoint(simd["baseline"]):
+        pytest.skip("this numpy was built for processors that have them")
     asks = "from driftline.stats.sorted_counts import sorts_fast; print(sorts_fast())"
     done = subprocess.run(
         [sys.executable, "-c", asks],
