@@ -85,6 +85,15 @@ def create(url: sa.URL) -> Engine:
         cursor.close()
         dbapi.commit()
 
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def _watched(
+        _conn: object, cursor: Any, _sql: str, _params: object, _context: object, is_many: bool
+    ) -> None:
+        # Many rows go as a pipeline, after which the server starts no timeout of a session that
+        # does nothing: an owner stopped there would keep the others out for ever.
+        if is_many:
+            cursor.connection.execute("SELECT 1")
+
     return engine
 
 
