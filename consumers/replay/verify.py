@@ -356,6 +356,7 @@ def _day(
             asked.execute(
                 sa.select(table).where(
                     c.version_id == version_id,
+                    c.gridset.in_(list(grids)),  # the key's second column
                     c.stream_id == stream_id,
                     c.start_ms >= start_ms,
                     c.start_ms < end_ms,
@@ -377,8 +378,6 @@ def _day(
                 start_ms if is_day else row.start_ms,
                 end_ms if is_day else row.start_ms,
             )
-            if row.gridset not in grids:  # of a reference that judges nothing now
-                continue
             profile = _profile(grids[row.gridset], row)
             out[place] = out[place] + profile if place in out else profile
         return out
@@ -396,6 +395,8 @@ def _differing(
         gridset = grids[place.gridset]
         mine = stored.get(place) or Profile.empty(gridset)
         theirs = recounted.get(place) or Profile.empty(gridset)
+        if mine == theirs:
+            continue
         features = _features(gridset, mine, theirs)
         if mine.rows == theirs.rows and not features:
             continue
