@@ -114,12 +114,15 @@ class Written:
     def __init__(self, bootstrap: str, topic: str, seed: int, *, with_letters: bool) -> None:
         self._bootstrap, self._topic, self._with_letters = bootstrap, topic, with_letters
         self._random = random.Random(seed)
-        self._plain = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20)
+        # Made when it is first needed: the broker may be away when this process begins.
+        self._plain: Any = None
         self.records = 0
 
     def some(self) -> None:
         """Write a few more, or fail to."""
         with suppress(KafkaError):
+            if self._plain is None:
+                self._plain = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=20)
             if self._random.random() < 0.3:
                 self._transaction()
             else:
@@ -130,7 +133,8 @@ class Written:
     def close(self) -> None:
         """Write what waits."""
         with suppress(KafkaError):
-            self._plain.close(timeout=5)
+            if self._plain is not None:
+                self._plain.close(timeout=5)
 
     def _transaction(self) -> None:
         """Commit, abort, or be fenced and left open until the broker ends it."""
@@ -276,6 +280,13 @@ class Chaos:
 
     def run(self, faults: int, limit_s: float) -> Report:
         """Let so many faults happen, at most so long; then read to the end and compare."""
+        try:
+            return self._run(faults, limit_s)
+        finally:
+            self._engine.dispose()
+            self._kept.cleanup()
+
+    def _run(self, faults: int, limit_s: float) -> Report:
         began = time.monotonic()
         self._make_topic()
         self._register("1")
@@ -294,8 +305,6 @@ class Chaos:
         self._read_to_the_end()
         self._compare()
         self.report.seconds = time.monotonic() - began
-        self._engine.dispose()
-        self._kept.cleanup()
         return self.report
 
     def _make_topic(self) -> None:
