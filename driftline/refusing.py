@@ -105,6 +105,12 @@ def refusal(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple
             return f"it refuses us in the TLS handshake: {tls_words(error)}", (
                 "give a certificate that it trusts: kafka.ssl_certfile, kafka.ssl_keyfile"
             )
+    if mechanism and any("disconnected" in str(error) for error in heard):
+        # Its answer and the end of the connection came together: kafka-python drops the answer.
+        who = f"user {user}, {mechanism}" if user else str(mechanism)
+        return f"it hangs up at the login ({who})", (
+            "the credentials are others there, or it does not take kafka.sasl_mechanism"
+        )
     if any(isinstance(error, ssl.SSLEOFError) for error in heard):
         return "it ended the TLS handshake", (
             "it may ask for a certificate of ours (kafka.ssl_certfile), or speak plain text there"
