@@ -21,6 +21,10 @@ FIRST: Final = (
     "tests/integration/test_tutorial.py",
     "tests/integration/test_command_line.py",
     "tests/integration/test_alerts_decided.py",
+    "tests/integration/test_chaos.py",
+    "tests/integration/test_pressure.py",
+    "tests/integration/test_replay_judged.py",
+    "tests/integration/test_contract.py",
 )
 # Then what starts processes, and last the many small pieces that even out the workers.
 FOLDERS: Final = ("integration", "property", "unit", "browser")

@@ -222,3 +222,10 @@ def test_every_link_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", page):
             path = "".join(target)
             assert path.startswith("https://") or (folder / path).exists(), path
+
+
+def test_what_the_page_of_guarantees_names_as_tried_is_there() -> None:
+    named = set(re.findall(r"`(test_[a-z0-9_]+\*?)`", DOCS["guarantees.md"]))
+    assert len(named) > 12
+    missing = {name for name in named if not list((ROOT / "tests").rglob(f"{name}.py"))}
+    assert not missing
