@@ -45,7 +45,7 @@ stream_position = Table(
     Column("group_id", String(249), nullable=False),
     # The watermark's raw material; null until the first event.
     Column("max_event_time_ms", BigInteger),
-    # A jump of over a day waits until 100 records agree (JSON, see consumers.admit).
+    # A jump of over a day waits until 100 records agree (JSON, see consumers.watermark).
     Column("pending_advance", Text),
     Column("registry_revision", BigInteger, nullable=False),
     # read_uncommitted end offset, and when it was fetched (wall clock).
