@@ -11,8 +11,10 @@ demo: $(DEMO)
 	@$(BIN)/driftline demo $(ARGS)
 
 # Every test, on up to four cores (ARGS="-k flights" and such; "-n 0 --pdb" for a debugger);
-# `-m "not demo"` leaves out the minute of the demo.
+# `-m "not demo"` leaves out the minute of the demo. Debian packages that tests need are installed
+# first where root asks; elsewhere they are named, and what needs them is skipped.
 test: $(DEV)
+	@sh scripts/packages.sh
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(DEV)
