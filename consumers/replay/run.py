@@ -26,6 +26,7 @@ from consumers.replay.narrow import Narrow, Part
 from consumers.replay.reading import Limits, Log, Progress, read_to, silent
 from consumers.replay.scope import Asked, instant, lost_of, scope_of, wanted, whole_models
 from consumers.settings import IngestSettings
+from consumers.source import Identity
 from driftline.errors import Conflict, Fenced, StreamError
 from monitor.clock import Clock, SystemClock
 from monitor.storage import lanes, registry
@@ -39,8 +40,6 @@ from monitor.storage.swap import NotWhole, Swapped
 # Live consumers checkpoint far less often than the rest takes to read: two tries are the rule.
 FENCE_AFTER: Final = 4
 TRIES: Final = 20
-# A lane whose owner said nothing for so long has none; one writes every five seconds.
-STALE_MS: Final = 60_000
 # The registry may change under a replay so often, in ways that matter to it.
 RESTARTS: Final = 3
 
@@ -151,9 +150,12 @@ class _Run:
     actor: str
     progress: Progress
     stream_id: int = -1
+    # As the topic was before anything of it was read.
+    life: Identity | None = None
     read: int = 0
 
     def once(self) -> Outcome:
+        self.life = self.log.identity()
         self.stream_id = stream_of(self.db, self.log, self.settings)
         known = registry.load(self.db)
         versions = wanted(known, self.asked)
@@ -213,7 +215,7 @@ class _Run:
         return made, False, scope.whole_since_ms
 
     def _may_go_on(self, found: Lane, now_ms: int) -> None:
-        is_fresh = now_ms - found.touched_ms < STALE_MS
+        is_fresh = now_ms - found.touched_ms < lanes.STALE_MS
         if is_fresh and found.owner != self.owner and not _is_gone(found.owner):
             raise Conflict(
                 f"another replay of this topic is under way ({found.owner}): one at a time"
@@ -304,6 +306,12 @@ class _Run:
     # The swap.
 
     def _try(self, lane: Lane, known: Registry, *, must_hold: bool) -> tuple[Swapped | None, Lane]:
+        if self.log.identity() != self.life:
+            lanes.abandon(self.db, self.stream_id)
+            raise Conflict(
+                f"topic {self.settings.topic} was deleted, or made again, meanwhile: what was "
+                "counted is of no use, and nothing was changed"
+            )
         bounds = self.log.bounds()
         try:
             with transaction(self.db) as conn:

@@ -73,6 +73,14 @@ FAMILIES: Final[dict[str, Family]] = {
     "driftline_dead_letters_total": Family(
         "counter", "web", ("reason",), "Records and lines that could not be read as events."
     ),
+    "driftline_stopped": Family(
+        "gauge", "web", ("stream", "topic"),
+        "1 while a topic's consumers stand still because most of what came cannot be read.",
+    ),
+    "driftline_replay_under_way": Family(
+        "gauge", "web", ("stream", "topic"),
+        "1 while a replay of the topic is not done, one that was stopped as well.",
+    ),
     "driftline_gaps_total": Family(
         "counter", "web", ("kind",), "Ranges of a log that were lost before they were counted."
     ),

@@ -137,6 +137,11 @@ def _partitions(found: Measured, now_ms: int) -> Iterable[Metric]:
         "driftline_partition_checkpoints_total", {k: p.checkpoints for k, p in places.items()}
     )
     yield family("driftline_partition_fenced_total", {k: p.fenced for k, p in places.items()})
+    streams = {p.stream_id: (str(p.stream_id), p.topic) for p in found.positions}
+    yield family("driftline_stopped", {k: id_ in found.stopped for id_, k in streams.items()})
+    yield family(
+        "driftline_replay_under_way", {k: id_ in found.replayed for id_, k in streams.items()}
+    )
 
 
 def _behind_s(p: Position) -> float | None:

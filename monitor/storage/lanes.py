@@ -6,7 +6,8 @@
    records add: a replay that was killed goes on where it was, and counts nothing twice.
 3. The registry must be the one that the lane was begun with.
 
-Nobody else reads a lane. `monitor.storage.swap` puts it in the place of what stands.
+Nobody else reads what a lane holds; `under_way` says how far it is. `monitor.storage.swap` puts it
+in the place of what stands.
 Functions take a connection inside `engine.transaction`.
 """
 
@@ -29,6 +30,8 @@ from monitor.storage.engine import insert_rows, take_turns, transaction
 
 # One transaction deletes so many rows of a lane that is given up.
 AT_ONCE: Final = 5_000
+# A lane whose owner said nothing for so long has none; one writes every five seconds.
+STALE_MS: Final = 60_000
 _CONTENT: Final = (t.lane_pane, t.lane_unseen, t.lane_counter, t.lane_position)
 
 
@@ -51,6 +54,43 @@ class Lane:
     registry_revision: int
     asked: Mapping[str, Any]
     versions: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A replay that is not done, as others see it.
+
+    Attributes
+    ----------
+    model, version
+        What the command named; None = all.
+    start_ms
+        Event time from which panes are recounted; None = all of them.
+    begun_ms, seen_ms
+        When it began, and the last sign of life of `owner`.
+    read, total
+        Offsets that are recounted, and those to be: up to where the live consumers are now.
+    """
+
+    stream_id: int
+    topic: str
+    model: str | None
+    version: str | None
+    start_ms: int | None
+    begun_ms: int
+    seen_ms: int
+    owner: str
+    read: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, from 0 to 1."""
+        return self.read / self.total if self.total else 1.0
+
+    def is_stale(self, now_ms: int) -> bool:
+        """Whether nobody goes on with it: it was stopped, and the same command goes on."""
+        return now_ms - self.seen_ms >= STALE_MS
 
 
 class Counted(NamedTuple):
@@ -122,6 +162,36 @@ def find(conn: Connection, stream_id: int, *, keep: bool = False) -> Lane | None
         asked=json.loads(row.asked),
         versions={int(key): value for key, value in json.loads(row.versions).items()},
     )
+
+
+def under_way(conn: Connection, *, topic: str | None = None) -> list[UnderWay]:
+    """Return the replays that are not done, by topic; as a rule there is none."""
+    s = t.stream.c
+    query = sa.select(t.lane, s.topic).join(t.stream, s.id == t.lane.c.stream_id)
+    query = query.where(s.ended_ms.is_(None)).order_by(s.topic, s.id)
+    if topic is not None:
+        query = query.where(s.topic == topic)
+    found = []
+    for row in conn.execute(query).all():
+        asked, first = json.loads(row.asked), min(json.loads(row.versions).values(), default=0)
+        live = counted(conn, row.stream_id)
+        p = t.lane_position.c
+        places = sa.select(p.partition, p.start_offset, p.next_offset).where(
+            p.stream_id == row.stream_id
+        )
+        read = total = 0
+        for partition, start, next_offset in conn.execute(places):
+            read += next_offset - start
+            total += max(next_offset, live.pop(partition, Counted(0, 0)).next_offset) - start
+        # Partitions that the topic got since the lane was last gone on with.
+        total += sum(at.next_offset - at.start_offset for at in live.values())
+        found.append(
+            UnderWay(
+                row.stream_id, row.topic, asked.get("model"), asked.get("version"), first or None,
+                row.created_ms, row.touched_ms, row.owner, read, total,
+            )
+        )  # fmt: skip
+    return found
 
 
 def begin(

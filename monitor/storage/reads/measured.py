@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from monitor.storage import heartbeats
+from monitor.storage import breakers, heartbeats, lanes
 from monitor.storage import schema as t
 from monitor.storage.heartbeats import Beat
 from monitor.storage.reads.streams import positions
@@ -53,6 +53,8 @@ class Measured:
         Messages by state; `due_ms` is when the first pending one is or was due.
     gaps
         By kind: how many, and how many offsets they cover.
+    stopped, replayed
+        Ids of the streams whose consumers stand still, and of those of which a replay is not done.
     """
 
     positions: tuple[Position, ...]
@@ -64,6 +66,8 @@ class Measured:
     endpoints_disabled: int
     gaps: dict[str, tuple[int, int]]
     beats: tuple[Beat, ...]
+    stopped: frozenset[int]
+    replayed: frozenset[int]
 
 
 def measured(conn: Connection) -> Measured:
@@ -79,6 +83,8 @@ def measured(conn: Connection) -> Measured:
         endpoints_disabled=_endpoints_disabled(conn),
         gaps=_gaps(conn),
         beats=tuple(beat for role in ROLES for beat in heartbeats.of_role(conn, role)),
+        stopped=frozenset(stop.stream_id for stop in breakers.standing(conn)),
+        replayed=frozenset(each.stream_id for each in lanes.under_way(conn)),
     )
 
 

@@ -17,6 +17,7 @@ from monitor.api.app import create_app
 from monitor.clock import HeldClock
 from monitor.metrics.names import FAMILIES
 from monitor.metrics.stored import KEPT_S, Stored
+from monitor.storage import breakers, lanes
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows, transaction
 
@@ -160,7 +161,7 @@ def test_many_scrapes_at_once_are_one_reading(engine: Engine, clock: HeldClock) 
     sa.event.remove(engine, "before_cursor_execute", note)
     assert len(made) == 2 * once
     # Whatever was counted, and of however many models.
-    assert once <= 16
+    assert once <= 18
 
 
 def test_a_database_that_is_away_is_told_and_is_no_error(
@@ -200,3 +201,37 @@ def test_hostile_names_are_escaped(hostile: Engine, clock: HeldClock) -> None:
     models = {dict(labels)["model"] for name, labels in found if name == "driftline_open_incidents"}
     with hostile.connect() as conn:
         assert models == set(conn.execute(sa.select(t.model.c.name)).scalars())
+
+
+def test_a_stop_and_a_replay_are_told_of_their_topic_until_they_are_over(
+    api: TestClient, engine: Engine, clock: HeldClock
+) -> None:
+    now_ms = living_database.NOW_MS
+    with transaction(engine) as conn:
+        stream, topic = conn.execute(
+            sa.select(t.stream.c.id, t.stream.c.topic)
+            .where(t.stream.c.ended_ms.is_(None))
+            .order_by(t.stream.c.id)
+        ).first() or (0, "")
+    labels = {"stream": str(stream), "topic": topic}
+
+    def told() -> list[float]:
+        clock.advance(KEPT_S)
+        found = samples(api.get("/metrics").text)
+        names = ("driftline_stopped", "driftline_replay_under_way")
+        return [value(found, name, **labels) for name in names]
+
+    assert told() == [0, 0]
+    stop = breakers.Stop(stream, topic, 0, 5, now_ms, 1_000, 740, {"bad_json": 740}, ())
+    with transaction(engine) as conn:
+        breakers.trip(conn, stop)
+    assert told() == [1, 0]
+    with transaction(engine) as conn:
+        breakers.accept(conn, actor="me", now_ms=now_ms)
+        lanes.begin(
+            conn, stream_id=stream, owner="me", asked={}, versions={1: 0}, starts={0: 0},
+            registry_revision=1, now_ms=now_ms,
+        )  # fmt: skip
+    assert told() == [0, 1]
+    lanes.abandon(engine, stream)
+    assert told() == [0, 0]
