@@ -11,6 +11,7 @@ from dash import html
 from dashboard import commands, parts
 from dashboard import sentences_pipeline as say
 from dashboard.words import cut, day_text, duration, plural, whole
+from driftline.program import command
 from monitor.storage.rows import Gap
 from monitor.views.pipeline import Partition, Pipeline, State
 from monitor.views.rate import Rate
@@ -61,6 +62,30 @@ def positions(found: Pipeline, told: say.Told, now_ms: int) -> Any:
         table,
         html.P(f"and {plural(left, 'partition')} more, none of them worse", className="note"),
     ]
+
+
+def replays(found: Pipeline, told: say.Told, now_ms: int) -> Any:
+    """Return a line for each replay that is not done; nothing where there is none."""
+    if not found.replays:
+        return None
+    rows = []
+    for each in found.replays:
+        is_stale = each.is_stale(now_ms)
+        rows.append(
+            html.Li(
+                [
+                    parts.icon_in("history", "warn" if is_stale else "idle"),
+                    html.Div(
+                        [
+                            html.B(say.replay_title(each, told), className="isolate"),
+                            html.Span(f" {say.replay_sentence(each, told, now_ms)}"),
+                            parts.command(command("replay --abandon")) if is_stale else None,
+                        ]
+                    ),
+                ]
+            )
+        )
+    return html.Ul(rows, className="missing-list replays")
 
 
 def _head(name: str) -> Any:

@@ -10,6 +10,7 @@ from dashboard.parts import Kpi
 from dashboard.words import NBSP, cut, duration, moment, percent, plural, reason_word, short, whole
 from driftline.events import REASONS
 from driftline.program import command
+from monitor.storage.lanes import UnderWay
 from monitor.storage.rows import DeadLetter, Gap, Late
 from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
 from monitor.views.rate import Rate
@@ -137,6 +138,33 @@ def title(view: Pipeline) -> Title:
         return Title(f"Everything is counted; nothing new for {spoken(idle)}", "ok", "circle-check")
     of = f" of {cut(view.topic, 60)}" if view.topic is not None else ""
     return Title(f"Everything{of} is counted", "ok", "circle-check")
+
+
+def replay_title(replay: UnderWay, told: Told) -> str:
+    """Return what is counted again, and how much of it is done."""
+    named = [cut(name, 60) for name in (replay.model, replay.version) if name is not None]
+    since = (
+        ""
+        if replay.start_ms is None
+        else f" from {told.instant(replay.start_ms)}{NBSP}{told.word} on"
+    )
+    what = f"{' '.join(named) or 'all models'}{since}"
+    # Not done before it stands: what is left is not rounded away.
+    done = percent(min(replay.share, 0.999))
+    return f"Replay of {what}: {done} counted again."
+
+
+def replay_sentence(replay: UnderWay, told: Told, now_ms: int) -> str:
+    """Return since when and by whom, and what a reader sees meanwhile."""
+    who = f"by {cut(replay.process, 60)}"
+    if replay.is_stale(now_ms):
+        ago = spoken(now_ms - replay.seen_ms)
+        return (
+            f"It has stood still for {ago} ({who}): the command that began it goes on with it, "
+            "this one gives it up. Nothing shown is changed by it."
+        )
+    began = f"{told.instant(replay.begun_ms)}{NBSP}{told.word}"
+    return f"Since {began} {who}. What is shown changes when it is done, all at once."
 
 
 def faster(view: Pipeline) -> str:

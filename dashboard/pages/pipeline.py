@@ -31,6 +31,7 @@ SLOTS = {
     "icon": ("pipeline-icon", "children"),
     "title": ("pipeline-title", "children"),
     "note": ("pipeline-note", "children"),
+    "replays": ("pipeline-replays", "children"),
     "controls": ("pipeline-controls", "children"),
     "kpis": ("pipeline-kpis", "children"),
     "positions": ("pipeline-positions", "children"),
@@ -70,6 +71,7 @@ def skeleton() -> Any:
             className="scope",
         ),
         html.P(id="pipeline-note", className="lead-note"),
+        html.Div(id="pipeline-replays"),
         html.H2("Where counting stands", className="sr"),
         html.Div(parts.skeleton(2), id="pipeline-kpis", className="kpis seven"),
         parts.card(
@@ -151,6 +153,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "icon": parts.icon_in(title.icon, title.tone) if title.tone != "ok" else None,
         "title": title.words,
         "note": title.note or None,
+        "replays": cards_pipeline.replays(found, told, look.now_ms),
         "controls": _controls(found),
         "kpis": parts.kpi_strip(say.kpis(found)),
         "positions": cards_pipeline.positions(found, told, look.now_ms),

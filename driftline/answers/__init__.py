@@ -87,6 +87,7 @@ from driftline.answers.streams import (
     Status,
     Stopped,
     Tally,
+    UnderWay,
 )
 from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
 
@@ -163,6 +164,7 @@ __all__ = [
     "Timeline",
     "Tried",
     "TriedSegment",
+    "UnderWay",
     "Verdict",
     "Window",
     "Worst",

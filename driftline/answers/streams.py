@@ -145,6 +145,26 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A replay that is not done; what it counts is not shown before.
+
+    `model` and `version` are what it counts again, None = all; `start` is the event time from
+    which. `owner` gave its last sign of life when it was `seen`; of `total` offsets, up to where
+    the consumers are now, `read` are recounted.
+    """
+
+    topic: str
+    model: str | None
+    version: str | None
+    start: datetime | None
+    begun: datetime
+    seen: datetime
+    owner: str
+    read: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """Is everything counted, and how late."""
 
@@ -160,6 +180,7 @@ class Pipeline:
     lost_offsets: int
     deficits: int
     stopped: tuple[Stopped, ...]
+    replays: tuple[UnderWay, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,3 +217,4 @@ class Status:
     deliveries: Tally
     endpoints_disabled: tuple[str, ...]
     stopped: tuple[Stopped, ...]
+    replays: tuple[UnderWay, ...]

@@ -42,6 +42,7 @@ class Status:
     endpoints_disabled: list[dict[str, str]]
     models: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[dict[str, Any]] = field(default_factory=list)
+    replays: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(
@@ -91,7 +92,7 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     StorageUnavailable
         It cannot be reached.
     """
-    from monitor.storage import breakers, reads
+    from monitor.storage import breakers, lanes, reads
     from monitor.storage import engine as storage
     from monitor.views.episodes import standing_groups
     from monitor.views.overview import overview
@@ -174,6 +175,21 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                     for line in overview(conn).lines
                 ],
                 stopped=[asdict(stop) for stop in breakers.standing(conn)],
+                replays=[
+                    {
+                        "topic": r.topic,
+                        "model": r.model,
+                        "version": r.version,
+                        "start": instant(r.start_ms),
+                        "begun": instant(r.begun_ms),
+                        "seen": instant(r.seen_ms),
+                        "owner": r.process,
+                        "read": r.read,
+                        "total": r.total,
+                        "is_stale": r.is_stale(now_ms),
+                    }
+                    for r in lanes.under_way(conn)
+                ],
             )
     finally:
         engine.dispose()
@@ -201,6 +217,22 @@ def _silence(seen: str | None, now_ms: int) -> str:
     if seen is None:
         return "never read"
     return f"silent for {ago(now_ms, int(datetime.fromisoformat(seen).timestamp() * 1_000))}"
+
+
+def _replay(r: dict[str, Any]) -> str:
+    """Return what a replay that is not done counts, how far it is, and whose it is."""
+    what = " ".join(filter(None, (r["model"], r["version"]))) or "everything"
+    since = f" from {_minute(r['start'])} on" if r["start"] else ""
+    done = f"{r['read']:,} of {r['total']:,} offsets"
+    if r["is_stale"]:
+        return (
+            f"replay of {what}{since}, {r['topic']}: stopped at {done}, last seen "
+            f"{_minute(r['seen'])} ({r['owner']}); the same command goes on with it, "
+            f"`{command('replay --abandon')}` gives it up"
+        )
+    return (
+        f"replay of {what}{since}, {r['topic']}: {done} since {_minute(r['begun'])} ({r['owner']})"
+    )
 
 
 def _models(models: list[dict[str, Any]]) -> Any:
@@ -242,6 +274,8 @@ def _print(found: Status, now_ms: int) -> None:
                 f"nothing is lost. Mend the producer, or `{command('dead-letter accept')}`"
             )
         )
+    for replay in found.replays:
+        console.print(Text(_replay(replay)))
     if found.partitions and not any(p["is_fresh"] for p in found.partitions):
         seen = max((p["seen"] for p in found.partitions if p["seen"]), default=None)
         said = "never seen" if seen is None else f"last seen {_minute(seen)}"

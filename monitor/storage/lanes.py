@@ -84,6 +84,11 @@ class UnderWay:
     total: int
 
     @property
+    def process(self) -> str:
+        """Machine and process of the owner, without what tells its runs apart."""
+        return ":".join(self.owner.split(":")[:2])
+
+    @property
     def share(self) -> float:
         """How much of it is done, from 0 to 1."""
         return self.read / self.total if self.total else 1.0

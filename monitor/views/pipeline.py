@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from sqlalchemy.engine import Connection
 
-from monitor.storage import breakers, reads
+from monitor.storage import breakers, lanes, reads
 from monitor.storage.breakers import Stop
+from monitor.storage.lanes import UnderWay
 from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
 
 # A position row that nobody renewed for so many checkpoints has lost its owner.
@@ -109,6 +110,8 @@ class Pipeline:
         The versions of which events came late, most of them first.
     stops
         Why consumers stopped that were not let go on.
+    replays
+        Those that are not done.
     """
 
     topics: tuple[str, ...]
@@ -126,6 +129,7 @@ class Pipeline:
     n_deficits: int
     late: tuple[Late, ...] = ()
     stops: tuple[Stop, ...] = ()
+    replays: tuple[UnderWay, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -198,6 +202,7 @@ def read(
         n_deficits=len(deficits),
         late=tuple(reads.late(conn, topic=topic)),
         stops=tuple(breakers.standing(conn, topic=topic)),
+        replays=tuple(lanes.under_way(conn, topic=topic)),
     )
 
 

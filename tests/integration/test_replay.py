@@ -14,9 +14,10 @@ from sqlalchemy.engine import Engine
 from consumers.replay import abandon
 from driftline.errors import ConfigError, Conflict, OffsetOutOfRange, StreamError
 from driftline.stats.lengths import DAY_MS
-from monitor.storage import models, registry
+from monitor.storage import lanes, models, registry
 from monitor.storage import schema as t
-from monitor.storage.engine import transaction
+from monitor.storage.engine import reading, transaction
+from monitor.storage.reads.marks import mark
 
 pytestmark = pytest.mark.both_databases
 
@@ -92,6 +93,37 @@ def test_a_pane_that_was_wrong_is_right_again_and_newer(twice: Twice) -> None:
     # What the log does not know stays without rows: a window that held it is judged again.
     empty = [row for row in twice.rows(t.pane) if not row.rows]
     assert [row.rev for row in empty] == [right[0].rev + 1]
+
+
+def test_others_see_how_far_a_replay_is_and_whose_until_it_is_done(twice: Twice) -> None:
+    twice.send(20)
+    twice.count()
+    twice.register()
+    seen: list[tuple[lanes.UnderWay, tuple[int, ...]]] = []
+    log = twice.log(max_records=4)
+
+    def look() -> None:
+        twice.rig.clock.advance(6.0)  # it writes every five seconds
+        with reading(twice.engine) as conn:
+            (one,) = lanes.under_way(conn)
+            assert lanes.under_way(conn, topic="another") == []
+            seen.append((one, mark(conn, has_streams=True)))
+
+    log.meanwhile = look
+    began_ms = twice.rig.clock.now_ms()
+    twice.replay(log, model="m")
+    first, last = seen[0][0], seen[-1][0]
+    assert (first.model, first.version, first.start_ms) == ("m", None, None)
+    assert (first.begun_ms, first.read, first.total) == (began_ms, 0, 20)
+    assert 0 < last.read < last.total == 20
+    assert first.owner == last.owner != first.process
+    assert last.seen_ms > first.seen_ms
+    assert not last.is_stale(twice.rig.clock.now_ms())
+    assert last.is_stale(last.seen_ms + lanes.STALE_MS)
+    # Whoever asks again is not told that nothing has changed.
+    assert seen[0][1] != seen[-1][1]
+    with reading(twice.engine) as conn:
+        assert lanes.under_way(conn) == []
 
 
 def test_live_that_moves_on_meanwhile_is_followed(twice: Twice) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import driftline
 from consumers.kafka import KafkaSource
 from driftline.errors import ConfigError, InvalidFrame, StorageUnavailable
+from driftline.program import command
 from monitor.cli import status, tables
 from monitor.cli.app import app
 from monitor.cli.broker import ensure_topic
@@ -203,6 +205,42 @@ def test_the_status_says_which_share_of_each_model_drifted_also_by_importance(
     assert any("schema broken" in line and line.split()[-3:] == ["1", "of", "3"] for line in lines)
     assert any("fare" in line and "none judged" in line for line in lines)
     assert not any("importance" in line or "%" in line for line in printed(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "replay of m 1 from 2026-01-01 00:00 on, events: 4 of 40 offsets since 2026-01-02 "
+            "03:04 (ops:7)",
+        ),
+        (
+            {"model": None, "version": None, "start": None},
+            "replay of everything, events: 4 of 40 offsets since 2026-01-02 03:04 (ops:7)",
+        ),
+        (
+            {"is_stale": True},
+            "replay of m 1 from 2026-01-01 00:00 on, events: stopped at 4 of 40 offsets, last "
+            "seen 2026-01-02 03:05 (ops:7); the same command goes on with it, "
+            f"`{command('replay --abandon')}` gives it up",
+        ),
+    ],
+)
+def test_the_status_says_what_is_counted_again_and_how_far(
+    changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    one = {
+        "topic": "events", "model": "m", "version": "1", "start": "2026-01-01T00:00:00Z",
+        "begun": "2026-01-02T03:04:05Z", "seen": "2026-01-02T03:05:06Z", "owner": "ops:7",
+        "read": 4, "total": 40, "is_stale": False,
+    }  # fmt: skip
+    sent = {"delivered": 0, "failed": 0, "pending": 0}
+    found = status.Status("x", None, {}, {}, [], [], [], [], sent, [], replays=[one | changes])
+    monkeypatch.setenv("COLUMNS", "400")
+    status._print(found, 0)
+    assert said in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("is_fresh", [True, False])

@@ -143,6 +143,26 @@ class StopAnswer(Answer):
     )
 
 
+class UnderWayAnswer(Answer):
+    """A replay that is not done; what it counts is not shown before."""
+
+    topic: str = said("The topic", TOPIC)
+    model: str | None = said("What is counted again; null = every model", "flight-delay")
+    version: str | None = said("... and of it; null = every version", "4")
+    start: Instant | None = said(
+        "Event time from which panes are recounted; null = all", "2013-02-01T05:00:00Z",
+        at="start_ms",
+    )  # fmt: skip
+    begun: Instant = said("When it began", "2025-06-02T08:00:03Z", at="begun_ms")
+    seen: Instant = said(
+        "Its last sign of life, every few seconds; a minute ago = it was stopped",
+        "2025-06-02T08:04:41Z", at="seen_ms",
+    )  # fmt: skip
+    owner: str = said("Whose it is: machine and process", "ops-1:4711", at="process")
+    read: int = said("Offsets that are recounted", 61_400)
+    total: int = said("... and those to be, up to where consumers are now", 97_990)
+
+
 class AcceptedStops(Answer):
     """The stops that are let go on."""
 
@@ -169,6 +189,7 @@ class StatusAnswer(Answer):
     deliveries: TallyAnswer = said("Messages to endpoints, by what became of them")
     endpoints_disabled: list[str] = said("Endpoints that nothing is sent to", ["on-call"])
     stopped: list[StopAnswer] = said("Topics whose consumers stopped; empty as a rule")
+    replays: list[UnderWayAnswer] = said("Replays that are not done; empty as a rule")
 
 
 class DoingAnswer(PositionAnswer):
@@ -201,3 +222,4 @@ class PipelineAnswer(Answer):
     lost_offsets: int = said("How many offsets that covers", 5_539)
     deficits: int = said("Versions with records that came before their reference", 1)
     stopped: list[StopAnswer] = said("Topics whose consumers stopped; empty as a rule")
+    replays: list[UnderWayAnswer] = said("Replays that are not done; empty as a rule")

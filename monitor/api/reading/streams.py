@@ -24,11 +24,12 @@ from monitor.api.answers.streams import (
     StatusAnswer,
     StopAnswer,
     TallyAnswer,
+    UnderWayAnswer,
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Format, Limit, Reason, Topic
 from monitor.clock import Clock
-from monitor.storage import breakers, reads
+from monitor.storage import breakers, lanes, reads
 from monitor.storage.letters import verdict
 from monitor.storage.rows import OPEN_STATES, DeadLetter, Deficit, Gap, Position
 from monitor.views import pipeline as views
@@ -237,6 +238,7 @@ def _pipeline(found: views.Pipeline) -> PipelineAnswer:
             "lost_offsets": found.lost[1],
             "deficits": found.n_deficits,
             "stopped": [StopAnswer.model_validate(stop) for stop in found.stops],
+            "replays": [UnderWayAnswer.model_validate(each) for each in found.replays],
         }
     )
 
@@ -270,5 +272,6 @@ def _status(conn: Connection) -> StatusAnswer:
             "deliveries": TallyAnswer.model_validate(reads.tally(conn)),
             "endpoints_disabled": [name for name, _ in reads.disabled_endpoints(conn)],
             "stopped": [StopAnswer.model_validate(stop) for stop in breakers.standing(conn)],
+            "replays": [UnderWayAnswer.model_validate(each) for each in lanes.under_way(conn)],
         }
     )

@@ -36,6 +36,9 @@ def mark(conn: Connection, *, has_streams: bool = False) -> tuple[int, ...]:
             # Dead letters that were sent again, a breaker that was told to go on.
             sa.func.max(t.audit.c.id),
             sa.func.sum(t.breaker.c.tripped_ms),
+            # A replay that began, went on or is over.
+            sa.func.sum(t.lane.c.touched_ms),
+            sa.func.sum(t.lane_position.c.next_offset),
             *(
                 sa.func.count(column)
                 for column in (t.endpoint.c.id, t.endpoint.c.disabled_ms, t.endpoint.c.removed_ms)

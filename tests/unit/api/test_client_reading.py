@@ -316,7 +316,7 @@ def test_the_client_knows_every_field_that_the_api_has() -> None:
         (streams.DoingAnswer, answers.PartitionDoing), (streams.GapAnswer, answers.Gap),
         (streams.DeficitAnswer, answers.Deficit), (streams.StatusAnswer, answers.Status),
         (streams.DeadLetterDetail, answers.DeadLetterDetail),
-        (streams.PipelineAnswer, answers.Pipeline),
+        (streams.PipelineAnswer, answers.Pipeline), (streams.UnderWayAnswer, answers.UnderWay),
     ]  # fmt: skip
     for told, read in pairs:
         assert {field.name for field in dataclasses.fields(read)} == set(told.model_fields)

@@ -25,7 +25,7 @@ from driftline.errors import DataError
 from driftline.events import REASONS
 from driftline.program import command
 from driftline.wire import decode
-from monitor.storage import reads
+from monitor.storage import lanes, reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.rows import Gap, Late, Position
@@ -387,3 +387,49 @@ def test_a_range_that_is_none_is_said_and_a_week_is_shown(living: Engine) -> Non
 
 def test_before_an_hour_was_judged_there_is_no_chart(engine: Engine) -> None:
     assert filled(engine)["rate_hidden"] is True
+
+
+def test_a_replay_that_is_not_done_is_a_line_and_one_that_stands_still_says_what_ends_it(
+    living: Engine,
+) -> None:
+    assert filled(living)["replays"] is None
+    with transaction(living) as conn:
+        stream = conn.execute(
+            sa.select(t.stream.c.id).where(t.stream.c.ended_ms.is_(None)).limit(1)
+        ).scalar_one()
+        live = lanes.counted(conn, stream)
+        starts = {p: at.start_offset for p, at in live.items()}
+        lanes.begin(
+            conn, stream_id=stream, owner="ops-1:47:0a1b", asked={"model": "<b>m", "version": "4"},
+            versions={1: NOW_MS - 864_000_000}, starts=starts, registry_revision=1, now_ms=NOW_MS,
+        )  # fmt: skip
+        (one,) = lanes.under_way(conn)
+        conn.execute(
+            sa.update(t.lane_position)
+            .where(t.lane_position.c.partition == min(live))
+            .values(next_offset=live[min(live)].next_offset)
+        )
+        (some,) = lanes.under_way(conn)
+    total = sum(at.next_offset - at.start_offset for at in live.values())
+    assert (one.read, one.total) == (0, total)
+    first = live[min(live)]
+    assert (some.read, some.total) == (first.next_offset - first.start_offset, total)
+    sent = filled(living)
+    said = text(sent["replays"])
+    assert f"Replay of <b>m 4 from {say.Told().instant(NOW_MS - 864_000_000)}" in said
+    assert f"{100 * some.share:.1f}{NBSP}% counted again" in said
+    assert "by ops-1:47." in said
+    assert "replay --abandon" not in said
+    assert "Copy" not in json.dumps(sent["replays"])
+    with transaction(living) as conn:
+        conn.execute(sa.update(t.lane).values(touched_ms=NOW_MS - lanes.STALE_MS))
+    said = text(filled(living)["replays"])
+    assert f"It has stood still for 60{NBSP}seconds" in said
+    assert command("replay --abandon") in said
+
+
+def test_a_replay_that_has_read_all_is_not_called_done() -> None:
+    done = lanes.UnderWay(1, "events", None, None, None, NOW_MS, NOW_MS, "a:1:2", 10, 10)
+    assert say.replay_title(done, say.Told()) == (
+        f"Replay of all models: 99.9{NBSP}% counted again."
+    )
