@@ -184,9 +184,28 @@ def _refuse_loss(
         .order_by(p.start_ms.desc())
         .limit(1)
     )
-    row = conn.execute(query).first()
-    if row is not None:
-        raise NotWhole(version_id, row[0], row[1], row[2])
+    for each in (query, _fuller_day(lane, version_id, from_ms, partition)):
+        for start_ms, rows, lane_rows in conn.execute(each):
+            raise NotWhole(version_id, start_ms, rows, lane_rows)
+
+
+def _fuller_day(
+    lane: Lane, version_id: int, from_ms: int, partition: int
+) -> sa.Select[tuple[int, int, int]]:
+    """Ask for the last day to which hours were added up and that holds more than the log does."""
+    d = t.pane_day.c
+
+    def hours(table: sa.Table) -> sa.ScalarSelect[int]:
+        same = [table.c[name] == d[name] for name in _KEY if name != "start_ms"]
+        of_day = (table.c.start_ms >= d.start_ms, table.c.start_ms < d.end_ms)
+        rows = sa.func.coalesce(sa.func.sum(table.c.rows), 0)
+        return sa.select(rows).where(*same, *of_day).correlate(t.pane_day).scalar_subquery()
+
+    # Hours that came after the day was made stand beside it.
+    rows, found = d.rows + hours(t.pane), hours(t.lane_pane)
+    where = _scope(t.pane_day, lane, version_id, from_ms)
+    where += [d.partition == partition, d.segment == ALL, d.rows > 0, rows > found]
+    return sa.select(d.start_ms, rows, found).where(*where).order_by(d.start_ms.desc()).limit(1)
 
 
 def _replace_panes(
