@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from sqlalchemy.engine import Connection, Engine
 
+from driftline.errors import StorageUnavailable
 from driftline.stats.calibration import from_reference
 from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DAY_MS, LENGTHS
@@ -67,7 +68,8 @@ class Keeper:
     def __init__(self, engine: Engine, policy: Policy, clock: Clock) -> None:
         self._engine, self._policy, self._clock = engine, policy, clock
         self._next_s = clock.monotonic_s()
-        self._left: Iterator[Task] | None = None
+        self._left: list[tuple[int | None, Iterator[Task]]] | None = None
+        self._failures: dict[int | None, str] = {}
         self._round = Did()
         # By reference: the segments of which it knows how hours wobble.
         self._known: dict[str, frozenset[str]] = {}
@@ -83,16 +85,15 @@ class Keeper:
         if self._left is None:
             if self._clock.monotonic_s() < self._next_s:
                 return False
-            self._left, self._round = self._tasks(), Did()
+            self._left, self._round = self._due(), Did()
         try:
-            task = next(self._left, None)
-            if task is not None:
-                with transaction(self._engine) as conn:
-                    self._round.add(task(conn))
-                return True
+            did = self._piece(self._left)
         except BaseException:
             self._left = None
             raise
+        if did is not None:
+            self._round.add(did)
+            return True
         self._left = None
         self._next_s = self._clock.monotonic_s() + LOOK_S
         if self._round:
@@ -101,30 +102,49 @@ class Keeper:
 
     def run(self, went_on: Callable[[Did], None] = lambda _: None) -> Did:
         """Do all that is due now; `went_on` is given what was done so far after every piece."""
-        total = Did()
-        for task in self._tasks():
-            with transaction(self._engine) as conn:
-                total.add(task(conn))
+        total, left = Did(), self._due()
+        while (did := self._piece(left)) is not None:
+            total.add(did)
             went_on(total)
         return total
 
+    def _piece(self, left: list[tuple[int | None, Iterator[Task]]]) -> Did | None:
+        """Do one piece; None when nothing is left. A version that fails keeps no other waiting."""
+        while left:
+            version_id, tasks = left[0]
+            try:
+                task = next(tasks, None)
+                if task is not None:
+                    with transaction(self._engine) as conn:
+                        return task(conn)
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                if self._failures.get(version_id) != repr(error):  # said once
+                    self._failures[version_id] = repr(error)
+                    log.exception("old records are kept as they are", version_id=version_id)
+            else:
+                self._failures.pop(version_id, None)
+            left.pop(0)
+        return None
+
     # What is due, found out piece by piece: between two of them others work on.
 
-    def _tasks(self) -> Iterator[Task]:
+    def _due(self) -> list[tuple[int | None, Iterator[Task]]]:
+        """Return what is due of each version, and of what belongs to none."""
         with reading(self._engine) as conn:
             versions = sql.versions(conn)
-        for version in versions:
-            yield from self._of_version(version)
-        yield from self._letters()
+        return [*((each.id, self._of_version(each)) for each in versions), (None, self._letters())]
 
     def _of_version(self, version: sql.Version) -> Iterator[Task]:
         policy = self._policy
         with reading(self._engine) as conn:
             judged_ms = sql.judged_to(conn, version.id)
             digests = sql.digests(conn, version.id)
-            horizon_ms = registry.monitor_history(conn, version.id).latest.spec.horizon_ms
-        if judged_ms is None:
+            revisions = registry.monitor_history(conn, version.id).revisions
+        if judged_ms is None or not revisions:  # it was deleted meanwhile
             return
+        horizon_ms = revisions[-1].spec.horizon_ms
         # A window that a late event still changes may reach so far back.
         at_least_ms = horizon_ms + (LONGEST_DAYS + 1) * DAY_MS
         if policy.hours_days:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Engine
 
 from driftline.errors import StorageUnavailable
@@ -22,7 +23,7 @@ from monitor.clock import HeldClock
 from monitor.evaluate import run as run_evaluator
 from monitor.retention import Did, Keeper, Policy
 from monitor.storage import engine as storage
-from monitor.storage import reads
+from monitor.storage import models, reads
 from monitor.storage import retention as sql
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS, window_of
@@ -353,6 +354,42 @@ def test_it_is_done_while_the_evaluator_has_nothing_to_judge(lived: World) -> No
     )  # fmt: skip
     assert calls[0] > 30
     assert len(lived.rows(t.pane_day)) > 30
+
+
+def test_a_count_that_cannot_be_read_keeps_nothing_else_waiting(lived: World) -> None:
+    damaged = lived.rows(t.pane)[5]
+    with storage.transaction(lived.engine) as conn:
+        here = t.pane.c.start_ms == damaged.start_ms
+        conn.execute(sa.update(t.pane).where(here).values(body=b"xxxx"))
+    before = lived.rows(t.pane)
+    done: list[str] = []
+    tidy = keeper(lived.engine, Policy(hours_days=45, letters_days=1))
+    with structlog.testing.capture_logs() as said:
+        while tidy.step():
+            done.append("piece")
+        assert tidy.run() == Did()
+    assert lived.rows(t.pane) == before, "its day stays as it is"
+    assert [one["event"] for one in said] == ["old records are kept as they are"], "said once"
+    assert done, "dead letters were looked at"
+
+
+def test_a_model_that_is_deleted_meanwhile_ends_nothing(lived: World) -> None:
+    tidy = keeper(lived.engine)
+    for _ in range(3):
+        assert tidy.step()
+    name = lived.rows(t.model)[0].name
+    with storage.transaction(lived.engine) as conn:
+        models.archive(conn, name, actor="me", now_ms=NOW_MS)
+    with storage.reading(lived.engine) as conn:
+        known = sql.versions(conn)
+    models.delete(lived.engine, name, actor="me", now_ms=NOW_MS)
+    while tidy.step():
+        pass
+    assert lived.rows(t.pane_day) == []
+    (version,) = known
+    with structlog.testing.capture_logs() as said:
+        assert list(tidy._of_version(version)) == [], "known, and deleted before its turn"
+    assert said == []
 
 
 def test_what_stands_is_told(lived: World) -> None:
