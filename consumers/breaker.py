@@ -5,7 +5,8 @@ else is wrong: another format, another topic, a producer gone mad. To go on woul
 position past all of it, and keep the first 10,000 of each partition. So the consumer stops, says
 why, and leaves the position where it was: nothing is lost, and a person decides.
 
-It looks at the last events of this process, in the order in which they were read. A record of
+It looks at the last events of this process, in the order in which they were read; whether an
+accepted flood is over, at those of the partition where it was noticed. A record of
 many counts as many; what is read again counts once. A time that cannot be (`time_*`) is no fault of
 decoding: one clock gone wrong must not stop the others' counts.
 """
@@ -45,6 +46,38 @@ def held(ledger: Ledger) -> Held:
     return ledger.rows, Counter(dead)
 
 
+class _Last:
+    """The last events that were read, at least so many of them."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        # Pieces of what was read: how many events, and those that are none by reason.
+        self._pieces: deque[tuple[int, Counter[str]]] = deque()
+        self.events = self.bad = 0
+
+    def add(self, events: int, bad: Counter[str]) -> None:
+        """Add the next ones, and forget what lies too far back."""
+        self._pieces.append((events, bad))
+        self.events += events
+        self.bad += bad.total()
+        while self._pieces and self.events - self._pieces[0][0] >= self._least:
+            oldest, its_bad = self._pieces.popleft()
+            self.events -= oldest
+            self.bad -= its_bad.total()
+
+    def is_flooded(self, ratio: float) -> bool:
+        """Whether there are enough, of which most cannot be read."""
+        return self.events >= self._least and self.bad > ratio * self.events
+
+    def is_clear(self, ratio: float) -> bool:
+        """Whether there are enough, of which most can be read."""
+        return self.events >= self._least and self.bad <= ratio * self.events
+
+    def reasons(self) -> Counter[str]:
+        """Return why those that cannot be read cannot."""
+        return sum((bad for _, bad in self._pieces), Counter[str]())
+
+
 class Breaker:
     """Watches what one consumer reads.
 
@@ -60,18 +93,18 @@ class Breaker:
 
     def __init__(self, *, is_on: bool, ratio: float, events: int) -> None:
         self._is_on, self._ratio, self._least = is_on, ratio, events
-        # Pieces of what was read: how many events, and those that are none by reason.
-        self._pieces: deque[tuple[int, Counter[str]]] = deque()
-        self._events = self._bad = 0
+        self._last = _Last(events)
         # Partition -> offset up to which records were looked at.
         self._seen: dict[int, int] = {}
-        # A flood that was accepted, by the partition where it was noticed.
+        # A flood that was accepted, by the partition where it was noticed, and the last events of
+        # that one: a poll brings many of one partition in a row, and others say nothing of it.
         self._let_through: int | None = None
+        self._last_there = _Last(events)
 
     @property
     def is_tripped(self) -> bool:
         """Whether most of the last events cannot be read, and nobody has accepted that."""
-        return self._is_on and self._let_through is None and self._is_flooded()
+        return self._is_on and self._let_through is None and self._last.is_flooded(self._ratio)
 
     def heed(self, conn: Connection, stream: Stream, now_ms: int) -> None:
         """Look at what stands in the database, before anything is read.
@@ -88,7 +121,10 @@ class Breaker:
             if self._is_on:
                 raise limit(stop)
             breakers.accept(conn, actor="ingest.breaker=false", now_ms=now_ms, topic=stream.topic)
-        self._let_through = stop.partition if stop.is_let_through else None
+        if stop.is_let_through:
+            self._let(stop.partition)
+        else:
+            self._let_through = None
 
     def look(self, records: Sequence[Record], ledger: Ledger, before: Held) -> None:
         """Add what a ledger took of one partition; `before` is what it held until then."""
@@ -99,13 +135,9 @@ class Breaker:
         rows, dead = held(ledger)
         bad = Counter({r: n for r in UNDECODABLE if (n := dead[r] - before[1][r]) > 0})
         n = rows - before[0] + dead.total() - before[1].total()
-        self._pieces.append((n, bad))
-        self._events += n
-        self._bad += bad.total()
-        while self._pieces and self._events - self._pieces[0][0] >= self._least:
-            oldest, its_bad = self._pieces.popleft()
-            self._events -= oldest
-            self._bad -= its_bad.total()
+        self._last.add(n, bad)
+        if partition == self._let_through:
+            self._last_there.add(n, bad)
 
     def act(
         self,
@@ -130,19 +162,21 @@ class Breaker:
                 stands = breakers.trip(conn, stop)
             if stands:
                 raise limit(stop)
-            self._let_through = stop.partition
-        elif self._let_through in owned and self._events >= self._least and not self._is_flooded():
+            self._let(stop.partition)
+        elif (there := self._let_through) in owned and self._last_there.is_clear(self._ratio):
+            assert there is not None
             with transaction(db) as conn:
-                breakers.over(conn, stream.id, now_ms)
+                breakers.over(conn, stream.id, there, now_ms)
             self._let_through = None
 
-    def _is_flooded(self) -> bool:
-        return self._events >= self._least and self._bad > self._ratio * self._events
+    def _let(self, partition: int) -> None:
+        """Let the flood go by that was noticed there."""
+        if self._let_through != partition:
+            self._let_through, self._last_there = partition, _Last(self._least)
 
     def _stop(
         self, stream: Stream, ledger: Ledger, records: Sequence[Record], rules: Rules, now_ms: int
     ) -> Stop:
-        reasons = sum((bad for _, bad in self._pieces), Counter[str]())
         letters = admit(records[-_LOOKED_AT:], rules).letters
         shown = [letter for letter in letters if letter.reason in UNDECODABLE][-SAMPLES:]
         return Stop(
@@ -151,9 +185,9 @@ class Breaker:
             partition=ledger.claim.partition,
             next_offset=ledger.claim.next_offset,
             tripped_ms=now_ms,
-            events=self._events,
-            undecodable=self._bad,
-            reasons=dict(reasons.most_common()),
+            events=self._last.events,
+            undecodable=self._last.bad,
+            reasons=dict(self._last.reasons().most_common()),
             samples=[
                 {"offset": one.offset, "line": one.line, "reason": one.reason, "detail": one.detail}
                 for one in shown

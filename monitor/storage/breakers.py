@@ -123,12 +123,20 @@ def accept(conn: Connection, *, actor: str, now_ms: int, topic: str | None = Non
     return found
 
 
-def over(conn: Connection, stream_id: int, now_ms: int) -> None:
-    """Note that most can be read again: the next flood stops the consumers again."""
+def over(conn: Connection, stream_id: int, partition: int, now_ms: int) -> None:
+    """Note that most of a partition can be read again: the next flood stops the consumers again.
+
+    Where the flood was noticed in another one it goes on.
+    """
     c = t.breaker.c
     conn.execute(
         sa.update(t.breaker)
-        .where(c.stream_id == stream_id, c.accepted_ms.is_not(None), c.over_ms.is_(None))
+        .where(
+            c.stream_id == stream_id,
+            c.partition == partition,
+            c.accepted_ms.is_not(None),
+            c.over_ms.is_(None),
+        )
         .values(over_ms=now_ms)
     )
 

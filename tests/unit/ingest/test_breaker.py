@@ -138,6 +138,35 @@ def test_an_accepted_flood_is_over_when_most_can_be_read_and_the_next_one_stops(
     assert stop_of(rig.engine).stands
 
 
+@BOTH
+def test_other_partitions_do_not_say_that_an_accepted_flood_is_over(engine: Engine) -> None:
+    """Polls bring many records of one partition in a row: each good row would arm it again."""
+    register(engine)
+    rig = Rig(engine, partitions=2)
+
+    def start() -> None:
+        rig.start()
+        rig.source.max_records = 1_500
+
+    start()
+    rig.topic.extend(bad(6_000), 0)
+    rig.topic.extend(good(6_000), 1)
+    with pytest.raises(DeadLetterLimit):
+        rig.settle(rounds=10)
+    accept(engine)
+    start()
+    rig.settle(rounds=10)
+    assert stop_of(engine).is_let_through
+    told = counters(engine)
+    assert (told["prediction"], told["dead:bad_json"]) == (6_000, 6_000)
+    rig.topic.extend(good(1_500), 0)
+    rig.settle(rounds=3)
+    assert stop_of(engine).over_ms is not None
+    rig.topic.extend(bad(1_500), 0)
+    with pytest.raises(DeadLetterLimit):
+        rig.settle(rounds=3)
+
+
 @pytest.mark.parametrize("of_hundred", [3, 20, 50])
 def test_what_is_not_most_never_stops_it(rig: Rig, of_hundred: int) -> None:
     rig.topic.extend(mixed(12_000, of_hundred))
