@@ -10,9 +10,9 @@ from sqlalchemy.engine import Engine
 
 from driftline.stats.lengths import DAY_MS
 from driftline.stats.profile import Profile
-from monitor.storage import models, registry
+from monitor.storage import models, reads, registry
 from monitor.storage import schema as t
-from monitor.storage.engine import transaction
+from monitor.storage.engine import reading, transaction
 
 pytestmark = pytest.mark.both_databases
 
@@ -127,6 +127,13 @@ def test_days_whose_hours_were_added_up_are_compared_as_days(twice: Twice) -> No
     # The sum of revisions of whatever window holds the day is another one, and a higher one.
     for row in twice.rows(t.pane_day):
         assert (row.rows, row.rev) == (0, rev[row.segment, row.partition] + 1)
+    # Its hours are back, and a range may begin at any of them.
+    gridset = next(iter(registry.load(twice.engine).references.values())).gridset
+    with reading(twice.engine) as conn:
+        half = reads.pane_sum(
+            conn, 1, gridset, segment="all", from_ms=day_ms + DAY_MS // 2, to_ms=day_ms + DAY_MS
+        )
+    assert (half.profile.rows, half.cuts_days) == (72, False)
 
 
 def add_up(twice: Twice, day_ms: int) -> None:

@@ -114,6 +114,7 @@ def pane_sum(
         day.start_ms > from_ms - LONGEST_DAY_MS,
         day.start_ms < to_ms,
         day.end_ms > from_ms,
+        day.rows > 0,  # else its hours are back
     )
     query = sa.union_all(hours, days).order_by(sa.desc("start_ms")).limit(at_most + 1)
     rows = conn.execute(query).all()
