@@ -11,10 +11,11 @@ from typing import Any
 
 from dash import html
 
-from dashboard import address, parts, payload
+from dashboard import address, commands, parts, payload
 from dashboard import sentences_pipeline as say
 from dashboard.words import cut, plural, reason_word, whole
 from driftline.events import REASONS
+from monitor.storage.letters import WORDS, Verdict, verdict
 from monitor.storage.rows import DeadLetter
 from monitor.views.pipeline import LetterKey, Pipeline, Place, Reason
 
@@ -254,6 +255,28 @@ def letter(found: Pipeline, told: say.Told, *, is_asked: bool) -> Any:
             ),
             className="table facts",
         ),
+        *_send_again(opened),
+    ]
+
+
+def _send_again(opened: DeadLetter) -> list[Any]:
+    """Return what sends it again, or why nothing can: pages write nothing, a command does."""
+    found = verdict(opened)
+    if found is Verdict.SENT:
+        return []
+    if found not in (Verdict.POSSIBLE, Verdict.IN_DOUBT):
+        return [html.P(f"It cannot be sent again: {WORDS[found]}.", className="note")]
+    is_doubt = found is Verdict.IN_DOUBT
+    name = "-".join(map(str, opened.key))
+    said = (
+        "This sends it again; it may be in the topic twice then."
+        if is_doubt
+        else "Once its cause is mended, this sends it again as it came."
+    )
+    here = commands.installation()
+    return [
+        html.P(said, className="note"),
+        parts.command(commands.send_again(name, here, in_doubt=is_doubt)),
     ]
 
 

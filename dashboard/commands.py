@@ -90,6 +90,18 @@ def register(model: str, version: str, here: Installation) -> str:
     return " \\\n    ".join(lines)
 
 
+def send_again(letter_id: str, here: Installation, *, in_doubt: bool = False) -> str:
+    """Return the command that writes a dead letter to its topic again.
+
+    >>> send_again("1-0-40-0", Installation(None, "", "")).split(" ", 1)[1]
+    'dead-letter replay 1-0-40-0'
+    """
+    words = f"dead-letter replay {letter_id}" + (" --in-doubt" if in_doubt else "")
+    if here.url is not None and here.url not in DEFAULT_URLS:
+        words += f" --url {here.url}"
+    return command(words)
+
+
 def _option(name: str, value: str) -> str:
     quoted = shlex.quote(value)
     # What begins with a dash would be read as the next option.

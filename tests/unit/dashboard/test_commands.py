@@ -21,6 +21,7 @@ from consumers.admit import Rules, admit
 from dashboard import commands
 from dashboard.commands import Installation
 from driftline import program
+from driftline.errors import ServerUnavailable
 from driftline.wire import decode
 from monitor.cli.app import VERBS, load
 from monitor.cli.app import app as cli
@@ -63,7 +64,7 @@ def printed() -> set[str]:
 
 @pytest.mark.parametrize("words", sorted(printed()))
 def test_every_command_that_is_printed_exists(words: str) -> None:
-    verbs = [word for word in shlex.split(words) if re.fullmatch("[a-z]+", word)]
+    verbs = [word for word in shlex.split(words) if re.fullmatch("[a-z][a-z-]*", word)]
     options = [word for word in shlex.split(words) if word.startswith("--")]
     done = CliRunner().invoke(cli, [*verbs, "--help"])
     assert done.exit_code == 0, done.output
@@ -185,3 +186,12 @@ def test_of_many_features_the_first_are_shown_and_the_rest_counted() -> None:
     assert "# and 160 more, each by its name" in code
     assert len(code.splitlines()) < commands.SHOWN + 25
     compile(code, "snippet", "exec")
+
+
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_the_command_that_sends_a_letter_again_is_taken_as_it_is_said(in_doubt: bool) -> None:
+    here = replace(HERE, url="http://127.0.0.1:1")  # nobody is there
+    said = commands.send_again("1-0-40-0", here, in_doubt=in_doubt)
+    done = CliRunner().invoke(cli, shlex.split(said)[1:])
+    assert isinstance(done.exception, ServerUnavailable)
+    assert str(here.url) in str(done.exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -239,7 +240,7 @@ def test_hostile_records_are_text_on_the_page(
         assert not set("\u202e\u2066\u200b\ufeff\x7f") & set(shown)
         assert kinds(sent) <= {
             "Div", "A", "H4", "P", "B", "Code", "Pre", "Span", "Table", "Tbody", "Tr", "Th", "Td",
-            "Button",
+            "Button", "CopyButton",
         }  # fmt: skip
 
 
@@ -249,6 +250,51 @@ def test_a_record_that_was_not_kept_says_so(living: Engine) -> None:
     said = text(filled(living)["letter"])
     assert "Not kept: ingest.keep_payload is off" in said
     assert "sha256" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "words"),
+    [
+        ({}, "Once its cause is mended, this sends it again as it came.", ""),
+        ({"size_bytes": 3_000}, "It cannot be sent again: only its beginning was kept.", None),
+        ({"payload": None}, "It cannot be sent again: its bytes were not kept", None),
+        ({"form": "row"}, "It cannot be sent again: a row of an Arrow stream", None),
+        ({"replay_ms": NOW_MS}, "it may be in the topic twice then.", " --in-doubt"),
+        (
+            {"replay_ms": NOW_MS, "replayed_partition": 1, "replayed_offset": 7},
+            "partition 1, offset 7",
+            None,
+        ),
+    ],
+)
+def test_a_letter_shows_the_command_that_sends_it_again_or_why_nothing_can(
+    changes: dict[str, Any], said: str, words: str | None, living: Engine
+) -> None:
+    record = b"{"
+    whole = {
+        "payload": record, "size_bytes": len(record), "form": "json",
+        "payload_sha256": hashlib.sha256(record).hexdigest(),
+    }  # fmt: skip
+    with transaction(living) as conn:
+        conn.execute(sa.update(t.dead_letter).values({**whole, **changes}))
+        (newest,) = reads.dead_letters(conn, limit=1)
+    letter = filled(living)["letter"]
+    assert said in text(letter)
+    copied = {value for kind, value in _copied(letter) if kind == "CopyButton"}
+    name = "-".join(map(str, newest.key))
+    wanted = None if words is None else command(f"dead-letter replay {name}{words}")
+    assert {each for each in copied if "dead-letter" in each} == ({wanted} - {None})
+
+
+def _copied(value: Any) -> list[tuple[str, str]]:
+    """Every component that has a value, and it."""
+    if isinstance(value, list):
+        return [one for each in value for one in _copied(each)]
+    if isinstance(value, dict) and "props" in value:
+        props = value["props"]
+        own = [(value["type"], props["value"])] if isinstance(props.get("value"), str) else []
+        return own + _copied(props.get("children"))
+    return []
 
 
 def test_64_kb_of_a_record_do_not_make_a_long_page(living: Engine) -> None:
