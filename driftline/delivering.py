@@ -21,6 +21,7 @@ from driftline.producer import (
     checked_topic,
     first_line,
 )
+from driftline.refusing import withheld
 from driftline.sending import REFUSALS
 
 # Nobody waits longer for an answer; a broker that is there needs milliseconds.
@@ -96,7 +97,7 @@ refused): start one, or name yours
             Not all were acknowledged in time. Some may be in the topic: sent again, they
             are there twice.
         StreamError
-            The broker refuses one for what it is.
+            The broker refuses one for what it is, or withholds the right to write.
         """
         until = time.monotonic() + self._timeout_s
         producer = self._connected()
@@ -109,6 +110,9 @@ refused): start one, or name yours
             self._drop(producer)
             words = f"{type(error).__name__}: {first_line(error)}"
             at = ",".join(self._brokers)
+            right = withheld(error, self._topic)
+            if right is not None:
+                raise StreamError(f"the broker at {at} takes no record: {right}") from error
             if type(error).__name__ in REFUSALS:
                 raise StreamError(f"the broker at {at} refuses a record ({words})") from error
             raise BrokerUnavailable(
@@ -145,6 +149,7 @@ refused): start one, or name yours
                 words = f"{type(error).__name__}: {first_line(error)}"
                 is_unsent = future is error or type(error).__name__ in _NOT_WRITTEN
                 kind = StreamError if is_unsent else BrokerUnavailable
+                words = str(withheld(error, self._topic) or words)
                 said = f"the broker at {','.join(self._brokers)} took no record ({words})"
                 found.append(kind(said))
         if any(isinstance(one, StreamError) for one in found):

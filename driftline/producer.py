@@ -365,7 +365,7 @@ def unavailable(
     >>> unavailable(["127.0.0.1:9092"], "Unable to bootstrap", {})
     'no Kafka broker answers at 127.0.0.1:9092 (Unable to bootstrap): start one, or name yours'
     """
-    refused = refusal(heard, options)
+    refused = refusal(heard, options, brokers)
     if refused is not None:
         what, mend = refused
         return f"the Kafka broker at {','.join(brokers)} does not let us in: {what}; {mend}"

@@ -13,6 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from driftline.errors import NotAllowed
+from driftline.knocking import HungUp, answer
+
 
 @contextmanager
 def overheard(*, is_quiet: bool = False) -> Iterator[list[BaseException]]:
@@ -49,7 +52,9 @@ def overheard(*, is_quiet: bool = False) -> Iterator[list[BaseException]]:
             logger.propagate = before[1]
 
 
-def refusal(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple[str, str] | None:
+def refusal(
+    heard: Sequence[BaseException], options: Mapping[str, Any], brokers: Sequence[str] = ()
+) -> tuple[str, str] | None:
     """Return what a broker refuses and what mends it; None where nothing was said.
 
     Parameters
@@ -58,7 +63,28 @@ def refusal(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple
         What the connections failed with, the first first.
     options
         kafka-python's.
+    brokers
+        As HOST:PORT: one that hung up is asked once more for what it refuses.
     """
+    found = _told(heard, options)
+    # The client is also told which mechanisms a broker takes, and does not pass it on.
+    is_half = any(type(error).__name__ == "UnsupportedSaslMechanismError" for error in heard)
+    if is_half or (found is None and any(_is_hang_up(error) for error in heard)):
+        answered = answer(brokers, options)
+        found = found if answered is None else _told([answered], options)
+    if found is None and any(isinstance(error, ssl.SSLEOFError) for error in heard):
+        return "it ended the TLS handshake", (
+            "it may ask for a certificate of ours (kafka.ssl_certfile), or speak plain text there"
+        )
+    return found
+
+
+def _is_hang_up(error: BaseException) -> bool:
+    return isinstance(error, ConnectionError) or "socket disconnected" in str(error)
+
+
+def _told(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first error that says why, in words."""
     mechanism = options.get("sasl_mechanism")
     user = options.get("sasl_plain_username")
     provider = options.get("sasl_oauth_token_provider")
@@ -94,6 +120,11 @@ def refusal(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple
                 "set kafka.security_protocol to SSL or PLAINTEXT, or name the port of its SASL "
                 "listener"
             )
+        if isinstance(error, HungUp):
+            who = f"user {user}, {mechanism}" if user else str(mechanism)
+            return f"it hangs up at the login ({who})", (
+                "the credentials are others there; the broker's log says which"
+            )
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {error.verify_message}", (
                 "name the authority that signed it in kafka.ssl_cafile, and reach it by a name "
@@ -105,16 +136,23 @@ def refusal(heard: Sequence[BaseException], options: Mapping[str, Any]) -> tuple
             return f"it refuses us in the TLS handshake: {tls_words(error)}", (
                 "give a certificate that it trusts: kafka.ssl_certfile, kafka.ssl_keyfile"
             )
-    if mechanism and any("disconnected" in str(error) for error in heard):
-        # Its answer and the end of the connection came together: kafka-python drops the answer.
-        who = f"user {user}, {mechanism}" if user else str(mechanism)
-        return f"it hangs up at the login ({who})", (
-            "the credentials are others there, or it does not take kafka.sasl_mechanism"
-        )
-    if any(isinstance(error, ssl.SSLEOFError) for error in heard):
-        return "it ended the TLS handshake", (
-            "it may ask for a certificate of ours (kafka.ssl_certfile), or speak plain text there"
-        )
+    return None
+
+
+def withheld(error: BaseException, topic: str) -> NotAllowed | None:
+    """Return the right to write that a broker withholds, if that is what it answered.
+
+    Who may write no topic at all is told of the cluster instead: it is refused the number by which
+    its records are told apart, which WRITE on any topic gives.
+
+    Examples
+    --------
+    >>> withheld(ValueError("no"), "events") is None
+    True
+    """
+    names = ("TopicAuthorizationFailedError", "ClusterAuthorizationFailedError")
+    if any(name in f"{type(error).__name__} {error}" for name in names):
+        return NotAllowed(f"write to the topic {topic}", f"WRITE on topic {topic}")
     return None
 
 

@@ -31,6 +31,7 @@ from driftline.producer import (
     Record,
     first_line,
 )
+from driftline.refusing import withheld
 
 log = logging.getLogger("driftline.logger")
 
@@ -264,7 +265,7 @@ class Sending:
         refusal = next((f.error for f in failed if type(f.error).__name__ in REFUSALS), None)
         if refusal is None:
             error = failed[0].error or RuntimeError("no answer")
-            words = f"{type(error).__name__}: {first_line(error)}"
+            words = withheld(error, self.topic) or f"{type(error).__name__}: {first_line(error)}"
             self.tell("broker", f"the broker took no record for {self.topic} ({words}); "
                       "it is tried again")  # fmt: skip
             self._back_off()

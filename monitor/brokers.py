@@ -164,7 +164,7 @@ one, or name yours with --kafka HOST:PORT (kafka.bootstrap)'
         said = "; ".join(silent) if len(tried) > 1 else silent[0].partition(" ")[2]
         mend = "start one, or name yours with --kafka HOST:PORT (kafka.bootstrap)"
         return f"no Kafka broker answers at {bootstrap} ({said}): {mend}"
-    refused = refusal(heard, options)
+    refused = refusal(heard, options, bootstrap.split(","))
     if refused is not None:
         what, mend = refused
         return f"the Kafka broker at {bootstrap} does not let us in: {what}; {mend}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
-from driftline.errors import BrokerUnavailable, ConfigError
+from driftline.errors import BrokerUnavailable, ConfigError, NotAllowed
 from driftline.refusing import overheard
 from monitor.brokers import unanswered
 from monitor.cli.processes import Child, free_port, require_free_port, wait_for_port
@@ -158,9 +158,16 @@ def ensure_topic(
         No broker answers at `bootstrap`, or it refuses the credentials.
     ConfigError
         It is no address.
+    NotAllowed
+        The user may not make it.
     """
     from kafka.admin import KafkaAdminClient, NewTopic
-    from kafka.errors import KafkaError, TopicAlreadyExistsError
+    from kafka.errors import (
+        ClusterAuthorizationFailedError,
+        KafkaError,
+        TopicAlreadyExistsError,
+        TopicAuthorizationFailedError,
+    )
 
     try:
         with overheard(is_quiet=True) as heard:
@@ -178,6 +185,8 @@ def ensure_topic(
         admin.create_topics([NewTopic(topic, partitions, replication, topic_configs=TOPIC_CONFIG)])
     except TopicAlreadyExistsError:
         return False
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+        raise NotAllowed(f"make the topic {topic}", f"CREATE on topic {topic}") from None
     except KafkaError as error:
         raise BrokerUnavailable(f"the topic {topic} cannot be made: {error}") from error
     finally:

@@ -137,7 +137,7 @@ def login(place: Place, keep: Callable[[Any], None]) -> Iterator[Check]:
 
 def _refused(name: str, heard: Sequence[BaseException], place: Place) -> Check:
     """The line for the first error that says why."""
-    found = refusal(heard, place.options)
+    found = refusal(heard, place.options, place.bootstrap.split(","))
     if found is not None:
         return fail(name, *found)
     # What came first is the cause; that nothing came of it is said last.
