@@ -13,7 +13,7 @@ from driftline.calibrating.trial import MISSING, SHIFTS, Size, Trial
 from driftline.errors import DriftlineError
 from driftline.stats.calibration import MIN_ROWS, MIN_ROWS_PSI
 from driftline.stats.gridset import FeatureGrid
-from driftline.stats.lengths import LENGTHS, WORDS, in_words
+from driftline.stats.lengths import LENGTHS, SPAN, WORDS, in_words
 from driftline.stats.names import NAMES
 from driftline.stats.reference import Reference
 from driftline.stats.rule import Rule
@@ -352,7 +352,7 @@ def _seen(trial: Trial, size: Size, feature: FeatureGrid, f: int) -> str:
 
 def _no_missing(trial: Trial, size: Size, f: int) -> str:
     if np.isnan(size.missing_limit[f]):
-        return f"missing values are judged from {MIN_ROWS['missing']} rows a {trial.length}"
+        return f"missing values are judged from {MIN_ROWS['missing']} rows in {SPAN[trial.length]}"
     return "no rise of missing values is told: they differ as much by themselves"
 
 

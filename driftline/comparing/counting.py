@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from driftline.errors import InvalidFrame, InvalidReference
 from driftline.stats import frame as frames
-from driftline.stats.profile import Column, Profile
+from driftline.stats.profile import COUNTERS, Column, Profile
 from driftline.stats.reference import Reference, zone_of
 
 WHAT: Final = "the current frame"
@@ -100,12 +100,15 @@ def _count(
             f"{WHAT} has {_some(opened.columns)}"
         )
 
+    types: dict[str, str] = {}
+
     def columns() -> Iterator[tuple[str, Column]]:
         for feature in grids.features:
             if feature.name not in vanished:
                 source = source_of[feature.name]
                 with frames.reading(source):
                     column = frames.column_of(opened, source)
+                    types[feature.name] = frames.type_of(column)
                     read = frames.read_column(column, feature.kind)
                 yield feature.name, read
 
@@ -118,8 +121,23 @@ def _count(
         unknown=tuple(name for name in opened.columns if name not in known),
         times_ms=times_ms,
         unseen=tally.unseen,
-        notes=tuple(notes),
+        notes=(*notes, *_other_types(tally.profile, reference, types)),
     )
+
+
+def _other_types(profile: Profile, reference: Reference, types: Mapping[str, str]) -> Iterator[str]:
+    """Columns in which no value is of the reference's kind: it is the type, not some values."""
+    wrong, null, nan = (COUNTERS.index(name) for name in ("type_error", "null", "nan"))
+    of = reference.gridset.counters
+    for i, feature in enumerate(reference.gridset.features):
+        counted = profile.counts[of[i]]
+        n = int(counted[wrong])
+        if n and n + int(counted[null]) + int(counted[nan]) == profile.rows:
+            has = {"numeric": "numbers", "categorical": "categories"}.get(feature.kind, "values")
+            yield (
+                f"{feature.name!r} is of type {types[feature.name]} in {WHAT}, and the reference "
+                f"has {has}: convert the column, or build the reference from rows that have it so"
+            )
 
 
 def _times(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from driftline.answers import FixedLimit as Written
@@ -40,6 +40,10 @@ def rule_of(
     """
     if isinstance(limits, str):
         limits = [limits]
+    if not isinstance(limits, Iterable):
+        raise StatisticError(
+            f"limits: {limits!r} must be a list of texts such as 'temp:ks=0.15'; [] for none"
+        )
     return Rule(profile, tuple(map(_limit, limits))).validate(features)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from decimal import Decimal
+from heapq import nlargest
 from typing import Any, Final, cast
 
 import narwhals as nw
@@ -26,6 +27,7 @@ from driftline.errors import DriftlineError, InvalidReference
 from driftline.stats.category_column import read_categories
 from driftline.stats.grid import (
     MAX_CATEGORIES,
+    NAMED_GROUPS,
     canonical,
     categorical_grid,
     categorical_groups,
@@ -44,6 +46,8 @@ MANY: Final = 100
 FEW: Final = 20
 NEARLY_ALL: Final = 0.9
 MANY_INTEGERS: Final = 1_000
+# PSI has groups for the most frequent categories alone: where they hold less, it sees little.
+FEW_HOLD: Final = 0.5
 TEXT_SPACES: Final = 4.0
 TEXT_LENGTH: Final = 64.0
 # Times outside 2000-2100 are no event times (most often seconds taken for milliseconds).
@@ -158,13 +162,13 @@ def column_of(frame: Frame, name: str) -> Series:
         # America/New_York is unknown to it. The instants are the same in UTC.
         return nw.from_native(native.dt.tz_convert("UTC"), series_only=True)
     for kind, known in _SAME_AS:
-        if _type_of(series).startswith(kind):
+        if type_of(series).startswith(kind):
             cast = native.cast(known) if dtype is None else native.astype(f"{known}[pyarrow]")
             return nw.from_native(cast, series_only=True)
     return series
 
 
-def _type_of(series: Series) -> str:
+def type_of(series: Series) -> str:
     """The name of a column's type, the library's own where narwhals has none."""
     dtype: Any = series.dtype
     if dtype == nw.Unknown:
@@ -229,7 +233,7 @@ def _read_feature(series: Series, name: str, is_category: bool, is_forced: bool)
     if not (dtype in (nw.String, nw.Boolean) or dtype.is_numeric()):
         is_time = isinstance(dtype, nw.Datetime) or dtype == nw.Date
         mend = _as_times(name) if is_time else None
-        return _presence(name, is_null, f"is of type {_type_of(series)}", mend)
+        return _presence(name, is_null, f"is of type {type_of(series)}", mend)
     return _categorical(name, series, is_null, is_forced)
 
 
@@ -398,6 +402,13 @@ def _categorical(name: str, series: Series, is_null: NDArray[np.bool_], is_force
         mend = as_times
     elif grid.is_hashed:
         warning = f"{name!r} has {len(counts):,} categories: they are hashed to 256 buckets"
+        most = sum(nlargest(NAMED_GROUPS, counts.values())) / sum(counts.values())
+        if most < FEW_HOLD:
+            warning += (
+                f", and its {NAMED_GROUPS} most frequent hold {most:.0%} of the rows: PSI sees "
+                f"little of a change among the others (calibrate with a fixed limit, such as "
+                f"{name}:tv=0.3, shows what that would tell)"
+            )
     return Feature(feature, Column(found.words, found.state), warning, mend)
 
 
@@ -482,7 +493,7 @@ def read_times(
         is_local = False
     else:
         raise InvalidReference(
-            f"time column {name!r} is of type {_type_of(series)}: convert it to datetimes or to "
+            f"time column {name!r} is of type {type_of(series)}: convert it to datetimes or to "
             "epoch milliseconds"
         )
     if dtype.is_numeric():

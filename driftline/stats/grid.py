@@ -38,8 +38,10 @@ MAX_LEVELS: Final = 100
 # Levels that are PSI groups of their own; the other known ones are one more.
 NAMED_GROUPS: Final = 10
 LEVEL_SHARE: Final = 0.01
-# Up to so many categories are known by name; above, by hash in so many buckets.
+# Up to so many categories are known by name; above, by hash in so many buckets. By hash, too,
+# where more than half of the rows hold rare ones: they would be one bin, in which nothing moves.
 MAX_NAMED: Final = 1_000
+RARE_HASHED: Final = 0.5
 HASH_BUCKETS: Final = 256
 # Above so many categories a column is no category at all (8 bytes each in the document).
 MAX_CATEGORIES: Final = 100_000
@@ -187,8 +189,8 @@ class CategoricalGrid:
     rare : tuple of str
         The other categories that the reference knows, sorted.
     hashes : uint64 array
-        Sorted hashes of all known categories when there are over 1,000; empty otherwise.
-        Then the bins are 256 hash buckets and unseen.
+        Sorted hashes of all known categories when there are over 1,000 or most rows hold rare
+        ones; empty otherwise. Then the bins are 256 hash buckets and unseen.
     """
 
     levels: tuple[str, ...]
@@ -406,15 +408,23 @@ def _cut(
 def categorical_grid(counts: Mapping[str, int]) -> CategoricalGrid:
     """Make the grid of a categorical feature from the reference's counts by category.
 
-    Levels are the categories with at least 1 % of the counts, at most 100; more than 1,000
-    categories are hashed to 256 buckets.
+    Levels are the categories with at least 1 % of the counts, at most 100. More than 1,000
+    categories are hashed to 256 buckets, and so are fewer of which those that are no levels hold
+    more than half of the counts: they would be one bin, in which half of them could vanish unseen.
+
+    Examples
+    --------
+    >>> few, flat = ({f"v{i}": 1 for i in range(n)} for n in (100, 300))
+    >>> categorical_grid(few).is_hashed, categorical_grid(flat).is_hashed
+    (False, True)
     """
     total = sum(counts.values())
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    if len(ranked) > MAX_NAMED:
+    levels = [name for name, count in ranked[:MAX_LEVELS] if count >= LEVEL_SHARE * total]
+    n_rare = total - sum(counts[name] for name in levels)
+    if len(ranked) > MAX_NAMED or n_rare > RARE_HASHED * total:
         hashes = np.array(sorted({category_hash(name) for name in counts}), np.uint64)
         return CategoricalGrid(levels=(), rare=(), hashes=hashes)
-    levels = [name for name, count in ranked[:MAX_LEVELS] if count >= LEVEL_SHARE * total]
     rare = sorted(set(counts) - set(levels))
     return CategoricalGrid(tuple(levels), tuple(rare), np.empty(0, np.uint64))
 

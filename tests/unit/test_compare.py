@@ -157,6 +157,8 @@ def test_limits_of_the_users_own_judge_in_the_place_of_the_learnt_ones(
         ({"limits": ["aga:psi=0.2"]}, "did you mean 'age'"),
         ({"limits": ["age:psi"]}, "feature:statistic=warning"),
         ({"limits": ["age:ks=1.5"]}, "must be a number from 0 to 1"),
+        ({"limits": ["age:ks=nan"]}, "with finite numbers"),
+        ({"limits": None}, "must be a list of texts"),
     ],
 )
 def test_a_rule_that_cannot_judge_is_refused(
@@ -348,6 +350,29 @@ def test_a_number_that_is_none_is_a_type_error(
     found = compare(before, after(age=values), **OPTIONS)
     assert found["age"].verdict == "critical"
     assert says in found["age"].why.replace("\u00a0", " ")
+
+
+def test_a_column_of_another_type_is_named_with_what_mends_it(before: pd.DataFrame) -> None:
+    text = compare(before, after(age=lambda f: f["age"].astype(str)), **OPTIONS)
+    (said,) = [note for note in text.notes if "of type" in note]
+    assert said.startswith("'age' is of type String in the current frame") and "convert" in said
+    some = pd.Series([None, *["x"] * 9], dtype=object)
+    nulls = after(age=lambda f: np.resize(some, len(f)))
+    assert any("'age' is of type" in note for note in compare(before, nulls, **OPTIONS).notes)
+    # A part of the values is a rate, and the column's type is not to blame.
+    half = after(age=lambda f: pd.Series(["x", 30] * (len(f) // 2), dtype=object))
+    assert not any("of type" in note for note in compare(before, half, **OPTIONS).notes)
+
+
+def test_half_of_a_flat_vocabulary_that_vanished_is_seen(before: pd.DataFrame) -> None:
+    """None of 300 values has 1 %: they are no single bin in which nothing could move."""
+    rng = np.random.default_rng(1)
+    old = {"code": [f"v{i}" for i in rng.integers(0, 300, 40_000)]}
+    new = {"code": [f"v{i}" for i in rng.integers(0, 150, 5_000)]}
+    same = {"code": [f"v{i}" for i in rng.integers(0, 300, 5_000)]}
+    moved, still = compare(old, new)["code"], compare(old, same)["code"]
+    assert moved.verdict == "warning" and moved.tv is not None and moved.tv > 0.25
+    assert still.verdict == "ok" and still.tv is not None and still.tv < 0.15
 
 
 def test_a_category_that_is_none_is_a_type_error(before: pd.DataFrame) -> None:

@@ -219,6 +219,16 @@ def test_many_categories_are_hashed_and_the_unknown_still_unseen():
     assert [again.index[f"v{i}"] for i in range(5000)] == bins
 
 
+def test_categories_that_are_mostly_rare_are_hashed_and_not_one_bin():
+    steep = {"a": 600} | {f"v{i}": 1 for i in range(400)}
+    grid = categorical_grid(steep)
+    assert grid.levels == ("a",) and len(grid.rare) == 400
+    flat = categorical_grid({"a": 300} | {f"v{i}": 1 for i in range(400)})
+    assert flat.is_hashed
+    assert len({flat.index[f"v{i}"] for i in range(400)}) > 150
+    assert flat.index["never"] == flat.unseen
+
+
 def test_categorical_groups_are_ten_levels_the_rest_and_unseen():
     counts = Counter({f"v{i:02}": 1000 - i for i in range(15)}) + Counter({"rare": 1})
     grid = categorical_grid(counts)

@@ -260,7 +260,7 @@ def test_an_odd_column_is_one_warning(values, kind, says):
         [Decimal("1.10"), Decimal("2.20")] * 20,
         np.random.default_rng(0).integers(0, 10**6, 3000),
         np.random.default_rng(0).permutation(30),
-        [f"c{i % 150}" for i in range(3000)],
+        [f"c{i % 90}" for i in range(3000)],
         # Nineteen values, and eighty of which one in five comes again, may be categories.
         [f"c{i}" for i in range(19)],
         [f"c{i % 64}" for i in range(80)],
@@ -270,6 +270,14 @@ def test_an_odd_column_is_one_warning(values, kind, says):
 def test_an_ordinary_column_is_no_warning(values):
     feature, warnings = one(values)
     assert feature.kind != "presence" and warnings == []
+
+
+def test_a_flat_vocabulary_says_what_psi_cannot_see_of_it():
+    feature, (said,) = one([f"c{i % 300}" for i in range(3000)])
+    assert feature.kind == "categorical" and feature.grid.is_hashed
+    assert "10 most frequent hold" in said and "x:tv=" in said
+    steep = [f"c{i}" for i in range(5)] * 1000 + [f"r{i % 1100}" for i in range(2200)]
+    assert one(steep)[1] == ["'x' has 1,105 categories: they are hashed to 256 buckets"]
 
 
 def test_features_forces_identifiers_and_text():
