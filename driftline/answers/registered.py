@@ -298,7 +298,8 @@ class TriedSegment:
 class Backtest:
     """How another monitor would have done: `gone` and `new` incidents, `same` are in both.
 
-    `segments` says the same by segment, `left_out` which were not tried.
+    `segments` says the same by segment, `left_out` which were not tried. Hours before `hours_from`
+    were added up to days and not tried: what they alone had told is among `gone`.
     """
 
     model: str
@@ -313,6 +314,7 @@ class Backtest:
     new: tuple[Tried, ...]
     segments: tuple[TriedSegment, ...]
     left_out: tuple[str, ...]
+    hours_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
                 "new": list(found.new),
                 "segments": list(found.segments),
                 "left_out": list(found.left_out),
+                "hours_from_ms": found.hours_from_ms,
             }
         )
 

@@ -244,6 +244,8 @@ def tried_lines(tried: Backtest, *, mend: str = "; --try SEGMENT tries them") ->
             )
         if len(told) > SHOWN:
             lines.append(f"  {sign} {len(told) - SHOWN} more: --json lists them")
+    if tried.hours_from is not None:
+        lines.append(_hours_said(tried.hours_from))
     if tried.left_out:
         first, *others = tried.left_out
         more = f" and {len(others):,} more" if others else ""
@@ -251,6 +253,13 @@ def tried_lines(tried: Backtest, *, mend: str = "; --try SEGMENT tries them") ->
             f"  not tried: {_named(first)}{more}, as one back-test judges so much at most{mend}"
         )
     return lines
+
+
+def _hours_said(since: datetime) -> str:
+    return (
+        f"  hours are tried from {since:%Y-%m-%d %H:%M} UTC on: older ones were added up to days "
+        "(retention.hours_days), and what they alone had told counts as gone"
+    )
 
 
 def _instead(before: int, after: int, same: int) -> str:

@@ -181,6 +181,7 @@ def lines(model: str, version: str, made: Backtest) -> list[str]:
             new=tuple(map(_told, made.new)),
             segments=tuple(answers.TriedSegment(**asdict(part)) for part in made.segments),
             left_out=made.left_out,
+            hours_from=None if made.hours_from_ms is None else _at(made.hours_from_ms),
         ),
         mend="",
     )

@@ -105,6 +105,9 @@ class Backtest:
         The same by segment, all rows first.
     left_out
         Segments that were asked for and not tried.
+    hours_from_ms
+        From when on hours were tried: those before were added up to days, and what they alone
+        had told is among `gone`. None = all of them, or none were to be.
     """
 
     from_ms: int
@@ -117,6 +120,7 @@ class Backtest:
     same: int
     segments: tuple[TriedSegment, ...]
     left_out: tuple[str, ...]
+    hours_from_ms: int | None = None
 
 
 def backtest(
@@ -195,6 +199,9 @@ def backtest(
         len(before) - len(gone),
         tuple(tally(name) for name in windows),
         tuple(name for name in wanted if name not in windows),
+        sql.added_up_to(conn, bound.version_id, gridsets, from_ms)
+        if "hour" in spec.lengths
+        else None,
     )
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from sqlalchemy.engine import Engine
 from driftline.errors import StorageUnavailable
 from driftline.stats.profile import Profile
 from driftline.stats.reference import Reference, build_reference
+from monitor.cli import what_if
 from monitor.clock import HeldClock
+from monitor.detect.spec import MonitorSpec
 from monitor.evaluate import run as run_evaluator
+from monitor.evaluate.backtest import Backtest, backtest
 from monitor.retention import Did, Keeper, Policy
 from monitor.storage import engine as storage
-from monitor.storage import models, reads
+from monitor.storage import models, reads, registry
 from monitor.storage import retention as sql
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS, window_of
@@ -191,6 +195,27 @@ def test_a_range_of_whole_days_is_shown_and_a_cut_day_is_said(lived: World) -> N
     assert half.cuts_days
     recent = START_MS + (N_DAYS - 2) * DAY_MS
     assert not added(recent, recent + HOUR_MS).cuts_days
+
+
+def test_a_back_test_says_from_when_on_hours_could_be_tried(lived: World) -> None:
+    known = registry.load(lived.engine)
+
+    def tried(spec: MonitorSpec, from_ms: int | None = None) -> Backtest:
+        with storage.reading(lived.engine) as conn:
+            return backtest(conn, known.versions["m", "1"], known.references, spec, from_ms=from_ms)
+
+    whole = tried(MonitorSpec())
+    assert whole.hours_from_ms is None
+    keeper(lived.engine).run()
+    until_ms = min(row.start_ms for row in lived.rows(t.pane))
+    found = tried(MonitorSpec())
+    assert found.hours_from_ms == until_ms
+    assert whole.windows - found.windows == (until_ms - START_MS) // HOUR_MS
+    assert tried(MonitorSpec(), until_ms).hours_from_ms is None
+    assert tried(MonitorSpec(), until_ms - 1).hours_from_ms == until_ms
+    assert tried(MonitorSpec(lengths=("day", "week"))).hours_from_ms is None
+    (said,) = [line for line in what_if.lines("m", "1", found) if "hours are tried" in line]
+    assert f"{datetime.fromtimestamp(until_ms / 1_000, UTC):%Y-%m-%d}" in said
 
 
 def test_segments_whose_hours_are_still_to_teach_keep_them(

@@ -73,3 +73,11 @@ def test_a_version_of_which_nothing_was_judged_has_no_segments() -> None:
         "  incidents: 0 instead of 0, 0 the same",
         "    all rows  0 instead of 0, 0 the same",
     ]
+
+
+def test_hours_that_were_added_up_to_days_are_said_not_to_be_tried() -> None:
+    since = datetime(2013, 6, 1, 4, tzinfo=UTC)
+    assert tried_lines(tried(TriedSegment("all", 9, 0, 0, 0), hours_from=since))[-1] == (
+        "  hours are tried from 2013-06-01 04:00 UTC on: older ones were added up to days "
+        "(retention.hours_days), and what they alone had told counts as gone"
+    )

@@ -90,6 +90,12 @@ class BacktestAnswer(Answer):
         "`segments` to try them",
         [],
     )
+    hours_from: Instant | None = said(
+        "From when on hours were tried: those before were added up to days, and what they alone "
+        "told is among `gone`; null = nothing is missing",
+        None,
+        at="hours_from_ms",
+    )
 
 
 class RecalibrateBody(BaseModel):

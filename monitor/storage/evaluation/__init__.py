@@ -5,6 +5,7 @@ from __future__ import annotations
 from monitor.storage.evaluation.counted import (
     Gap,
     PaneBody,
+    added_up_to,
     gaps,
     has_backlog,
     is_live,
@@ -56,6 +57,7 @@ __all__ = [
     "Learnt",
     "Marks",
     "PaneBody",
+    "added_up_to",
     "calibrations",
     "complete_windows",
     "cursor",

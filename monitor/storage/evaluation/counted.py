@@ -118,6 +118,25 @@ def pane_span(
     return (min(ends), max(ends)) if ends else None
 
 
+def added_up_to(
+    conn: Connection, version_id: int, gridsets: Collection[str], after_ms: int
+) -> int | None:
+    """Return up to when hours after `after_ms` were added up to days; None where none were."""
+    d = t.pane_day.c
+    ends = [
+        end_ms
+        for gridset in gridsets
+        for end_ms in conn.execute(
+            sa.select(d.end_ms)
+            .where(d.version_id == version_id, d.gridset == gridset, d.segment == "all")
+            .order_by(d.start_ms.desc())
+            .limit(1)
+        ).scalars()
+        if end_ms > after_ms
+    ]
+    return max(ends, default=None)
+
+
 def pane_starts(
     conn: Connection, version_id: int, gridsets: Collection[str], from_ms: int
 ) -> list[int]:

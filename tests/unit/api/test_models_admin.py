@@ -407,6 +407,7 @@ def test_a_back_test_tells_each_segment_and_refuses_one_that_is_not_there(
     assert names[0] == "all"
     assert set(names) == {each["segment"] for each in known}
     assert found["left_out"] == []
+    assert found["hours_from"] is None
     for key, whole in (("windows", found["windows"]), ("same", found["same"]),
                        ("before", found["before"]["incidents"]),
                        ("after", found["after"]["incidents"])):  # fmt: skip
