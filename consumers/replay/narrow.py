@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from consumers.admit import Admitted
 from consumers.count import count
 from monitor.storage.delta import CounterKey, Delta
+from monitor.storage.lanes import Recount
 from monitor.storage.registry import Registry
 from monitor.storage.swap import RECOVERED
 
@@ -25,6 +26,15 @@ class Again(NamedTuple):
     from_ms: int
     from_offset: int
     to_offset: int
+
+
+def again_of(recounts: Iterable[Recount], partition: int, version_id: int) -> tuple[Again, ...]:
+    """Return what replays made of one version in one partition, the oldest first."""
+    return tuple(
+        Again(each.from_ms, each.from_offset, each.to_offset)
+        for each in recounts
+        if (each.partition, each.version_id) == (partition, version_id)
+    )
 
 
 @dataclass(frozen=True)
@@ -40,13 +50,16 @@ class Part:
     again
         What replays made of that, the oldest first.
     deficit_to
-        Events below this offset were unmonitored; 0 where none was.
+        Events below this offset were unmonitored when they were read at first; 0 where none was.
+    recovered
+        Replays that counted some of those, the oldest first.
     """
 
     from_ms: int = 0
     counted_from: int = 0
     again: Sequence[Again] = ()
     deficit_to: int = 0
+    recovered: Sequence[Again] = ()
 
     def counted(self, times_ms: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which events are in it.
@@ -57,11 +70,35 @@ class Part:
         >>> part.counted(np.array([10, 60, 10]), np.array([0, 1, 2])).tolist()
         [False, True, True]
         """
-        found = offsets >= self.counted_from
-        for each in self.again:
-            anew = (times_ms >= each.from_ms) & (offsets < each.to_offset)
-            found = np.where(anew, offsets >= each.from_offset, found)
+        found = _after(offsets >= self.counted_from, self.again, times_ms, offsets)
         return found & (times_ms >= self.from_ms)
+
+    def unmonitored(
+        self, times_ms: NDArray[np.int64], offsets: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return which events stand as unmonitored until now.
+
+        Examples
+        --------
+        >>> part = Part(deficit_to=2, recovered=(Again(50, 0, 9),))
+        >>> part.unmonitored(np.array([10, 60, 10]), np.array([0, 1, 2])).tolist()
+        [True, False, False]
+        """
+        is_counted = _after(offsets >= self.deficit_to, self.recovered, times_ms, offsets)
+        return ~is_counted
+
+
+def _after(
+    found: NDArray[np.bool_],
+    replays: Sequence[Again],
+    times_ms: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Return which events are counted after replays, of which `found` were counted before."""
+    for each in replays:
+        anew = (times_ms >= each.from_ms) & (offsets < each.to_offset)
+        found = np.where(anew, offsets >= each.from_offset, found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -92,9 +129,9 @@ class Narrow:
             part = self.parts.get((model, version))
             if part is None:
                 continue
-            offsets = admitted.offsets[mine]
-            keep[mine] = part.counted(admitted.times_ms[mine], offsets)
-            before = int((keep[mine] & (offsets < part.deficit_to)).sum())
+            events = admitted.times_ms[mine], admitted.offsets[mine]
+            keep[mine] = part.counted(*events)
+            before = int((keep[mine] & part.unmonitored(*events)).sum())
             if before:
                 recovered[CounterKey(model, version, RECOVERED)] += before
         places = np.flatnonzero(keep)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
 from consumers.ledger import Ledger
-from consumers.replay.narrow import Narrow, Part
+from consumers.replay.narrow import Narrow, Part, again_of
 from consumers.replay.reading import Limits, Log, Progress, read_to, silent
 from consumers.replay.scope import Asked, instant, lost_of, scope_of, wanted, whole_models
 from consumers.settings import IngestSettings
@@ -33,7 +33,7 @@ from monitor.storage import lanes, registry
 from monitor.storage import swap as swapping
 from monitor.storage.checkpoint import RegistryMoved
 from monitor.storage.engine import reading, transaction, without_timeouts
-from monitor.storage.lanes import Lane
+from monitor.storage.lanes import Lane, Recount
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.storage.swap import NotWhole, Swapped
 
@@ -259,12 +259,13 @@ class _Run:
             # Which events were unmonitored is settled for all that is behind the positions.
             live = lanes.counted(conn, self.stream_id)
             deficits = lanes.deficits(conn, self.stream_id)
+            recounts = lanes.recounts(conn, self.stream_id)
             claims = lanes.claims(conn, lane)
             for partition in sorted(live.keys() - claims.keys()):
                 lanes.add_partition(conn, self.stream_id, partition, live[partition].start_offset)
             claims = lanes.claims(conn, lane)
         rules = Rules(self.settings.max_record_bytes, keep_payload=False)
-        narrow = {p: self._narrow(lane, known, p, deficits) for p in claims}
+        narrow = {p: self._narrow(lane, known, p, deficits, recounts) for p in claims}
         ledgers = {p: Ledger(claim, known, rules, narrow[p]) for p, claim in claims.items()}
 
         def commit(ledger: Ledger) -> None:
@@ -292,11 +293,13 @@ class _Run:
         known: Registry,
         partition: int,
         deficits: Mapping[tuple[int, str, str], int],
+        recounts: Sequence[Recount],
     ) -> Narrow:
         parts = {
             (each.model, each.version): Part(
                 from_ms=lane.versions[each.version_id],
                 deficit_to=deficits.get((partition, each.model, each.version), 0),
+                recovered=again_of(recounts, partition, each.version_id),
             )
             for each in known.versions.values()
             if each.version_id in lane.versions

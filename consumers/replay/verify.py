@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
 from consumers.ledger import Ledger
-from consumers.replay.narrow import Again, Narrow, Part
+from consumers.replay.narrow import Narrow, Part, again_of
 from consumers.replay.reading import Limits, Log, Progress, read_to, silent
 from consumers.replay.run import stream_of
 from consumers.replay.scope import Asked, Scope, instant, scope_of, wanted
@@ -243,10 +243,9 @@ def _parts(
     conn: Connection, stream_id: int, versions: Sequence[BoundVersion], scope: Scope
 ) -> dict[int, dict[tuple[str, str], Part]]:
     """Return what was counted of each version, by partition."""
-    s, b, r = t.registry_switch.c, t.binding.c, t.recount.c
+    s, b = t.registry_switch.c, t.binding.c
     switches = conn.execute(sa.select(t.registry_switch).where(s.stream_id == stream_id)).all()
-    query = sa.select(t.recount).where(r.stream_id == stream_id).order_by(r.id)
-    recounts = conn.execute(query).all()
+    recounts = lanes.recounts(conn, stream_id)
     since = {
         row[0]: row[1]
         for row in conn.execute(
@@ -263,15 +262,10 @@ def _parts(
                 if row.partition == partition
                 and row.registry_revision >= since.get(each.version_id, _NEVER)
             ]
-            again = [
-                Again(row.from_ms, row.from_offset, row.to_offset)
-                for row in recounts
-                if row.partition == partition and row.version_id == each.version_id
-            ]
             mine[each.model, each.version] = Part(
                 from_ms=scope.versions[each.version_id],
                 counted_from=min(offsets, default=_NEVER),
-                again=again,
+                again=again_of(recounts, partition, each.version_id),
             )
     return out
 

@@ -150,6 +150,24 @@ def deficits(conn: Connection, stream_id: int) -> dict[tuple[int, str, str], int
     return {(row.partition, row.model, row.version): row.to_offset for row in conn.execute(query)}
 
 
+class Recount(NamedTuple):
+    """What a replay counted: a version's events from `from_ms` on in `[from_offset, to_offset)`."""
+
+    partition: int
+    version_id: int
+    from_ms: int
+    from_offset: int
+    to_offset: int
+
+
+def recounts(conn: Connection, stream_id: int) -> list[Recount]:
+    """Return what replays took the place of what stood, the oldest first."""
+    r = t.recount.c
+    columns = [r[name] for name in Recount._fields]
+    query = sa.select(*columns).where(r.stream_id == stream_id).order_by(r.id)
+    return [Recount(*row) for row in conn.execute(query)]
+
+
 def find(conn: Connection, stream_id: int, *, keep: bool = False) -> Lane | None:
     """Return a stream's lane, None without one; `keep` lets nobody move it until the end."""
     query = sa.select(t.lane).where(t.lane.c.stream_id == stream_id)

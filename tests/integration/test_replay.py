@@ -190,6 +190,27 @@ def _is_right(stored: Facts, row: Any) -> bool:
     return bool(stored[row.version_id, row.start_ms, row.segment, row.partition][0] == row.rows)
 
 
+def test_what_one_replay_recovered_the_next_one_does_not(twice: Twice) -> None:
+    """Each from an earlier day: events that stood as unmonitored become predictions once."""
+    twice.send(600)
+    twice.count()
+    twice.register()
+    twice.send(20)
+    twice.count()
+    day_ms = START_MS // DAY_MS * DAY_MS
+    told = []
+    for day in (3, 2, 2, 1):
+        told.append(twice.replay(from_ms=day_ms + day * DAY_MS).recovered)
+        counted = sum(row.rows for row in twice.rows(t.pane) if row.segment == "all")
+        assert twice.counters() == {
+            ("1", "prediction"): counted, ("1", "unmonitored"): 620 - counted
+        }  # fmt: skip
+        assert sum(row.records for row in twice.rows(t.deficit)) == 620 - counted
+    assert told[1:] == [144, 0, 144]
+    assert twice.replay().recovered == 600 - sum(told)
+    assert twice.counters() == {("1", "prediction"): 620}
+
+
 def test_a_log_that_lost_its_beginning_replaces_only_what_it_holds_whole(twice: Twice) -> None:
     twice.send(600)
     twice.count()
