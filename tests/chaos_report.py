@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "guarantees.md"
+NAMES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -75,17 +76,52 @@ def to_markdown(reports: Sequence[Report], day: str) -> str:
     for report in reports:
         guard = f"**off** ({report.control})" if report.control else "on"
         lines.append(
-            f"| {report.broker} + {report.database} | {guard} | {report.faults.total():,} "
+            f"| {report.broker} + {NAMES[report.database]} | {guard} | {report.faults.total():,} "
             f"| {report.zombies:,} | {report.records:,} | {report.lost:,} | {report.doubled:,} "
             f"| {report.fenced:,} | {report.seconds:,.0f} |"
         )
-    lines += ["", "| fault | how often, in the runs with the guard |", "|---|---:|"]
     together: Counter[str] = Counter()
     for report in reports:
         if not report.control:
             together.update(report.faults)
-    lines += [f"| {how} | {n:,} |" for how, n in together.most_common()]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_by_place(together)])
+
+
+# What is done at a call of a member, by the words with which its faults begin.
+DEEDS: Final = ("dies", "stops", "fails", "is cut off")
+PLACES: Final = {
+    "poll": "poll",
+    "decode": "decode",
+    "sql COMMIT": "COMMIT",
+    "commit": "the commit to Kafka",
+    "sql": "other statements",
+}
+
+
+def _by_place(faults: Counter[str]) -> list[str]:
+    """Return the faults of the runs with a guard: at which call which was done, and to all."""
+    at: Counter[tuple[str, str]] = Counter()
+    acts: Counter[str] = Counter()
+    for fault, n in faults.items():
+        deed = next((deed for deed in DEEDS if fault.startswith(f"{deed} ")), None)
+        if deed is None:
+            acts[fault] += n
+            continue
+        # A word says when: before, after, during.
+        place = fault.removeprefix(f"{deed} ").partition(" ")[2]
+        known = place if place in PLACES else place.split()[0]
+        at[PLACES.get(known, "other calls of the broker"), deed] += n
+    names = [*PLACES.values(), "other calls of the broker"]
+    lines = [
+        "| before or after | " + " | ".join(DEEDS) + " |",
+        "|---|" + "---:|" * len(DEEDS),
+        *(
+            f"| {name} | " + " | ".join(str(at[name, deed] or "") for deed in DEEDS) + " |"
+            for name in names
+        ),
+    ]
+    said = ", ".join(f"{act} {n} times" for act, n in acts.most_common())
+    return [*lines, "", f"And to all of them: {said}."] if said else lines
 
 
 def put_into_docs(reports: Sequence[Report]) -> None:
