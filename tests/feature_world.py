@@ -21,6 +21,7 @@ from driftline.stats.reference import Reference, build_reference
 from monitor.evaluate import EvaluateSettings, Evaluator
 from monitor.storage import engine as storage
 from monitor.storage import registry as registry_store
+from monitor.storage import retention
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.storage.reads import find_version
@@ -158,6 +159,16 @@ class FeatureWorld:
             known = [counter.c[name] == value for name, value in values.items()]
             if conn.execute(sa.select(counter.c.count).where(*known)).first() is None:
                 conn.execute(sa.insert(counter).values(**values, count=1))
+
+    def add_up(self, day_ms: int) -> int:
+        """Let the hours of a day be added up to it; return how many that were."""
+        grids, until_ms = self.reference.gridset, day_ms + DAY_MS
+        with storage.transaction(self.engine) as conn:
+            parts = retention.parts_of(conn, 1, grids.digest, day_ms, until_ms)
+            return sum(
+                retention.add_up(conn, grids, 1, part, day_ms, until_ms, without=())
+                for part in parts
+            )
 
     def judge(self) -> None:
         """Evaluate everything that is due."""

@@ -28,6 +28,7 @@ from dashboard.words import cut, shown
 from driftline.stats.lengths import WORDS
 from driftline.stats.names import NAMES
 from monitor.views.compared import Distribution, Incomparable
+from monitor.views.distribution import ADDED_UP
 from monitor.views.history import History
 from monitor.views.series import Series
 from monitor.views.statistics import STATISTICS
@@ -286,6 +287,11 @@ def _part(look: Look, chosen: Chosen) -> dict[str, Any]:
         body = parts.nothing("Only the presence of its values is counted: see Missing.")
     elif made.is_empty and (stored := _stored_parts(chosen)) is not None:
         body = stored
+    elif made.is_empty and ADDED_UP in made.notes and not made.current.rows:
+        body = parts.state(
+            "circle-dashed", "The counts of this window are gone",
+            "What was judged of it stands; a day shows which part moved.",
+        )  # fmt: skip
     elif made.is_empty:
         body = parts.state(
             "circle-dashed", "No value in this window",

@@ -36,10 +36,12 @@ from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.storage.rows import OPEN_STATES
 from monitor.views import bars as bar_views
+from monitor.views.distribution import ADDED_UP
 from monitor.views.episodes import group
 from monitor.views.scope import NoSuch
 from monitor.views.series import Run, Series
 from monitor.windows.calendar import DAY_MS
+from monitor.windows.panes import HOUR_MS
 from tests.feature_world import DRIFT_MS, START_MS, FeatureWorld, Statements, drifted, reference
 
 UTC = ZoneInfo("UTC")
@@ -222,6 +224,24 @@ def test_a_time_that_was_not_judged_shows_the_nearest_and_says_so(world: Feature
     assert any("the nearest is 14\N{NO-BREAK SPACE}Jan 2024" in note for note in values["notes"])
     inside = filled(world, "x", f"?at={address.rfc3339(START_MS + 3 * DAY_MS + 3_600_000)}")
     assert "4\N{NO-BREAK SPACE}Jan" in said(inside["part_step"]) and inside["notes"] == []
+
+
+@pytest.mark.parametrize("feature", ["x", "c", "zeros", "same"])
+def test_an_hour_whose_counts_were_added_up_to_a_day_is_not_called_empty(
+    feature: str, world: FeatureWorld
+) -> None:
+    hour = f"?window=hour&at={address.rfc3339(START_MS + 2 * DAY_MS + 5 * HOUR_MS)}"
+    assert not filled(world, feature, hour)["part_hidden"] or feature in ("c", "same")
+    assert world.add_up(START_MS + 2 * DAY_MS) == 24
+    for view in ("", "&view=table", "&view=cumulative", "&rows=all"):
+        values = filled(world, feature, hour + view)
+        body = said(values["part_body"])
+        assert "The counts of this window are gone" in body
+        assert ADDED_UP in body
+        assert "No value in this window" not in body
+        assert values["part_hidden"]
+    whole = filled(world, feature, f"?at={day(2)}")
+    assert ADDED_UP not in said(whole["part_body"])
 
 
 def test_what_a_link_asks_for_and_is_not_there_is_said_and_replaced(world: FeatureWorld) -> None:

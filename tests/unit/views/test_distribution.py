@@ -115,6 +115,31 @@ def test_it_says_of_every_window_what_was_judged_of_it(world: FeatureWorld) -> N
     assert compared >= 12
 
 
+def test_a_day_of_added_hours_is_shown_and_a_part_of_it_is_said_not_to_be(
+    world: FeatureWorld,
+) -> None:
+    before = shown(world, "x", CALM)
+    assert world.add_up(CALM[0]) == 24
+    assert shown(world, "x", CALM) == before
+    assert before.notes == () and before.current.rows == 720
+
+    hour = (CALM[0] + 5 * HOUR_MS, CALM[0] + 6 * HOUR_MS)
+    empty = shown(world, "x", hour)
+    assert empty.is_empty and empty.current.rows == 0
+    assert empty.notes == (views.ADDED_UP,)
+    # A range that cuts the day has the whole days in it, and is told once.
+    cut = shown(world, "x", (hour[0], CALM[1] + DAY_MS))
+    assert cut.current.rows == 720
+    assert cut.notes == (views.ADDED_UP,)
+    both = shown(world, "x", hour, against=(hour[0] + HOUR_MS, hour[1] + HOUR_MS))
+    assert both.notes == (views.ADDED_UP,)
+    against = shown(world, "x", LAST, against=hour)
+    assert against.current.rows == 720 and against.reference.rows == 0
+    assert against.notes == (views.ADDED_UP,)
+    # Of a day beside it nothing is said.
+    assert shown(world, "x", (CALM[1] + HOUR_MS, CALM[1] + 2 * HOUR_MS)).notes == ()
+
+
 def test_groups_add_up_and_say_where_it_moved(world: FeatureWorld) -> None:
     found = shown(world, "x")
     assert sum(group.psi for group in found.groups) == pytest.approx(found.psi)
