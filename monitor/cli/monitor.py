@@ -214,6 +214,8 @@ def tried_lines(tried: Backtest, *, mend: str = "; --try SEGMENT tries them") ->
 
     `mend` ends the line that says which segments were left out.
     """
+    if not tried.windows:
+        return [f"{tried.model} {tried.version}: no window is stored yet to try this on"]
     lines = [
         f"{tried.model} {tried.version}, {tried.start:%Y-%m-%d} to {tried.end:%Y-%m-%d}, "
         f"{tried.windows:,} windows judged so:",
