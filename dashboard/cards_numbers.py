@@ -53,7 +53,8 @@ def numbers(
     out: list[Part] = []
     if cells:
         out.append(html.Table(html.Tbody(cells), className="table distances"))
-    if made is not None:
+    # Where counts are gone, nothing is there to hold beside the reference: it is not "0 rows".
+    if made is not None and (made.current.rows or not window.rows):
         rows = [list(row) for row in say.number_rows(made.current, made.reference)]
         columns = ["Measure", against, head, "Change"]
         out.append(parts.table(columns, rows, numeric=columns[1:]))

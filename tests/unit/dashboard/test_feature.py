@@ -231,7 +231,9 @@ def test_an_hour_whose_counts_were_added_up_to_a_day_is_not_called_empty(
     feature: str, world: FeatureWorld
 ) -> None:
     hour = f"?window=hour&at={address.rfc3339(START_MS + 2 * DAY_MS + 5 * HOUR_MS)}"
-    assert not filled(world, feature, hour)["part_hidden"] or feature in ("c", "same")
+    before = filled(world, feature, hour)
+    assert not before["part_hidden"] or feature in ("c", "same")
+    assert "Rows" in said(before["numbers"])
     assert world.add_up(START_MS + 2 * DAY_MS) == 24
     for view in ("", "&view=table", "&view=cumulative", "&rows=all"):
         values = filled(world, feature, hour + view)
@@ -240,6 +242,10 @@ def test_an_hour_whose_counts_were_added_up_to_a_day_is_not_called_empty(
         assert ADDED_UP in body
         assert "No value in this window" not in body
         assert values["part_hidden"]
+        # What was judged stands; no row is said to be none.
+        assert "Rows" not in said(values["numbers"])
+        if feature == "x":
+            assert "Mean moved by" in said(values["numbers"])
     whole = filled(world, feature, f"?at={day(2)}")
     assert ADDED_UP not in said(whole["part_body"])
 
