@@ -152,7 +152,7 @@ def letters(found: Pipeline, told: say.Told, before: str | None = None) -> Any:
                 _here("Show all", found, reason=None),
             ]
         elif before is None:
-            said = "None of these is kept: a partition keeps its first 10,000."
+            said = "None of these is kept: a partition keeps 10,000 at a time."
         else:
             said = ["No older ones. ", _here("The newest", found)]
         return parts.nothing(said)
