@@ -136,7 +136,7 @@ def stream_of(db: Engine, log: Log, settings: IngestSettings) -> int:
 
 
 class _Restart(Exception):
-    """The registry changed in what is counted again."""
+    """The registry changed in what is counted again, or the log was cut there."""
 
 
 @dataclass
@@ -264,6 +264,8 @@ class _Run:
             for partition in sorted(live.keys() - claims.keys()):
                 lanes.add_partition(conn, self.stream_id, partition, live[partition].start_offset)
             claims = lanes.claims(conn, lane)
+        if any(claims[p].next_offset > at.next_offset for p, at in live.items()):
+            raise _Restart  # the log was cut below what was counted of it
         rules = Rules(self.settings.max_record_bytes, keep_payload=False)
         narrow = {p: self._narrow(lane, known, p, deficits, recounts) for p in claims}
         ledgers = {p: Ledger(claim, known, rules, narrow[p]) for p, claim in claims.items()}

@@ -25,7 +25,7 @@ from consumers.replay.reading import Limits, Log, Progress, read_to, silent
 from consumers.replay.run import stream_of
 from consumers.replay.scope import Asked, Scope, instant, scope_of, wanted
 from consumers.settings import IngestSettings
-from driftline.errors import DecodeError
+from driftline.errors import Conflict, DecodeError
 from driftline.stats.gridset import Gridset
 from driftline.stats.profile import Profile
 from monitor.clock import Clock, SystemClock
@@ -105,6 +105,7 @@ def verify(
     As `replay`.
     """
     held: Clock = clock or SystemClock()
+    life = log.identity()
     stream_id = stream_of(db, log, settings)
     known = registry.load(db)
     with reading(db) as conn:
@@ -126,6 +127,11 @@ def verify(
                 without_timeouts(conn)
                 targets = {p: at.next_offset for p, at in lanes.counted(conn, stream_id).items()}
                 recount.read(_parts(conn, stream_id, versions, scope), targets)
+                if log.identity() != life:
+                    raise Conflict(
+                        f"topic {settings.topic} was deleted, or made again, meanwhile: what was "
+                        "read is another log"
+                    )
                 with reading(beside) as other:
                     return _compare(conn, other, known, versions, stream_id, scope, left_out)
         finally:

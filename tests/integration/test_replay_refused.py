@@ -8,7 +8,8 @@ from replay_rig import STEP_MS, Twice
 from sqlalchemy.engine import Engine
 from test_replay_verify import add_up
 
-from driftline.errors import Conflict
+from consumers.replay import Asked, verify
+from driftline.errors import Conflict, OffsetOutOfRange
 from driftline.stats.lengths import DAY_MS
 from monitor.storage import schema as t
 
@@ -66,7 +67,10 @@ def test_a_day_of_which_a_cut_log_holds_everything_is_replaced(twice: Twice) -> 
     assert not any(row.rows for row in twice.rows(t.pane_day))
 
 
-def test_a_topic_that_is_made_again_meanwhile_is_another_log(twice: Twice) -> None:
+@pytest.mark.parametrize("is_compared", [False, True])
+def test_a_topic_that_is_made_again_meanwhile_is_another_log(
+    twice: Twice, is_compared: bool
+) -> None:
     """The new one is as long already: no offset is out of its range."""
     twice.register()
     twice.send(200)
@@ -82,6 +86,35 @@ def test_a_topic_that_is_made_again_meanwhile_is_another_log(twice: Twice) -> No
 
     log.meanwhile = make_again
     with pytest.raises(Conflict, match="made again"):
+        if is_compared:
+            verify(twice.engine, log, twice.rig.settings, Asked(), clock=twice.rig.clock)
+        else:
+            twice.replay(log)
+    assert log.topic.life == 2
+    assert twice.rows(t.pane) == before
+    assert twice.nothing_is_left()
+
+
+def test_what_was_counted_of_a_lost_end_is_counted_no_more(twice: Twice) -> None:
+    """A replay that was ahead of the cut begins again; live stands behind it since."""
+    twice.register()
+    twice.send(200)
+    twice.count()
+    log, topic = twice.log(max_records=10), twice.rig.topic
+
+    def cut() -> None:
+        twice.rig.clock.advance(6.0)  # it writes every five seconds
+        if log.polls == 15:
+            topic.truncate(100)
+            twice.rig.source.truncated = {0: 100}
+            twice.count()
+
+    log.meanwhile = cut
+    with pytest.raises(OffsetOutOfRange):
         twice.replay(log)
+    assert twice.rows(t.lane_position)[0].next_offset == 150
+    before = twice.rows(t.pane)
+    with pytest.raises(Conflict, match="the log only"):
+        twice.replay()
     assert twice.rows(t.pane) == before
     assert twice.nothing_is_left()
