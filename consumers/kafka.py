@@ -284,6 +284,7 @@ class KafkaSource:
         kafka-python keeps the rest of a batch that it could not read to its end, and the poll
         after the one that raised never returns: it asks that rest for records for ever.
         """
+        self._free_the_line()
         try:
             found: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000)
@@ -292,6 +293,18 @@ class KafkaSource:
             self._consumer._fetcher.close()
             raise
         return found
+
+    def _free_the_line(self) -> None:
+        """Let a partition that was paused in the middle of a batch go on when it is resumed.
+
+        kafka-python parks the rest of its batch, fetches no more of it, and takes it up again
+        when no batch is in line; but one of another partition that was read to its end counts as
+        in line for ever. A member that was fenced on one of its partitions owned it again, and
+        never read another record of it until the group rebalanced.
+        """
+        fetcher = self._consumer._fetcher
+        if not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
 
     def _finish_joining(self) -> None:
         """Let a rebalance that outlasted a poll be finished by the next one.

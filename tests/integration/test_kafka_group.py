@@ -85,6 +85,59 @@ def test_without_that_a_member_spins_without_a_partition(stage: Stage) -> None:
     assert not assigned_in_short_polls(stage, Forgetful)
 
 
+# -- a partition that is paused in the middle of a batch ------------------------------------------
+
+
+class Parking(KafkaSource):
+    """It trusts kafka-python to go on with what it parked."""
+
+    def _free_the_line(self) -> None:
+        pass
+
+
+def is_read_on_after_a_pause(stage: Stage, kind: type[KafkaSource]) -> bool:
+    """Whether a partition is read again that was let go, claimed and resumed, as after a fence."""
+    stage.send([prediction(i) for i in range(400)])
+    source = stage.member(source=kind, options={"max_poll_records": 10}).source
+    source.identity()
+    assigned: set[int] = set()
+
+    def polled() -> dict[int, int]:
+        found = source.poll(0.25)
+        for change in source.changes():
+            assigned.update(change.partitions)
+        return {partition: len(records) for partition, records in found.items()}
+
+    deadline = time.monotonic() + 20
+    while assigned != {0, 1}:
+        assert time.monotonic() < deadline, "nothing is assigned"
+        polled()
+    source.resume([0, 1])
+    while not (found := polled()):
+        assert time.monotonic() < deadline, "nothing is read"
+    # Ten records of one of them: the other 190 of its batch are in line.
+    paused = max(found)
+    source.pause([paused])
+    while source.position(1 - paused) < 200:
+        assert time.monotonic() < deadline, "the other one is not read"
+        polled()
+    source.seek(paused, 0)
+    source.resume([paused])
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        if paused in polled():
+            return True
+    return False
+
+
+def test_a_partition_that_was_paused_in_the_middle_of_a_batch_is_read_on(stage: Stage) -> None:
+    assert is_read_on_after_a_pause(stage, KafkaSource)
+
+
+def test_without_that_it_is_owned_and_never_read_again(stage: Stage) -> None:
+    assert not is_read_on_after_a_pause(stage, Parking)
+
+
 # -- where reading begins -------------------------------------------------------------------------
 
 
