@@ -39,9 +39,10 @@ MAX_LEVELS: Final = 100
 NAMED_GROUPS: Final = 10
 LEVEL_SHARE: Final = 0.01
 # Up to so many categories are known by name; above, by hash in so many buckets. By hash, too,
-# where more than half of the rows hold rare ones: they would be one bin, in which nothing moves.
+# where nearly all rows hold rare ones: they would be one bin, in which nothing moves, and there are
+# no names to lose.
 MAX_NAMED: Final = 1_000
-RARE_HASHED: Final = 0.5
+RARE_HASHED: Final = 0.9
 HASH_BUCKETS: Final = 256
 # Above so many categories a column is no category at all (8 bytes each in the document).
 MAX_CATEGORIES: Final = 100_000
@@ -189,8 +190,8 @@ class CategoricalGrid:
     rare : tuple of str
         The other categories that the reference knows, sorted.
     hashes : uint64 array
-        Sorted hashes of all known categories when there are over 1,000 or most rows hold rare
-        ones; empty otherwise. Then the bins are 256 hash buckets and unseen.
+        Sorted hashes of all known categories when there are over 1,000 or nearly all rows hold
+        rare ones; empty otherwise. Then the bins are 256 hash buckets and unseen.
     """
 
     levels: tuple[str, ...]
@@ -410,7 +411,7 @@ def categorical_grid(counts: Mapping[str, int]) -> CategoricalGrid:
 
     Levels are the categories with at least 1 % of the counts, at most 100. More than 1,000
     categories are hashed to 256 buckets, and so are fewer of which those that are no levels hold
-    more than half of the counts: they would be one bin, in which half of them could vanish unseen.
+    more than nine tenths of the counts: in their one bin half of them could vanish unseen.
 
     Examples
     --------

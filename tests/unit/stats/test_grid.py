@@ -223,7 +223,9 @@ def test_categories_that_are_mostly_rare_are_hashed_and_not_one_bin():
     steep = {"a": 600} | {f"v{i}": 1 for i in range(400)}
     grid = categorical_grid(steep)
     assert grid.levels == ("a",) and len(grid.rare) == 400
-    flat = categorical_grid({"a": 300} | {f"v{i}": 1 for i in range(400)})
+    mostly = categorical_grid({"a": 60} | {f"v{i}": 1 for i in range(400)})
+    assert mostly.levels == ("a",), "what has a name keeps it"
+    flat = categorical_grid({"a": 30} | {f"v{i}": 1 for i in range(400)})
     assert flat.is_hashed
     assert len({flat.index[f"v{i}"] for i in range(400)}) > 150
     assert flat.index["never"] == flat.unseen
