@@ -78,7 +78,8 @@ def test_up_stops_counting_tells_it_everywhere_and_goes_on_when_accepted(tmp_pat
 
     def stops() -> list[str]:
         try:
-            return list(httpx2.get(f"{url}/readyz", timeout=5).json().get("stopped", []))
+            found = httpx2.get(f"{url}/api/v1/pipeline", timeout=5).json()
+            return [stop["topic"] for stop in found.get("stopped", [])]
         except httpx2.HTTPError:
             return []
 

@@ -69,12 +69,6 @@ class Alive(BaseModel):
     status: str = said("Always `alive` or `ready`", "alive")
 
 
-class Ready(Alive):
-    """The process can answer what it is asked."""
-
-    stopped: list[str] = said("Topics whose consumers stopped; empty as a rule", [])
-
-
 class ProblemAnswer(BaseModel):
     """What went wrong, and what mends it (RFC 9457)."""
 
