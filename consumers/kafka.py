@@ -43,6 +43,8 @@ ASK_MS: Final = 2_000
 # One fetched chunk of a partition is held undecoded: 4 partitions hold 16 MB.
 FETCH_BYTES: Final = 4_000_000
 POLL_RECORDS: Final = 5_000
+# By then a poll that began waits for the answer to the group's question.
+HANDED_S: Final = 0.02
 CLOSE_MS: Final = 1_500
 
 
@@ -311,11 +313,23 @@ class KafkaSource:
 
         kafka-python forgets one that began with new metadata when its leader has assigned the
         partitions and the poll ends before its own have come: it believes that it has joined,
-        sends no heartbeat, and spins without a partition for ever.
+        sends no heartbeat, and spins without a partition for ever. And one that is done between
+        two polls it begins anew, which makes everybody else begin anew, too: its answer is handed
+        to the next poll instead, a moment after that has begun to wait for it.
         """
         coordinator = self._consumer._coordinator
-        if coordinator.rejoining:
-            coordinator.request_rejoin()
+        if not coordinator.rejoining:
+            return
+        coordinator.request_rejoin()
+        joined = coordinator._join_task
+        if joined is not None and joined.succeeded():
+            manager = coordinator._manager
+
+            async def answer() -> Any:
+                await manager._net.sleep(HANDED_S)
+                return joined.value
+
+            coordinator._join_task = manager.call_soon(answer)
 
     def _note(self, kind: Literal["assigned", "revoked", "lost"], parts: Iterable[Any]) -> None:
         partitions = tuple(sorted(tp.partition for tp in parts))
