@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from consumers.admit import Admitted, Rules, admit, dead_letter
 from consumers.count import count, counted_under
@@ -19,6 +20,10 @@ from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta
 from monitor.storage.registry import Registry
 
 log = logging.getLogger(__name__)
+
+# So many records are taken before it is asked what they weigh: with a hundred features, and each
+# of another hour, 100 MB.
+PART_RECORDS: Final = 500
 
 
 class Ledger:
@@ -104,6 +109,37 @@ class Ledger:
             self.position = rest[admitted.n_records - 1].offset + 1
             rest = rest[admitted.n_records :]
         self.position = position
+
+    def take_what_fits(
+        self,
+        records: Sequence[Record],
+        position: Callable[[], int],
+        room: Callable[[], int],
+    ) -> Sequence[Record]:
+        """Take records until there is no more room, and return those that were taken.
+
+        One poll may hold thousands of hours, of which each opens a pane: what the first part
+        weighed says how many more there is room for.
+
+        Parameters
+        ----------
+        position
+            Says where reading goes on after all of them.
+        room
+            Says how many bytes may still be held; 0 = none.
+        """
+        n, size = 0, PART_RECORDS
+        while n < len(records):
+            part = records[n : n + size]
+            n += len(part)
+            before = self.weight_bytes
+            self.take(part, position() if n == len(records) else part[-1].offset + 1)
+            left = room()
+            if left <= 0:
+                break
+            grown = max(1, self.weight_bytes - before)
+            size = max(PART_RECORDS, len(part) * left // grown)
+        return records[:n]
 
     def _hold(self, admitted: Admitted, delta: Delta) -> None:
         """Add what was admitted and counted to what is held."""

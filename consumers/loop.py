@@ -30,8 +30,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules
 from consumers.breaker import Breaker, held
+from consumers.gaps import UNKNOWN, lost
 from consumers.ledger import Ledger
 from consumers.meter import NOBODY, Meter, Result, Standing
+from consumers.opening import open_topic
 from consumers.outages import Outages
 from consumers.settings import IngestSettings
 from consumers.source import Identity, LogTruncated, Record, Source
@@ -57,11 +59,6 @@ FENCED_WAIT_S: Final = 3.0
 FIRST_S: Final = 2.0
 # Between two attempts at a database or broker that does not answer.
 RETRY_S: Final = 1.0
-# So many records of a partition are taken before it is asked what they weigh: with a hundred
-# features, and each of another hour, 100 MB.
-PART_RECORDS: Final = 500
-# Where a log diverges when the broker cannot say.
-UNKNOWN: Final = -1
 
 
 @dataclass
@@ -166,38 +163,23 @@ class Loop:
         if now < max(self._broker_at_s, self._storage_at_s):
             return False
         try:
-            identity = self._source.identity()
-            if identity is None:
-                self._broker_at_s = now + RETRY_S
-                self._outages.down(
-                    "topic", f"topic {self._settings.topic} does not exist yet: waiting"
-                )
-                return False
-            bounds = self._source.bounds()
+            found = open_topic(
+                self._db, self._source, self._settings, self._breaker, self._registry,
+                self._clock.now_ms(),
+            )  # fmt: skip
         except BrokerUnavailable as error:
             self._broker_lost(error)
             return False
-        self._outages.up("broker", "topic")
-        try:
-            with transaction(self._db) as conn:
-                stream = checkpoint.open_stream(
-                    conn,
-                    cluster_id=identity.cluster_id,
-                    topic=self._settings.topic,
-                    topic_id=identity.topic_id,
-                    start_policy=self._settings.start_policy,
-                    group_id=self._settings.group_id,
-                    bounds=bounds,
-                    now_ms=self._clock.now_ms(),
-                    forgets=self._settings.stream_epoch is not None,
-                )
-                self._breaker.heed(conn, stream, self._clock.now_ms())
-            self._registry = registry.load(self._db, self._registry)
         except StorageUnavailable as error:
+            self._outages.up("broker", "topic")
             self._storage_lost(error)
             return False
-        self._outages.up("database")
-        self._identity, self._stream = identity, stream
+        if found is None:
+            self._broker_at_s = now + RETRY_S
+            self._outages.down("topic", f"topic {self._settings.topic} does not exist yet: waiting")
+            return False
+        self._outages.up("broker", "topic", "database")
+        self._identity, self._stream, self._registry = found
         return True
 
     # Reading.
@@ -257,26 +239,12 @@ class Loop:
         self._follow_holes()
 
     def _take(self, partition: int, ledger: Ledger, records: Sequence[Record]) -> Sequence[Record]:
-        """Take records until too much is held, and return those that were taken.
+        """Take records until too much is held, and return those that were taken."""
+        return ledger.take_what_fits(records, lambda: self._source.position(partition), self._room)
 
-        One poll may hold thousands of hours, of which each opens a pane: what the first part
-        weighed says how many more there is room for.
-        """
-        n = 0
-        size = PART_RECORDS
-        while n < len(records):
-            part = records[n : n + size]
-            n += len(part)
-            before = ledger.weight_bytes
-            is_last = n == len(records)
-            end = self._source.position(partition) if is_last else part[-1].offset + 1
-            ledger.take(part, end)
-            if self._is_heavy():
-                break
-            room = self._settings.max_bytes - self._held[1]
-            grown = max(1, ledger.weight_bytes - before)
-            size = max(PART_RECORDS, len(part) * room // grown)
-        return records[:n]
+    def _room(self) -> int:
+        """Bytes that may still be held; 0 where nothing more may."""
+        return 0 if self._is_heavy() else max(1, self._settings.max_bytes - self._held[1])
 
     def _stop_flood(self, ledger: Ledger, records: Sequence[Record]) -> None:
         """End here, by `DeadLetterLimit`, when most cannot be read; nothing held is written."""
@@ -361,11 +329,11 @@ class Loop:
                 self._topic_was_recreated()
                 return
             self._outages.up("broker", "database")
-            for held in claims:
-                if held.partition not in bounds:
-                    self._let_go(held.partition, "the broker does not know it yet", RETRY_S)
+            for claim in claims:
+                if claim.partition not in bounds:
+                    self._let_go(claim.partition, "the broker does not know it yet", RETRY_S)
                     continue
-                self._begin(self._cross_gaps(held, *bounds[held.partition]))
+                self._begin(self._cross_gaps(claim, *bounds[claim.partition]))
         except BrokerUnavailable as error:
             self._broker_lost(error)
         except Fenced as error:
@@ -373,16 +341,16 @@ class Loop:
         except StorageUnavailable as error:
             self._storage_lost(error)
 
-    def _begin(self, held: checkpoint.Claim) -> None:
+    def _begin(self, claim: checkpoint.Claim) -> None:
         """Read a claimed partition from where SQL says."""
         assert self._registry is not None
-        self._owned[held.partition] = Owned(Ledger(held, self._registry, self._rules))
-        self._seek(held.partition, held.next_offset)
+        self._owned[claim.partition] = Owned(Ledger(claim, self._registry, self._rules))
+        self._seek(claim.partition, claim.next_offset)
         if not self._is_pressed:
-            self._source.resume([held.partition])
+            self._source.resume([claim.partition])
         # A first look at the log's end: until then nobody knows how far behind it is.
         self._checkpoint_at_s = self._clock.monotonic_s()
-        log.info("partition %d is claimed at offset %d", held.partition, held.next_offset)
+        log.info("partition %d is claimed at offset %d", claim.partition, claim.next_offset)
 
     def _claim(self, partition: int) -> checkpoint.Claim:
         assert self._stream is not None
@@ -397,27 +365,22 @@ class Loop:
                 was_fenced=self._owned[partition].was_fenced,
             )
 
-    def _cross_gaps(self, held: checkpoint.Claim, low: int, high: int) -> checkpoint.Claim:
-        """Record what the log lost and move past it; never jump silently.
-
-        An end below the position proves nothing (some brokers report an end that lags, and
-        moving back would count twice): the broker must have refused to read there.
-        """
-        owned, wanted = self._owned[held.partition], held.next_offset
-        cut = owned.diverges_at
-        if wanted < low:
-            return self._skip(held, "retention", wanted, low)
-        if cut == UNKNOWN or owned.is_out_of_range:
-            # It may have grown again since: then nobody can say what was lost.
-            return self._skip(held, "truncation", min(wanted, high), wanted)
-        if cut is not None and cut < wanted:
-            return self._skip(held, "truncation", max(cut, low), wanted)
-        return held
-
-    def _skip(self, held: checkpoint.Claim, kind: str, first: int, last: int) -> checkpoint.Claim:
-        log.warning("partition %d lost offsets %d to %d: %s", held.partition, first, last, kind)
+    def _cross_gaps(self, claim: checkpoint.Claim, low: int, high: int) -> checkpoint.Claim:
+        """Record what the log lost and move past it."""
+        owned, partition = self._owned[claim.partition], claim.partition
+        gap = lost(
+            claim.next_offset, low, high,
+            diverges_at=owned.diverges_at, is_out_of_range=owned.is_out_of_range,
+        )  # fmt: skip
+        if gap is None:
+            return claim
+        log.warning(
+            "partition %d lost offsets %d to %d: %s", partition, gap.first, gap.last, gap.kind
+        )
         with transaction(self._db) as conn:
-            return checkpoint.skip_gap(conn, held, kind, first, last, self._clock.now_ms())
+            return checkpoint.skip_gap(
+                conn, claim, gap.kind, gap.first, gap.last, self._clock.now_ms()
+            )
 
     def _topic_was_recreated(self) -> None:
         log.warning("topic %s was made again: a new stream begins", self._settings.topic)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from driftline import answers
+from driftline.calling import Calling
 from driftline.reading import When, _range, _typed
 
 # Of ids in one request.
 _TOGETHER = 500
 
 
-class Letters:
+class Letters(Calling):
     """The half of `driftline.Client` that writes dead letters again."""
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        content: bytes | None = None,
-        params: Mapping[str, Any] | None = None,
-        patience_s: float | None = None,
-    ) -> Any:
-        raise NotImplementedError
 
     def accept_dead_letters(self, topic: str | None = None) -> list[answers.Stopped]:
         """Let consumers go on that stopped since most could not be read; return which had.

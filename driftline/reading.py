@@ -6,7 +6,7 @@ wrong is said at once, and the others while they are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from driftline import answers
+from driftline.calling import Calling
 from driftline.errors import ApiError
 
 T = TypeVar("T")
@@ -23,7 +24,7 @@ When = datetime | str | None
 PAGE = 1_000
 
 
-class Reading:
+class Reading(Calling):
     """The reading half of `driftline.Client`.
 
     Everywhere: `version` is the newest unless it is given, `segment` is "all", `start` and `end`
@@ -35,17 +36,6 @@ class Reading:
     ApiError
         The server will not answer: says what is wrong and what mends it (404: the nearest name).
     """
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        content: bytes | None = None,
-        params: Mapping[str, Any] | None = None,
-        patience_s: float | None = None,
-    ) -> Any:
-        raise NotImplementedError
 
     # -- what was registered ---------------------------------------------------------------
 

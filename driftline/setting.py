@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from driftline import answers
+from driftline.calling import Calling
 from driftline.reading import When, _escaped, _name, _range, _typed
 
 # A year of a hundred features in a dozen segments, the most that is tried, takes three minutes
@@ -18,19 +19,8 @@ from driftline.reading import When, _escaped, _name, _range, _typed
 BACKTEST_S: Final = 600.0
 
 
-class Setting:
+class Setting(Calling):
     """The half of `driftline.Client` that says how a model is judged."""
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        content: bytes | None = None,
-        params: Mapping[str, Any] | None = None,
-        patience_s: float | None = None,
-    ) -> Any:
-        raise NotImplementedError
 
     def set_monitor(
         self,

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -35,10 +35,11 @@ import postgres
 import psutil
 import simulator
 import sqlalchemy as sa
+import whole_log
 from chaos_member import Given
 from chaos_report import Report, put_into_docs
-from fake_source import Entry, prediction
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from fake_source import prediction
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 from sqlalchemy.engine import Engine
@@ -422,41 +423,11 @@ class Chaos:
             return 0
 
     def _is_read(self) -> bool:
-        with self._consumer() as (consumer, places):
-            ends = {tp.partition: end for tp, end in consumer.end_offsets(places).items()}
         read = {partition: row.next_offset for partition, row in self._positions().items()}
-        return read == ends
-
-    @contextmanager
-    def _consumer(self) -> Iterator[tuple[Any, list[TopicPartition]]]:
-        consumer = KafkaConsumer(
-            bootstrap_servers=self._bootstrap, isolation_level="read_committed",
-            enable_auto_commit=False, auto_offset_reset="earliest",
-        )  # fmt: skip
-        places = [TopicPartition(self._topic, p) for p in range(PARTITIONS)]
-        try:
-            consumer.assign(places)
-            yield consumer, places
-        finally:
-            consumer.close()
-
-    def _whole_log(self) -> dict[int, list[Entry]]:
-        """Every committed record of the topic, read without a group."""
-        log: dict[int, list[Entry]] = {p: [] for p in range(PARTITIONS)}
-        with self._consumer() as (consumer, places):
-            ends = consumer.end_offsets(places)
-            consumer.seek_to_beginning(*places)
-            deadline = time.monotonic() + CATCH_UP_S
-            while any(consumer.position(tp) < ends[tp] for tp in places):
-                assert time.monotonic() < deadline, "the log cannot be read to its end"
-                for tp, records in consumer.poll(timeout_ms=500).items():
-                    log[tp.partition] += [
-                        Entry(r.offset, r.timestamp, r.value, r.headers) for r in records
-                    ]
-        return log
+        return read == whole_log.ends(self._bootstrap, self._topic, PARTITIONS)
 
     def _compare(self) -> None:
-        log = self._whole_log()
+        log = whole_log.whole_log(self._bootstrap, self._topic, PARTITIONS)
         must = offline.truth(self._engine, lambda _, partition: log[partition], self._registries)
         have = offline.stored(self._engine, simulator.small_reference().gridset)
         report = self.report

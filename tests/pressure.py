@@ -21,8 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,8 +38,9 @@ import postgres
 import pressure_member
 import psutil
 import sqlalchemy as sa
-from fake_source import HOUR_MS, START_MS, Entry
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+import whole_log
+from fake_source import HOUR_MS, START_MS
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from pressure_member import Given
 from prometheus_client.parser import text_string_to_metric_families
@@ -163,41 +164,16 @@ class Topic:
 
     def is_read(self) -> bool:
         """Whether every partition is counted to its end."""
-        with self.consumer() as (consumer, places):
-            ends = {tp.partition: end for tp, end in consumer.end_offsets(places).items()}
-        return {p: row.next_offset for p, row in self.positions().items()} == ends
+        read = {p: row.next_offset for p, row in self.positions().items()}
+        return read == self.ends()
 
-    @contextmanager
-    def consumer(self) -> Iterator[tuple[Any, list[TopicPartition]]]:
-        """A consumer without a group, and its partitions."""
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.bootstrap, enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )  # fmt: skip
-        places = [TopicPartition(self.name, p) for p in range(PARTITIONS)]
-        try:
-            consumer.assign(places)
-            yield consumer, places
-        finally:
-            consumer.close()
-
-    def _whole_log(self) -> dict[int, list[Entry]]:
-        log: dict[int, list[Entry]] = {p: [] for p in range(PARTITIONS)}
-        with self.consumer() as (consumer, places):
-            ends = consumer.end_offsets(places)
-            consumer.seek_to_beginning(*places)
-            deadline = time.monotonic() + CATCH_UP_S
-            while any(consumer.position(tp) < ends[tp] for tp in places):
-                assert time.monotonic() < deadline, "the log cannot be read to its end"
-                for tp, records in consumer.poll(timeout_ms=500).items():
-                    log[tp.partition] += [
-                        Entry(r.offset, r.timestamp, r.value, r.headers) for r in records
-                    ]
-        return log
+    def ends(self) -> dict[int, int]:
+        """Where each partition ends now."""
+        return whole_log.ends(self.bootstrap, self.name, PARTITIONS)
 
     def compare(self) -> tuple[int, int, int, list[str]]:
         """Records, lost, doubled, and what differs between database and offline count."""
-        log = self._whole_log()
+        log = whole_log.whole_log(self.bootstrap, self.name, PARTITIONS)
         must = offline.truth(self.engine, lambda _, partition: log[partition], self._registries)
         gridset: Gridset = wide_reference().gridset
         have = offline.stored(self.engine, gridset)
@@ -345,8 +321,7 @@ def outage(
         back_at = time.monotonic()
         while (counted := topic.counted()) < 0 and time.monotonic() - back_at < WAIT_S:
             time.sleep(0.1)
-        with topic.consumer() as (consumer, places):
-            report.behind = sum(consumer.end_offsets(places).values()) - counted
+        report.behind = sum(topic.ends().values()) - counted
         while not topic.is_read():
             report.peak_mb = max(report.peak_mb, sample())
             assert time.monotonic() - back_at < CATCH_UP_S, "it does not catch up"

@@ -6,9 +6,10 @@ one lane at a time: the tables have the stream in the place of a lane's number.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, Table, Text
 
 from monitor.storage.schema.columns import Id, String, metadata
+from monitor.storage.schema.counted import counter, pane, unseen_value
 
 lane = Table(
     "lane",
@@ -35,48 +36,19 @@ lane_position = Table(
     Column("pending_advance", Text),
 )
 
-# As `pane`.
-lane_pane = Table(
-    "lane_pane",
-    metadata,
-    Column("version_id", BigInteger, primary_key=True),
-    Column("gridset", String(64), primary_key=True),
-    Column("start_ms", BigInteger, primary_key=True),
-    Column("segment", String(500), primary_key=True),
-    Column("stream_id", BigInteger, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("rev", BigInteger, nullable=False),
-    Column("rows", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
 
-# As `unseen_value`.
-lane_unseen = Table(
-    "lane_unseen",
-    metadata,
-    Column("version_id", BigInteger, primary_key=True),
-    Column("gridset", String(64), primary_key=True),
-    Column("feature", String(200), primary_key=True),
-    Column("stream_id", BigInteger, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("value", String(200), primary_key=True),
-    Column("count", BigInteger, nullable=False),
-    Column("first_seen_ms", BigInteger, nullable=False),
-    Column("last_seen_ms", BigInteger, nullable=False),
-)
+def _as(table: Table, name: str) -> Table:
+    """Return a table with the columns and the key of another."""
+    made = table.to_metadata(metadata, name=name)
+    made.primary_key.name = f"pk_{name}"
+    return made
 
-# As `counter`; `recovered` = events that were unmonitored when they were read at first.
-lane_counter = Table(
-    "lane_counter",
-    metadata,
-    Column("stream_id", BigInteger, primary_key=True),
-    Column("partition", Integer, primary_key=True),
-    Column("model", String(200), primary_key=True),
-    Column("version", String(200), primary_key=True),
-    Column("outcome", String(80), primary_key=True),
-    Column("count", BigInteger, nullable=False),
-)
+
+# What it counts is stored as what stands is. Of `lane_counter`, `recovered` = events that were
+# unmonitored when they were read at first.
+lane_pane = _as(pane, "lane_pane")
+lane_unseen = _as(unseen_value, "lane_unseen")
+lane_counter = _as(counter, "lane_counter")
 
 # Append-only: which part of the log counts by which registry since a replay.
 recount = Table(

@@ -10,9 +10,9 @@ from ingest_rig import Rig
 from simulator import small_reference
 from sqlalchemy.engine import Engine
 
-import consumers.loop
-from consumers.ledger import Ledger
-from consumers.loop import PART_RECORDS, Loop
+import consumers.ledger
+from consumers.ledger import PART_RECORDS, Ledger
+from consumers.loop import Loop
 from monitor.storage import registry
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
@@ -74,7 +74,7 @@ def test_taken_at_once_the_same_poll_is_far_too_much(engine: Engine) -> None:
     rig = world(engine)
     for i in range(RECORDS):
         rig.topic.append(prediction(i * 6), i % 2)
-    with patch.object(consumers.loop, "PART_RECORDS", RECORDS):
+    with patch.object(consumers.ledger, "PART_RECORDS", RECORDS):
         assert heaviest(rig) > 3 * MAX_BYTES
     assert counted(engine) == RECORDS
 
