@@ -231,10 +231,28 @@ def load(name: str) -> Any:
         # `get_command` would make a plain command of a noun with one verb.
         group = get_group(found)
         group.name = name
-        return group
+        return _worded(group)
     alone = typer.Typer(add_completion=False)
     alone.command(name)(found)
-    return get_command(alone)
+    return _worded(get_command(alone))
+
+
+def _worded(command: Any) -> Any:
+    """Let help be as it is written: paragraphs as wide as the terminal, brackets as brackets.
+
+    Typer ends its lines where the docstring's end, and takes `[word]` for a colour.
+    """
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        command.help = "\n\n".join(
+            text if text.startswith("    ") else text.replace("\n", " ") for text in paragraphs
+        ).replace("[", r"\[")
+    for parameter in command.params:
+        if getattr(parameter, "help", None):
+            parameter.help = parameter.help.replace("[", r"\[")
+    for each in getattr(command, "commands", {}).values():
+        _worded(each)
+    return command
 
 
 def _is_missing(extra: Extra) -> bool:

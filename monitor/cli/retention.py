@@ -24,8 +24,8 @@ app = typer.Typer(
 _ROWS: Final = (
     ("hours", "hours_days", "counts of hours", "then added up by day"),
     ("days", "days_days", "counts of days", "then deleted"),
-    ("hour_windows", "hour_findings_days", "findings of hours", "then the worst of each day"),
-    ("windows", "findings_days", "findings of longer windows", "then deleted"),
+    ("hour_windows", "hour_findings_days", "judged hours", "then the worst of each day"),
+    ("windows", "findings_days", "judged longer windows", "then deleted"),
     ("letters", "letters_days", "dead letters", "then only counted"),
 )
 _TOLD_S: Final = 2.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import re
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,23 @@ def test_an_extra_is_known_by_every_distribution_that_it_brings(extra: str) -> N
 def test_the_table_says_what_the_verb_s_own_help_says(name: str) -> None:
     said = verbs.load(name).help.split("\n\n")[0].replace("\n", " ").strip()
     assert said == verbs.VERBS[name].help
+
+
+def test_help_is_as_wide_as_the_terminal_and_loses_no_word(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "monitor.cli", "retention", "show", "--help"]
+    shown = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    ).stdout  # fmt: skip
+    assert "[retention]" in shown
+    told = [line.strip() for line in shown.split("╭")[0].splitlines()]
+    text = told[told.index(next(line for line in told if line.startswith("Days count"))) :]
+    paragraph = text[: text.index("")]
+    # A line ends where the next word would not have fitted.
+    assert all(
+        len(line) + 1 + len(after.split()[0]) > 76
+        for line, after in pairwise(paragraph)
+    )
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "config show"])
