@@ -20,6 +20,7 @@ from typing import Any
 import apache_kafka
 import demo_year
 import drifting
+import judged_world
 import living_database
 import postgres
 import pytest
@@ -28,6 +29,7 @@ from demo_year import Demo
 from hostile import hostile_names
 from sqlalchemy.engine import Engine
 
+from driftline.stats.reference import Reference
 from monitor.cli.broker import EmbeddedBroker
 from monitor.storage import engine as storage
 
@@ -158,6 +160,18 @@ def engine(
     yield made
     made.dispose()
     databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Reference:
+    """A calm month; modules with a reference of their own have it instead."""
+    return judged_world.calm_month()
+
+
+@pytest.fixture
+def world(engine: Engine, reference: Reference) -> judged_world.World:
+    """An empty database with that reference bound."""
+    return judged_world.world_of(engine, reference)
 
 
 @pytest.fixture(scope="session")

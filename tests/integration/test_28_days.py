@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
 
 from driftline.stats.reference import Reference, build_reference
@@ -13,7 +14,6 @@ from monitor.storage import models
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS, window_of
 from monitor.windows.panes import HOUR_MS
-from tests.integration.test_evaluator import START_MS, World, world_of
 
 MONTH_MS = 28 * DAY_MS
 # Where windows of 28 days begin.

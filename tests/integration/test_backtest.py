@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from judged_world import START_MS, World, frame, world_of
 from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, World, frame, world_of
 
 from driftline.errors import StatisticError
 from driftline.stats.lengths import DAY_MS
@@ -21,13 +21,6 @@ from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 
 pytestmark = pytest.mark.both_databases
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
 
-from driftline.stats.reference import Reference, build_reference
+from driftline.stats.reference import Reference
 from monitor.evaluate import Evaluator, judging
 from monitor.storage import engine as storage
 from monitor.storage import evaluation as sql
@@ -24,18 +25,10 @@ from monitor.storage import schema as t
 from monitor.storage.evaluation import PaneBody
 from monitor.windows.calendar import DAY_MS
 from monitor.windows.panes import HOUR_MS
-from tests.integration.test_evaluator import START_MS, World, frame, world_of
 
 EVALUATORS = 3
 N_LATE = 40
 N_DAYS = 12
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
 
 
 @pytest.fixture

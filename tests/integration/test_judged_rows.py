@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from judged_world import START_MS, World, frame, world_of
 from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, World, frame, world_of
 
 from driftline.stats.lengths import DAY_MS, HOUR_MS
 from driftline.stats.measures import MEASURES
@@ -29,11 +29,6 @@ def reference() -> Reference:
         categorical=("c",),
         importance={"x": 3.0, "c": 1.0},
     )
-
-
-@pytest.fixture
-def world(engine: Engine, reference: Reference) -> World:
-    return world_of(engine, reference)
 
 
 def test_every_distance_stands_beside_its_finding(world: World) -> None:

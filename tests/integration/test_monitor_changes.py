@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, World, frame, world_of
 
 from driftline.errors import Conflict
 from driftline.stats.lengths import DAY_MS
-from driftline.stats.reference import Reference, build_reference
+from driftline.stats.reference import Reference
 from driftline.stats.rule import FixedLimit
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
 from monitor.evaluate.recalibrate import Learning, recalibrate
@@ -23,18 +23,6 @@ from monitor.storage import schema as t
 
 pytestmark = pytest.mark.both_databases
 WEEKS = t.finding.c.length == "week"
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
-
-
-@pytest.fixture
-def world(engine: Engine, reference: Reference) -> World:
-    return world_of(engine, reference)
 
 
 def learn(world: World, **asked: Any) -> dict[tuple[str, str], Learning]:

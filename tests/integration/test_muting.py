@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alerts_world import endpoint
+from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, World, frame, world_of
 
 from driftline.stats.lengths import DAY_MS, HOUR_MS
-from driftline.stats.reference import Reference, build_reference
+from driftline.stats.reference import Reference
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 
@@ -20,13 +20,6 @@ pytestmark = pytest.mark.both_databases
 CALM_MS = START_MS + 10 * DAY_MS
 # After ten calm days x moves; on the second such day the predictions end early.
 SILENT_MS = CALM_MS + DAY_MS + 14 * HOUR_MS
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from fake_source import (
     small_reference,
     stored_counts,
 )
+from judged_world import START_MS, world_of
 from sqlalchemy.engine import Engine
 
 from consumers.loop import Loop
@@ -39,9 +40,6 @@ from monitor.storage import postgres as storage_postgres
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import Claim, Move, RegistryMoved
 from monitor.storage.delta import CounterKey, Delta
-from tests.integration.test_evaluator import START_MS, reference, world_of
-
-__all__ = ["reference"]  # a fixture of the evaluator's tests
 
 DEADLINE_S = 30.0
 COUNTED = CounterKey("m", "1", "prediction")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from judged_world import ROWS_AN_HOUR, START_MS, frame
 from replay_rig import Twice
 from sqlalchemy.engine import Engine
-from test_evaluator import ROWS_AN_HOUR, START_MS, frame
 
 from driftline.stats.lengths import DAY_MS, HOUR_MS
 from driftline.stats.reference import Reference, build_reference

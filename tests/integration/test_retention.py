@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 import structlog
+from judged_world import NOW_MS, START_MS, World, frame, world_of
 from sqlalchemy.engine import Engine
 
 from driftline.errors import StorageUnavailable
@@ -32,7 +33,6 @@ from monitor.storage import retention as sql
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS, window_of
 from monitor.windows.panes import HOUR_MS
-from tests.integration.test_evaluator import NOW_MS, START_MS, World, frame, world_of
 
 # The shortest that is allowed, and nothing expires.
 HOURS_ONLY = Policy(hours_days=45, hour_findings_days=0, letters_days=0)
@@ -40,21 +40,9 @@ N_DAYS = 80
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
-
-
-@pytest.fixture(scope="module")
 def timeless() -> Reference:
     """Knows nothing of how hours wobble: that is learnt live."""
     return build_reference(frame(0, 28 * 24, 1, with_times=False), categorical=("c",))
-
-
-@pytest.fixture
-def world(engine: Engine, reference: Reference) -> World:
-    return world_of(engine, reference)
 
 
 @pytest.fixture

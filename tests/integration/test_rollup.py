@@ -10,31 +10,19 @@ import sqlalchemy as sa
 from alembic import command
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
 
-from driftline.stats.reference import Reference, build_reference
+from driftline.stats.reference import Reference
 from monitor.storage import engine as storage
 from monitor.storage import rollup
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS, window_of
 from monitor.windows.panes import HOUR_MS
-from tests.integration.test_evaluator import START_MS, World, frame, world_of
 
 pytestmark = pytest.mark.both_databases
 
 STATISTICS = ("psi", "missing", "type_error", "unseen", "out_of_range")
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
-
-
-@pytest.fixture
-def world(engine: Engine, reference: Reference) -> World:
-    return world_of(engine, reference)
 
 
 def over(row: Any, name: str) -> float | None:

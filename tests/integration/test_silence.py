@@ -7,29 +7,16 @@ import json
 import pytest
 import sqlalchemy as sa
 from alerts_world import endpoint
-from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, World, frame, world_of
+from judged_world import START_MS, World
 
 from driftline.stats.lengths import DAY_MS, HOUR_MS
-from driftline.stats.reference import Reference, build_reference
+from driftline.stats.reference import Reference
 from monitor.storage import engine as storage
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 
 pytestmark = pytest.mark.both_databases
 VOLUME = t.incident.c.kind == "volume"
-
-
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    return build_reference(
-        frame(START_MS - 28 * DAY_MS, 28 * 24, 1), timestamp="at", categorical=("c",)
-    )
-
-
-@pytest.fixture
-def world(engine: Engine, reference: Reference) -> World:
-    return world_of(engine, reference)
 
 
 def stream_is_at(world: World, time_ms: int) -> None:

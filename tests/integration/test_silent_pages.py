@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from judged_world import START_MS, frame, world_of
 from plotly.io.json import to_json_plotly
 from sqlalchemy.engine import Engine
-from test_evaluator import START_MS, frame, world_of
 
 from dashboard.address import Asked
 from dashboard.look import Look, Screen

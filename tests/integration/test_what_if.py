@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from test_evaluator import START_MS, World, frame, world_of
+from judged_world import START_MS, World, frame, world_of
 from typer.testing import CliRunner
 
 from driftline.errors import ConfigError, StatisticError

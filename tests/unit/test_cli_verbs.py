@@ -61,10 +61,7 @@ def test_help_is_as_wide_as_the_terminal_and_loses_no_word(tmp_path: Path) -> No
     text = told[told.index(next(line for line in told if line.startswith("Days count"))) :]
     paragraph = text[: text.index("")]
     # A line ends where the next word would not have fitted.
-    assert all(
-        len(line) + 1 + len(after.split()[0]) > 76
-        for line, after in pairwise(paragraph)
-    )
+    assert all(len(line) + 1 + len(after.split()[0]) > 76 for line, after in pairwise(paragraph))
 
 
 @pytest.mark.parametrize("words", ["--help", "--version", "config show"])
