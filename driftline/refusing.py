@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,39 +18,72 @@ from driftline.errors import NotAllowed
 from driftline.knocking import HungUp, answer
 
 
+class _Listener(logging.Handler):
+    """Keeps the errors that lines of a log bear, and their causes."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        args = record.args if isinstance(record.args, tuple) else ()
+        found = [arg for arg in args if isinstance(arg, BaseException)]
+        if record.exc_info and record.exc_info[1] is not None:
+            found.append(record.exc_info[1])
+        for error in found:
+            self.heard.append(error)
+            cause = error.__cause__ or error.__context__
+            if cause is not None:
+                self.heard.append(cause)
+
+
+class _Ear:
+    """Opens kafka-python's log while anybody listens, and leaves it as it was found."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger("kafka")
+        self._lock = threading.Lock()
+        self._listeners: list[_Listener] = []
+        self._found = (logging.NOTSET, True)
+
+    def listen(self, *, is_quiet: bool) -> _Listener:
+        listener = _Listener()
+        with self._lock:
+            if not self._listeners:
+                self._found = (self._log.level, self._log.propagate)
+            self._listeners.append(listener)
+            self._log.addHandler(listener)
+            is_muted = self._log.getEffectiveLevel() > logging.WARNING
+            if is_quiet or is_muted:
+                # What others did not ask for they are not to read now.
+                self._log.propagate = False
+                self._log.setLevel(logging.WARNING)
+        return listener
+
+    def stop(self, listener: _Listener) -> None:
+        with self._lock:
+            self._log.removeHandler(listener)
+            self._listeners.remove(listener)
+            if not self._listeners:
+                level, self._log.propagate = self._found
+                self._log.setLevel(level)
+
+
+_ear = _Ear()
+
+
 @contextmanager
 def overheard(*, is_quiet: bool = False) -> Iterator[list[BaseException]]:
     """Yield what kafka-python's connections fail with until the block ends.
 
-    `is_quiet` keeps its lines from everybody else meanwhile, and hears them whatever is set.
+    It is heard whatever level its log is set to. `is_quiet` keeps its lines from everybody else
+    meanwhile.
     """
-    heard: list[BaseException] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            args = record.args if isinstance(record.args, tuple) else ()
-            found = [arg for arg in args if isinstance(arg, BaseException)]
-            if record.exc_info and record.exc_info[1] is not None:
-                found.append(record.exc_info[1])
-            for error in found:
-                heard.append(error)
-                cause = error.__cause__ or error.__context__
-                if cause is not None:
-                    heard.append(cause)
-
-    logger, listener = logging.getLogger("kafka"), Listener(logging.WARNING)
-    before = (logger.level, logger.propagate)
-    logger.addHandler(listener)
-    if is_quiet:
-        logger.setLevel(logging.WARNING)
-        logger.propagate = False
+    listener = _ear.listen(is_quiet=is_quiet)
     try:
-        yield heard
+        yield listener.heard
     finally:
-        logger.removeHandler(listener)
-        if is_quiet:
-            logger.setLevel(before[0])
-            logger.propagate = before[1]
+        _ear.stop(listener)
 
 
 def refusal(
