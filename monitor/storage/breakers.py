@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -62,9 +62,19 @@ class Stop:
         return self.accepted_ms is not None and self.over_ms is None
 
 
+_STOPS: Final = (
+    sa.select(t.breaker, t.stream.c.topic)
+    .join(t.stream, t.stream.c.id == t.breaker.c.stream_id)
+    .order_by(t.stream.c.topic, t.breaker.c.stream_id)
+)
+# Built once: it is asked at every claim.
+_LAST: Final = _STOPS.where(t.breaker.c.stream_id == sa.bindparam("stream_id"))
+
+
 def find(conn: Connection, stream_id: int) -> Stop | None:
     """Return the last stop of a stream."""
-    return next(iter(_read(conn, t.breaker.c.stream_id == stream_id)), None)
+    found = conn.execute(_LAST, {"stream_id": stream_id}).one_or_none()
+    return None if found is None else _stop(found)
 
 
 def standing(conn: Connection, *, topic: str | None = None) -> list[Stop]:
@@ -77,7 +87,7 @@ def standing(conn: Connection, *, topic: str | None = None) -> list[Stop]:
     ]
     if topic is not None:
         where.append(t.stream.c.topic == topic)
-    return _read(conn, *where)
+    return [_stop(row) for row in conn.execute(_STOPS.where(*where))]
 
 
 def trip(conn: Connection, stop: Stop) -> bool:
@@ -141,17 +151,8 @@ def over(conn: Connection, stream_id: int, partition: int, now_ms: int) -> None:
     )
 
 
-def _read(conn: Connection, *where: sa.ColumnElement[bool]) -> list[Stop]:
-    rows = conn.execute(
-        sa.select(t.breaker, t.stream.c.topic)
-        .join(t.stream, t.stream.c.id == t.breaker.c.stream_id)
-        .where(*where)
-        .order_by(t.stream.c.topic, t.breaker.c.stream_id)
-    )
-    found = []
-    for row in rows:
-        values = dict(row._mapping)
-        values["reasons"] = json.loads(values["reasons"])
-        values["samples"] = json.loads(values["samples"])
-        found.append(Stop(**values))
-    return found
+def _stop(row: sa.Row[Any]) -> Stop:
+    values = dict(row._mapping)
+    values["reasons"] = json.loads(values["reasons"])
+    values["samples"] = json.loads(values["samples"])
+    return Stop(**values)

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -134,9 +136,7 @@ def open_stream(
     # Two members that start together would both make it.
     take_turns(conn, "stream")
     found = conn.execute(
-        sa.select(t.stream).where(
-            t.stream.c.cluster_id == cluster_id, t.stream.c.topic_id == topic_id
-        )
+        _stream_of(), {"at_cluster_id": cluster_id, "at_topic_id": topic_id}
     ).one_or_none()
     if found is not None:
         if found.group_id != group_id:
@@ -220,32 +220,21 @@ def claim(
     Conflict
         Another consumer group counts this stream.
     """
-    here = _here(stream_id, partition)
-    take = (
-        sa.update(t.stream_position)
-        .where(here)
-        .values(
-            claim_epoch=t.stream_position.c.claim_epoch + 1,
-            owner=owner,
-            fenced=t.stream_position.c.fenced + int(was_fenced),
-        )
-    )
-    moved = conn.execute(take).rowcount
+    here = {"at_stream_id": stream_id, "at_partition": partition}
+    values = here | {"to_claim_epoch": 1, "to_owner": owner, "to_fenced": int(was_fenced)}
+    take = _update(_HERE, ("claim_epoch", "owner", "fenced"))
+    moved = conn.execute(take, values).rowcount
     if not moved:  # perhaps another member is making it
         take_turns(conn, "stream")
-        moved = conn.execute(take).rowcount
+        moved = conn.execute(take, values).rowcount
     if not moved:
         # The topic grew: all of a new partition's records came after the stream began.
         row = _new_position(stream_id, partition, 0, group_id) | {"claim_epoch": 1, "owner": owner}
         insert_rows(conn, t.stream_position, [row])
-    found = conn.execute(sa.select(t.stream_position).where(here)).one()
+    found = conn.execute(_position(), here).one()
     if found.group_id != group_id:
         raise Conflict(f"stream {stream_id} is counted by group {found.group_id} already")
-    letters = conn.execute(
-        sa.select(sa.func.count())
-        .select_from(t.dead_letter)
-        .where(t.dead_letter.c.stream_id == stream_id, t.dead_letter.c.partition == partition)
-    ).scalar_one()
+    letters = conn.execute(_n_letters(), here).scalar_one()
     return Claim(
         stream_id=stream_id,
         partition=partition,
@@ -268,27 +257,17 @@ def commit(conn: Connection, held: Claim, move: Move, delta: Delta, now_ms: int)
     RegistryMoved
         The records were admitted with a registry that has changed. Read them again.
     """
-    values = {
+    values: dict[str, object] = {
         "next_offset": move.new_offset,
         "max_event_time_ms": move.max_event_time_ms,
         "pending_advance": move.pending_advance,
         "registry_revision": move.registry_revision,
         "checkpointed_ms": now_ms,
-        "checkpoints": t.stream_position.c.checkpoints + 1,
+        "checkpoints": 1,
     }
     if move.last_counted_kafka_ms is not None:
         values["last_counted_kafka_ms"] = move.last_counted_kafka_ms
-    moved = conn.execute(
-        sa.update(t.stream_position)
-        .where(
-            _here(held.stream_id, held.partition),
-            t.stream_position.c.next_offset == held.next_offset,
-            t.stream_position.c.claim_epoch == held.epoch,
-        )
-        .values(**values, **_look_values(move.look))
-    ).rowcount
-    if moved != 1:
-        raise Fenced(held.stream_id, held.partition)
+    _set(conn, held, values | _look_values(move.look))
     now = registry.revision(conn, for_share=True)
     if now != move.registry_revision:
         raise RegistryMoved(move.registry_revision, now)
@@ -330,16 +309,7 @@ def heartbeat(conn: Connection, held: Claim, look: Look) -> None:
     Fenced
         Somebody else owns the partition.
     """
-    moved = conn.execute(
-        sa.update(t.stream_position)
-        .where(
-            _here(held.stream_id, held.partition),
-            t.stream_position.c.claim_epoch == held.epoch,
-        )
-        .values(**_look_values(look))
-    ).rowcount
-    if moved != 1:
-        raise Fenced(held.stream_id, held.partition)
+    _set(conn, held, _look_values(look), guards=_OWNED)
 
 
 def skip_gap(
@@ -359,17 +329,7 @@ def skip_gap(
         Somebody else owns the partition.
     """
     new = to_offset if kind == "retention" else from_offset
-    moved = conn.execute(
-        sa.update(t.stream_position)
-        .where(
-            _here(held.stream_id, held.partition),
-            t.stream_position.c.next_offset == held.next_offset,
-            t.stream_position.c.claim_epoch == held.epoch,
-        )
-        .values(next_offset=new)
-    ).rowcount
-    if moved != 1:
-        raise Fenced(held.stream_id, held.partition)
+    _set(conn, held, {"next_offset": new})
     _insert_gap(
         conn,
         held.stream_id,
@@ -382,10 +342,59 @@ def skip_gap(
     return replace(held, next_offset=new)
 
 
-def _here(stream_id: int, partition: int) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        t.stream_position.c.stream_id == stream_id, t.stream_position.c.partition == partition
-    )
+# What a statement about one position asks of its row.
+_HERE = ("stream_id", "partition")
+_OWNED = (*_HERE, "claim_epoch")
+_UNMOVED = (*_OWNED, "next_offset")
+# These are counted up by what is given; the others become it.
+_COUNTED = frozenset({"claim_epoch", "fenced", "checkpoints"})
+
+
+def _set(
+    conn: Connection, held: Claim, values: Mapping[str, object], guards: tuple[str, ...] = _UNMOVED
+) -> None:
+    """Write into the position's row, if it still is as the claim knows it; `Fenced` otherwise."""
+    params: dict[str, object] = {
+        "at_stream_id": held.stream_id,
+        "at_partition": held.partition,
+        "at_claim_epoch": held.epoch,
+        "at_next_offset": held.next_offset,
+    }
+    params = {f"at_{name}": params[f"at_{name}"] for name in guards}
+    params |= {f"to_{name}": value for name, value in values.items()}
+    if conn.execute(_update(guards, tuple(values)), params).rowcount != 1:
+        raise Fenced(held.stream_id, held.partition)
+
+
+# Statements are built once: building them again takes longer than SQLite takes to run them.
+
+
+@cache
+def _update(guards: tuple[str, ...], names: tuple[str, ...]) -> sa.Update:
+    c = t.stream_position.c
+    values: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names}
+    values |= {name: c[name] + values[name] for name in names if name in _COUNTED}
+    return sa.update(t.stream_position).where(_are_at(c, guards)).values(values)
+
+
+@cache
+def _stream_of() -> sa.Select[Any]:
+    return sa.select(t.stream).where(_are_at(t.stream.c, ("cluster_id", "topic_id")))
+
+
+@cache
+def _position() -> sa.Select[Any]:
+    return sa.select(t.stream_position).where(_are_at(t.stream_position.c, _HERE))
+
+
+@cache
+def _n_letters() -> sa.Select[Any]:
+    found = sa.select(sa.func.count()).select_from(t.dead_letter)
+    return found.where(_are_at(t.dead_letter.c, _HERE))
+
+
+def _are_at(columns: Any, names: tuple[str, ...]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(columns[name] == sa.bindparam(f"at_{name}") for name in names))
 
 
 def _new_position(stream_id: int, partition: int, start: int, group_id: str) -> dict[str, object]:
@@ -405,7 +414,7 @@ def _new_position(stream_id: int, partition: int, start: int, group_id: str) -> 
     }
 
 
-def _look_values(look: Look | None) -> dict[str, int]:
+def _look_values(look: Look | None) -> dict[str, object]:
     if look is None:
         return {"caught_up_for_ms": 0}
     return {

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from driftline.stats.gridset import Gridset
 from driftline.stats.profile import Profile
 from driftline.stats.profile_bytes import encode
 from monitor.storage import schema as t
-from monitor.storage.engine import insert_rows, insert_tuples
+from monitor.storage.engine import add_up, insert_rows, insert_tuples
 
 # Rows kept for inspection by partition; what comes after is counted and not kept.
 MAX_LETTERS: Final = 10_000
@@ -200,7 +201,6 @@ def add_beside(conn: Connection, at: Place, delta: Delta) -> None:
 
 
 def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> None:
-    c = table.c
     by_grid: dict[tuple[int, str], dict[tuple[int, str], Profile]] = {}
     for key, profile in delta.panes.items():
         group = by_grid.setdefault((key.version_id, key.gridset), {})
@@ -211,15 +211,8 @@ def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> No
         gridset = delta.gridsets[digest]
         stored = {}
         for starts in _chunks(sorted({start for start, _ in profiles})):
-            rows = conn.execute(
-                sa.select(c.start_ms, c.segment, c.rev, c.body).where(
-                    c.version_id == version_id,
-                    c.gridset == digest,
-                    c.start_ms.in_(starts),
-                    c.stream_id == at.stream_id,
-                    c.partition == at.partition,
-                )
-            )
+            sought = {"version_id": version_id, "gridset": digest, "starts": starts}
+            rows = conn.execute(_panes_at(table), sought | at._asdict())
             for row in rows.all():
                 if (row.start_ms, row.segment) in profiles:
                     stored[row.start_ms, row.segment] = (row.rev, row.body)
@@ -235,14 +228,60 @@ def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> No
     names = (*PaneKey._fields, "stream_id", "partition", "rev", "rows", "body")
     insert_tuples(conn, table, names, new)
     if changed:
-        keys = (*PaneKey._fields, "stream_id", "partition")
-        update = (
-            sa.update(table)
-            .where(*(c[name] == sa.bindparam(f"at_{name}") for name in keys))
-            .values({name: sa.bindparam(f"to_{name}") for name in ("rev", "rows", "body")})
+        keys, values = (*PaneKey._fields, *Place._fields), ("rev", "rows", "body")
+        params = [f"to_{n}" for n in values] + [f"at_{n}" for n in keys]
+        conn.execute(
+            _update(table, keys, values),
+            [dict(zip(params, row, strict=True)) for row in changed],
         )
-        params = [f"to_{n}" for n in ("rev", "rows", "body")] + [f"at_{n}" for n in keys]
-        conn.execute(update, [dict(zip(params, row, strict=True)) for row in changed])
+
+
+# Statements are built once: building them again takes longer than SQLite takes to run them.
+
+
+@cache
+def _panes_at(table: sa.Table) -> sa.Select[Any]:
+    c = table.c
+    return sa.select(c.start_ms, c.segment, c.rev, c.body).where(
+        c.start_ms.in_(sa.bindparam("starts", expanding=True)),
+        *(c[name] == sa.bindparam(name) for name in ("version_id", "gridset", *Place._fields)),
+    )
+
+
+@cache
+def _rows_at(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in Place._fields))
+
+
+@cache
+def _strangers_at() -> sa.Select[Any]:
+    c = t.counter.c
+    return sa.select(c.model, c.version).where(
+        *(c[name] == sa.bindparam(name) for name in Place._fields), c.outcome == "unmonitored"
+    )
+
+
+@cache
+def _unseen_at(table: sa.Table) -> sa.Select[Any]:
+    of_versions = table.c.version_id.in_(sa.bindparam("versions", expanding=True))
+    return _rows_at(table).where(of_versions)
+
+
+@cache
+def _update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ...]) -> sa.Update:
+    return (
+        sa.update(table)
+        .where(*(table.c[name] == sa.bindparam(f"at_{name}") for name in keys))
+        .values({name: sa.bindparam(f"to_{name}") for name in values})
+    )
+
+
+def _change(
+    conn: Connection, table: sa.Table, keys: Mapping[str, object], values: Mapping[str, object]
+) -> None:
+    params = {f"at_{name}": value for name, value in keys.items()}
+    params |= {f"to_{name}": value for name, value in values.items()}
+    conn.execute(_update(table, tuple(keys), tuple(values)), params)
 
 
 def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms: int) -> None:
@@ -272,23 +311,15 @@ def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms:
 def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
     """Deficits and counters; names nobody registered are capped in number."""
     deficits, counters = delta.deficits, delta.counters
-    d, c = t.deficit.c, t.counter.c
-    mine = (d.stream_id == at.stream_id, d.partition == at.partition)
     stored: dict[tuple[str, str], Deficit] = {}
     if deficits:
-        for row in conn.execute(sa.select(t.deficit).where(*mine)):
+        for row in conn.execute(_rows_at(t.deficit), at._asdict()):
             stored[row.model, row.version] = Deficit(
                 row.from_offset, row.to_offset, row.records, row.first_ms, row.last_ms
             )
     if delta.strangers:
         # Every name that nobody registered has this counter, of predictions and labels alike.
-        known = conn.execute(
-            sa.select(c.model, c.version).where(
-                c.stream_id == at.stream_id,
-                c.partition == at.partition,
-                c.outcome == "unmonitored",
-            )
-        )
+        known = conn.execute(_strangers_at(), at._asdict())
         name_of = _capped(delta.strangers, {(row.model, row.version) for row in known})
         deficits, counters = _renamed(deficits, counters, name_of)
     for (model, version), added in deficits.items():
@@ -302,36 +333,20 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
             "first_ms": added.first_ms,
             "last_ms": added.last_ms,
         }
+        key = at._asdict() | {"model": model, "version": version}
         if total is None:
-            key = {"stream_id": at.stream_id, "partition": at.partition}
-            insert_rows(conn, t.deficit, [key | {"model": model, "version": version} | values])
+            insert_rows(conn, t.deficit, [key | values])
         else:
-            conn.execute(
-                sa.update(t.deficit)
-                .where(*mine, d.model == model, d.version == version)
-                .values(**values)
-            )
+            _change(conn, t.deficit, key, values)
     _add_counts(conn, at, counters, t.counter)
 
 
 def _add_counts(
     conn: Connection, at: Place, counters: Counter[CounterKey], table: sa.Table
 ) -> None:
-    c = table.c
-    for counter, count in sorted(counters.items()):
-        place = (
-            c.stream_id == at.stream_id,
-            c.partition == at.partition,
-            c.model == counter.model,
-            c.version == counter.version,
-            c.outcome == counter.outcome,
-        )
-        moved = conn.execute(
-            sa.update(table).where(*place).values(count=c["count"] + count)
-        ).rowcount
-        if not moved:
-            names = ("stream_id", "partition", *CounterKey._fields, "count")
-            insert_tuples(conn, table, names, [(at.stream_id, at.partition, *counter, count)])
+    names = (*Place._fields, *CounterKey._fields, "count")
+    rows = [(*at, *counter, count) for counter, count in sorted(counters.items())]
+    add_up(conn, table, names, rows)
 
 
 def _capped(
@@ -373,25 +388,23 @@ def _add_unseen(
     """Add to the values shown; a feature that shows enough of them takes no new ones."""
     if not unseen:
         return
-    u = table.c
-    place = (u.stream_id == at.stream_id, u.partition == at.partition)
+    versions = {key.version_id for key in unseen}
     stored = {
         UnseenKey(row.version_id, row.gridset, row.feature, row.value): Seen(
             row._mapping["count"], row.first_seen_ms, row.last_seen_ms
         )
-        for row in conn.execute(
-            sa.select(table).where(*place, u.version_id.in_({key.version_id for key in unseen}))
-        )
+        for row in conn.execute(_unseen_at(table), at._asdict() | {"versions": list(versions)})
     }
     shown = Counter(key[:3] for key in stored)
     for key, seen in sorted(unseen.items(), key=lambda item: (-item[1].count, item[0])):
         if key in stored:
             seen.add(stored[key])
-            conn.execute(
-                sa.update(table)
-                .where(*place, *(u[name] == getattr(key, name) for name in UnseenKey._fields))
-                .values(count=seen.count, first_seen_ms=seen.first_ms, last_seen_ms=seen.last_ms)
-            )
+            values = {
+                "count": seen.count,
+                "first_seen_ms": seen.first_ms,
+                "last_seen_ms": seen.last_ms,
+            }
+            _change(conn, table, at._asdict() | key._asdict(), values)
         elif shown[key[:3]] < MAX_UNSEEN:
             shown[key[:3]] += 1
             names = (*UnseenKey._fields, "stream_id", "partition")

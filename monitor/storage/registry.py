@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
@@ -57,6 +58,17 @@ class BoundVersion:
         return digest
 
 
+# Built once: building a statement takes longer than SQLite takes to run it, and the revision is
+# asked at every checkpoint.
+_REVISION: Final = sa.select(t.registry.c.revision).where(t.registry.c.id == 1)
+_REVISION_FOR_SHARE: Final = _REVISION.with_for_update(read=True)
+_MODELS: Final = sa.select(t.model).where(t.model.c.archived_ms.is_(None))
+_BINDINGS: Final = sa.select(t.binding).order_by(t.binding.c.effective_from_ms)
+_VERSIONS: Final = sa.select(t.model_version)
+_DIGESTS: Final = sa.select(t.reference.c.digest)
+_BODY: Final = sa.select(t.reference.c.body).where(t.reference.c.digest == sa.bindparam("digest"))
+
+
 class References(Mapping[str, Reference]):
     """References by digest, read from the database once each (they are immutable)."""
 
@@ -70,9 +82,7 @@ class References(Mapping[str, Reference]):
             if digest not in self._digests:
                 raise KeyError(digest)
             with reading(self._engine) as conn:
-                body = conn.execute(
-                    sa.select(t.reference.c.body).where(t.reference.c.digest == digest)
-                ).scalar_one()
+                body = conn.execute(_BODY, {"digest": digest}).scalar_one()
             self._loaded[digest] = Reference.from_document(zlib.decompress(body))
         return self._loaded[digest]
 
@@ -101,10 +111,8 @@ class Registry:
 
 def revision(conn: Connection, *, for_share: bool = False) -> int:
     """Return the registry's revision; `for_share` keeps it until the transaction ends."""
-    query = sa.select(t.registry.c.revision).where(t.registry.c.id == 1)
-    if for_share:  # PostgreSQL; SQLite's write lock does the same
-        query = query.with_for_update(read=True)
-    return int(conn.execute(query).scalar_one())
+    # For share: PostgreSQL; SQLite's write lock does the same.
+    return int(conn.execute(_REVISION_FOR_SHARE if for_share else _REVISION).scalar_one())
 
 
 def take_turn(conn: Connection) -> int:
@@ -124,17 +132,14 @@ def load(engine: Engine, previous: Registry | None = None) -> Registry:
         number = revision(conn)
         if previous is not None and previous.revision == number:
             return previous
-        models = {
-            row.id: row
-            for row in conn.execute(sa.select(t.model).where(t.model.c.archived_ms.is_(None)))
-        }
+        models = {row.id: row for row in conn.execute(_MODELS)}
         bindings: dict[int, list[tuple[int, str]]] = {}
-        for row in conn.execute(sa.select(t.binding).order_by(t.binding.c.effective_from_ms)):
+        for row in conn.execute(_BINDINGS):
             bindings.setdefault(row.version_id, []).append(
                 (row.effective_from_ms, row.reference_digest)
             )
         versions = {}
-        for row in conn.execute(sa.select(t.model_version)):
+        for row in conn.execute(_VERSIONS):
             if row.model_id in models:
                 owner = models[row.model_id]
                 versions[owner.name, row.name] = BoundVersion(
@@ -146,7 +151,7 @@ def load(engine: Engine, previous: Registry | None = None) -> Registry:
                     bindings=tuple(bindings.get(row.id, ())),
                     nonce=owner.nonce,
                 )
-        digests = frozenset(conn.execute(sa.select(t.reference.c.digest)).scalars())
+        digests = frozenset(conn.execute(_DIGESTS).scalars())
     references = References(engine, digests)
     if previous is not None and isinstance(previous.references, References):
         references.keep(previous.references)
