@@ -6,6 +6,7 @@ knows what was done then), or is the moment at which the process ends.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -149,6 +150,7 @@ def _may_fail(what: str) -> bool:
     return what in RAISES or what.startswith("sql ")
 
 
+@functools.cache
 def _named(statement: str) -> str:
     """A statement by its verb and its table, as in "sql UPDATE stream_position"."""
     words = statement.replace('"', "").split()

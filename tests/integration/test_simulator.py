@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import simulate
 import simulator
@@ -12,6 +14,12 @@ from sqlalchemy.engine import Engine
 SEEDS = 60
 # Enough that each control miscounts in some.
 CONTROL_SEEDS = 120
+
+
+@pytest.fixture(autouse=True)
+def _known_references() -> Iterator[None]:
+    with simulator.known_references():
+        yield
 
 
 @pytest.mark.parametrize("how", HOWS)
