@@ -19,12 +19,14 @@ FIRST: Final = (
     "tests/integration/test_wheel.py",
     "tests/integration/test_oldest.py",
     "tests/integration/test_tutorial.py",
-    "tests/integration/test_command_line.py",
-    "tests/integration/test_alerts_decided.py",
     "tests/integration/test_chaos.py",
+    "tests/integration/test_command_line.py",
     "tests/integration/test_pressure.py",
-    "tests/integration/test_replay_judged.py",
-    "tests/integration/test_contract.py",
+    "tests/integration/test_alerts_decided.py",
+    "tests/integration/test_kafka_security.py",
+    "tests/integration/test_secured_kafka.py",
+    "tests/integration/test_doctor_whole.py",
+    "tests/integration/test_postgres_living.py",
 )
 # Then what starts processes, and last the many small pieces that even out the workers.
 FOLDERS: Final = ("integration", "property", "unit", "browser")
