@@ -46,6 +46,8 @@ POLL_RECORDS: Final = 5_000
 # By then a poll that began waits for the answer to the group's question.
 HANDED_S: Final = 0.02
 CLOSE_MS: Final = 1_500
+# Faults of the client's own in a row, after which the process ends by the next: ten seconds.
+FAULTS: Final = 20
 
 
 class KafkaSource:
@@ -114,6 +116,8 @@ class KafkaSource:
         self._cluster_id: str | None = None
         self._partitions: tuple[int, ...] = ()
         self._notes: list[Change] = []
+        # Polls in a row that ended in what is no error of Kafka's.
+        self._faults = 0
         self._lock = threading.Lock()
         try:
             with overheard(is_quiet=True) as heard:
@@ -291,9 +295,22 @@ class KafkaSource:
             found: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000)
             )
-        except Exception:
+        except kafka_errors.KafkaError:
             self._consumer._fetcher.close()
             raise
+        except Exception as error:
+            # A fault of the client's own: it may be gone with what it had fetched.
+            self._consumer._fetcher.close()
+            self._faults += 1
+            if self._faults > FAULTS:
+                raise
+            time.sleep(timeout_s)
+            raise StreamError(
+                f"reading {self._topic} failed inside kafka-python: "
+                f"{type(error).__name__}: {_first_line(error)}"
+            ) from error
+        if found:
+            self._faults = 0
         return found
 
     def _free_the_line(self) -> None:

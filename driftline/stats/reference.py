@@ -410,7 +410,7 @@ def _importance(importance: Mapping[str, Any], names: Sequence[str]) -> dict[str
             raise InvalidReference(f"importance: there is no feature {name!r}")
         if not isinstance(weight, (int, float)) or not is_finite(weight) or weight < 0:
             raise InvalidReference(
-                f"importance of {name!r} must be a number >= 0, not {short(weight)}"
+                f"importance: that of {name!r} must be a number >= 0, not {short(weight)}"
             )
     return {name: float(weight) for name, weight in sorted(importance.items())}
 

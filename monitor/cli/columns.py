@@ -18,6 +18,10 @@ ClassScore = Annotated[
 ]
 Label = Annotated[str | None, typer.Option(help="Column of the outcome.")]
 Timestamp = Annotated[str | None, typer.Option(help="Column of the event time.")]
+Importance = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FEATURE=NUMBER", help=f"How much the model hangs on it; {OFTEN}."),
+]
 Timezone = Annotated[str, typer.Option(help="IANA time zone of the model's days.")]
 Feature = Annotated[list[str] | None, typer.Option(help=f"Take these only; {OFTEN}.")]
 Exclude = Annotated[list[str] | None, typer.Option(help=f"Leave out; {OFTEN}.")]
@@ -67,12 +71,37 @@ def by_class(given: Sequence[str]) -> dict[str, str]:
     >>> by_class(["late=p_late", "a=b=p"])
     {'late': 'p_late', 'a=b': 'p'}
     """
+    return _pairs(given, "--class-score", "class", "CLASS=COLUMN")
+
+
+def by_feature(given: Sequence[str]) -> dict[str, float]:
+    """Feature -> weight; a feature may hold "=".
+
+    Examples
+    --------
+    >>> by_feature(["age=2", "a=b=.5"])
+    {'age': 2.0, 'a=b': 0.5}
+    """
+    option = "--importance"
+    made: dict[str, float] = {}
+    for name, weight in _pairs(given, option, "feature", "FEATURE=NUMBER").items():
+        try:
+            made[name] = float(weight)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{weight!r} of {name!r} is no number", param_hint=option
+            ) from None
+    return made
+
+
+def _pairs(given: Sequence[str], option: str, what: str, form: str) -> dict[str, str]:
+    """What stands before the last "=" -> what stands behind it."""
     made: dict[str, str] = {}
     for pair in given:
-        label, equals, column = pair.rpartition("=")
-        if not (label and equals and column):
-            raise typer.BadParameter(f"{pair!r} is not CLASS=COLUMN", param_hint="--class-score")
-        if label in made:
-            raise typer.BadParameter(f"class {label!r} is given twice", param_hint="--class-score")
-        made[label] = column
+        name, equals, value = pair.rpartition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{pair!r} is not {form}", param_hint=option)
+        if name in made:
+            raise typer.BadParameter(f"{what} {name!r} is given twice", param_hint=option)
+        made[name] = value
     return made

@@ -48,7 +48,7 @@ _LIST: Final = re.compile(
 _ABOUT: Final = re.compile(
     r"(?:^(?=\w+: )|(?=exclude_slices\b(?!=)))"
     r"(prediction|scores?|label|timestamp|timezone|features|segments|exclude|exclude_slices"
-    r"|categorical)\b"
+    r"|categorical|importance)\b"
 )
 _OPTION_OF: Final = {
     "exclude_slices": "exclude-slice",

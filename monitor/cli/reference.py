@@ -41,6 +41,7 @@ def register(
     segment: Annotated[
         list[str] | None, typer.Option(help=f"Judge by its values; {columns.OFTEN}.")
     ] = None,
+    importance: columns.Importance = None,
     exclude_slice: columns.ExcludeSlice = None,
     effective_from: Annotated[
         str | None, typer.Option(help="RFC 3339; replaces from then.")
@@ -83,6 +84,7 @@ def register(
             exclude=tuple(exclude or ()),
             categorical=tuple(categorical or ()),
             segments=tuple(segment or ()),
+            importance=columns.by_feature(importance or ()) or None,
             exclude_slices=tuple(exclude_slice or ()),
             effective_from=effective_from,
             replaces=replaces,

@@ -102,11 +102,14 @@ def run(
     """Do now what is due: the evaluator does the same, a little at a time.
 
     It may run beside everything else and be stopped at any time.
+
+    Exit codes: 0 done, 1 some of it could not be done, 2 a setting or the database is wrong.
     """
     from monitor.clock import SystemClock
     from monitor.retention import Keeper
     from monitor.storage import engine as storage
 
+    options.log_to_stderr()
     settings = options.settings(config=config, database=database)
     policy = policy_of(settings)
     engine = storage.create(options.existing_database(settings))
@@ -119,9 +122,15 @@ def run(
             told_s = time.monotonic()
             typer.echo(f"so far: {_words(did)}", err=True)
 
-    did = Keeper(engine, policy, SystemClock()).run(went_on)
+    keeper = Keeper(engine, policy, SystemClock())
+    did = keeper.run(went_on)
     engine.dispose()
     options.echo(json.dumps(vars(did)) if json_ else _words(did))
+    for of, why in keeper.failures.items():
+        what = "dead letters" if of is None else f"{of.model} {of.version}"
+        typer.echo(f"{what}: kept as it is, because a part cannot be read: {why}", err=True)
+    if keeper.failures:
+        raise typer.Exit(1)
 
 
 def _words(did: Did) -> str:

@@ -68,11 +68,16 @@ class Keeper:
     def __init__(self, engine: Engine, policy: Policy, clock: Clock) -> None:
         self._engine, self._policy, self._clock = engine, policy, clock
         self._next_s = clock.monotonic_s()
-        self._left: list[tuple[int | None, Iterator[Task]]] | None = None
-        self._failures: dict[int | None, str] = {}
+        self._left: list[tuple[sql.Version | None, Iterator[Task]]] | None = None
+        self._failures: dict[sql.Version | None, str] = {}
         self._round = Did()
         # By reference: the segments of which it knows how hours wobble.
         self._known: dict[str, frozenset[str]] = {}
+
+    @property
+    def failures(self) -> dict[sql.Version | None, str]:
+        """What keeps old records as they are, by version; None stands for dead letters."""
+        return dict(self._failures)
 
     def step(self) -> bool:
         """Do one piece where it is time to look; return whether there may be more.
@@ -108,10 +113,10 @@ class Keeper:
             went_on(total)
         return total
 
-    def _piece(self, left: list[tuple[int | None, Iterator[Task]]]) -> Did | None:
+    def _piece(self, left: list[tuple[sql.Version | None, Iterator[Task]]]) -> Did | None:
         """Do one piece; None when nothing is left. A version that fails keeps no other waiting."""
         while left:
-            version_id, tasks = left[0]
+            version, tasks = left[0]
             try:
                 task = next(tasks, None)
                 if task is not None:
@@ -120,21 +125,22 @@ class Keeper:
             except StorageUnavailable:
                 raise
             except Exception as error:
-                if self._failures.get(version_id) != repr(error):  # said once
-                    self._failures[version_id] = repr(error)
+                if self._failures.get(version) != repr(error):  # said once
+                    self._failures[version] = repr(error)
+                    version_id = None if version is None else version.id
                     log.exception("old records are kept as they are", version_id=version_id)
             else:
-                self._failures.pop(version_id, None)
+                self._failures.pop(version, None)
             left.pop(0)
         return None
 
     # What is due, found out piece by piece: between two of them others work on.
 
-    def _due(self) -> list[tuple[int | None, Iterator[Task]]]:
+    def _due(self) -> list[tuple[sql.Version | None, Iterator[Task]]]:
         """Return what is due of each version, and of what belongs to none."""
         with reading(self._engine) as conn:
             versions = sql.versions(conn)
-        return [*((each.id, self._of_version(each)) for each in versions), (None, self._letters())]
+        return [*((each, self._of_version(each)) for each in versions), (None, self._letters())]
 
     def _of_version(self, version: sql.Version) -> Iterator[Task]:
         policy = self._policy

@@ -28,6 +28,8 @@ class Version(NamedTuple):
 
     id: int
     timezone: str
+    model: str
+    version: str
 
 
 class Part(NamedTuple):
@@ -41,7 +43,7 @@ def versions(conn: Connection) -> list[Version]:
     """Return all versions of all models, by id."""
     v, m = t.model_version.c, t.model.c
     query = (
-        sa.select(v.id, m.timezone)
+        sa.select(v.id, m.timezone, m.name, v.name)
         .join_from(t.model_version, t.model, m.id == v.model_id)
         .order_by(v.id)
     )

@@ -21,6 +21,7 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
+from driftline.stats.reference import build_reference
 from monitor.cli.processes import free_port, require_free_port
 from monitor.storage import engine as storage
 
@@ -91,6 +92,28 @@ def test_an_absent_database_or_server_or_file_is_said_in_one_line(tmp_path: Path
     assert "nowhere" in one_line_of(driftline("db", "upgrade", "--database", url, cwd=tmp_path))
     register = ("reference", "register", "none.parquet", "--model", "m", "--version", "1")
     assert "none.parquet" in one_line_of(driftline(*register, cwd=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["age"], "'age' is not FEATURE=NUMBER"),
+        (["age=much"], "'much' of 'age' is no number"),
+        (["age=1", "age=2"], "feature 'age' is given twice"),
+        (["age=-1"], "importance: that of 'age' must be a number >= 0"),
+        (["aeg=1"], "there is no feature 'aeg'"),
+    ],
+)
+def test_an_importance_that_is_none_is_said(given: list[str], said: str, tmp_path: Path) -> None:
+    pd.DataFrame({"age": range(100), "plan": ["free"] * 100}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    register = ("reference", "register", "t.csv", "--model", "m", "--version", "1")
+    words = [word for pair in given for word in ("--importance", pair)]
+    done = driftline(*register, *words, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    shown = " ".join(done.stderr.replace("│", " ").split())
+    assert said in shown and "--importance" in shown
 
 
 @pytest.mark.parametrize(
@@ -229,9 +252,14 @@ def test_up_counts_what_is_sent_shows_what_was_refused_and_ends_within_5_s_of_ct
     frame.to_parquet(file)
     with up(tmp_path) as running:
         register = ("reference", "register", str(file), "--model", "churn", "--version", "3")
-        more = ("--prediction", "score", "--timestamp", "at", "--url", running.url, "--json")
+        more = ("--prediction", "score", "--timestamp", "at", "--url", running.url, "--json",
+                "--importance", "age=3", "--importance", "plan=.5")  # fmt: skip
         done = driftline(*register, *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        known = build_reference(
+            frame, prediction="score", timestamp="at", importance={"age": 3, "plan": 0.5}
+        )
+        assert json.loads(done.stdout)["digest"] == known.digest
         again = driftline(*register, *more, cwd=tmp_path)
         assert json.loads(again.stdout)["digest"] == json.loads(done.stdout)["digest"]
 

@@ -368,25 +368,47 @@ def whole_log(stage: Stage) -> list[Entry]:
 
 
 class Broken(Deserializer):  # type: ignore[misc]
-    """A deserializer of the client's that fails once in each partition, in the middle of a poll."""
+    """A deserializer of the client's that fails in each partition, in the middle of a poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception, most: int = 2) -> None:
+        self.error, self.most = error, most
         self.failed = 0
 
     def deserialize(self, _topic: str, _headers: Any, value: bytes) -> bytes:
-        if self.failed < 2 and json.loads(value)["id"] in ("e60", "e61"):
+        if self.failed < self.most and json.loads(value)["id"] in ("e60", "e61"):
             self.failed += 1
-            raise CorruptRecordError("this one cannot be read now")
+            raise self.error
         return value
 
 
-def test_a_batch_that_cannot_be_read_is_asked_for_again(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "error", [CorruptRecordError("this one cannot be read now"), AssertionError("of the client")]
+)
+def test_a_batch_that_cannot_be_read_is_asked_for_again(stage: Stage, error: Exception) -> None:
     """Wrong were: never to come back from the next poll, as kafka-python by itself."""
     stage.send(prediction(i) for i in range(200))
-    broken = Broken()
+    broken = Broken(error)
     stage.member(options={"value_deserializer": broken})
     stage.read()
     assert broken.failed == 2
+    assert counters(stage.engine) == {"prediction": 200}
+    assert stage.differences() == []
+
+
+def test_a_fault_of_the_client_that_stays_ends_the_process(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong were: to ask for ever, and to lose what was read before it."""
+    monkeypatch.setattr("consumers.kafka.FAULTS", 3)
+    stage.send(prediction(i) for i in range(200))
+    broken = Broken(AssertionError("of the client"), most=1_000)
+    stage.member(options={"value_deserializer": broken})
+    with pytest.raises(AssertionError, match="of the client"):
+        stage.read()
+    assert broken.failed >= 4
+    stage.members[0].vanish()
+    stage.member()
+    stage.read()
     assert counters(stage.engine) == {"prediction": 200}
     assert stage.differences() == []
 
@@ -395,23 +417,28 @@ class Interrupted(KafkaSource):
     """Its client fails to ask for more when it has moved on behind what it is about to return."""
 
     failed = 0
+    _before = 0
 
     def _join(self) -> None:
         super()._join()
-        fetcher, before = self._consumer._fetcher, 0
+        fetcher = self._consumer._fetcher
         ask = fetcher.send_fetches
 
         def fail() -> Any:
-            nonlocal before
-            places = self._consumer.assignment()
-            at = sum(self._consumer.position(place, timeout_ms=0) or 0 for place in places)
-            has_moved, before = at > before > 0, at
-            if has_moved and self.failed < 3:
+            if self._at() > self._before > 0 and self.failed < 3:
                 self.failed += 1
                 raise KafkaConnectionError("the connection is lost just now")
             return ask()
 
         fetcher.send_fetches = fail
+
+    def _fetched(self, timeout_s: float) -> Mapping[Any, Sequence[Any]]:
+        self._before = self._at()
+        return super()._fetched(timeout_s)
+
+    def _at(self) -> int:
+        places = self._consumer.assignment()
+        return sum(self._consumer.position(place, timeout_ms=0) or 0 for place in places)
 
 
 @pytest.mark.parametrize(("kind", "is_whole"), [(Loop, True), (NeverPutBack, False)])

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from monitor.storage import engine as storage
+from monitor.storage import schema as t
 
 
 def driftline(
@@ -54,6 +56,18 @@ def test_run_does_what_is_due_and_says_so(url: str) -> None:
     assert did["hours"] == did["hour_windows"] == did["windows"] == did["days"] == 0
     assert driftline(url, "run").stdout == "nothing is older than it may be\n"
     assert json.loads(driftline(url, "show", "--json").stdout)["hours"] == before["hours"]
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_done(url: str) -> None:
+    engine = storage.create(url)
+    with storage.transaction(engine) as conn:
+        conn.execute(sa.update(t.reference).values(body=b"xxxx"))
+        models = conn.scalars(sa.select(t.model.c.name)).all()
+    engine.dispose()
+    did = driftline(url, "run", "--json", code=1, letters_days="1")
+    assert json.loads(did.stdout)["letters"] > 0
+    told = [line for line in did.stderr.splitlines() if "kept as it is, because" in line]
+    assert told and all(line.split()[0] in models for line in told)
 
 
 @pytest.mark.parametrize("words", ["show", "run"])
