@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 import pytest
 from fake_source import (
     FakeSource,
@@ -86,6 +89,45 @@ def test_a_fenced_owner_polls_and_waits_before_it_claims_again(engine: Engine) -
     first.step()
     assert positions(engine)[0].claim_epoch == epoch + 1
     assert positions(engine)[0].fenced == 1
+
+
+def taken_in_turns(engine: Engine, uniform: Callable[[float, float], float]) -> tuple[int, int]:
+    """Two members believe that a partition is theirs, and step a second after each other.
+
+    Their checkpoints are due every two seconds: each is due a second after the other one's claim.
+    Returns what was written, and how often it was claimed, of at most 60 turns.
+    """
+    register(engine)
+    clock, topic = HeldClock(), FakeTopic()
+    topic.extend(prediction(i) for i in range(100))
+    settings = IngestSettings("", "", checkpoint_interval_s=2.0)
+    sources = [FakeSource(topic, clock) for _ in range(2)]
+    loops = [Loop(engine, source, settings, clock, uniform) for source in sources]
+    for source in sources:
+        source.give(0)
+    for turn in range(60):
+        for _ in range(4):  # long enough to be refused, to claim, and to read
+            loops[turn % 2].step()
+        clock.advance(1.0)
+        if positions(engine)[0].next_offset:
+            break
+    (found,) = positions(engine)
+    return found.next_offset, found.claim_epoch
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_who_fence_each_other_get_on_because_they_wait_by_chance(
+    engine: Engine, seed: int
+) -> None:
+    written, claims = taken_in_turns(engine, random.Random(seed).uniform)
+    assert written == 100
+    assert claims < 30
+    assert counters(engine)["prediction"] == 100
+
+
+def test_two_who_claim_at_once_after_a_fence_never_write_anything(engine: Engine) -> None:
+    """The control: each claims in time to refuse the other one's checkpoint."""
+    assert taken_in_turns(engine, lambda _low, _high: 0.0) == (0, 60)
 
 
 def test_a_fenced_owner_whose_partition_was_taken_does_not_claim_again(engine: Engine) -> None:
