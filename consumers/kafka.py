@@ -46,8 +46,9 @@ POLL_RECORDS: Final = 5_000
 # By then a poll that began waits for the answer to the group's question.
 HANDED_S: Final = 0.02
 CLOSE_MS: Final = 1_500
-# Faults of the client's own in a row, after which the process ends by the next: ten seconds.
+# Faults of the client's own, no errors of Kafka's: after so many within so long the process ends.
 FAULTS: Final = 20
+FAULTS_S: Final = 600.0
 
 
 class KafkaSource:
@@ -116,8 +117,8 @@ class KafkaSource:
         self._cluster_id: str | None = None
         self._partitions: tuple[int, ...] = ()
         self._notes: list[Change] = []
-        # Polls in a row that ended in what is no error of Kafka's.
-        self._faults = 0
+        # When the client's own faults came, the last ones.
+        self._faults: list[float] = []
         self._lock = threading.Lock()
         try:
             with overheard(is_quiet=True) as heard:
@@ -203,8 +204,7 @@ class KafkaSource:
                     time.sleep(timeout_s)
                     return {}
                 self._join()
-            self._finish_joining()
-            found = self._fetched(timeout_s)
+            found = self._read(timeout_s)
         except kafka_errors.OffsetOutOfRangeError as error:
             tp, offset = next(iter(error.args[0].items()))
             raise OffsetOutOfRange(tp.topic, tp.partition, offset, -1, -1) from error
@@ -284,6 +284,24 @@ class KafkaSource:
         consumer.subscribe([self._topic], listener=_Listener(consumer, self._note))
         self._consumer = consumer
 
+    def _read(self, timeout_s: float) -> Mapping[Any, Sequence[Record]]:
+        """Poll; a fault of the client's own may be gone with what it had fetched, some times."""
+        try:
+            self._finish_joining()
+            return self._fetched(timeout_s)
+        except kafka_errors.KafkaError:
+            raise
+        except Exception as error:
+            now = self._monotonic()
+            self._faults = [at for at in self._faults if now - at < FAULTS_S] + [now]
+            if len(self._faults) > FAULTS:
+                raise
+            time.sleep(timeout_s)
+            raise StreamError(
+                f"reading {self._topic} failed inside kafka-python: "
+                f"{type(error).__name__}: {_first_line(error)}"
+            ) from error
+
     def _fetched(self, timeout_s: float) -> Mapping[Any, Sequence[Record]]:
         """Poll; whatever is raised, what was fetched is fetched again.
 
@@ -295,22 +313,9 @@ class KafkaSource:
             found: Mapping[Any, Sequence[Record]] = self._consumer.poll(
                 timeout_ms=int(timeout_s * 1000)
             )
-        except kafka_errors.KafkaError:
+        except Exception:
             self._consumer._fetcher.close()
             raise
-        except Exception as error:
-            # A fault of the client's own: it may be gone with what it had fetched.
-            self._consumer._fetcher.close()
-            self._faults += 1
-            if self._faults > FAULTS:
-                raise
-            time.sleep(timeout_s)
-            raise StreamError(
-                f"reading {self._topic} failed inside kafka-python: "
-                f"{type(error).__name__}: {_first_line(error)}"
-            ) from error
-        if found:
-            self._faults = 0
         return found
 
     def _free_the_line(self) -> None:

@@ -45,19 +45,24 @@ class _Ear:
         self._lock = threading.Lock()
         self._listeners: list[_Listener] = []
         self._found = (logging.NOTSET, True)
+        # Handlers that are kept from reading meanwhile.
+        self._kept: list[logging.Handler] = []
 
     def listen(self, *, is_quiet: bool) -> _Listener:
         listener = _Listener()
         with self._lock:
             if not self._listeners:
                 self._found = (self._log.level, self._log.propagate)
-            self._listeners.append(listener)
-            self._log.addHandler(listener)
             is_muted = self._log.getEffectiveLevel() > logging.WARNING
             if is_quiet or is_muted:
                 # What others did not ask for they are not to read now.
+                for other in [h for h in self._log.handlers if h not in self._listeners]:
+                    self._log.removeHandler(other)
+                    self._kept.append(other)
                 self._log.propagate = False
                 self._log.setLevel(logging.WARNING)
+            self._listeners.append(listener)
+            self._log.addHandler(listener)
         return listener
 
     def stop(self, listener: _Listener) -> None:
@@ -67,6 +72,9 @@ class _Ear:
             if not self._listeners:
                 level, self._log.propagate = self._found
                 self._log.setLevel(level)
+                for other in self._kept:
+                    self._log.addHandler(other)
+                self._kept.clear()
 
 
 _ear = _Ear()

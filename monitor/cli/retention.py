@@ -125,11 +125,14 @@ def run(
     keeper = Keeper(engine, policy, SystemClock())
     did = keeper.run(went_on)
     engine.dispose()
-    options.echo(json.dumps(vars(did)) if json_ else _words(did))
-    for of, why in keeper.failures.items():
-        what = "dead letters" if of is None else f"{of.model} {of.version}"
-        typer.echo(f"{what}: kept as it is, because a part cannot be read: {why}", err=True)
-    if keeper.failures:
+    failed = {
+        "dead letters" if of is None else f"{of.model} {of.version}": why
+        for of, why in keeper.failures.items()
+    }
+    options.echo(json.dumps(vars(did) | {"failed": failed}) if json_ else _words(did))
+    for what, why in failed.items():
+        typer.echo(f"{what}: kept as it is: {why}", err=True)
+    if failed:
         raise typer.Exit(1)
 
 

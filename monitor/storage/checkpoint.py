@@ -26,7 +26,7 @@ from driftline.errors import Conflict, Fenced, StorageError
 from monitor.storage import registry
 from monitor.storage import schema as t
 from monitor.storage.delta import Delta, Place, add
-from monitor.storage.engine import insert_rows, take_turns
+from monitor.storage.engine import insert_rows, take_turns, update_of
 
 
 class RegistryMoved(StorageError):
@@ -222,7 +222,8 @@ def claim(
     """
     here = {"at_stream_id": stream_id, "at_partition": partition}
     values = here | {"to_claim_epoch": 1, "to_owner": owner, "to_fenced": int(was_fenced)}
-    take = _update(_HERE, ("claim_epoch", "owner", "fenced"))
+    names = ("claim_epoch", "owner", "fenced")
+    take = update_of(t.stream_position, _HERE, names, _COUNTED)
     moved = conn.execute(take, values).rowcount
     if not moved:  # perhaps another member is making it
         take_turns(conn, "stream")
@@ -354,27 +355,20 @@ def _set(
     conn: Connection, held: Claim, values: Mapping[str, object], guards: tuple[str, ...] = _UNMOVED
 ) -> None:
     """Write into the position's row, if it still is as the claim knows it; `Fenced` otherwise."""
-    params: dict[str, object] = {
-        "at_stream_id": held.stream_id,
-        "at_partition": held.partition,
-        "at_claim_epoch": held.epoch,
-        "at_next_offset": held.next_offset,
+    known = {
+        "stream_id": held.stream_id,
+        "partition": held.partition,
+        "claim_epoch": held.epoch,
+        "next_offset": held.next_offset,
     }
-    params = {f"at_{name}": params[f"at_{name}"] for name in guards}
+    params: dict[str, object] = {f"at_{name}": known[name] for name in guards}
     params |= {f"to_{name}": value for name, value in values.items()}
-    if conn.execute(_update(guards, tuple(values)), params).rowcount != 1:
+    write = update_of(t.stream_position, guards, tuple(values), _COUNTED)
+    if conn.execute(write, params).rowcount != 1:
         raise Fenced(held.stream_id, held.partition)
 
 
 # Statements are built once: building them again takes longer than SQLite takes to run them.
-
-
-@cache
-def _update(guards: tuple[str, ...], names: tuple[str, ...]) -> sa.Update:
-    c = t.stream_position.c
-    values: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names}
-    values |= {name: c[name] + values[name] for name in names if name in _COUNTED}
-    return sa.update(t.stream_position).where(_are_at(c, guards)).values(values)
 
 
 @cache

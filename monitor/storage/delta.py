@@ -22,7 +22,7 @@ from driftline.stats.gridset import Gridset
 from driftline.stats.profile import Profile
 from driftline.stats.profile_bytes import encode
 from monitor.storage import schema as t
-from monitor.storage.engine import add_up, insert_rows, insert_tuples
+from monitor.storage.engine import add_up, insert_rows, insert_tuples, update_of
 
 # Rows kept for inspection by partition; what comes after is counted and not kept.
 MAX_LETTERS: Final = 10_000
@@ -231,7 +231,7 @@ def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> No
         keys, values = (*PaneKey._fields, *Place._fields), ("rev", "rows", "body")
         params = [f"to_{n}" for n in values] + [f"at_{n}" for n in keys]
         conn.execute(
-            _update(table, keys, values),
+            update_of(table, keys, values),
             [dict(zip(params, row, strict=True)) for row in changed],
         )
 
@@ -267,21 +267,12 @@ def _unseen_at(table: sa.Table) -> sa.Select[Any]:
     return _rows_at(table).where(of_versions)
 
 
-@cache
-def _update(table: sa.Table, keys: tuple[str, ...], values: tuple[str, ...]) -> sa.Update:
-    return (
-        sa.update(table)
-        .where(*(table.c[name] == sa.bindparam(f"at_{name}") for name in keys))
-        .values({name: sa.bindparam(f"to_{name}") for name in values})
-    )
-
-
 def _change(
     conn: Connection, table: sa.Table, keys: Mapping[str, object], values: Mapping[str, object]
 ) -> None:
     params = {f"at_{name}": value for name, value in keys.items()}
     params |= {f"to_{name}": value for name, value in values.items()}
-    conn.execute(_update(table, tuple(keys), tuple(values)), params)
+    conn.execute(update_of(table, tuple(keys), tuple(values)), params)
 
 
 def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms: int) -> None:

@@ -211,6 +211,27 @@ def add_up(
 
 
 @cache
+def update_of(
+    table: sa.Table,
+    keys: tuple[str, ...],
+    names: tuple[str, ...],
+    counted: frozenset[str] = frozenset(),
+) -> sa.Update:
+    """Return the statement that writes `names`, given as ``to_NAME``, into rows at ``at_KEY``.
+
+    Names that are `counted` are counted up by what is given. It is built once: building it again
+    takes longer than SQLite takes to run it.
+    """
+    values: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names}
+    values |= {name: table.c[name] + values[name] for name in names if name in counted}
+    return (
+        sa.update(table)
+        .where(*(table.c[key] == sa.bindparam(f"at_{key}") for key in keys))
+        .values(values)
+    )
+
+
+@cache
 def _add_up_sql(table: sa.Table, names: tuple[str, ...], dialect: str) -> str:
     *keys, total = (f'"{table.c[name].name}"' for name in names)
     return (

@@ -17,6 +17,7 @@ DEEP = logging.getLogger("kafka.net.connection")
 def as_it_was() -> Iterator[None]:
     level, propagate, handlers = KAFKA.level, KAFKA.propagate, list(KAFKA.handlers)
     yield
+    # It ends last: what the tests' own fixtures added is gone.
     assert KAFKA.handlers == handlers
     KAFKA.setLevel(level)
     KAFKA.propagate = propagate
@@ -31,12 +32,13 @@ class Reader(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-@pytest.fixture
-def read() -> Iterator[list[str]]:
-    reader = Reader()
-    logging.getLogger().addHandler(reader)
+@pytest.fixture(params=["", "kafka"])
+def read(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """What somebody else reads, at the root or at the log itself."""
+    reader, log = Reader(), logging.getLogger(request.param)
+    log.addHandler(reader)
     yield reader.lines
-    logging.getLogger().removeHandler(reader)
+    log.removeHandler(reader)
 
 
 def fails() -> ConnectionError:
@@ -68,6 +70,8 @@ def test_who_muted_the_log_reads_nothing_of_it(read: list[str]) -> None:
     with overheard(is_quiet=True):
         fails()
     assert read == ["it failed: no"]
+    fails()
+    assert len(read) == 2, "it reads again"
 
 
 def test_two_who_listen_at_once_leave_the_log_as_the_first_found_it() -> None:
