@@ -30,9 +30,11 @@ imported when it is used.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from operator import itemgetter
+from types import NoneType
 from typing import Any, Final
 
 import narwhals as nw
@@ -51,6 +53,8 @@ MEDIA_TYPE: Final = "application/vnd.apache.arrow.stream"
 METADATA_PREFIX: Final = "driftline."
 # Far above any sensible prediction; Arrow itself refuses 64.
 _MAX_DEPTH: Final = 8
+# What has no names within.
+_FLAT: Final = frozenset({float, int, str, bool, list, NoneType})
 # Beyond, float64 does not tell neighbouring integers apart.
 _EXACT: Final = 1 << 53
 # A version of more digits is none, and Python refuses to print the longest.
@@ -85,13 +89,19 @@ def shape(event: Event) -> Hashable:
     >>> shape(a) == shape(b), shape(a) == shape(Event("label", "m", 0, id="1", label=1))
     (True, False)
     """
-    return event.type, *(_names(part) for part in (event.features, event.prediction, event.tags))
+    return event.type, _names(event.features), _names(event.prediction), _names(event.tags)
 
 
 def _names(part: Any) -> Hashable:
+    if type(part) is dict and _FLAT.issuperset(map(type, part.values())):
+        return frozenset(part)  # as below, in a tenth of the time
+    if part is UNSET or part is None:
+        return part is UNSET
     if isinstance(part, Mapping):
-        return frozenset((name, _names(value)) for name, value in part.items())
-    return part is UNSET
+        found = {name: _names(value) for name, value in part.items()}
+        is_flat = all(value is False for value in found.values())
+        return frozenset(found if is_flat else found.items())
+    return False
 
 
 def encode_events(events: Sequence[Event]) -> bytes | None:
@@ -178,11 +188,14 @@ def _without_others(values: list[Any], is_other: list[bool]) -> list[Any]:
 
 def _array(pa: Any, values: Sequence[Any], depth: int = 0) -> Any:
     """One column; whatever it cannot say exactly is inexpressible."""
-    kinds = {type(value) for value in values if value is not None}
+    types = set(map(type, values))
+    kinds = types - {NoneType}
     if kinds == {dict}:
         return _struct(pa, values, depth)
     if float in kinds:
-        if kinds == {float}:
+        if types == {float}:
+            numbers = np.array(values, np.float64)
+        elif kinds == {float}:
             numbers = np.array([np.nan if v is None else v for v in values], np.float64)
         elif kinds == {float, int} and all(
             type(value) is not int or -_EXACT <= value <= _EXACT for value in values
@@ -210,10 +223,11 @@ def _struct(pa: Any, values: Sequence[Any], depth: int) -> Any:
         or not all(type(name) is str for name in names)
     ):
         raise _Inexpressible
-    children = [
-        _array(pa, [None if value is None else value[name] for value in values], depth + 1)
-        for name in names
-    ]
+    if len(present) == len(values) and len(names) > 1:
+        columns: Iterable[Sequence[Any]] = zip(*map(itemgetter(*names), values), strict=True)
+    else:
+        columns = ([None if value is None else value[name] for value in values] for name in names)
+    children = [_array(pa, column, depth + 1) for column in columns]
     nulls = pa.array([value is None for value in values], pa.bool_())
     try:
         return pa.StructArray.from_arrays(children, names=names, mask=nulls)
