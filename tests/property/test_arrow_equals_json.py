@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from arrow_records import HEADERS, Table, entry, instant
@@ -21,7 +18,7 @@ from hypothesis import strategies as st
 from consumers.admit import Rules, admit
 from consumers.ledger import Ledger
 from driftline import wire
-from driftline.arrow import encode_events, shape
+from driftline.arrow import encode_events
 from driftline.arrow_rows import decode
 from driftline.errors import DataError
 from driftline.events import Event
@@ -361,31 +358,3 @@ def test_a_stream_with_flipped_bytes_is_counted_or_refused_and_nothing_else(
     counters: Counter[Any] = facts[1]
     assert not counters[("", "", "dead:internal_error")]
     assert facts[-1] + sum(facts[4].values()) == max(1, sum(len(e.rows) for e in found))
-
-
-PARTS = st.recursive(
-    st.none() | st.just(msgspec.UNSET) | st.integers(0, 2) | st.lists(st.none(), max_size=1),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3).map(
-        lambda found: MappingProxyType(found) if len(found) == 1 else found
-    ),
-    max_leaves=6,
-)
-
-
-@given(first=st.tuples(PARTS, PARTS, PARTS), second=st.tuples(PARTS, PARTS, PARTS))
-def test_events_have_one_shape_where_all_their_names_are_the_same(first: Any, second: Any) -> None:
-    def names(part: Any) -> Any:
-        """The definition, in so many words."""
-        if isinstance(part, Mapping):
-            return {name: names(value) for name, value in part.items()}
-        return part is msgspec.UNSET
-
-    def shaped(parts: Any) -> Any:
-        features, prediction, tags = parts
-        return shape(
-            Event("prediction", "m", 0, "1", features=features, prediction=prediction, tags=tags)
-        )
-
-    is_same = [names(part) for part in first] == [names(part) for part in second]
-    event("the same names" if is_same else "other names")
-    assert (shaped(first) == shaped(second)) is is_same

@@ -5,8 +5,11 @@ from __future__ import annotations
 import builtins
 import sys
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from fake_source import START_MS
+from msgspec import UNSET
 
 from driftline import arrow
 from driftline.arrow import encode_events, encode_frame, shape
@@ -149,6 +153,25 @@ def test_equal_shapes_share_a_record() -> None:
         _event(features=a.features, prediction=a.prediction, tags={"region": "eu"}),
     ):
         assert shape(other) != shape(a)
+
+
+def _names(part: Any) -> Any:
+    """What of a part makes its event's shape, in so many words."""
+    if isinstance(part, Mapping):
+        return {name: _names(value) for name, value in part.items()}
+    return "absent" if part is UNSET else "a value"
+
+
+def test_events_have_one_shape_where_all_their_names_are_the_same() -> None:
+    flat = [{}, {"a": 1}, {"b": "x"}, {"a": None, "b": [1]}, MappingProxyType({"a": 2})]
+    values = [None, UNSET, 1.5, [{"a": 1}], *flat]
+    parts: list[Any] = [*values, *({"b": v, "a": w} for v in values for w in values)]
+    parts += [{"a": value} for value in values] + [{"a": {"a": value}} for value in values]
+    parts += [MappingProxyType(part) for part in parts if type(part) is dict]
+    for first, second in product(parts, parts):
+        is_same = _names(first) == _names(second)
+        assert (shape(_event(features=first)) == shape(_event(features=second))) is is_same
+        assert (shape(_event(tags=first)) == shape(_event(tags=second))) is is_same
 
 
 # -- columns -----------------------------------------------------------------------------------
