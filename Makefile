@@ -38,8 +38,11 @@ chaos: $(DEV)
 pressure: $(DEV)
 	$(BIN)/python tests/pressure.py $(ARGS)
 
+# Speed on Apache Kafka beside what its client alone can do: half an hour of an idle machine
+# (ARGS="--only json,arrow --runs 3", ARGS=--list; ARGS=--write puts tables and pictures into
+# docs/performance.md).
 bench: $(DEV)
-	$(BIN)/python scripts/bench.py $(ARGS)
+	PYTHONPATH=scripts $(BIN)/python -m bench $(ARGS)
 
 # compare and build_reference on a million rows; ARGS=--peers installs other tools under
 # .venv/peers and runs them on the same rows (minutes); "--peers --write" puts the table into

@@ -1,0 +1,122 @@
+"""The command: which parts, how often, and where the report goes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import measured
+
+from bench import fleet, report, rig
+from bench.parts import Asked, Missing
+from bench.report import Part
+
+PAGE: Final = "performance.md"
+PICTURES: Final = rig.ROOT / "docs" / "pictures"
+# Name -> module of `bench.parts` and what it measures; in this order.
+PARTS: Final = {
+    "json": ("streams", "JSON, one event a record, kafka-python, beside kafka-python alone"),
+    "confluent": ("streams", "the same with confluent-kafka"),
+    "arrow": ("streams", "Arrow, 1,000 rows a record"),
+    "two": ("streams", "one and two consumers on two cores"),
+    "formats": ("forms", "JSON, NDJSON and Arrow to counts, without Kafka"),
+    "profile": ("streams", "where the time of the JSON path goes"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print a Markdown report, and write it where it is asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", metavar="PART[,PART]", help="these parts")
+    parser.add_argument("--runs", type=int, default=5, help="of everything, in turns")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON report")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put tables and pictures into docs/{PAGE}"
+    )
+    parser.add_argument(
+        "--from", type=Path, dest="kept", metavar="FILE", action="append", default=[],
+        help="take parts that are not measured now from a JSON report",
+    )  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=10.0, help="for which memory is watched")
+    parser.add_argument("--scale", type=float, default=1.0, help="less than 1 for a trial")
+    parser.add_argument("--list", action="store_true", help="say which parts there are")
+    asked = parser.parse_args(arguments)
+    if asked.list:
+        for name, (_, says) in PARTS.items():
+            print(f"{name:12}{says}")
+        return
+    names = asked.only.split(",") if asked.only else list(PARTS)
+    for name in names:
+        if name not in PARTS:
+            parser.error(f"there is no part {name!r}: {', '.join(PARTS)}")
+    if asked.runs < 1:
+        parser.error("--runs must be 1 or more")
+    kept: dict[str, Part] = {}
+    for file in asked.kept:
+        said = json.loads(file.read_text())
+        kept |= {name: Part.of_json(name, part) for name, part in said["parts"].items()}
+        for part in kept.values():
+            for picture in said["parts"].get(part.name, {}).get("pictures", ()):
+                part.pictures[picture] = (PICTURES / picture).read_text()
+    with rig.Rig() as held:
+        about = {
+            "measured_on": str(datetime.now(UTC).date()),
+            "runs": asked.runs,
+            "commit": rig.commit(),
+            "machine": rig.machine(held),
+            "versions": rig.versions(),
+        }
+        found = kept
+        for name in names:
+            found[name] = measure(name, Asked(held, asked.runs, asked.scale, asked.minutes))
+            if asked.json:  # what was measured stays, whatever comes
+                asked.json.write_text(json.dumps(_whole(about, found), indent=1) + "\n")
+    parts = in_order(found)
+    figures = report.medians(parts)
+    paper = fleet.lines(figures)
+    print("\n".join(report.markdown(about, parts, paper, lambda name: name)))
+    if asked.write:
+        write(about, parts, paper)
+
+
+def in_order(found: Mapping[str, Part]) -> list[Part]:
+    """Parts as the report has them."""
+    return [found[name] for name in PARTS if name in found]
+
+
+def _whole(about: Mapping[str, Any], found: Mapping[str, Part]) -> dict[str, Any]:
+    parts = in_order(found)
+    return report.as_json(about, parts, fleet.as_json(report.medians(parts)))
+
+
+def measure(name: str, asked: Asked) -> Part:
+    """Run one part; one that cannot be run here says why."""
+    module, says = PARTS[name]
+    print(f"{name}: {says} ...", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    try:
+        part: Part = getattr(importlib.import_module(f"bench.parts.{module}"), name)(asked)
+    except Missing as missing:
+        part = Part(name, says[0].upper() + says[1:], str(missing))
+    part.seconds = time.monotonic() - began
+    for figure, values in part.figures.items():
+        print(f"  {figure}: {report.shown(values.median)} {values.unit}", file=sys.stderr)
+    if part.skipped:
+        print(f"  not measured: {part.skipped}", file=sys.stderr)
+    return part
+
+
+def write(about: Mapping[str, Any], parts: list[Part], paper: list[str]) -> None:
+    """Put the report into its page, and pictures beside the others."""
+    for part in parts:
+        for name, svg in part.pictures.items():
+            (PICTURES / name).write_text(svg, "utf-8")
+    lines = report.markdown(about, parts, paper, lambda name: f"pictures/{name}")
+    measured.put(PAGE, lines)

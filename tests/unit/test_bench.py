@@ -1,0 +1,124 @@
+"""The bench's pure parts, and one small run of it, so that it cannot rot unseen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from bench import command, report
+from bench.material import Shape, json_records
+from bench.picture import Panel, flame, panels
+from bench.report import Figure, Goal, Part, Table
+from bench.sampling import by_function
+
+ABOUT = {"measured_on": "2026-01-02", "runs": 3, "machine": {"cores": "2"}, "versions": {"a": "1"}}
+
+
+def part() -> Part:
+    made = Part("json", "JSON")
+    made.note_runs("sqlite", "events/s", [3.0, 70_000.0, 61_000.0])
+    made.note_runs("sqlite_ratio", "of the ceiling", [0.5, 0.6, 0.51])
+    made.tables.append(Table("rows", ("", "events/s"), (("ours", 61_000.0), ("theirs", None))))
+    made.notes.append("as it is")
+    made.pictures["p.svg"] = "<svg/>"
+    return made
+
+
+def test_a_figure_of_several_runs_is_their_median() -> None:
+    assert Figure("s", (9.0, 1.0, 2.0)).median == 2.0
+    assert report.medians([part()]) == {"json.sqlite": 61_000.0, "json.sqlite_ratio": 0.51}
+
+
+def test_a_target_is_reached_not_reached_or_not_measured() -> None:
+    least, most = Goal("a", "b", "x", 60, "events/s"), Goal("a", "b", "x", 60, "us", True)
+    assert least.judge({"x": 60.0})[-1] == most.judge({"x": 60.0})[-1] == "reached"
+    assert least.judge({"x": 59.9})[-1] == most.judge({"x": 60.1})[-1] == "**not reached**"
+    assert least.judge({})[-2:] == ("not measured", "")
+
+
+def test_the_targets_name_figures_and_say_both_bounds_of_a_path() -> None:
+    rows = report.targets(report.medians([part()])).rows
+    assert rows[0][2:] == ("at least 60,000 events/s", "61,000 events/s", "reached")
+    assert rows[1][2:] == ("at least 55 %", "51 %", "**not reached**")
+    assert all(row[3] == "not measured" for row in rows[2:])
+
+
+def test_the_json_report_has_every_run_and_gives_the_part_back() -> None:
+    said = json.loads(json.dumps(report.as_json(ABOUT, [part()], None)))
+    found = said["parts"]["json"]["figures"]["sqlite"]
+    assert found == {"unit": "events/s", "median": 61_000.0, "runs": [3.0, 70_000.0, 61_000.0]}
+    assert said["targets"][0]["verdict"] == "reached"
+    again = Part.of_json("json", said["parts"]["json"])
+    assert (again.figures, again.tables, again.notes) == (
+        part().figures, part().tables, part().notes,
+    )  # fmt: skip
+
+
+def test_the_page_has_tables_pictures_and_why_a_part_is_missing() -> None:
+    skipped = Part("confluent", "Confluent", "it is not installed")
+    lines = report.markdown(
+        ABOUT, [part(), skipped], ["### Paper"], lambda name: f"pictures/{name}"
+    )
+    text = "\n".join(lines)
+    assert "medians of 3 runs" in text
+    assert "| ours | 61,000 |\n| theirs |  |" in text
+    assert "![JSON](pictures/p.svg)" in text
+    assert "### Confluent\n\nNot measured: it is not installed." in text
+    assert lines[-1] == "### Paper"
+
+
+def test_pictures_are_svg_with_every_line_and_every_name_in_it() -> None:
+    line = {"a & b": [(1, 10.0), (10, 200.0)], "c": [(1, 5.0)]}
+    chart = Panel("t <1>", "x", "y", line)
+    root = ElementTree.fromstring(panels([chart, Panel("log", "x", "y", line, True)]))
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"t <1>", "a & b", "c", "0", "100", "1"} <= set(texts)
+    stacks = {("main", "m/l.Loop.step", "a/f.<g>"): 3.0, ("client", "k/x.y"): 1.0}
+    bars = ElementTree.fromstring(flame(stacks)).iter("{http://www.w3.org/2000/svg}title")
+    assert {bar.text for bar in bars} == {
+        "the loop: 75.0 %", "a/f.<g>: 75.0 %", "kafka-python's thread: 25.0 %", "k/x.y: 25.0 %",
+        "client: 25.0 %",
+    }  # fmt: skip
+
+
+def test_samples_are_added_up_by_function_and_a_recursion_counts_once() -> None:
+    found = by_function([(["main", "f", "f", "g"], 1.0), (["main", "f"], 1.0), (["client"], 2.0)])
+    assert sorted(found) == [("client", 0.5, 0.5), ("f", 0.25, 0.5), ("g", 0.25, 0.25)]
+
+
+def test_events_are_as_large_as_said_and_their_times_ascend() -> None:
+    events = [json.loads(line) for line in json_records(Shape(segments=3, models=2), 100)]
+    assert {event["model"] for event in events} == {"m0", "m1"}
+    assert {event["features"]["site"] for event in events} == {"s0", "s1", "s2"}
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    sizes = [len(line) for line in json_records(Shape(), 100)]
+    assert all(700 < size < 800 for size in sizes)
+
+
+def test_a_small_run_of_a_part_counts_everything_and_reports_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "report.json"
+    command.main(["--only", "formats", "--runs", "1", "--scale", "0.04", "--json", str(kept)])
+    printed = capsys.readouterr().out
+    assert "### Bytes to counts, without Kafka" in printed
+    assert "1,000 events of 20 floats" in printed
+    said = json.loads(kept.read_text())
+    figures = said["parts"]["formats"]["figures"]
+    assert set(figures) == {"json", "ndjson", "arrow"}
+    assert all(len(figure["runs"]) == 1 for figure in figures.values())
+    assert said["versions"]["Python"]
+
+
+def test_a_part_that_is_unknown_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--only", "jsonn"])
+    assert "there is no part 'jsonn'" in capsys.readouterr().err
+    command.main(["--list"])
+    assert "formats" in capsys.readouterr().out
