@@ -375,7 +375,11 @@ class EventLogger:
 
     def _is_on_its_way(self) -> bool:
         """See that somebody sends what was put; False where Python has ended too far for it."""
-        buffer = self._buffer
+        if self._thread is None or self._late_until is not None:
+            self._see_to_sending()
+        return not self._buffer.is_abandoned
+
+    def _see_to_sending(self) -> None:
         try:
             self._started()
             late_s = None if self._late_until is None else self._late_until - clock.monotonic()
@@ -384,7 +388,6 @@ class EventLogger:
                 self._ended(clock.monotonic())
         except Exception as error:  # noqa: BLE001 - it is in the queue, and counted there
             self._teller.tell("internal_error", f"{type(error).__name__}: {first_line(error)}")
-        return not buffer.is_abandoned
 
     def _started(self) -> Sending | None:
         """Return what sends, begun now where it was not; None where no thread can be had."""

@@ -26,8 +26,9 @@ HUGE: Final = 1.7e308
 MAX_DEPTH: Final = 60
 # Python prints integers of up to 4,300 digits; each takes 3.32 bits.
 _MAX_BITS: Final = 14_000
-_INFINITE: Final = (math.inf, -math.inf)
+_INFINITE: Final = frozenset({math.inf, -math.inf})
 _AS_IS: Final = frozenset({str, int, bool, NoneType})
+_PLAIN: Final = _AS_IS | {float}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
@@ -44,14 +45,8 @@ def is_plain(values: Mapping[Any, Any]) -> bool:
     >>> is_plain({"a": 1.5, "b": "x"}), is_plain({"a": float("inf")}), is_plain({"a": []})
     (True, False, False)
     """
-    for value in values.values():
-        kind = type(value)
-        if kind is float:
-            if value in _INFINITE:
-                return False
-        elif kind not in _AS_IS:
-            return False
-    return True
+    found = values.values()
+    return _PLAIN.issuperset(map(type, found)) and _INFINITE.isdisjoint(found)
 
 
 def plain_values(values: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, str]]:

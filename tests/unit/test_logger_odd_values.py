@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driftline import EventLogger
-from driftline.plain import HUGE
+from driftline.plain import HUGE, is_plain
 from driftline.sending import Sending
 from driftline.wire import decode
 
@@ -46,3 +51,20 @@ def test_a_number_too_long_to_print_is_a_very_large_one(monkeypatch: pytest.Monk
     assert (second.prediction, second.id) == ({"value": HUGE}, HUGE)
     assert not logger.counts().dropped
     logger.close(0)
+
+
+class _Word(str):
+    __slots__ = ()
+
+
+ODD = [10**400, -(10**400), math.inf, -math.inf, math.nan, "\ud800", _Word("x"), b"x", 1j, [], {}]
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(ODD)
+
+
+@given(found=st.lists(values, max_size=6))
+def test_values_are_taken_as_they_are_where_json_holds_each_of_them(found: list[Any]) -> None:
+    def is_held(value: Any) -> bool:
+        kinds = (str, int, bool, float, type(None))
+        return type(value) in kinds and value not in (math.inf, -math.inf)
+
+    assert is_plain(dict(enumerate(found))) is all(map(is_held, found))
