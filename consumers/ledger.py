@@ -94,7 +94,7 @@ class Ledger:
         rest = records
         while rest:
             try:
-                admitted = admit(rest, self._rules)
+                admitted = admit(rest, self._rules, self.registry.layouts)
                 delta = self._counting(admitted, self.registry)
             except Exception as error:
                 if isinstance(error, DriftlineError) and not isinstance(error, DataError):

@@ -15,9 +15,10 @@ from msgspec import UNSET
 from numpy.typing import NDArray
 
 from driftline.events import Event
+from driftline.layouts import Layout
 from driftline.stats.profile import Column, State, Words
-from driftline.wire import categories
 from driftline.wire import columns as columns_of_events
+from driftline.wire import places_of
 
 
 class Rows(Protocol):
@@ -67,12 +68,85 @@ class EventRows:
                 e.tags.get(dimension) if v is UNSET and type(e.tags) is dict else v
                 for v, e in zip(values, self.events, strict=True)
             ]
-        other = len(place_of)
-        return np.fromiter(
-            (other if name is None else place_of.get(name, other) for name in categories(values)),
-            np.int64,
-            len(values),
-        )
+        return places_of(values, place_of)
+
+
+@dataclass(frozen=True)
+class LaidOutRows:
+    """Predictions that were objects of JSON, all of one layout."""
+
+    layout: Layout
+    events: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def take(self, places: NDArray[np.intp]) -> LaidOutRows:
+        """See `Rows.take`."""
+        return LaidOutRows(self.layout, [self.events[i] for i in places.tolist()])
+
+    def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
+        """See `columns`."""
+        return self.layout.columns(self.events, features)
+
+    def segments(self, dimension: str, place_of: Mapping[str, int]) -> NDArray[np.int64]:
+        """See `segments`."""
+        return self.layout.segments(self.events, dimension, place_of)
+
+
+@dataclass(frozen=True)
+class MixedRows:
+    """Events that alternate between several forms.
+
+    Attributes
+    ----------
+    parts
+        The events of each form.
+    part_of, place_of : integer arrays
+        Of each event, in the order of the log: its part, and its place in that.
+
+    Examples
+    --------
+    >>> a, b = (EventRows([Event("prediction", "m", 0, "1", features={"x": x})]) for x in (1, 2))
+    >>> mixed = MixedRows([a, b], np.array([1, 0]), np.array([0, 0]))
+    >>> mixed.columns([("x", "numeric")])[0]["x"].values.tolist()
+    [2.0, 1.0]
+    """
+
+    parts: Sequence[Rows]
+    part_of: NDArray[np.intp]
+    place_of: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.part_of)
+
+    def take(self, places: NDArray[np.intp]) -> Rows:
+        """See `Rows.take`."""
+        part_of, place_of = self.part_of[places], self.place_of[places]
+        used, renumbered = np.unique(part_of, return_inverse=True)
+        taken: list[Rows] = [self.parts[p].take(place_of[part_of == p]) for p in used.tolist()]
+        if len(taken) == 1:
+            return taken[0]
+        place_in = np.empty(len(places), np.intp)
+        for p in range(len(used)):
+            place_in[renumbered == p] = np.arange(np.count_nonzero(renumbered == p))
+        return MixedRows(taken, renumbered, place_in)
+
+    def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
+        """See `columns`."""
+        joined, unknown = columns(self.parts, features)
+        order = self._order()
+        return {name: column.take(order) for name, column in joined.items()}, unknown
+
+    def segments(self, dimension: str, place_of: Mapping[str, int]) -> NDArray[np.int64]:
+        """See `segments`."""
+        return segments(self.parts, dimension, place_of)[self._order()]
+
+    def _order(self) -> NDArray[np.intp]:
+        """Where each event stands when the parts follow each other."""
+        sizes = [len(part) for part in self.parts]
+        starts = np.cumsum([0, *sizes[:-1]])
+        return starts[self.part_of] + self.place_of
 
 
 def columns(

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from driftline.errors import DecodeError, EventTimeError, SchemaError
@@ -31,7 +31,7 @@ from driftline.events import (
     SCORES_PREFIX,
     Event,
 )
-from driftline.stats.profile import Column, State, canonical_category
+from driftline.stats.profile import Column, State, Words, canonical_category
 
 # Far above any sensible event, far below what would exhaust the stack.
 MAX_DEPTH: Final = 64
@@ -279,7 +279,7 @@ def columns(
     unknown = sum(map(len, rows))
     for name, kind in features:
         part = parts[name]
-        found[name], absent = _column(taken[name] if part is None else part, kind)
+        found[name], absent = as_column(taken[name] if part is None else part, kind)
         if part is None:
             unknown -= len(rows) - absent
     return found, unknown
@@ -294,6 +294,11 @@ def _transposed(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
         except KeyError:
             pass
     return [[row.get(name, UNSET) for row in rows] for name in names]
+
+
+def is_output(name: str) -> bool:
+    """Return whether a profiled name is a part of the prediction, not of the features."""
+    return name in (PREDICTION, SCORE) or name.startswith(SCORES_PREFIX)
 
 
 def prediction_values(events: Sequence[Event], name: str) -> list[Any] | None:
@@ -325,6 +330,40 @@ def categories(values: Sequence[Any]) -> list[str | None]:
     return [v if type(v) is str and len(v) <= MAX_NAME else _category(v) for v in values]
 
 
+def places_of(values: Sequence[Any], place_of: Mapping[str, int]) -> NDArray[np.int64]:
+    """Return the place of each value's category; `len(place_of)` where it has none.
+
+    Examples
+    --------
+    >>> places_of(["a", 3, None, "b"], {"3": 0, "a": 1})
+    array([1, 0, 2, 2])
+    """
+    coded = _coded(values)
+    distinct, codes = (values, None) if coded is None else coded
+    other = len(place_of)
+    places = np.fromiter(
+        (other if name is None else place_of.get(name, other) for name in categories(distinct)),
+        np.int64,
+        len(distinct),
+    )
+    return places if codes is None else places[codes]
+
+
+def _coded(values: Sequence[Any]) -> tuple[list[Any], NDArray[np.intp]] | None:
+    """The distinct values, and which of them each is; None where some are no texts.
+
+    Texts, null and what is not there are told apart by a dictionary; 1 and true would not be.
+    """
+    try:
+        place = dict.fromkeys(values)
+    except TypeError:
+        return None
+    if not set(map(type, place)) <= _WORDS:
+        return None
+    place = {value: i for i, value in enumerate(place)}
+    return list(place), np.fromiter(map(place.__getitem__, values), np.intp, len(values))
+
+
 def _value(prediction: Any) -> Any:
     if type(prediction) is not dict:
         return prediction
@@ -338,10 +377,21 @@ def _category(value: Any) -> str | None:
 
 _NUMBERS: Final = frozenset((float, int))
 _MISSING: Final = frozenset((type(None), type(UNSET)))
+_WORDS: Final = _MISSING | {str}
 
 
-def _column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
-    """Return the column and the number of rows that do not have the feature at all."""
+def as_column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
+    """Return the column and the number of rows that do not have the feature at all.
+
+    Parameters
+    ----------
+    values
+        As JSON has them; UNSET where a row does not have the feature.
+    """
+    if kind == "categorical":
+        coded = _coded(values)
+        if coded is not None:
+            return _column_of_words(*coded)
     types = set(map(type, values))
     missing = types & _MISSING
     present = types - _MISSING
@@ -366,11 +416,23 @@ def _column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
             except OverflowError:
                 pass
         return _mixed_numbers(values, state), absent
-    if present <= {str} and (
-        not present or max(map(len, filter(None, values)), default=0) <= MAX_NAME
-    ):
-        return Column([v or "" for v in values] if missing else values, state), absent
     return _mixed_categories(values, state), absent
+
+
+def _column_of_words(
+    distinct: Sequence[str | UnsetType | None], codes: NDArray[np.intp]
+) -> tuple[Column, int]:
+    """A categorical column in which every value is a text, null or not there."""
+    state: NDArray[np.uint8] | None = None
+    absent = 0
+    if None in distinct or UNSET in distinct:
+        state_of = [
+            State.NULL if v is None else State.ABSENT if v is UNSET else State.VALUE
+            for v in distinct
+        ]
+        state = np.array(state_of, np.uint8)[codes]
+        absent = int(np.count_nonzero(state == State.ABSENT))
+    return Column(Words(codes, [word or "" for word in categories(distinct)]), state), absent
 
 
 def _mixed_numbers(values: Sequence[Any], state: NDArray[np.uint8] | None) -> Column:

@@ -103,6 +103,16 @@ class Column(NamedTuple):
             nan,
         )
 
+    def take(self, places: NDArray[np.intp]) -> Column:
+        """The rows at these places."""
+        values, state, nan = self
+        if isinstance(values, Words):
+            values = Words(values.codes[places], values.words)
+        elif values is not None:
+            is_array = isinstance(values, np.ndarray)
+            values = values[places] if is_array else [values[i] for i in places.tolist()]
+        return Column(values, None if state is None else state[places], nan)
+
 
 def canonical_category(value: object) -> str | None:
     """A category as a string; None where the value is no category (a type error).

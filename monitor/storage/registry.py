@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,11 +22,12 @@ from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict, InvalidReference
 from driftline.events import MAX_NAME
+from driftline.layouts import Layouts, Wanted
 from driftline.stats.advice import advice
 from driftline.stats.evidence import STANDARD
 from driftline.stats.reference import Reference
 from driftline.stats.rule import Rule
-from driftline.wire import is_name
+from driftline.wire import is_name, is_output
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
@@ -107,6 +109,25 @@ class Registry:
     models: frozenset[str]
     versions: Mapping[tuple[str, str], BoundVersion]
     references: Mapping[str, Reference] = field(repr=False)
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        """How predictions of these models are usually written; learned while they are read."""
+        references: dict[str, list[Reference]] = {}
+        for bound in self.versions.values():
+            references.setdefault(bound.model, []).extend(
+                self.references[digest] for _, digest in bound.bindings
+            )
+        return Layouts(lambda model: _wanted(references.get(model, [])))
+
+
+def _wanted(references: Sequence[Reference]) -> Wanted | None:
+    """What any of a model's references counts."""
+    features = [f for reference in references for f in reference.gridset.features]
+    dimensions = [name for reference in references for name in reference.dimensions]
+    names = dict.fromkeys([*(f.name for f in features if not is_output(f.name)), *dimensions])
+    others = {*(f.name for f in features if f.kind != "numeric"), *dimensions}
+    return Wanted(tuple(names), frozenset(names.keys() - others)) if references else None
 
 
 def revision(conn: Connection, *, for_share: bool = False) -> int:

@@ -257,7 +257,7 @@ def test_a_prediction_is_profiled_in_all_its_forms(
         _predictions({"prediction": "a feature of that name"}, prediction=prediction),
         [("prediction", "categorical"), ("prediction.score", "numeric")],
     )
-    assert found["prediction"].values == [value]
+    assert list(found["prediction"].values) == [value]
     if score is None:
         assert found["prediction.score"].state.tolist() == [State.ABSENT]
     else:
