@@ -69,9 +69,7 @@ def _registry() -> Registry:
 
 
 # Values as they stand in JSON, among them such as only Python's reader takes, and such as nobody.
-numbers = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.integers(-9, 60).map(str),
+odd_numbers = st.one_of(
     st.sampled_from(
         [
             "-0",
@@ -96,17 +94,31 @@ numbers = st.one_of(
     ),
     st.sampled_from(["9" * 25, "9" * 400, "0." + "3" * 900]),
 )
-texts = st.one_of(
-    st.sampled_from(["a", "b", "north", "south", "yes", "no", "", "3", "true", "x" * 201]),
-    st.text(max_size=4),
-).map(json.dumps) | st.sampled_from(
+odd_texts = st.sampled_from(
     ['"\\ud800"', '"\\u00e9"', '"é"', '"\\ud83d\\ude00"', '"a\\u0000"', "'a'", '"a\tb"']
 )
 odd = st.sampled_from(
     ["null", "true", "false", "[]", "[1]", "{}", '{"a":[1]}', "[" * 70 + "]" * 70]
 )
-anything = numbers | texts | odd
-times = st.one_of(
+
+
+def _mostly(usual: st.SearchStrategy[str], other: st.SearchStrategy[str]) -> Any:
+    return st.sampled_from([True] * 15 + [False]).flatmap(
+        lambda is_usual: usual if is_usual else other
+    )
+
+
+numbers = _mostly(
+    st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers(-9, 60).map(str),
+    odd_numbers,
+)
+texts = _mostly(
+    st.sampled_from(["a", "b", "north", "south", "yes", "no", "", "3", "x" * 201]).map(json.dumps)
+    | st.text(max_size=4).map(json.dumps),
+    odd_texts,
+)
+anything = numbers | texts | odd_numbers | odd_texts | odd
+times = _mostly(
     st.integers(0, 300).map(lambda i: str(START_MS + i * HOUR_MS // 60)),
     st.sampled_from(
         '"2013-01-08T10:20:30.123456789Z" "2013-01-08T10:20:30+05:30" "2013-01-08" null -1 1.5 '
@@ -125,7 +137,7 @@ def objects(
 ) -> str:
     """An object with most of the usual keys, in any order, some twice, some unusual."""
     pairs = [(name, draw(values)) for name, values in usual.items()]
-    for _ in range(draw(st.sampled_from([0] * 6 + [1, 2]))):
+    for _ in range(draw(st.sampled_from([0] * 16 + [1, 2]))):
         act = draw(st.sampled_from(["drop", "twice", "odd", "shuffle", "other"]))
         if act == "shuffle":
             pairs = draw(st.permutations(pairs))
@@ -156,12 +168,16 @@ def values(draw: st.DrawFn) -> bytes:
     prediction = st.one_of(
         objects({"class": texts, "score": numbers}, ["value", "scores", "note"]),
         objects({"value": numbers, "scores": scores}, ["class"]),
+        numbers | texts,
         anything,
     )
     usual = {
         "type": st.sampled_from(['"prediction"'] * 9 + ['"label"', '"other"']),
         "model": st.sampled_from(['"m"', '"m"', '"m"', '"n"', '"stranger"', '"\\u006d"']),
-        "version": st.sampled_from(['"1"', '"1"', "1", '"2"', "2", '"7"', '""', "null", "true"]),
+        "version": _mostly(
+            st.sampled_from(['"1"', "1", '"2"', "2", '"7"']),
+            st.sampled_from(['""', "null", "true"]),
+        ),
         "time": times,
         "features": objects({name: FEATURES[name] for name in names}, ["site", "prediction"]),
         "prediction": prediction,
