@@ -449,11 +449,14 @@ def test_after_a_poll_that_raised_every_partition_goes_on_where_it_was(
     stage.send([prediction(0), prediction(1)])
     member = stage.member(kind, source=Interrupted)
     stage.read()
-    for part in range(1, 6):
-        stage.send(prediction(i) for i in range(part * 20, part * 20 + 20))
+    # Whether the client is behind what it returns is a matter of moments: so until it was.
+    sent = 2
+    while (failed := getattr(member.source, "failed")) < 3 and sent < 1_200:  # noqa: B009
+        stage.send(prediction(i) for i in range(sent, sent + 20))
+        sent += 20
         stage.read()
-    assert getattr(member.source, "failed") == 3  # noqa: B009
-    assert (counters(stage.engine) == {"prediction": 102}) is is_whole
+    assert failed == 3
+    assert (counters(stage.engine) == {"prediction": sent}) is is_whole
     assert (stage.differences() == []) is is_whole
 
 
