@@ -20,7 +20,7 @@ from consumers.source import Record
 from driftline import arrow_rows
 from driftline.arrow import MEDIA_TYPE
 from driftline.errors import DataError
-from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS
+from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS, Event
 from driftline.layouts import Layouts
 from driftline.rows import EventRows, LaidOutRows, MixedRows, Rows
 from driftline.wire import MAX_RECORD_BYTES, decode, decode_lines, is_name, times_ms
@@ -121,7 +121,7 @@ def admit(records: Sequence[Record], rules: Rules, layouts: Layouts = NO_LAYOUTS
     """
     refused = _Refused(rules)
     reads: list[_Read] = []
-    objects = _Objects(layouts)
+    objects, read = _Objects(layouts), layouts.read
     n_events = n_records = n_bytes = n_held = 0
     for record in records:
         value = record.value or b""
@@ -138,8 +138,13 @@ def admit(records: Sequence[Record], rules: Rules, layouts: Layouts = NO_LAYOUTS
             n_events += sum(len(batch.rows) for batch in batches)
             n_held += sum(batch.n_bytes for batch in batches)
         else:
-            n_events += _read_json(record, value, rules, objects, refused)
             n_held += len(value)
+            event = read(value) if len(value) <= rules.max_record_bytes else None
+            if event is None:
+                n_events += _read_json(record, value, rules, objects, refused)
+            else:
+                objects.add(record, event)
+                n_events += 1
         if n_events >= EVENTS_AT_ONCE or n_held >= BYTES_AT_ONCE:
             break
     reads += objects.taken()
@@ -277,9 +282,9 @@ def _no_fault(place: int) -> DataError:
 def _read_json(
     record: Record, value: bytes, rules: Rules, objects: _Objects, refused: _Refused
 ) -> int:
-    """Add a record's events to the others; return how many."""
+    """Add the events of a record that is not as usual to the others; return how many."""
     try:
-        objects.add(record, _event(value, rules, objects.layouts))
+        objects.add(record, _decoded(value, rules, objects.layouts))
     except DataError as error:
         lines = None
         if error.reason in ("bad_json", "too_deep") and b"\n" in value:
@@ -292,22 +297,21 @@ def _read_json(
     n_events = 0
     for number, line in lines:
         try:
-            objects.add(record, _event(line, rules, objects.layouts), number, line)
+            event = objects.layouts.read(line) if len(line) <= rules.max_record_bytes else None
+            if event is None:
+                event = _decoded(line, rules, objects.layouts)
+            objects.add(record, event, number, line)
             n_events += 1
         except DataError as fault:
             refused.add(record, fault, number, line)
     return n_events
 
 
-def _event(value: bytes, rules: Rules, layouts: Layouts) -> Any:
-    """The one event, as its layout's struct where it is written as usual."""
-    if len(value) <= rules.max_record_bytes:
-        event = layouts.read(value)
-        if event is not None:
-            return event
-    decoded = decode(value, rules.max_record_bytes)
-    layouts.learn(value, decoded)
-    return decoded
+def _decoded(value: bytes, rules: Rules, layouts: Layouts) -> Event:
+    """The one event; its model's layout may be learned from it."""
+    event = decode(value, rules.max_record_bytes)
+    layouts.learn(value, event)
+    return event
 
 
 def _kept(read: _Read, refused: _Refused) -> _Read:

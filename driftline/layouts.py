@@ -215,18 +215,22 @@ class Layout:
 
     def _outputs(self, predictions: Sequence[Any], name: str) -> list[Any]:
         """As `driftline.wire.prediction_values`."""
-        kind = self._prediction
-        if name == PREDICTION:
-            value, word = self._output["value"], self._output["class"]
-            get = attrgetter(value, word)
-            pairs = [get(p) if type(p) is kind else (p, None) for p in predictions]
-            return [second if first is UNSET else first for first, second in pairs]
         if name == SCORE:
-            score = attrgetter(self._output["score"])
-            return [score(p) if type(p) is kind else UNSET for p in predictions]
-        scores, key = attrgetter(self._output["scores"]), name.removeprefix(SCORES_PREFIX)
-        found = [scores(p) if type(p) is kind else None for p in predictions]
-        return [s.get(key, UNSET) if type(s) is dict else UNSET for s in found]
+            return self._part(predictions, "score")
+        if name != PREDICTION:
+            key = name.removeprefix(SCORES_PREFIX)
+            scores = self._part(predictions, "scores")
+            return [s.get(key, UNSET) if type(s) is dict else UNSET for s in scores]
+        values, words = self._part(predictions, "value"), self._part(predictions, "class")
+        return [w if v is UNSET else v for v, w in zip(values, words, strict=True)]
+
+    def _part(self, predictions: Sequence[Any], name: str) -> list[Any]:
+        """What the predictions have under a name; one that is no object is its value."""
+        get, kind = attrgetter(self._output[name]), self._prediction
+        if set(map(type, predictions)) <= {kind}:
+            return list(map(get, predictions))
+        is_value = name == "value"
+        return [get(p) if type(p) is kind else p if is_value else UNSET for p in predictions]
 
 
 @dataclass
@@ -265,18 +269,29 @@ class Layouts:
         self._of: dict[bytes, _Learned] = {}
         self._by_struct: dict[type, Layout] = {}
         self._n_fields = 0
+        # How the last one began, which nothing does before the first.
+        self._beginning, self._last = b"\0", _Learned(Wanted((), frozenset()))
 
     def read(self, value: bytes) -> Any | None:
         """Return a prediction as its layout's struct, or None where `wire` has to decode it."""
-        found = _MODEL(value)
-        if found is None:
-            return None
-        learned = self._of.get(found[1])
-        # A label is none, and a decoder that refuses costs more than looking for the word.
-        if learned is None or learned.layout is None or b'"prediction"' not in value:
-            return None
+        # Who writes one event after the other begins them alike: then nothing is looked for.
+        if value.startswith(self._beginning):
+            learned = self._last
+        else:
+            found = _MODEL(value)
+            # A label is none, and a decoder that refuses costs more than looking for the word.
+            if found is None or b'"prediction"' not in value:
+                return None
+            learned = self._of.get(found[1])
+            if learned is None:
+                return None
+            beginning = value[: found.end()]
+            if b'"prediction"' in beginning:
+                self._last, self._beginning = learned, beginning
         layout = learned.layout
-        if layout.has_nested and value.count(b"[") + value.count(b"{") > MAX_DEPTH:
+        if layout is None or (
+            layout.has_nested and value.count(b"[") + value.count(b"{") > MAX_DEPTH
+        ):
             return None
         learned.reads += 1
         try:
