@@ -26,7 +26,11 @@ PARTS: Final = {
     "confluent": ("streams", "the same with confluent-kafka"),
     "arrow": ("streams", "Arrow, 1,000 rows a record"),
     "two": ("streams", "one and two consumers on two cores"),
+    "logger": ("logs", "EventLogger beside kafka-python's producer"),
+    "memory": ("memory", "a consumer's memory under a steady load"),
     "formats": ("forms", "JSON, NDJSON and Arrow to counts, without Kafka"),
+    "checkpoint": ("checkpoints", "a checkpoint against panes and history"),
+    "judging": ("judging", "an hour of 100 features x 20 segments judged"),
     "profile": ("streams", "where the time of the JSON path goes"),
 }
 

@@ -27,6 +27,7 @@ from driftline.stats.reference import Reference, build_reference
 HOUR_MS: Final = 3_600_000
 LEVELS: Final = 12
 TRAINED: Final = 5_000
+TRAINED_FROM_MS: Final = 1_700_006_400_000  # a midnight
 # So many different events; a log of more repeats them, each with a time of its own.
 DISTINCT: Final = 20_000
 ARROW_HEADERS: Final = [("content-type", MEDIA_TYPE.encode())]
@@ -44,6 +45,10 @@ class Shape:
         Their names are m0, m1 ...; events take turns.
     bins
         K, of numeric features.
+    hours
+        Over which the reference's rows are spread; 0 = it has no times.
+    trained
+        Rows that the reference has of each segment; of a thousand on it has its own counts.
     """
 
     floats: int = 20
@@ -51,6 +56,8 @@ class Shape:
     segments: int = 0
     models: int = 1
     bins: int = BINS
+    hours: int = 0
+    trained: int = 1_100
 
     @property
     def features(self) -> int:
@@ -75,9 +82,16 @@ class Shape:
 
     def reference(self) -> Reference:
         """Trained on rows like these."""
+        frame = self.frame(max(TRAINED, self.trained * self.segments), seed=0)
+        if self.hours:
+            span_ms = self.hours * HOUR_MS
+            places = np.arange(len(frame), dtype=np.int64)
+            at_ms = TRAINED_FROM_MS + places * span_ms // len(frame)
+            frame["at"] = pd.to_datetime(at_ms, unit="ms", utc=True)
         with patch.object(driftline.stats.frame, "grid_of_counts", _cut_into(self.bins)):
             return build_reference(
-                self.frame(max(TRAINED, 100 * self.segments), seed=0),
+                frame,
+                timestamp="at" if self.hours else None,
                 prediction="class",
                 score="score",
                 segments=("site",) if self.segments else (),

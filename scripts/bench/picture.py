@@ -21,6 +21,8 @@ rect.p{fill:#0d1117}}
 COLOURS: Final = ("#0969da", "#bf5b00", "#1a7f37", "#8250df")
 PANEL: Final = (340, 230)
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 40
+# More points than these are a line over time, from 0 on.
+MARKS: Final = 12
 FLAME: Final = (1_000, 17, 18)  # width, height of a row, rows at most
 
 
@@ -71,6 +73,8 @@ def _svg(width: int, height: int, drawn: Sequence[str]) -> str:
 def _panel(chart: Panel) -> str:
     points = [point for line in chart.lines.values() for point in line]
     xs = sorted({x for x, _ in points})
+    is_time = len(xs) > MARKS
+    marks = _ticks(xs[-1]) if is_time else xs
     low = min(y for _, y in points) if chart.is_y_log else 0.0
     high = max(y for _, y in points)
     ticks = _decades(low, high) if chart.is_y_log else _ticks(high)
@@ -78,6 +82,8 @@ def _panel(chart: Panel) -> str:
     width, height = PANEL[0] - LEFT - RIGHT, PANEL[1] - TOP - BOTTOM
 
     def across(x: float) -> float:
+        if is_time:
+            return LEFT + width * x / marks[-1]
         # In steps: what was measured stands at equal distances, whatever lies between.
         return LEFT + width * (xs.index(x) / (len(xs) - 1) if len(xs) > 1 else 0.5)
 
@@ -98,7 +104,7 @@ def _panel(chart: Panel) -> str:
     drawn += [
         f'<text class="n" x="{across(x):.1f}" y="{TOP + height + 16}" text-anchor="middle">'
         f"{short(x)}</text>"
-        for x in xs
+        for x in marks
     ]
     middle = LEFT + width / 2
     drawn.append(
@@ -112,6 +118,7 @@ def _panel(chart: Panel) -> str:
         drawn += [
             f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="3" fill="{colour}"/>'
             for x, y in line
+            if not is_time
         ]
         if len(chart.lines) > 1:
             drawn.append(
