@@ -7,10 +7,12 @@ import logging
 import threading
 from typing import Any
 
+from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
 from consumers.meter import NOBODY, Meter
 from consumers.settings import IngestSettings
+from consumers.source import Source
 from monitor.clock import Clock, SystemClock
 from monitor.storage import breakers, engine
 
@@ -30,7 +32,7 @@ def run(
 
     Raises
     ------
-    BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError
+    BrokerUnavailable, StorageUnavailable, SchemaVersionError, Conflict, ConfigError, MissingExtra
         At the start, in one line; what is lost later is waited for.
     DeadLetterLimit
         Most of what comes cannot be read: nothing of it is counted or passed.
@@ -51,7 +53,8 @@ def run(
     options: dict[str, Any] = dict(settings.client_options)
     options.setdefault("session_timeout_ms", settings.session_ms)
     options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
-    source = KafkaSource(
+    kind = ConfluentSource if settings.client == "confluent" else KafkaSource
+    source: Source = kind(
         settings.bootstrap,
         settings.topic,
         settings.group_id,

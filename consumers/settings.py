@@ -35,6 +35,8 @@ class IngestSettings:
         Larger records are dead letters.
     keep_payload : bool
         Whether dead letters keep the beginning of their record.
+    client : {"kafka-python", "confluent"}
+        What reads the records; both count the same.
     client_options : mapping
         Further options of kafka-python's client (TLS, SASL, ``session_timeout_ms``).
     max_rows, max_bytes : int
@@ -56,6 +58,7 @@ class IngestSettings:
     start_policy: Literal["earliest", "latest"] = "earliest"
     max_record_bytes: int = MAX_RECORD_BYTES
     keep_payload: bool = True
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
     # Passwords are among them.
     client_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_rows: int = 500_000
@@ -69,6 +72,8 @@ class IngestSettings:
     def __post_init__(self) -> None:
         if self.start_policy not in ("earliest", "latest"):
             raise ConfigError("start_policy", "ingest", self.start_policy, "'earliest' or 'latest'")
+        if self.client not in ("kafka-python", "confluent"):
+            raise ConfigError("client", "ingest", self.client, "'kafka-python' or 'confluent'")
         if not self.checkpoint_interval_s > 0:
             raise ConfigError(
                 "checkpoint_interval_s", "ingest", self.checkpoint_interval_s, "more than 0 s"

@@ -58,6 +58,14 @@ KEYS: Final = {
         Key("kafka.topic", str, "driftline.events", "", "topic that holds the events"),
         Key("kafka.group", str, "driftline", "", "consumer group"),
         Key(
+            "kafka.client",
+            str,
+            "kafka-python",
+            "",
+            "what reads the events; confluent (librdkafka) is faster and needs the extra confluent",
+            choices=("kafka-python", "confluent"),
+        ),
+        Key(
             "kafka.start",
             str,
             "earliest",

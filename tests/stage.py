@@ -70,6 +70,8 @@ class Stage:
         By revision.
     """
 
+    source: Any = KafkaSource
+
     def __init__(self, bootstrap: str, engine: Engine, partitions: int = 2) -> None:
         self.bootstrap, self.engine = bootstrap, engine
         self.topic = self.group = f"stage.{uuid.uuid4().hex}"
@@ -218,7 +220,7 @@ class Stage:
         self,
         kind: type[Loop] = Loop,
         *,
-        source: type[KafkaSource] = KafkaSource,
+        source: Any = None,
         clock: Clock | None = None,
         engine: Engine | None = None,
         options: Mapping[str, Any] | None = None,
@@ -231,7 +233,9 @@ class Stage:
             **{"group_id": self.group, "checkpoint_interval_s": CHECKPOINT_S,
                "client_options": said | dict(options or {})} | settings,
         )  # fmt: skip
-        made = source(self.bootstrap, self.topic, given.group_id, options=given.client_options)
+        made = (source or self.source)(
+            self.bootstrap, self.topic, given.group_id, options=given.client_options
+        )
         member = Member(kind(engine or self.engine, made, given, clock), made)
         self.members.append(member)
         return member

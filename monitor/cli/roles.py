@@ -53,6 +53,7 @@ def ingest(
         start_policy=cast(Literal["earliest", "latest"], settings.text("kafka.start")),
         max_record_bytes=settings.integer("ingest.max_record_bytes"),
         keep_payload=settings.flag("ingest.keep_payload"),
+        client=cast(Literal["kafka-python", "confluent"], settings.text("kafka.client")),
         client_options=client_options(settings),
         breaker=settings.flag("ingest.breaker"),
         breaker_ratio=settings.number("ingest.breaker_ratio"),

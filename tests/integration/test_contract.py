@@ -17,12 +17,13 @@ from kafka import OffsetAndMetadata, TopicPartition
 from sqlalchemy.engine import Engine
 from stage import Stage
 
+from consumers.confluent import ConfluentSource
 from monitor.clock import SystemClock
 from monitor.storage import schema as t
 
 pytestmark = [
     pytest.mark.both_databases,
-    pytest.mark.parametrize("broker", ["embedded", "kafka"]),
+    pytest.mark.parametrize("broker", ["embedded", "kafka", "confluent"]),
     # kafka-python leaves the socket of a refused connection to the garbage collector.
     pytest.mark.filterwarnings(
         "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
@@ -39,8 +40,10 @@ def _collected() -> Iterator[None]:
 
 @pytest.fixture
 def stage(broker: str, engine: Engine, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    bootstrap: str = request.getfixturevalue(broker)
+    bootstrap: str = request.getfixturevalue("kafka" if broker == "confluent" else broker)
     with Stage(bootstrap, engine) as made:
+        if broker == "confluent":
+            made.source = ConfluentSource
         yield made
 
 

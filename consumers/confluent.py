@@ -1,0 +1,360 @@
+"""A topic read with confluent-kafka (librdkafka), as a member of a consumer group.
+
+Records come through librdkafka; what the broker is asked beside them (which life of the topic it
+is, where the log begins and ends) is asked by `KafkaSource`, in the same words. librdkafka runs
+the group's callbacks within `poll`, on the loop's thread, where they assign, pause and note. It may
+begin to read what is assigned before it hears of the pause: what comes of a partition that nobody
+sought yet is dropped, be it a record or a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from consumers.kafka import CLOSE_MS, POLL_RECORDS, KafkaSource
+from consumers.librdkafka import translated
+from consumers.source import Change, Identity, LogTruncated, Record
+from driftline.errors import (
+    BrokerUnavailable,
+    ConfigError,
+    MissingExtra,
+    NotAllowed,
+    OffsetOutOfRange,
+    StreamError,
+)
+
+# Each try of a partition that is not read yet; after SEEK_S it is one that was stopped.
+SEEK_AGAIN_S: Final = 0.005
+SEEK_S: Final = 0.25
+# A started partition is one that can be sought: its thread is there, whatever the broker is.
+START_S: Final = 5.0
+# Without a partition for so long, what librdkafka complains of is why.
+SILENT_S: Final = 5.0
+# Where the broker's log ends, as librdkafka words it: it passes no number of a log that was cut.
+_END: Final = re.compile(r"broker end offset is (\d+)")
+
+
+@dataclass(slots=True)
+class Taken:
+    """One record of a partition, see `Record`."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class ConfluentSource:
+    """One topic of one cluster, read by one group; as `KafkaSource`, at several times its speed.
+
+    Parameters
+    ----------
+    bootstrap
+        ``HOST:PORT``, several separated by commas.
+    options
+        As kafka-python names them: TLS, SASL and the consumer's tunable ones.
+    epoch
+        Makes each start of a broker without memory a stream of its own.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    ConfigError
+        An option that librdkafka has no like of.
+    MissingExtra
+        confluent-kafka is not installed.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        group_id: str,
+        *,
+        options: Mapping[str, Any] | None = None,
+        epoch: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        try:
+            import confluent_kafka
+        except ImportError:
+            raise MissingExtra("kafka.client confluent", "librdkafka", "confluent") from None
+        self._lib: Any = confluent_kafka
+        given = dict(options or {})
+        told = translated(given) | {
+            "bootstrap.servers": ",".join(part.strip() for part in bootstrap.split(",")),
+            "group.id": group_id,
+            # Its complaints come several a second while a broker is away; ours come once.
+            "log_level": 0,
+            "error_cb": self._heard,
+        }
+        self._max_records = max(1, int(given.get("max_poll_records", POLL_RECORDS)))
+        self._topic, self._group_id = topic, group_id
+        self._monotonic = monotonic
+        self._has_topic = self._has_joined = False
+        # Of those that are ours and were sought since: where the next record is taken.
+        self._positions: dict[int, int] = {}
+        self._ours: set[int] = set()
+        self._paused: set[int] = set()
+        # Where a fault of another place than ours was heard of, by partition.
+        self._doubted: dict[int, int] = {}
+        self._notes: list[Change] = []
+        self._complaint = ""
+        self._silent_since_s = 0.0
+        self._asked = KafkaSource(bootstrap, topic, group_id, options=given, epoch=epoch)
+        try:
+            self._consumer: Any = confluent_kafka.Consumer(told)
+        except confluent_kafka.KafkaException as error:
+            self._asked.close()
+            words = _without_secrets(_words(error), told)
+            raise ConfigError("kafka", "options", words, "what librdkafka can use") from None
+
+    def identity(self) -> Identity | None:
+        """See `Source.identity`."""
+        found = self._asked.identity()
+        self._has_topic = self._has_topic or found is not None
+        return found
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """See `Source.bounds`; the partitions are those that `identity` saw last."""
+        return self._asked.bounds()
+
+    def poll(self, timeout_s: float) -> Mapping[int, Sequence[Record]]:
+        """See `Source.poll`."""
+        if not self._has_joined:
+            if not self._has_topic:
+                # A member that waits for a topic learns of it half a minute late.
+                time.sleep(timeout_s)
+                return {}
+            self._join()
+        messages = self._messages(timeout_s)
+        faults = [message for message in messages if message.error() is not None]
+        if faults:
+            for fault in faults:
+                self._face(fault, timeout_s)
+            messages = [message for message in messages if message.error() is None]
+        if not messages:
+            self._complain()
+            return {}
+        return self._taken(messages)
+
+    def changes(self) -> list[Change]:
+        """See `Source.changes`."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def position(self, partition: int) -> int:
+        """See `Source.position`."""
+        if partition not in self._positions:
+            raise StreamError(f"partition {partition} has no position")
+        return self._positions[partition]
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `Source.seek`."""
+        if partition not in self._ours:
+            return
+        self._doubted.pop(partition, None)
+        if not self._sought(partition, offset, SEEK_S):
+            self._start_anew({**self._positions, partition: offset})
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """See `Source.pause`."""
+        parts = self._parts(partitions)
+        self._paused.update(tp.partition for tp in parts)
+        if parts:
+            self._consumer.pause(parts)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """See `Source.resume`."""
+        parts = self._parts(partitions)
+        self._paused.difference_update(tp.partition for tp in parts)
+        if parts:
+            self._consumer.resume(parts)
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """See `Source.commit`."""
+        parts = [self._lib.TopicPartition(self._topic, p, at) for p, at in offsets.items()]
+        if parts:
+            with contextlib.suppress(self._lib.KafkaException):
+                self._consumer.commit(offsets=parts, asynchronous=True)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        # Where the group is refused or its broker is away, librdkafka takes leave for ever.
+        leaving = threading.Thread(
+            target=_leave, args=(self._lib, self._consumer), name="leave-group", daemon=True
+        )
+        # It holds our callbacks, as we hold it: one of the two lets go.
+        self._consumer = None
+        leaving.start()
+        leaving.join(CLOSE_MS / 1000)
+        self._asked.close()
+
+    def _join(self) -> None:
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._assigned,
+            on_revoke=lambda _, parts: self._taken_away("revoked", parts),
+            on_lost=lambda _, parts: self._taken_away("lost", parts),
+        )
+        self._has_joined = True
+        self._silent_since_s = self._monotonic()
+
+    def _messages(self, timeout_s: float) -> list[Any]:
+        """What has come, as soon as anything has: librdkafka waits for as many as are asked."""
+        try:
+            first = self._consumer.poll(timeout_s)
+            if first is None:
+                return []
+            return [first, *self._consumer.consume(self._max_records - 1, 0)]
+        except self._lib.KafkaException as error:
+            raise StreamError(f"reading {self._topic} failed: {_words(error)}") from error
+
+    def _taken(self, messages: Sequence[Any]) -> dict[int, Sequence[Record]]:
+        """Records by partition, in columns first: a method a field costs less than one a record."""
+        kind = self._lib.Message
+        records = map(
+            Taken,
+            map(kind.offset, messages),
+            [ms if known else -1 for known, ms in map(kind.timestamp, messages)],
+            map(kind.value, messages),
+            [headers or () for headers in map(kind.headers, messages)],
+        )
+        found: defaultdict[int, list[Record]] = defaultdict(list)
+        for partition, record in zip(map(kind.partition, messages), records, strict=True):
+            found[partition].append(record)
+        for partition in found.keys() & self._positions.keys():
+            self._positions[partition] = found[partition][-1].offset + 1
+            self._doubted.pop(partition, None)
+        return {p: found[p] for p in found if p in self._positions}
+
+    # What is no record.
+
+    def _heard(self, error: Any) -> None:
+        """On the loop's thread, within a poll: what concerns no partition."""
+        self._complaint = error.str()
+
+    def _complain(self) -> None:
+        """Say what keeps us from the group, where nothing else says it."""
+        now = self._monotonic()
+        if self._ours or not self._complaint:
+            self._silent_since_s = now
+        elif now - self._silent_since_s > SILENT_S:
+            said, self._complaint = self._complaint, ""
+            raise BrokerUnavailable(f"librdkafka cannot join group {self._group_id}: {said}")
+
+    def _face(self, message: Any, timeout_s: float) -> None:
+        """Raise what a fault means; return where it means nothing."""
+        error, codes = message.error(), self._lib.KafkaError
+        code, partition, at = error.code(), message.partition(), message.offset()
+        if code == codes._PARTITION_EOF:
+            if partition in self._positions:
+                # Behind the markers of transactions, which are no records.
+                self._positions[partition] = max(self._positions[partition], at)
+            return
+        if code == codes._AUTO_OFFSET_RESET:
+            if partition in self._positions:
+                self._face_gone(error.str(), partition, at)
+            return
+        if code == codes.TOPIC_AUTHORIZATION_FAILED:
+            raise NotAllowed(f"read the topic {self._topic}", f"READ on topic {self._topic}")
+        if code == codes.GROUP_AUTHORIZATION_FAILED:
+            raise NotAllowed(f"use the group {self._group_id}", f"READ on group {self._group_id}")
+        if error.fatal():
+            raise RuntimeError(f"librdkafka cannot go on: {error.str()}")
+        time.sleep(timeout_s)  # what cannot be read now is asked for again at once otherwise
+        kind = BrokerUnavailable if error.retriable() or code < 0 else StreamError
+        raise kind(f"reading {self._topic} failed: {error.str()}")
+
+    def _face_gone(self, words: str, partition: int, at: int) -> None:
+        """A position that is not in the log; librdkafka has stopped reading the partition."""
+        wanted = self._positions[partition]
+        if "truncation" in words or "No epoch found" in words:
+            end = _END.search(words)
+            raise LogTruncated({partition: int(end[1]) if end else None})
+        if at not in (wanted, self._doubted.get(partition)):
+            # Said of where we were before a seek, or of behind a hole: asked once more.
+            self._start_anew(self._positions)
+            self._doubted[partition] = at
+            return
+        raise OffsetOutOfRange(self._topic, partition, wanted, -1, -1)
+
+    # The group.
+
+    def _assigned(self, consumer: Any, parts: Sequence[Any]) -> None:
+        self._ours = {tp.partition for tp in parts}
+        self._assign(consumer)
+        self._note("assigned", parts)
+
+    def _assign(self, consumer: Any) -> None:
+        """Begin with all that are ours, none of them sought."""
+        self._positions.clear()
+        # No offset to begin at: it keeps librdkafka from looking for one that was committed.
+        end = self._lib.OFFSET_END
+        parts = [self._lib.TopicPartition(self._topic, p, end) for p in sorted(self._ours)]
+        consumer.assign(parts)
+        if parts:
+            consumer.pause(parts)
+        self._paused = set(self._ours)
+
+    def _start_anew(self, positions: Mapping[int, int]) -> None:
+        """Begin again where these say: a partition that librdkafka stopped cannot be sought."""
+        resumed, wanted = self._ours - self._paused, dict(positions)
+        self._assign(self._consumer)
+        for partition, offset in wanted.items():
+            if partition in self._ours and not self._sought(partition, offset, START_S):
+                raise BrokerUnavailable(f"{self._topic} {partition} cannot be read from {offset}")
+        self.resume(resumed)
+
+    def _sought(self, partition: int, offset: int, patience_s: float) -> bool:
+        """Whether a partition could be sought: one is started on a thread of librdkafka's."""
+        at = self._lib.TopicPartition(self._topic, partition, offset)
+        until_s = self._monotonic() + patience_s
+        while True:
+            try:
+                self._consumer.seek(at)
+            except self._lib.KafkaException:
+                if self._monotonic() > until_s:
+                    return False
+                time.sleep(SEEK_AGAIN_S)
+            else:
+                self._positions[partition] = offset
+                return True
+
+    def _taken_away(self, kind: Literal["revoked", "lost"], parts: Sequence[Any]) -> None:
+        for tp in parts:
+            self._ours.discard(tp.partition)
+            self._positions.pop(tp.partition, None)
+        self._note(kind, parts)
+
+    def _note(self, kind: Literal["assigned", "revoked", "lost"], parts: Iterable[Any]) -> None:
+        partitions = tuple(sorted(tp.partition for tp in parts))
+        if partitions:
+            self._notes.append(Change(kind, partitions, self._monotonic()))
+
+    def _parts(self, partitions: Iterable[int]) -> list[Any]:
+        """Those that are ours: what was taken away is dealt with when its change is read."""
+        return [self._lib.TopicPartition(self._topic, p) for p in partitions if p in self._ours]
+
+
+def _leave(lib: Any, consumer: Any) -> None:
+    with contextlib.suppress(lib.KafkaException, RuntimeError):
+        consumer.close()
+
+
+def _words(error: Any) -> str:
+    inner = error.args[0] if error.args else error
+    return str(inner.str()) if hasattr(inner, "str") else str(inner)
+
+
+def _without_secrets(words: str, told: Mapping[str, Any]) -> str:
+    secret = str(told.get("sasl.password", ""))
+    return words.replace(secret, "***") if secret else words

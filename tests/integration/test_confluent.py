@@ -1,0 +1,185 @@
+"""What Apache Kafka does to a member that reads with confluent-kafka, beyond `test_contract`."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Iterator
+
+import apache_kafka
+import pytest
+from fake_source import counters, positions, prediction
+from faults import Calls
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
+from sqlalchemy.engine import Engine
+from stage import SESSION_MS, Stage
+
+from consumers.confluent import ConfluentSource
+
+# kafka-python leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class Confluent(Stage):
+    source = ConfluentSource
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Sockets that a test left behind are its own, and not the next test's."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def broker(caplog: pytest.LogCaptureFixture) -> Iterator[apache_kafka.Broker]:
+    """One that the test may stop."""
+    # What is logged holds errors, and they the sockets that they came of.
+    caplog.set_level(logging.CRITICAL, "kafka")
+    apache_kafka.require()
+    apache_kafka.fetch()
+    made = apache_kafka.Broker()
+    made.start()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def stage(kafka: str, engine: Engine) -> Iterator[Confluent]:
+    with Confluent(kafka, engine) as made:
+        made.register()
+        yield made
+
+
+def read_for(seconds: float, stage: Stage) -> None:
+    until = time.monotonic() + seconds
+    stage.until(lambda: time.monotonic() > until, "time stands still")
+
+
+def commit_to_kafka(stage: Stage, at: dict[TopicPartition, OffsetAndMetadata]) -> None:
+    """As soon as the broker has a place for groups: a new one makes it when first asked."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            stage.admin.alter_group_offsets(stage.group, at)
+        except CoordinatorNotAvailableError:
+            assert time.monotonic() < deadline, "the broker has no place for groups"
+            time.sleep(0.2)
+        else:
+            return
+
+
+def test_it_reads_nothing_before_it_is_told_from_where(stage: Confluent) -> None:
+    """Wrong were: to begin at Kafka's committed offset, or at an end."""
+    stage.send(prediction(i) for i in range(100))
+    at = {TopicPartition(stage.topic, p): OffsetAndMetadata(40, "", -1) for p in range(2)}
+    commit_to_kafka(stage, at)
+    source = stage.member().source
+    source.identity()
+    assigned: set[int] = set()
+    deadline = time.monotonic() + 20
+    while assigned != {0, 1}:
+        assert time.monotonic() < deadline, "nothing is assigned"
+        assert source.poll(0.1) == {}
+        assigned.update(p for change in source.changes() for p in change.partitions)
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        assert source.poll(0.1) == {}
+    source.seek(1, 7)
+    source.resume([1])
+    while not (found := source.poll(0.1)):
+        assert time.monotonic() < deadline, "nothing is read"
+    assert (set(found), found[1][0].offset) == ({1}, 7)
+
+
+def test_retention_that_overtakes_an_owner_is_a_gap(stage: Confluent) -> None:
+    stage.send((prediction(i) for i in range(20)), 0)
+    member = stage.member()
+    stage.read()
+    member.source.pause([0])
+    read_for(0.7, stage)  # until what was asked for is answered
+    stage.send((prediction(i) for i in range(20, 50)), 0)
+    stage.admin.delete_records({TopicPartition(stage.topic, 0): 40})
+    member.source.resume([0])
+    stage.read()
+    assert counters(stage.engine) == {"prediction": 30}
+    assert stage.gaps() == [("retention", 0, 20, 40)]
+    assert stage.differences() == []
+
+
+def test_a_member_stays_in_the_group_while_the_database_is_away(stage: Confluent) -> None:
+    beyond_s = 2.5 * SESSION_MS / 1000
+    member = stage.member(options={"max_poll_interval_ms": SESSION_MS})
+    stage.send(prediction(i) for i in range(10))
+    stage.read()
+    changes: list[object] = []
+    taken = member.source.changes
+
+    def watched() -> list[object]:
+        found = taken()
+        changes.extend(found)
+        return found
+
+    member.source.changes = watched
+    stage.send(prediction(i) for i in range(10, 20))
+    with Calls(stage.engine) as calls, calls.on():
+        calls.is_down = True
+        read_for(beyond_s, stage)
+    stage.read()
+    assert changes == []
+    assert counters(stage.engine) == {"prediction": 20}
+
+
+def test_a_log_that_was_cut_while_the_broker_was_away_is_a_gap(
+    engine: Engine, broker: apache_kafka.Broker
+) -> None:
+    """The member lives on through the restart, and reads what is written anew."""
+    stage = Confluent(broker.bootstrap, engine, partitions=1)
+    log = broker.data / f"{stage.topic}-0" / f"{0:020}.log"
+    stage.register()
+    stage.member()
+    stage.send(prediction(i) for i in range(12))
+    size = log.stat().st_size
+    stage.send(prediction(i) for i in range(12, 20))
+    stage.read()
+    stage.admin.close()
+    stage.producer.close(timeout=5)
+    broker.stop()
+    read_for(1.0, stage)
+    with log.open("r+b") as file:
+        file.truncate(size)
+    broker.start()
+    stage.begin()
+    stage.until(lambda: bool(stage.gaps()), "the loss is not seen")
+    stage.send(prediction(i) for i in range(100, 103))
+    stage.until(lambda: counters(engine) == {"prediction": 23}, "what is new is not read")
+    assert stage.gaps() == [("truncation", 0, 12, 20)]
+    assert stage.next_offsets() == {0: 15}
+    stage.end()
+
+
+def test_a_restarted_broker_is_read_on_by_the_members_that_it_had(
+    engine: Engine, broker: apache_kafka.Broker
+) -> None:
+    stage = Confluent(broker.bootstrap, engine)
+    stage.register()
+    members = [stage.member(owner=name) for name in ("one", "two")]
+    stage.until(lambda: {p.owner for p in positions(engine)} == {"one", "two"}, "they do not share")
+    stage.send(prediction(i) for i in range(100))
+    stage.read(*members)
+    stage.admin.close()
+    stage.producer.close(timeout=5)
+    broker.stop()
+    read_for(3.0, stage)
+    broker.start()
+    stage.begin()
+    stage.send(prediction(i) for i in range(100, 200))
+    stage.read()
+    assert counters(engine) == {"prediction": 200}
+    assert stage.gaps() == []
+    assert stage.differences() == []
+    stage.end()
