@@ -22,6 +22,9 @@ from monitor.storage.registry import BoundVersion, Registry
 
 # Events of a batch may lie in as many panes as there are events: so many integers at once (32 MB).
 DENSE: Final = 4_000_000
+# Values of a version that are coded at once (40 MB, and as much again for each array beside it):
+# 50,000 events of 100 features, 1,000 of 5,000.
+CODED: Final = 5_000_000
 # Shown instead of NUL, which PostgreSQL's text refuses: one character, so that no value grows.
 NUL_SIGN: Final = "\u2400"
 
@@ -54,14 +57,20 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
             delta.counters[CounterKey(model, version, "prediction")] += len(rows)
             starts = admitted.times_ms[rows] // bound.pane_ms * bound.pane_ms
             for digest, part in _by_reference(bound, starts):
-                _count_version(
-                    delta,
-                    bound,
-                    registry.references[digest],
-                    admitted.rows(rows[part]),
-                    admitted.times_ms[rows[part]],
-                    starts[part],
-                )
+                reference = registry.references[digest]
+                step = max(1, CODED // len(reference.gridset.features))
+                for first in range(0, len(part), step):
+                    piece = part[first : first + step]
+                    made = Delta()
+                    _count_version(
+                        made,
+                        bound,
+                        reference,
+                        admitted.rows(rows[piece]),
+                        admitted.times_ms[rows[piece]],
+                        starts[piece],
+                    )
+                    delta.add(made)
     return delta
 
 

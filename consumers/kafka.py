@@ -25,6 +25,7 @@ from kafka import (
 from kafka import errors as kafka_errors
 from kafka.protocol.consumer import IsolationLevel, OffsetSpec
 
+from consumers import bounded
 from consumers.source import Change, Identity, LogTruncated, Record
 from driftline.errors import (
     BrokerUnavailable,
@@ -65,6 +66,8 @@ class KafkaSource:
         the consumer (``session_timeout_ms``) are kept from the admin client.
     epoch
         Makes each start of a broker without memory a stream of its own.
+    batch_bytes
+        Of a compressed batch that becomes more than this no record is read: see `Unread`.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class KafkaSource:
         *,
         options: Mapping[str, Any] | None = None,
         epoch: str | None = None,
+        batch_bytes: int = bounded.BATCH_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bootstrap, self._topic, self._group_id = bootstrap, topic, group_id
@@ -92,6 +96,7 @@ class KafkaSource:
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
             "reconnect_backoff_max_ms": 2_000,
         } | dict(options or {})
+        self._batch_bytes = batch_bytes
         self._consumer_options = common | {
             "group_id": group_id,
             "enable_auto_commit": False,
@@ -187,7 +192,7 @@ class KafkaSource:
     def assign(self, partitions: Iterable[int]) -> None:
         """Read these without a group, none of them before it was sought and resumed."""
         if self._consumer is None:
-            self._consumer = KafkaConsumer(**self._consumer_options)
+            self._consumer = self._made()
         parts = [TopicPartition(self._topic, partition) for partition in partitions]
         self._consumer.assign(parts)
         for tp in parts:
@@ -279,8 +284,13 @@ class KafkaSource:
         with contextlib.suppress(kafka_errors.KafkaError):
             self._admin.close()
 
-    def _join(self) -> None:
+    def _made(self) -> Any:
         consumer = KafkaConsumer(**self._consumer_options)
+        bounded.bind(consumer._fetcher, self._batch_bytes)
+        return consumer
+
+    def _join(self) -> None:
+        consumer = self._made()
         consumer.subscribe([self._topic], listener=_Listener(consumer, self._note))
         self._consumer = consumer
 

@@ -7,16 +7,18 @@ position in the database says from where to read it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from consumers.admit import Admitted, Rules, admit, dead_letter
 from consumers.count import count, counted_under
-from consumers.source import Record
+from consumers.source import Record, Unread
 from consumers.watermark import Progress, advance
 from driftline.errors import DataError, DriftlineError, StreamError
 from monitor.storage.checkpoint import Claim, Look, Move
-from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta
+from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta, Seen, UnseenKey
 from monitor.storage.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,15 @@ log = logging.getLogger(__name__)
 # So many records are taken before it is asked what they weigh: with a hundred features, and each
 # of another hour, 100 MB.
 PART_RECORDS: Final = 500
+# What a dead letter weighs beside its payload, and a name nobody registered in the three places
+# where it stands; short ones, measured.
+LETTER_BYTES: Final = 800
+STRANGER_BYTES: Final = 1_000
+# Values the references never saw: each piece that is counted adds the 20 most frequent of each
+# feature, and of an id that was taken for a category all are new. Of so many held, the most
+# frequent of each feature are kept; 20 are stored.
+UNSEEN_HELD: Final = 10_000
+UNSEEN_KEPT: Final = 100
 
 
 class Ledger:
@@ -66,6 +77,7 @@ class Ledger:
     def _reset(self) -> None:
         self.position = self.claim.next_offset
         self.rows = self.n_bytes = 0
+        self._letters_bytes = 0
         self._delta = Delta()
         self._progress = Progress.restore(self.claim.max_event_time_ms, self.claim.pending_advance)
         self._last_counted_kafka_ms: int | None = None
@@ -75,11 +87,23 @@ class Ledger:
         """Whether nothing is held and the position has not moved."""
         return self.position == self.claim.next_offset
 
-    def take(self, records: Sequence[Record], position: int) -> None:
-        """Admit and count the records; `position` is where reading goes on after them.
+    def take(
+        self,
+        records: Sequence[Record],
+        position: int,
+        room: Callable[[], int] | None = None,
+    ) -> int:
+        """Admit and count the records, and return how many; all of them where there is room.
 
         A record on which our own code fails becomes a dead letter, so that it cannot stop
         the partition for ever; a database that is away is no such failure and is raised.
+
+        Parameters
+        ----------
+        position
+            Where reading goes on after all of them.
+        room
+            Says after each piece of them how many bytes may still be held; 0 = it ends there.
 
         Raises
         ------
@@ -91,24 +115,36 @@ class Ledger:
                 f"records {records[0].offset} to {records[-1].offset} came at position "
                 f"{self.position}, and reading goes on at {position}"
             )
-        rest = records
-        while rest:
-            try:
-                admitted = admit(rest, self._rules, self.registry.layouts)
-                delta = self._counting(admitted, self.registry)
-            except Exception as error:
-                if isinstance(error, DriftlineError) and not isinstance(error, DataError):
-                    raise
-                if len(rest) > 1:
-                    for record in rest:
-                        self.take([record], record.offset + 1)
-                    break
-                log.exception("record %d cannot be counted", rest[0].offset)
-                admitted, delta = _broken(rest[0], error, self._rules)
-            self._hold(admitted, delta)
-            self.position = rest[admitted.n_records - 1].offset + 1
-            rest = rest[admitted.n_records :]
+        has_unread = Unread in set(map(type, records))
+        n = 0
+        while n < len(records):
+            if n and room is not None and room() <= 0:
+                return n
+            rest = _up_to_unread(records[n:]) if has_unread else records[n:]
+            n += self._take_piece(rest)
         self.position = position
+        return n
+
+    def _take_piece(self, rest: Sequence[Record]) -> int:
+        """Take as many as are counted together; return how many."""
+        first = rest[0]
+        if isinstance(first, Unread):
+            self._hold(*_unread(first, self._rules))
+            self.position = first.offset + 1
+            return 1
+        try:
+            admitted = admit(rest, self._rules, self.registry.layouts)
+            delta = self._counting(admitted, self.registry)
+        except Exception as error:
+            if isinstance(error, DriftlineError) and not isinstance(error, DataError):
+                raise
+            if len(rest) > 1:
+                return sum(self._take_piece([record]) for record in rest)
+            log.exception("record %d cannot be counted", first.offset)
+            admitted, delta = _broken(first, error, self._rules)
+        self._hold(admitted, delta)
+        self.position = rest[admitted.n_records - 1].offset + 1
+        return admitted.n_records
 
     def take_what_fits(
         self,
@@ -131,9 +167,9 @@ class Ledger:
         n, size = 0, PART_RECORDS
         while n < len(records):
             part = records[n : n + size]
-            n += len(part)
             before = self.weight_bytes
-            self.take(part, position() if n == len(records) else part[-1].offset + 1)
+            is_last = n + len(part) == len(records)
+            n += self.take(part, position() if is_last else part[-1].offset + 1, room)
             left = room()
             if left <= 0:
                 break
@@ -151,20 +187,24 @@ class Ledger:
             newest = int(admitted.kafka_ms.max())
             if newest >= 0:
                 self._last_counted_kafka_ms = max(newest, self._last_counted_kafka_ms or 0)
-        self._delta.add(delta)
         # What lies beyond the cap is counted and never stored: it need not be held either.
-        room = max(0, MAX_LETTERS - self.claim.letters)
-        del self._delta.letters[room:]
+        room = max(0, MAX_LETTERS - self.claim.letters - len(self._delta.letters))
+        del delta.letters[room:]
+        self._letters_bytes += sum(LETTER_BYTES + len(x.payload or b"") for x in delta.letters)
+        self._delta.add(delta)
+        if len(self._delta.unseen) > UNSEEN_HELD:
+            self._delta.unseen = _most_frequent(self._delta.unseen)
         self.rows += len(admitted)
         self.n_bytes += admitted.n_bytes
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes held, roughly: records as a bound for letters and names, and the counts."""
+        """Bytes held, roughly: records as a bound for names, dead letters, and the counts."""
         grids = self._delta.gridsets
         # Counts, and sums for one segment in a few; twice the counts is the bound.
         panes = sum(16 * grids[key.gridset].size for key in self._delta.panes)
-        return self.n_bytes // 8 + panes
+        strangers = STRANGER_BYTES * len(self._delta.strangers)
+        return self.n_bytes // 8 + self._letters_bytes + strangers + panes
 
     def look(self, end_offset: int, fetched_ms: int, now_s: float) -> Look:
         """Note a look at the log's end that was taken after the last record was read.
@@ -218,3 +258,29 @@ def _broken(record: Record, error: Exception, rules: Rules) -> tuple[Admitted, D
     delta = Delta(letters=[letter])
     delta.counters[CounterKey("", "", "dead:internal_error")] += 1
     return Admitted(letters=[letter], n_records=1, n_bytes=letter.size_bytes), delta
+
+
+def _up_to_unread(records: Sequence[Record]) -> Sequence[Record]:
+    """What comes before the first record that stands for others, or that one alone."""
+    place = next((i for i, x in enumerate(records) if isinstance(x, Unread)), len(records))
+    return records[: max(1, place)]
+
+
+def _unread(record: Unread, rules: Rules) -> tuple[Admitted, Delta]:
+    """The one dead letter of records that could not be taken out of their batch."""
+    found = dead_letter(record, 0, b"", record.fault, rules)
+    letter = replace(found, size_bytes=record.n_bytes, payload=None)
+    delta = Delta(letters=[letter])
+    delta.counters[CounterKey("", "", f"dead:{record.fault.reason}")] += record.n_records
+    return Admitted(letters=[letter], n_records=1, n_bytes=record.n_bytes), delta
+
+
+def _most_frequent(unseen: Mapping[UnseenKey, Seen]) -> dict[UnseenKey, Seen]:
+    """The most frequent values of each feature, as they are stored by `monitor.storage.delta`."""
+    kept: dict[UnseenKey, Seen] = {}
+    of_feature: Counter[tuple[int, str, str]] = Counter()
+    for key, seen in sorted(unseen.items(), key=lambda item: (-item[1].count, item[0])):
+        of_feature[key[:3]] += 1
+        if of_feature[key[:3]] <= UNSEEN_KEPT:
+            kept[key] = seen
+    return kept

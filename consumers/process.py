@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from consumers.bounded import batch_bytes
 from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
@@ -53,8 +56,12 @@ def run(
     options: dict[str, Any] = dict(settings.client_options)
     options.setdefault("session_timeout_ms", settings.session_ms)
     options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
-    kind = ConfluentSource if settings.client == "confluent" else KafkaSource
-    source: Source = kind(
+    kind: Callable[..., Source] = (
+        ConfluentSource
+        if settings.client == "confluent"
+        else partial(KafkaSource, batch_bytes=batch_bytes(settings.max_record_bytes))
+    )
+    source = kind(
         settings.bootstrap,
         settings.topic,
         settings.group_id,

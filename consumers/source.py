@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from driftline.errors import StreamError
+from driftline.errors import DataError, StreamError
 
 
 class Record(Protocol):
@@ -28,6 +28,31 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A `Record` that stands for those which could not be taken out of the log, all of one batch.
+
+    Attributes
+    ----------
+    offset
+        Of the last of them.
+    fault
+        Why.
+    n_records
+        How many they are.
+    n_bytes
+        Size of the batch as it was fetched.
+    """
+
+    offset: int
+    timestamp: int
+    fault: DataError
+    n_records: int
+    n_bytes: int
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(frozen=True)

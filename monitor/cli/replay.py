@@ -293,6 +293,7 @@ def _actor() -> str:
 @contextmanager
 def _parts(settings: Settings, url: str) -> Iterator[tuple[Any, Any, IngestSettings]]:
     """The database, the log and what they are read by, closed in the end."""
+    from consumers.bounded import batch_bytes
     from consumers.kafka import KafkaSource
     from consumers.settings import IngestSettings
     from monitor.storage import engine as storage
@@ -308,7 +309,13 @@ def _parts(settings: Settings, url: str) -> Iterator[tuple[Any, Any, IngestSetti
     )
     # The client's own complaints come several a second while a broker is away; ours come once.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    log = KafkaSource(asked.bootstrap, asked.topic, None, options=asked.client_options)
+    log = KafkaSource(
+        asked.bootstrap,
+        asked.topic,
+        None,
+        options=asked.client_options,
+        batch_bytes=batch_bytes(asked.max_record_bytes),
+    )
     try:
         yield engine, log, asked
     finally:

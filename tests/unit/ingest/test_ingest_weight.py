@@ -35,11 +35,12 @@ def heaviest(rig: Rig) -> int:
     """Read everything; the most that ledgers weighed together, after each part."""
     most, weights, take = 0, {}, Ledger.take
 
-    def weighed(ledger: Ledger, *given: object) -> None:
+    def weighed(ledger: Ledger, *given: object) -> int:
         nonlocal most
-        take(ledger, *given)  # type: ignore[arg-type]
+        n = take(ledger, *given)  # type: ignore[arg-type]
         weights[ledger.claim.partition] = ledger.weight_bytes
         most = max(most, sum(weights.values()))
+        return n
 
     with patch.object(Ledger, "take", weighed):
         for _ in range(60):
@@ -86,9 +87,9 @@ def test_a_log_of_one_hour_is_taken_in_two_parts(engine: Engine) -> None:
     sizes: list[int] = []
     take = Ledger.take
 
-    def sized(ledger: Ledger, records: list[object], position: int) -> None:
+    def sized(ledger: Ledger, records: list[object], *given: object) -> int:
         sizes.append(len(records))
-        take(ledger, records, position)  # type: ignore[arg-type]
+        return take(ledger, records, *given)  # type: ignore[arg-type]
 
     with patch.object(Ledger, "take", sized):
         rig.settle()
