@@ -88,6 +88,12 @@ def databases() -> Iterator[postgres.Databases]:
 
 
 @pytest.fixture
+def client() -> str:
+    """What reads records from Kafka; `stage.both_clients` runs a test with each."""
+    return "kafka-python"
+
+
+@pytest.fixture
 def database_url(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a database that does not exist yet, or is empty."""
     if backend == "sqlite":

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 import offline
+import pytest
 import sqlalchemy as sa
 from fake_source import Entry, positions
 from kafka import KafkaProducer
@@ -22,6 +23,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from simulator import small_reference
 from sqlalchemy.engine import Engine
 
+from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
 from consumers.settings import IngestSettings
@@ -34,12 +36,15 @@ DEADLINE_S: Final = 60.0
 # The embedded broker lets a group wait for half of it before the first assignment.
 SESSION_MS: Final = 2_000
 CHECKPOINT_S: Final = 0.1
+CLIENTS: Final[dict[str, Any]] = {"kafka-python": KafkaSource, "confluent": ConfluentSource}
+# What a test tells of it holds whichever client reads (see the fixture `client`).
+both_clients = pytest.mark.parametrize("client", CLIENTS)
 
 
 class Member:
     """One member of the group, in this thread."""
 
-    def __init__(self, loop: Loop, source: KafkaSource) -> None:
+    def __init__(self, loop: Loop, source: Any) -> None:
         self.loop, self.source = loop, source
         self._is_gone = False
 
@@ -70,10 +75,10 @@ class Stage:
         By revision.
     """
 
-    source: Any = KafkaSource
-
-    def __init__(self, bootstrap: str, engine: Engine, partitions: int = 2) -> None:
-        self.bootstrap, self.engine = bootstrap, engine
+    def __init__(
+        self, bootstrap: str, engine: Engine, partitions: int = 2, *, client: str = "kafka-python"
+    ) -> None:
+        self.bootstrap, self.engine, self._client = bootstrap, engine, client
         self.topic = self.group = f"stage.{uuid.uuid4().hex}"
         self.members: list[Member] = []
         self.written: dict[tuple[str, int], list[Entry]] = {}
@@ -226,14 +231,14 @@ class Stage:
         options: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Member:
-        """A new member of the group."""
+        """A new member of the group; `source` is a class, where it is not the client's."""
         said = {"session_timeout_ms": SESSION_MS, "heartbeat_interval_ms": SESSION_MS // 5}
         given = IngestSettings(
             "", self.bootstrap, self.topic,
             **{"group_id": self.group, "checkpoint_interval_s": CHECKPOINT_S,
                "client_options": said | dict(options or {})} | settings,
         )  # fmt: skip
-        made = (source or self.source)(
+        made = (source or CLIENTS[self._client])(
             self.bootstrap, self.topic, given.group_id, options=given.client_options
         )
         member = Member(kind(engine or self.engine, made, given, clock), made)

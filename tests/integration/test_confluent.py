@@ -6,6 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import apache_kafka
 import pytest
@@ -13,19 +14,19 @@ from fake_source import counters, positions, prediction
 from faults import Calls
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
+from simulator import NeverPutBack
 from sqlalchemy.engine import Engine
 from stage import SESSION_MS, Stage
 
 from consumers.confluent import ConfluentSource
+from consumers.kafka import KafkaSource
+from consumers.loop import Loop
+from driftline.errors import StreamError
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
-
-
-class Confluent(Stage):
-    source = ConfluentSource
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +50,8 @@ def broker(caplog: pytest.LogCaptureFixture) -> Iterator[apache_kafka.Broker]:
 
 
 @pytest.fixture
-def stage(kafka: str, engine: Engine) -> Iterator[Confluent]:
-    with Confluent(kafka, engine) as made:
+def stage(kafka: str, engine: Engine) -> Iterator[Stage]:
+    with Stage(kafka, engine, client="confluent") as made:
         made.register()
         yield made
 
@@ -73,7 +74,7 @@ def commit_to_kafka(stage: Stage, at: dict[TopicPartition, OffsetAndMetadata]) -
             return
 
 
-def test_it_reads_nothing_before_it_is_told_from_where(stage: Confluent) -> None:
+def test_it_reads_nothing_before_it_is_told_from_where(stage: Stage) -> None:
     """Wrong were: to begin at Kafka's committed offset, or at an end."""
     stage.send(prediction(i) for i in range(100))
     at = {TopicPartition(stage.topic, p): OffsetAndMetadata(40, "", -1) for p in range(2)}
@@ -96,22 +97,54 @@ def test_it_reads_nothing_before_it_is_told_from_where(stage: Confluent) -> None
     assert (set(found), found[1][0].offset) == ({1}, 7)
 
 
-def test_retention_that_overtakes_an_owner_is_a_gap(stage: Confluent) -> None:
-    stage.send((prediction(i) for i in range(20)), 0)
-    member = stage.member()
+class Interrupted(ConfluentSource):
+    """What it has read it loses sometimes, and fails."""
+
+    failed = 0
+
+    def _messages(self, timeout_s: float) -> list[Any]:
+        found = super()._messages(timeout_s)
+        if self._positions and self.failed < 3 and len(found) > 1:
+            self.failed += 1
+            raise StreamError("lost between librdkafka and us")
+        return found
+
+
+@pytest.mark.parametrize(("kind", "is_whole"), [(Loop, True), (NeverPutBack, False)])
+def test_after_a_poll_that_raised_every_partition_goes_on_where_it_was(
+    stage: Stage, kind: type[Loop], is_whole: bool
+) -> None:
+    """Wrong were: to believe librdkafka, which is behind what it handed over."""
+    member = stage.member(kind, source=Interrupted)
+    stage.until(lambda: all(p.owner for p in positions(stage.engine)), "nothing is claimed")
+    for part in range(20):
+        stage.send(prediction(i) for i in range(part * 20, part * 20 + 20))
+        read_for(0.1, stage)
     stage.read()
-    member.source.pause([0])
-    read_for(0.7, stage)  # until what was asked for is answered
-    stage.send((prediction(i) for i in range(20, 50)), 0)
-    stage.admin.delete_records({TopicPartition(stage.topic, 0): 40})
-    member.source.resume([0])
+    assert member.source.failed == 3
+    assert (counters(stage.engine) == {"prediction": 400}) is is_whole
+    assert (stage.differences() == []) is is_whole
+
+
+def test_both_clients_are_members_of_one_group(stage: Stage) -> None:
+    """So a group moves from one to the other without standing still."""
+    old, new = stage.member(source=KafkaSource, owner="old"), stage.member(owner="new")
+
+    def owners() -> set[str | None]:
+        return {p.owner for p in positions(stage.engine)}
+
+    stage.until(lambda: owners() == {"old", "new"}, "they do not share")
+    stage.send(prediction(i) for i in range(200))
     stage.read()
-    assert counters(stage.engine) == {"prediction": 30}
-    assert stage.gaps() == [("retention", 0, 20, 40)]
+    old.leave()
+    stage.send(prediction(i) for i in range(200, 300))
+    stage.until(lambda: owners() == {"new"}, "the partitions are not taken over", new)
+    stage.read()
+    assert counters(stage.engine) == {"prediction": 300}
     assert stage.differences() == []
 
 
-def test_a_member_stays_in_the_group_while_the_database_is_away(stage: Confluent) -> None:
+def test_a_member_stays_in_the_group_while_the_database_is_away(stage: Stage) -> None:
     beyond_s = 2.5 * SESSION_MS / 1000
     member = stage.member(options={"max_poll_interval_ms": SESSION_MS})
     stage.send(prediction(i) for i in range(10))
@@ -138,7 +171,7 @@ def test_a_log_that_was_cut_while_the_broker_was_away_is_a_gap(
     engine: Engine, broker: apache_kafka.Broker
 ) -> None:
     """The member lives on through the restart, and reads what is written anew."""
-    stage = Confluent(broker.bootstrap, engine, partitions=1)
+    stage = Stage(broker.bootstrap, engine, partitions=1, client="confluent")
     log = broker.data / f"{stage.topic}-0" / f"{0:020}.log"
     stage.register()
     stage.member()
@@ -165,7 +198,7 @@ def test_a_log_that_was_cut_while_the_broker_was_away_is_a_gap(
 def test_a_restarted_broker_is_read_on_by_the_members_that_it_had(
     engine: Engine, broker: apache_kafka.Broker
 ) -> None:
-    stage = Confluent(broker.bootstrap, engine)
+    stage = Stage(broker.bootstrap, engine, client="confluent")
     stage.register()
     members = [stage.member(owner=name) for name in ("one", "two")]
     stage.until(lambda: {p.owner for p in positions(engine)} == {"one", "two"}, "they do not share")

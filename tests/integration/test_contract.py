@@ -1,6 +1,6 @@
-"""What counting promises, kept on every broker with every database.
+"""What counting promises, kept on every broker with every database and both clients.
 
-Each test is written once and runs four times. What only one of them can be made to do is told
+Each test is written once and runs six times. What only one of them can be made to do is told
 elsewhere: `test_kafka_log`, `test_kafka_group`, `test_ingest_broker`, `test_postgres_concurrency`.
 """
 
@@ -17,7 +17,6 @@ from kafka import OffsetAndMetadata, TopicPartition
 from sqlalchemy.engine import Engine
 from stage import Stage
 
-from consumers.confluent import ConfluentSource
 from monitor.clock import SystemClock
 from monitor.storage import schema as t
 
@@ -40,10 +39,9 @@ def _collected() -> Iterator[None]:
 
 @pytest.fixture
 def stage(broker: str, engine: Engine, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    client = "confluent" if broker == "confluent" else "kafka-python"
     bootstrap: str = request.getfixturevalue("kafka" if broker == "confluent" else broker)
-    with Stage(bootstrap, engine) as made:
-        if broker == "confluent":
-            made.source = ConfluentSource
+    with Stage(bootstrap, engine, client=client) as made:
         yield made
 
 

@@ -15,7 +15,7 @@ from fake_source import counters, positions, prediction
 from faults import Calls
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from sqlalchemy.engine import Engine
-from stage import SESSION_MS, Member, Stage
+from stage import SESSION_MS, Member, Stage, both_clients
 
 import consumers.kafka
 from consumers.kafka import KafkaSource
@@ -39,8 +39,8 @@ def _collected() -> Iterator[None]:
 
 
 @pytest.fixture
-def stage(kafka: str, engine: Engine) -> Iterator[Stage]:
-    with Stage(kafka, engine) as made:
+def stage(kafka: str, engine: Engine, client: str) -> Iterator[Stage]:
+    with Stage(kafka, engine, client=client) as made:
         made.register()
         yield made
 
@@ -65,7 +65,7 @@ class Forgetful(KafkaSource):
         pass
 
 
-def assigned_in_short_polls(stage: Stage, kind: type[KafkaSource]) -> bool:
+def assigned_in_short_polls(stage: Stage, kind: type[KafkaSource] | None = None) -> bool:
     """Whether a member whose polls are shorter than a rebalance ever has a partition."""
     member = stage.member(source=kind)
     member.source.identity()
@@ -77,8 +77,9 @@ def assigned_in_short_polls(stage: Stage, kind: type[KafkaSource]) -> bool:
     return False
 
 
+@both_clients
 def test_a_rebalance_that_outlasts_a_poll_is_finished_by_the_next(stage: Stage) -> None:
-    assert assigned_in_short_polls(stage, KafkaSource)
+    assert assigned_in_short_polls(stage)
 
 
 def test_without_that_a_member_spins_without_a_partition(stage: Stage) -> None:
@@ -95,7 +96,7 @@ class Parking(KafkaSource):
         pass
 
 
-def is_read_on_after_a_pause(stage: Stage, kind: type[KafkaSource]) -> bool:
+def is_read_on_after_a_pause(stage: Stage, kind: type[KafkaSource] | None = None) -> bool:
     """Whether a partition is read again that was let go, claimed and resumed, as after a fence."""
     stage.send([prediction(i) for i in range(400)])
     source = stage.member(source=kind, options={"max_poll_records": 10}).source
@@ -112,7 +113,9 @@ def is_read_on_after_a_pause(stage: Stage, kind: type[KafkaSource]) -> bool:
     while assigned != {0, 1}:
         assert time.monotonic() < deadline, "nothing is assigned"
         polled()
-    source.resume([0, 1])
+    for partition in assigned:
+        source.seek(partition, 0)
+    source.resume(assigned)
     while not (found := polled()):
         assert time.monotonic() < deadline, "nothing is read"
     # Ten records of one of them: the other 190 of its batch are in line.
@@ -130,8 +133,9 @@ def is_read_on_after_a_pause(stage: Stage, kind: type[KafkaSource]) -> bool:
     return False
 
 
+@both_clients
 def test_a_partition_that_was_paused_in_the_middle_of_a_batch_is_read_on(stage: Stage) -> None:
-    assert is_read_on_after_a_pause(stage, KafkaSource)
+    assert is_read_on_after_a_pause(stage)
 
 
 def test_without_that_it_is_owned_and_never_read_again(stage: Stage) -> None:
@@ -254,6 +258,7 @@ def test_who_sleeps_instead_of_polling_is_thrown_out(stage: Stage) -> None:
 # -- partitions that are added --------------------------------------------------------------------
 
 
+@both_clients
 def test_partitions_that_are_added_are_read_from_their_first_record(stage: Stage) -> None:
     """Wrong were: to begin where it ends, to wait for a restart, to lose the others meanwhile."""
     options = {"metadata_max_age_ms": 500}
@@ -273,6 +278,7 @@ def test_partitions_that_are_added_are_read_from_their_first_record(stage: Stage
 # -- two groups -----------------------------------------------------------------------------------
 
 
+@both_clients
 def test_a_second_group_on_one_database_is_refused_and_the_first_goes_on(stage: Stage) -> None:
     """Wrong were: to count every record for each group."""
     first = stage.member()

@@ -23,7 +23,7 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.serializer import Deserializer
 from simulator import NeverPutBack
 from sqlalchemy.engine import Engine
-from stage import DEADLINE_S, Stage
+from stage import DEADLINE_S, Stage, both_clients
 
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
@@ -49,9 +49,9 @@ def _collected() -> Iterator[None]:
 
 
 @pytest.fixture
-def bare(kafka: str, engine: Engine) -> Iterator[Stage]:
+def bare(kafka: str, engine: Engine, client: str) -> Iterator[Stage]:
     """Nothing is registered."""
-    with Stage(kafka, engine) as made:
+    with Stage(kafka, engine, client=client) as made:
         yield made
 
 
@@ -104,7 +104,7 @@ class Jumping(KafkaSource):
         self._consumer_options["auto_offset_reset"] = "earliest"
 
 
-def overtaken(stage: Stage, source: type[KafkaSource]) -> None:
+def overtaken(stage: Stage, source: type[KafkaSource] | None = None) -> None:
     """Retention takes what a running owner has yet to read."""
     stage.send((prediction(i) for i in range(20)), 0)
     member = stage.member(source=source)
@@ -117,9 +117,10 @@ def overtaken(stage: Stage, source: type[KafkaSource]) -> None:
     stage.read()
 
 
+@both_clients
 def test_retention_that_overtakes_an_owner_is_a_gap(stage: Stage) -> None:
     """Wrong were: to go on behind the loss, or at the end, and to say nothing."""
-    overtaken(stage, KafkaSource)
+    overtaken(stage)
     assert counters(stage.engine) == {"prediction": 30}
     assert stage.gaps() == [("retention", 0, 20, 40)]
     assert stage.differences() == []
@@ -131,6 +132,7 @@ def test_who_lets_the_client_decide_says_nothing_of_the_loss(stage: Stage) -> No
     assert stage.gaps() == []
 
 
+@both_clients
 def test_retention_while_nobody_read_is_a_gap(stage: Stage) -> None:
     stage.send((prediction(i) for i in range(20)), 0)
     stage.member()
@@ -272,6 +274,7 @@ def writing(stage: Stage) -> Iterator[Writing]:
     made.close()
 
 
+@both_clients
 def test_aborted_transactions_are_not_counted_and_their_end_is_reached(
     stage: Stage, writing: Writing
 ) -> None:
@@ -326,6 +329,7 @@ def test_a_partition_with_an_open_transaction_is_not_idle(
     assert stage.differences() == []
 
 
+@both_clients
 def test_a_compacted_log_is_read_over_its_holes(stage: Stage) -> None:
     """Wrong were: to call what compaction took a gap, or to stand still before a hole."""
     stage.admin.delete_topics([stage.topic])
@@ -463,6 +467,7 @@ def test_after_a_poll_that_raised_every_partition_goes_on_where_it_was(
 # -- time -----------------------------------------------------------------------------------------
 
 
+@both_clients
 def test_a_partition_that_never_speaks_holds_nothing_back(
     bare: Stage, drifting_facts: dict[str, Any]
 ) -> None:
