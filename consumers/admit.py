@@ -286,11 +286,14 @@ def _read_json(
     try:
         objects.add(record, _decoded(value, rules, objects.layouts))
     except DataError as error:
-        lines = None
+        lines, whole = None, error
         if error.reason in ("bad_json", "too_deep") and b"\n" in value:
-            lines = decode_lines(value)
+            try:
+                lines = decode_lines(value)
+            except DataError as too_many:
+                whole = too_many
         if lines is None:
-            refused.add(record, error, 0, value)
+            refused.add(record, whole, 0, value)
             return 0
     else:
         return 1

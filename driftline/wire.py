@@ -36,6 +36,9 @@ from driftline.stats.profile import Column, State, Words, canonical_category
 # Far above any sensible event, far below what would exhaust the stack.
 MAX_DEPTH: Final = 64
 MAX_RECORD_BYTES: Final = 1_000_000
+# As many as rows of an Arrow stream: a million bytes hold 15,000 events at most, but 500,000 lines
+# that are none, of which each is looked at twice.
+MAX_LINES: Final = 50_000
 # What a number beyond float64 becomes: it lands in the overflow bin.
 _HUGE: Final = 1.7e308
 
@@ -101,7 +104,15 @@ def decode_lines(value: bytes) -> list[tuple[int, bytes]] | None:
 
     It is NDJSON when it has several lines that are not blank and one of them is a JSON
     object by itself; anything else is one broken record and becomes one dead letter.
+
+    Raises
+    ------
+    DecodeError
+        ``oversized``: it has more than `MAX_LINES`.
     """
+    n = value.count(b"\n")
+    if n > MAX_LINES:
+        raise DecodeError("oversized", f"{n} line breaks, {MAX_LINES} are allowed")
     lines = [(n, line) for n, line in enumerate(value.split(b"\n"), 1) if line.strip()]
     if len(lines) < 2:
         return None

@@ -14,7 +14,7 @@ import pytest
 from driftline.errors import DataError
 from driftline.events import JSON_SCHEMA, REASONS, Event
 from driftline.stats.profile import State
-from driftline.wire import columns, decode, decode_lines, depth, encode, times_ms
+from driftline.wire import MAX_LINES, columns, decode, decode_lines, depth, encode, times_ms
 
 GOOD = {
     "type": "prediction",
@@ -283,3 +283,13 @@ def test_all_nulls_are_a_column_without_values() -> None:
     column = _one([None, None], "numeric")
     assert np.isnan(column.values).all()
     assert column.state.tolist() == [2, 2]
+
+
+def test_a_record_of_too_many_lines_is_one_fault_and_none_of_them_is_looked_at() -> None:
+    """Wrong were: half a million faults of a record of a megabyte, and five seconds for each."""
+    lines = b"{}\n" * MAX_LINES
+    assert len(decode_lines(lines) or ()) == MAX_LINES
+    with pytest.raises(DataError) as fault:
+        decode_lines(lines + b"\n")
+    assert fault.value.reason == "oversized"
+    assert "50001 line breaks" in fault.value.detail
