@@ -183,7 +183,7 @@ class _Reader:
         self._seen = observe(reference, counted.profile.counts[None, :])
         nothing = np.full((1, len(reference.gridset.features)), np.nan)
         self._own_measures = measure(
-            reference, ALL, Stack.of([reference.profiles[ALL]]), psi=nothing,
+            reference, (ALL,), Stack.of([reference.profiles[ALL]]), psi=nothing,
             compared=self._own.values, ks_low=nothing,
         )  # fmt: skip
         self._visible = visible(judge_, judgement, known.at)

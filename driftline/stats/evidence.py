@@ -7,9 +7,12 @@ below what fine windows were seen to reach.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.stats.baseline import Baseline
 from driftline.stats.calibration import (
     MIN_ROWS,
     MIN_ROWS_PSI,
@@ -31,12 +34,11 @@ from driftline.stats.distance import (
 from driftline.stats.distance import round_significant as round_significant
 from driftline.stats.groups import largest_psi, number_bins, per_feature, psi_by_feature
 from driftline.stats.judgement import Judgement, Mark, Rate, marked, worst_of
-from driftline.stats.measures import Measures, measure, moments
-from driftline.stats.novelty import expected, expecting
+from driftline.stats.measures import Measures, measure, sigmas
 from driftline.stats.reference import Reference
 from driftline.stats.rule import FIXED, LEVELS, Rule
 from driftline.stats.rule import KIND_OF as KIND_OF
-from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
+from driftline.stats.season import When
 from driftline.stats.side_by_side import portions
 from driftline.stats.stack import Stack
 
@@ -53,45 +55,31 @@ STANDARD = Rule()
 
 
 class Judge:
-    """Judges windows of one segment and length against one reference."""
+    """Judges windows of one length against one reference, each against its segment."""
 
     def __init__(
         self,
         reference: Reference,
-        segment: str,
+        segment: str | Sequence[str],
         length: str,
-        calibration: Calibration | None,
+        calibration: Calibration | Sequence[Calibration | None] | None,
         rule: Rule = STANDARD,
     ) -> None:
-        """`calibration` None means that the length is collecting: shown, not judged.
+        """Take what windows are judged against.
 
-        Fixed limits of the rule judge nevertheless.
+        Parameters
+        ----------
+        segment, calibration
+            Of all windows, or sequences [W] of one for each window, as `Baseline` takes them. A
+            calibration of None means that the length is collecting: shown, not judged; fixed
+            limits of the rule judge nevertheless.
         """
         self.reference = reference
-        self.segment = segment
         self.length = length
-        self.calibration = calibration
         self.rule = rule
+        self.base = Baseline(reference, length, segment, calibration)
         grids = reference.gridset
         self._fixed = rule.by_statistic(grids.names())
-        own = reference.profiles[segment].counts[None, :]
-        self._own = observe(reference, own)
-        self._own_counts = own[0]
-        # PSI of an open vocabulary is that of more or fewer new values than usual.
-        novel = expected(reference, segment, length)
-        self._own_groups = expecting(grids, self._own.groups, novel)
-        self._seasons = (
-            {}
-            if calibration is None
-            else {
-                season: (
-                    expecting(grids, bucket_groups(reference, segment, length, season), novel),
-                    judged_buckets(reference, segment, length, season),
-                )
-                for season in np.unique(calibration.season).tolist()
-                if season != Season.NONE
-            }
-        )
         # PSI of a feature with a single group says nothing.
         self._has_psi = grids.B > 1
         self._is_numeric = grids.under >= 0
@@ -125,8 +113,9 @@ class Judge:
         if with_measures or others:
             m = np.asarray(per_feature(self.reference.gridset, r), dtype=np.int64)
             measures = measure(
-                self.reference, self.segment, windows, psi=psi, compared=m, ks_low=ks_low
-            )
+                self.reference, self.base.segments, windows, psi=psi, compared=m, ks_low=ks_low,
+                of=self.base.of,
+            )  # fmt: skip
         held = {"psi": (psi, limit)}
         held |= {name: (np.abs(rates[name].excess), rates[name].limit) for name in RATES}
         for name in others:
@@ -194,7 +183,7 @@ class Judge:
         value: Floats = getattr(measures, name)
         if name == "w1_sigma":
             with np.errstate(invalid="ignore", divide="ignore"):
-                most = measures.w1_high / moments(self.reference, self.segment).sd
+                most = measures.w1_high / self.base.rows(sigmas(self.reference, self.base.segments))
             return value, round_up(most)
         if name == "mean_shift":
             value = np.abs(value)
@@ -227,18 +216,7 @@ class Judge:
 
     def compared(self, at: When) -> Ints:
         """Return the reference's groups that each window is compared with [W, groups]."""
-        r = np.broadcast_to(self._own_groups, (len(at), self._own_groups.shape[1]))
-        for season, (groups, _) in self._seasons.items():
-            r = np.where(
-                np.repeat(self._has(season), self.reference.gridset.B),
-                groups[bucket(season, at)],
-                r,
-            )
-        return r
-
-    def _has(self, season: int) -> NDArray[np.bool_]:
-        assert self.calibration is not None
-        return np.asarray(self.calibration.season == season)
+        return self.base.compared(at)
 
     def _noise(self, values: Ints, r: Ints, at: When) -> Floats:
         """Return v: what chance and the natural wobble add to PSI, for each degree of freedom.
@@ -247,10 +225,8 @@ class Judge:
         """
         grids = self.reference.gridset
         m = np.asarray(per_feature(grids, r), dtype=np.float64)
-        tau2 = np.zeros(len(grids.features)) if self.calibration is None else self.calibration.tau2
-        v = np.asarray(1 / np.maximum(values, 1) + 1 / np.maximum(m, 1) + tau2)
-        for season, (_, judged) in self._seasons.items():
-            v[self._has(season) & ~judged[bucket(season, at)]] = np.nan
+        v = np.asarray(1 / np.maximum(values, 1) + 1 / np.maximum(m, 1) + self.base.tau2)
+        v[self.base.unknown_hours(at)] = np.nan
         return v
 
     def psi_clears_below(self, values: Ints, at: When, level: str = "warning") -> Floats:
@@ -272,13 +248,13 @@ class Judge:
         shown. NaN without a value, and where the wobble is not known.
         """
         limit = np.full(values.shape, np.nan)
-        if self.calibration is None:
+        if self.base.is_collecting:
             return limit
         v = self._noise(values, self.compared(at), at)
         known = ~np.isnan(v) & (values > 0) & self._has_psi
         if known.any():
             df = np.broadcast_to(self.reference.gridset.B - 1, values.shape)[known].astype(float)
-            guard = np.broadcast_to(self.rule.guard_of(self.calibration), values.shape)[known]
+            guard = np.broadcast_to(self.base.learnt(self.rule.guard_of), values.shape)[known]
             line = psi_limit(v[known], df, self.rule.delta(level), ALPHA)
             limit[known] = np.maximum(line, guard)
         return round_significant(limit)
@@ -289,14 +265,14 @@ class Judge:
         """Return the warning and critical limits, the lower bound, and where PSI is blind."""
         limit, critical, lower = (np.full(psi.shape, np.nan) for _ in range(3))
         is_blind = np.zeros(psi.shape, dtype=bool)
-        if self.calibration is None:
+        if self.base.is_collecting:
             return limit, critical, lower, is_blind
         judged = ~np.isnan(psi) & ~np.isnan(v)
         if not judged.any():
             return limit, critical, lower, is_blind
         grids = self.reference.gridset
         df = np.broadcast_to(grids.B - 1, psi.shape)[judged].astype(float)
-        guard = np.broadcast_to(self.rule.guard_of(self.calibration), psi.shape)[judged]
+        guard = np.broadcast_to(self.base.learnt(self.rule.guard_of), psi.shape)[judged]
         noise = v[judged]
         for line, level in ((limit, "warning"), (critical, "critical")):
             line[judged] = np.maximum(psi_limit(noise, df, self.rule.delta(level), ALPHA), guard)
@@ -304,7 +280,7 @@ class Judge:
         limit, critical = round_significant(limit), round_significant(critical)
         with np.errstate(invalid="ignore"):
             is_blind = judged & (limit >= largest_psi(grids, r, np.maximum(n, 1)))
-        if self.calibration.source == "none":
+        if self.base.is_unknown:
             critical = np.full(psi.shape, np.nan)
         return limit, critical, round_down(lower), is_blind
 
@@ -326,7 +302,7 @@ class Judge:
 
     def _rate(self, name: str, seen: Observed) -> tuple[Rate, NDArray[np.uint8]]:
         hits, n = seen.of(name)
-        own_hits, own_n = self._own.of(name)
+        own_hits, own_n = self.base.own.of(name)
         applies = {
             "unseen": self._is_categorical,
             "out_of_range": self._is_numeric,
@@ -376,11 +352,11 @@ class Judge:
     ) -> tuple[Rate, NDArray[np.uint8]]:
         """Hold a rate's excess [W, F] against what fine windows have shown."""
         marks = np.zeros((*value.shape, 2), dtype=np.uint8)
-        if self.calibration is None:
+        if self.base.is_collecting:
             return Rate(round_significant(value), excess, np.full(value.shape, np.nan)), marks
         least = LEAST_EXCESS[name]
-        up = np.maximum(self.calibration.up[name], least)
-        down = np.maximum(self.calibration.down[name], least)
+        up = np.maximum(self.base.up[name], least)
+        down = np.maximum(self.base.down[name], least)
         limit = round_significant(np.where(fell, down, up))
         with np.errstate(invalid="ignore"):
             judged = present & (n >= MIN_ROWS[name]) & ~np.isnan(limit)
@@ -391,7 +367,7 @@ class Judge:
         size = np.abs(excess)
         levels = (limit, limit + CRITICAL_BEYOND)
         for level, line in enumerate(levels):
-            if level == 1 and self.calibration.source == "none":
+            if level == 1 and self.base.is_unknown:
                 continue
             with np.errstate(invalid="ignore"):
                 marks[:, :, level] = marked(size > line, size <= line, judged)
@@ -404,12 +380,13 @@ class Judge:
         if x is None:
             return low, high
         use = seen.values[:, x.features] >= MIN_ROWS_PSI
-        use &= self._own.values[0, x.features] > 0
+        use &= self.base.own.values[:, x.features] > 0
         rows = np.flatnonzero(use.any(axis=1))
-        own = self._own_counts[None, x.places]
         for some in portions(len(rows), len(x.places)):
             at = rows[some]
-            found = x.bins.ks(x.is_atom, own, counts[np.ix_(at, x.places)])
+            found = x.bins.ks(
+                x.is_atom, self.base.counts(at, x.places), counts[np.ix_(at, x.places)]
+            )
             for end, out in zip(found, (low, high), strict=True):
                 out[np.ix_(at, x.features)] = np.where(use[at], end, np.nan)
         return round_down(low), round_up(high)
@@ -430,9 +407,9 @@ class Judge:
         unjudged = self._is_numeric & (seen.values == 0) & (infinite > 0)
         unjudged &= marks["infinite"][:, :, 0] == Mark.NOT_EVALUABLE
         verdict[(~evaluated & ~is_blind) | unjudged] = "insufficient_data"
-        if self.calibration is None:
+        if self.base.is_collecting:
             verdict[:] = "collecting"
-        elif self.calibration.source == "none":
+        elif self.base.is_unknown:
             verdict[evaluated & ~unjudged] = "uncalibrated"
         verdict[warn] = "warning"
         verdict[crit] = "critical"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.stats.calibration import MIN_ROWS_PSI, observe, unknown
+from driftline.stats.calibration import MIN_ROWS_PSI, unknown
 from driftline.stats.distance import round_down, round_up, wilson
 from driftline.stats.evidence import Judge, Z, round_significant
 from driftline.stats.gridset import Gridset
@@ -99,32 +99,33 @@ def visible(judge: Judge, made: Judgement, at: When) -> Floats:
         & (made.values >= MIN_ROWS_PSI)
     )
     if by_rate.any():
-        rows, features = np.nonzero(by_rate)
-        own = observe(reference, reference.profiles[judge.segment].counts[None, :])
-        hits, m = own.of("missing")
+        rows, _ = np.nonzero(by_rate)
+        hits, m = (np.broadcast_to(part, limit.shape) for part in judge.base.own.of("missing"))
         # Many windows have as many rows: each number is asked about once.
         asked, inverse = np.unique(
-            np.stack([made.rows[rows], features, missing.limit[by_rate]]),
+            np.stack([made.rows[rows], hits[by_rate], m[by_rate], missing.limit[by_rate]]),
             axis=1,
             return_inverse=True,
         )
-        which = asked[1].astype(np.intp)
-        points = visible_points(asked[0], hits[0, which], m[0, which], asked[2])
+        points = visible_points(*asked)
         out[by_rate] = points[np.reshape(inverse, -1)]
     return round_significant(out)
 
 
 def _at_best(judge: Judge, values: Ints, few: NDArray[np.bool_]) -> Floats:
     """Return what so `few` values (where True of [W, F]) could have shown without any wobble."""
-    reference = judge.reference
-    calm = Judge(reference, judge.segment, judge.length, unknown(reference), judge.rule)
-    # They are fewer than a hundred: each number is asked about once.
-    numbers, inverse = np.unique(values[few], return_inverse=True)
-    each = np.repeat(numbers[:, None], values.shape[1], axis=1)
-    any_time = When(np.zeros(len(numbers), np.int8), np.zeros(len(numbers), np.bool_))
+    reference, base = judge.reference, judge.base
+    rows, features = np.nonzero(few)
+    of = np.zeros(len(rows), np.intp) if base.of is None else base.of[rows]
+    # They are fewer than a hundred: each number is asked about once of a segment.
+    asked, inverse = np.unique(np.stack([of, values[few]]), axis=1, return_inverse=True)
+    each = np.repeat(asked[1][:, None], values.shape[1], axis=1)
+    any_time = When(np.zeros(len(each), np.int8), np.zeros(len(each), np.bool_))
+    segments = [base.segments[place] for place in asked[0].tolist()]
+    calm = Judge(reference, segments, judge.length, [unknown(reference)] * len(each), judge.rule)
     limits = calm.learnt_limit(np.where(few.any(axis=0), each, 0), any_time)
-    seen = visible_shift(reference.gridset, calm.compared(any_time)[:1], limits)
-    return np.asarray(seen[np.reshape(inverse, -1), np.nonzero(few)[1]])
+    seen = visible_shift(reference.gridset, calm.compared(any_time), limits)
+    return np.asarray(seen[np.reshape(inverse, -1), features])
 
 
 def visible_shift(gridset: Gridset, compared: Ints, limit: Floats) -> Floats:

@@ -10,6 +10,7 @@ categories they are of the levels, the other known ones together and the unseen 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -152,38 +153,49 @@ def moments(reference: Reference, segment: str = "all") -> Moments:
     return _own(reference, segment).moments
 
 
+def sigmas(reference: Reference, segments: Sequence[str]) -> Floats:
+    """Return the standard deviations of features in segments [S] of a reference, [S, F]."""
+    return np.stack([moments(reference, name).sd for name in segments])
+
+
 def measure(
     reference: Reference,
-    segment: str,
+    segments: Sequence[str],
     windows: Stack,
     *,
     psi: Floats,
     compared: Ints,
     ks_low: Floats,
+    of: NDArray[np.intp] | None = None,
 ) -> Measures:
-    """Measure windows against a reference's segment.
+    """Measure windows against segments [S] of a reference.
 
     Parameters
     ----------
+    of
+        [W] Which of the segments each window is of; None where there is one segment.
     psi, ks_low
         [W, F] As judged; NaN where they were not computable.
     compared
         [W, F] The reference's values that PSI compared with: m, or those of a season.
     """
-    own = _own(reference, segment)
+    bases = [_own(reference, segment) for segment in segments]
     grids = reference.gridset
     shape = (len(windows), len(grids.features))
     out: dict[str, Floats] = {name: np.full(shape, np.nan) for name in MEASURES}
     n = _values(grids, windows.counts)
+    own = _rows(bases, of)
     _share_out(grids, own, windows, n, out)
     df = np.maximum(grids.B - 1, 1)
     v0 = 1 / np.maximum(n, 1) + 1 / np.maximum(compared, 1)
     out["psi_star"] = psi - df * v0
     out["psi_p"] = psi_p_value(psi, v0, df)
     out["ks_p"] = ks_p_value(ks_low, own.n, np.maximum(n, 1))
-    _distances(grids, own, windows, n, out)
-    if own.numbers is not None:
-        _numbers(own.numbers, own.moments, windows, n, out)
+    _distances(_cells(grids), grids.unseen >= 0, own, windows, n, out)
+    for place, base in enumerate(bases):
+        if base.numbers is not None:
+            here = np.arange(len(windows)) if of is None else np.flatnonzero(of == place)
+            _numbers(base.numbers, base.moments, windows, here, n, out)
     for names, rounded in _ROUNDED.items():
         # One call for all: rounding a hundred numbers costs as much as rounding one.
         out |= zip(names, rounded(np.stack([out[name] for name in names])), strict=True)
@@ -214,15 +226,34 @@ class _Own(NamedTuple):
     """What a reference's segment gives to each comparison."""
 
     n: Ints  # [F] values
-    cells: _Cells
-    cell_counts: Ints
-    is_categorical: NDArray[np.bool_]
+    cell_counts: Ints  # [cells]
     constant: Ints  # [F] place of the only value, -1 where there are more
     numbers: _Numbers | None
     moments: Moments
 
 
-@lru_cache(maxsize=64)
+class _Rows(NamedTuple):
+    """The same for windows [W] of many segments; a single row where all are of one."""
+
+    n: Ints  # [1 or W, F]
+    cell_counts: Ints  # [1 or W, cells]
+    constant: Ints  # [1 or W, F]
+
+    def take(self, windows: NDArray[np.bool_]) -> _Rows:
+        """Return the rows of some windows."""
+        return self if len(self.n) == 1 else _Rows(*(part[windows] for part in self))
+
+
+def _rows(bases: Sequence[_Own], of: NDArray[np.intp] | None) -> _Rows:
+    stacked = _Rows(
+        np.stack([base.n for base in bases]),
+        np.stack([base.cell_counts for base in bases]),
+        np.stack([base.constant for base in bases]),
+    )
+    return stacked if of is None else _Rows(*(part[of] for part in stacked))
+
+
+@lru_cache(maxsize=512)
 def _own(reference: Reference, segment: str) -> _Own:
     grids, profile = reference.gridset, reference.profiles[segment]
     cells = _cells(grids)
@@ -236,9 +267,7 @@ def _own(reference: Reference, segment: str) -> _Own:
     numbers = _numeric(grids, profile)
     return _Own(
         n=_values(grids, profile.counts[None, :])[0],
-        cells=cells,
         cell_counts=_sum_cells(cells, profile.counts[None, :])[0],
-        is_categorical=grids.unseen >= 0,
         constant=constant,
         numbers=numbers,
         moments=_moments(grids, numbers, profile),
@@ -316,7 +345,7 @@ def _sum_cells(cells: _Cells, counts: Ints) -> Ints:
     return np.asarray(np.add.reduceat(counts[:, cells.places], cells.starts, axis=1))
 
 
-def _share_out(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
+def _share_out(grids: Gridset, own: _Rows, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
     counter = {name: grids.counters[:, place] for place, name in enumerate(COUNTERS)}
     counts = windows.counts
     hits = counts[:, counter["pos_inf"]] + counts[:, counter["neg_inf"]]
@@ -326,20 +355,27 @@ def _share_out(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str
     there = is_numeric & (n > 0)
     for name in ("zero", "negative"):
         out[name] = np.where(there, counts[:, counter[name]] / np.maximum(n, 1), np.nan)
-    same = counts[:, np.maximum(own.constant, 0)]
+    places = np.broadcast_to(np.maximum(own.constant, 0), n.shape)
+    same = np.take_along_axis(counts, places, axis=1)
     is_constant = (own.constant >= 0) & (n > 0)
     out["differs"] = np.where(is_constant, (n - same) / np.maximum(n, 1), np.nan)
 
 
-def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
+def _distances(
+    cells: _Cells,
+    is_categorical: NDArray[np.bool_],
+    own: _Rows,
+    windows: Stack,
+    n: Ints,
+    out: dict[str, Floats],
+) -> None:
     """JS, Hellinger, TV, L-inf and chi-square of all features at once."""
-    cells = own.cells
-    use = (n >= MIN_ROWS_PSI) & (own.n > 0)
+    use: NDArray[np.bool_] = (n >= MIN_ROWS_PSI) & (own.n > 0)
     if not use.any() or not len(cells.starts):
         return
-    some = use.any(axis=1)
+    some = np.asarray(use.any(axis=1))
     c = _sum_cells(cells, windows.counts[some])
-    r = own.cell_counts
+    m, r, _ = own.take(some)
 
     def put(name: str, by_feature: Floats) -> None:
         out[name][np.ix_(some, cells.features)] = by_feature
@@ -348,7 +384,7 @@ def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str
         return np.asarray(np.add.reduceat(parts, cells.firsts, axis=1))
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = (r / own.n[cells.owners])[None, :]
+        p = r / m[:, cells.owners]
         q = c / n[some][:, cells.owners]
         middle = (p + q) / 2
         divergence = total(special.rel_entr(p, middle) + special.rel_entr(q, middle)) / 2
@@ -356,8 +392,8 @@ def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str
         put("hellinger", np.sqrt(total((np.sqrt(p) - np.sqrt(q)) ** 2) / 2))
         put("tv", total(np.abs(p - q)) / 2)
         put("linf", np.maximum.reduceat(np.abs(p - q), cells.firsts, axis=1))
-        both = (r[None, :] + c).astype(np.float64)
-        ratio = (n[some] / (own.n + n[some]))[:, cells.owners]
+        both = (r + c).astype(np.float64)
+        ratio = (n[some] / (m + n[some]))[:, cells.owners]
         expected = both * ratio
         # The two samples' deviations are equal and opposite.
         chi = np.where(both > 0, (c - expected) ** 2 / expected / (1 - ratio), 0.0)
@@ -366,24 +402,32 @@ def _distances(grids: Gridset, own: _Own, windows: Stack, n: Ints, out: dict[str
     for name in ("js", "hellinger", "tv", "linf"):
         out[name][~use] = np.nan
     with np.errstate(invalid="ignore"):
-        has_chi = use & own.is_categorical & (out["chi_square_df"] >= 1)
+        has_chi = use & is_categorical & (out["chi_square_df"] >= 1)
     out["chi_square"][~has_chi] = np.nan
     out["chi_square_df"][~has_chi] = np.nan
     out["chi_square_p"] = chi_square_p(out["chi_square"], out["chi_square_df"])
 
 
-def _numbers(x: _Numbers, own: Moments, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
-    """Mean, standard deviation and Wasserstein-1, where no value was clipped."""
-    values = n[:, x.features]
-    there = windows.has_sums[:, None] & (values > 0) & (windows.sums[:, x.clipped] == 0)
+def _numbers(
+    x: _Numbers,
+    own: Moments,
+    windows: Stack,
+    here: NDArray[np.intp],
+    n: Ints,
+    out: dict[str, Floats],
+) -> None:
+    """Mean, standard deviation and Wasserstein-1 of windows `here`, where no value was clipped."""
+    values = n[np.ix_(here, x.features)]
+    unclipped = windows.sums[np.ix_(here, x.clipped)] == 0
+    there = windows.has_sums[here, None] & (values > 0) & unclipped
     rows = np.flatnonzero(there.any(axis=1))
     mean_own, sigma = own.mean[x.features], own.sd[x.features]
     for some in portions(len(rows), len(x.places)):
-        at = rows[some]
-        here = np.ix_(at, x.places)
-        counts, sums = windows.counts[here], windows.sums[here]
+        known = there[rows[some]]
+        at = here[rows[some]]
+        bins = np.ix_(at, x.places)
+        counts, sums = windows.counts[bins], windows.sums[bins]
         which = np.ix_(at, x.features)
-        known = there[at]
 
         def put(name: str, found: Floats, where: NDArray[np.bool_], which: Any = which) -> None:
             out[name][which] = np.where(where, found, np.nan)
@@ -400,7 +444,7 @@ def _numbers(x: _Numbers, own: Moments, windows: Stack, n: Ints, out: dict[str, 
             put("mean_shift", (mean - mean_own) / sigma, known & (sigma > 0))
             is_told = high - low <= np.maximum(low, ROUGH * sigma)
             put("sd_ratio", (low + high) / 2 / sigma, known & (sigma > 0) & is_told)
-        enough = known & (values[at] >= MIN_ROWS_PSI)
+        enough = known & (values[rows[some]] >= MIN_ROWS_PSI)
         if not enough.any():
             continue
         seen = sample(x.ruler, counts, sums)

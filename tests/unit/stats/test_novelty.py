@@ -61,7 +61,7 @@ def test_new_values_as_usual_are_no_drift(
         assert rows["code"].psi is not None
         assert rows["code"].psi < 0.1
     none = np.zeros(len(reference.gridset.features))
-    monkeypatch.setattr("driftline.stats.evidence.expected", lambda *_: none)
+    monkeypatch.setattr("driftline.stats.baseline.expected", lambda *_: none)
     rows = {r.feature: r for r in driftline.compare(reference, windows[0], length="day").rows}
     assert rows["code"].verdict == "critical"
 
