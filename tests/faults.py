@@ -155,6 +155,7 @@ def _named(statement: str) -> str:
     """A statement by its verb and its table, as in "sql UPDATE stream_position"."""
     words = statement.replace('"', "").split()
     before = {"SELECT": "FROM", "INSERT": "INTO", "DELETE": "FROM", "UPDATE": "UPDATE"}
+    before["WITH"] = "JOIN"  # what is sought, with what it is sought in
     place = words.index(before[words[0]]) + 1 if before.get(words[0]) in words else 0
     return f"sql {words[0]} {words[place]}" if place else f"sql {words[0]}"
 

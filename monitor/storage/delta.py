@@ -8,8 +8,8 @@ position; nothing here decides whether it may.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -21,18 +21,18 @@ from driftline.errors import GridMismatch
 from driftline.stats.gridset import Gridset
 from driftline.stats.profile import Profile
 from driftline.stats.profile_bytes import encode
+from monitor.storage import many
 from monitor.storage import schema as t
-from monitor.storage.engine import add_up, insert_rows, insert_tuples, update_of
 
 # Rows kept for inspection by partition; what comes after is counted and not kept.
 MAX_LETTERS: Final = 10_000
 # Names nobody registered come from outside: by partition so many are told apart.
 MAX_UNREGISTERED: Final = 1_000
 OTHER_NAME: Final = "__other__"
+# Panes whose totals are in memory at once: counts of a hundred features take 200 KB each.
+_ENCODED: Final = 128
 # Unseen values shown by feature and partition.
 MAX_UNSEEN: Final = 20
-# Far below the variables one statement may have (SQLite: 32,766).
-_IN: Final = 500
 
 
 class Place(NamedTuple):
@@ -91,6 +91,10 @@ class Deficit:
         self.records += other.records
         self.first_ms = min(self.first_ms, other.first_ms)
         self.last_ms = max(self.last_ms, other.last_ms)
+
+
+_LETTER: Final = tuple(field.name for field in fields(Letter))
+_DEFICIT: Final = tuple(field.name for field in fields(Deficit))
 
 
 class UnseenKey(NamedTuple):
@@ -201,51 +205,35 @@ def add_beside(conn: Connection, at: Place, delta: Delta) -> None:
 
 
 def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> None:
-    by_grid: dict[tuple[int, str], dict[tuple[int, str], Profile]] = {}
-    for key, profile in delta.panes.items():
-        group = by_grid.setdefault((key.version_id, key.gridset), {})
-        group[key.start_ms, key.segment] = profile
+    keys = (*PaneKey._fields, *Place._fields)
+    sought = [(*key, *at) for key in delta.panes]
+    stored: dict[PaneKey, tuple[int, bytes]] = {}
+    for *place, rev, body in many.select(conn, table, keys, ("rev", "body"), sought):
+        stored[PaneKey(*place[: len(PaneKey._fields)])] = rev, body
+    by_grid: dict[str, list[PaneKey]] = {}
+    for key in delta.panes:
+        by_grid.setdefault(key.gridset, []).append(key)
     new: list[tuple[object, ...]] = []
     changed: list[tuple[object, ...]] = []
-    for (version_id, digest), profiles in by_grid.items():
-        gridset = delta.gridsets[digest]
-        stored = {}
-        for starts in _chunks(sorted({start for start, _ in profiles})):
-            sought = {"version_id": version_id, "gridset": digest, "starts": starts}
-            rows = conn.execute(_panes_at(table), sought | at._asdict())
-            for row in rows.all():
-                if (row.start_ms, row.segment) in profiles:
-                    stored[row.start_ms, row.segment] = (row.rev, row.body)
-        for pane, (_, body) in stored.items():
-            profiles[pane] = Profile.from_bytes(gridset, body) + profiles[pane]
-        bodies = encode(list(profiles.values()))
-        for (pane, total), body in zip(profiles.items(), bodies, strict=True):
-            place = (version_id, digest, *pane, at.stream_id, at.partition)
-            if pane in stored:
-                changed.append((stored[pane][0] + 1, total.rows, body, *place))
-            else:
-                new.append((*place, 1, total.rows, body))
-    names = (*PaneKey._fields, "stream_id", "partition", "rev", "rows", "body")
-    insert_tuples(conn, table, names, new)
-    if changed:
-        keys, values = (*PaneKey._fields, *Place._fields), ("rev", "rows", "body")
-        params = [f"to_{n}" for n in values] + [f"at_{n}" for n in keys]
-        conn.execute(
-            update_of(table, keys, values),
-            [dict(zip(params, row, strict=True)) for row in changed],
-        )
+    for digest, group in by_grid.items():
+        for start in range(0, len(group), _ENCODED):
+            some = group[start : start + _ENCODED]
+            totals = [_total(delta.panes[key], stored.get(key), delta, digest) for key in some]
+            for key, total, body in zip(some, totals, encode(totals), strict=True):
+                rev, _ = stored.get(key, (0, b""))
+                (changed if rev else new).append((rev + 1, total.rows, body, *key, *at))
+    values = ("rev", "rows", "body")
+    many.insert(conn, table, (*values, *keys), new)
+    many.update(conn, table, values, keys, changed)
+
+
+def _total(added: Profile, stored: tuple[int, bytes] | None, delta: Delta, digest: str) -> Profile:
+    return (
+        added if stored is None else Profile.from_bytes(delta.gridsets[digest], stored[1]) + added
+    )
 
 
 # Statements are built once: building them again takes longer than SQLite takes to run them.
-
-
-@cache
-def _panes_at(table: sa.Table) -> sa.Select[Any]:
-    c = table.c
-    return sa.select(c.start_ms, c.segment, c.rev, c.body).where(
-        c.start_ms.in_(sa.bindparam("starts", expanding=True)),
-        *(c[name] == sa.bindparam(name) for name in ("version_id", "gridset", *Place._fields)),
-    )
 
 
 @cache
@@ -267,36 +255,10 @@ def _unseen_at(table: sa.Table) -> sa.Select[Any]:
     return _rows_at(table).where(of_versions)
 
 
-def _change(
-    conn: Connection, table: sa.Table, keys: Mapping[str, object], values: Mapping[str, object]
-) -> None:
-    params = {f"at_{name}": value for name, value in keys.items()}
-    params |= {f"to_{name}": value for name, value in values.items()}
-    conn.execute(update_of(table, tuple(keys), tuple(values)), params)
-
-
 def _add_letters(conn: Connection, at: Place, letters: Sequence[Letter], now_ms: int) -> None:
-    insert_rows(
-        conn,
-        t.dead_letter,
-        [
-            {
-                "stream_id": at.stream_id,
-                "partition": at.partition,
-                "offset": letter.offset,
-                "line": letter.line,
-                "reason": letter.reason,
-                "detail": letter.detail,
-                "size_bytes": letter.size_bytes,
-                "payload": letter.payload,
-                "payload_sha256": letter.payload_sha256,
-                "kafka_ms": letter.kafka_ms,
-                "form": letter.form,
-                "created_ms": now_ms,
-            }
-            for letter in letters
-        ],
-    )
+    names = (*Place._fields, *_LETTER, "created_ms")
+    rows = [(*at, *(getattr(letter, name) for name in _LETTER), now_ms) for letter in letters]
+    many.insert(conn, t.dead_letter, names, rows)
 
 
 def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
@@ -313,22 +275,17 @@ def _add_counters(conn: Connection, at: Place, delta: Delta) -> None:
         known = conn.execute(_strangers_at(), at._asdict())
         name_of = _capped(delta.strangers, {(row.model, row.version) for row in known})
         deficits, counters = _renamed(deficits, counters, name_of)
-    for (model, version), added in deficits.items():
-        total = stored.get((model, version))
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    for name, added in deficits.items():
+        total = stored.get(name)
         if total is not None:
             added.add(total)
-        values = {
-            "from_offset": added.from_offset,
-            "to_offset": added.to_offset,
-            "records": added.records,
-            "first_ms": added.first_ms,
-            "last_ms": added.last_ms,
-        }
-        key = at._asdict() | {"model": model, "version": version}
-        if total is None:
-            insert_rows(conn, t.deficit, [key | values])
-        else:
-            _change(conn, t.deficit, key, values)
+        given = (*(getattr(added, of) for of in _DEFICIT), *at, *name)
+        (new if total is None else changed).append(given)
+    keys = (*Place._fields, "model", "version")
+    many.insert(conn, t.deficit, (*_DEFICIT, *keys), new)
+    many.update(conn, t.deficit, _DEFICIT, keys, changed)
     _add_counts(conn, at, counters, t.counter)
 
 
@@ -337,7 +294,7 @@ def _add_counts(
 ) -> None:
     names = (*Place._fields, *CounterKey._fields, "count")
     rows = [(*at, *counter, count) for counter, count in sorted(counters.items())]
-    add_up(conn, table, names, rows)
+    many.add_up(conn, table, names, rows)
 
 
 def _capped(
@@ -387,34 +344,16 @@ def _add_unseen(
         for row in conn.execute(_unseen_at(table), at._asdict() | {"versions": list(versions)})
     }
     shown = Counter(key[:3] for key in stored)
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
     for key, seen in sorted(unseen.items(), key=lambda item: (-item[1].count, item[0])):
         if key in stored:
             seen.add(stored[key])
-            values = {
-                "count": seen.count,
-                "first_seen_ms": seen.first_ms,
-                "last_seen_ms": seen.last_ms,
-            }
-            _change(conn, table, at._asdict() | key._asdict(), values)
+            changed.append((seen.count, seen.first_ms, seen.last_ms, *key, *at))
         elif shown[key[:3]] < MAX_UNSEEN:
             shown[key[:3]] += 1
-            names = (*UnseenKey._fields, "stream_id", "partition")
-            insert_tuples(
-                conn,
-                table,
-                (*names, "count", "first_seen_ms", "last_seen_ms"),
-                [
-                    (
-                        *key,
-                        at.stream_id,
-                        at.partition,
-                        seen.count,
-                        seen.first_ms,
-                        seen.last_ms,
-                    )
-                ],
-            )
-
-
-def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (values[i : i + _IN] for i in range(0, len(values), _IN))
+            new.append((seen.count, seen.first_ms, seen.last_ms, *key, *at))
+    keys = (*UnseenKey._fields, *Place._fields)
+    values = ("count", "first_seen_ms", "last_seen_ms")
+    many.insert(conn, table, (*values, *keys), new)
+    many.update(conn, table, values, keys, changed)

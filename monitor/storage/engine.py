@@ -199,17 +199,6 @@ def insert_tuples(
         conn.exec_driver_sql(_insert_sql(table, names, conn.dialect.name), list(rows))
 
 
-def add_up(
-    conn: Connection, table: sa.Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
-    """Insert rows as `insert_tuples` does; where the key stands, add the last column to its value.
-
-    `names` are the primary key's columns and the one that is added up.
-    """
-    if rows:
-        conn.exec_driver_sql(_add_up_sql(table, names, conn.dialect.name), list(rows))
-
-
 @cache
 def update_of(
     table: sa.Table,
@@ -228,15 +217,6 @@ def update_of(
         sa.update(table)
         .where(*(table.c[key] == sa.bindparam(f"at_{key}") for key in keys))
         .values(values)
-    )
-
-
-@cache
-def _add_up_sql(table: sa.Table, names: tuple[str, ...], dialect: str) -> str:
-    *keys, total = (f'"{table.c[name].name}"' for name in names)
-    return (
-        f"{_insert_sql(table, names, dialect)} ON CONFLICT ({', '.join(keys)}) "
-        f'DO UPDATE SET {total} = "{table.name}".{total} + excluded.{total}'
     )
 
 

@@ -72,11 +72,12 @@ def create(url: sa.URL) -> Engine:
             url.drivername,
             f"its driver: pip install 'driftline[postgres]' ({error})",
         ) from None
-    dumper, loader = _adapters()
+    dumpers, loader = _adapters()
 
     @sa.event.listens_for(engine, "connect")
     def _session(dbapi: Any, _record: object) -> None:
-        dbapi.adapters.register_dumper(str, dumper)
+        for dumper in dumpers:
+            dbapi.adapters.register_dumper(str, dumper)
         for name in ("text", "varchar"):
             dbapi.adapters.register_loader(name, loader)
         cursor = dbapi.cursor()
@@ -97,14 +98,18 @@ def create(url: sa.URL) -> Engine:
     return engine
 
 
-def _adapters() -> tuple[type[Any], type[Any]]:
-    """How text goes to the server and comes back."""
+def _adapters() -> tuple[tuple[type[Any], type[Any]], type[Any]]:
+    """How text goes to the server, as bytes and as text, and comes back."""
     from psycopg.abc import Buffer
-    from psycopg.types.string import StrDumperUnknown, TextLoader
+    from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextLoader
+
+    class BytesOut(StrBinaryDumper):
+        def dump(self, obj: str) -> Buffer | None:
+            return super().dump(_without_nul(obj))
 
     class TextOut(StrDumperUnknown):
         def dump(self, obj: str) -> Buffer | None:
-            return super().dump(obj.replace(NUL, NUL_IN_SQL) if NUL in obj else obj)
+            return super().dump(_without_nul(obj))
 
     class TextIn(TextLoader):
         def load(self, data: Buffer) -> bytes | str:
@@ -113,7 +118,12 @@ def _adapters() -> tuple[type[Any], type[Any]]:
                 return text.replace(NUL_IN_SQL, NUL)
             return text
 
-    return TextOut, TextIn
+    # The last one is used where a statement does not say which.
+    return (BytesOut, TextOut), TextIn
+
+
+def _without_nul(text: str) -> str:
+    return text.replace(NUL, NUL_IN_SQL) if NUL in text else text
 
 
 def take_turns(conn: Connection, what: str) -> None:
