@@ -280,11 +280,9 @@ class Layouts:
         else:
             found = _MODEL(value)
             # A label is none, and a decoder that refuses costs more than looking for the word.
-            if found is None or b'"prediction"' not in value:
+            if found is None or found[1] not in self._of or b'"prediction"' not in value:
                 return None
-            learned = self._of.get(found[1])
-            if learned is None:
-                return None
+            learned = self._of[found[1]]
             beginning = value[: found.end()]
             if b'"prediction"' in beginning:
                 self._last, self._beginning = learned, beginning

@@ -85,6 +85,21 @@ def code_numbers(grid: NumericGrid, column: Column, rows: int) -> Numbers:
     return Numbers(places, x, low, high, bool(is_nan.any()))
 
 
+def canonical_rows(columns: Sequence[Column | None], rows: int) -> NDArray[np.float32]:
+    """Canonical values [columns, rows]; NaN where there is none."""
+    values = np.full((len(columns), rows), np.nan, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, column in enumerate(columns):
+            if column is not None and column.values is not None:
+                values[i] = column.values
+    # As `canonical`: there is one zero only.
+    values += np.float32(0.0)
+    for i, column in enumerate(columns):
+        if column is not None and column.state is not None:
+            values[i][column.state != State.VALUE] = np.nan
+    return values
+
+
 def count_numbers(
     grid: NumericGrid,
     coded: Numbers,

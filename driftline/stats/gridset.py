@@ -26,17 +26,20 @@ from driftline.stats.coding import (
     NEGATIVE,
     SUM_ROWS,
     ZERO,
+    canonical_rows,
     code_categories,
     code_numbers,
     count_words,
     mark_states,
 )
-from driftline.stats.grid import CLIP_BITS, CategoricalGrid, NumericGrid
+from driftline.stats.grid import CLIP_BITS, CategoricalGrid, NumericGrid, ordered_bits
 from driftline.stats.profile import COUNTERS, Column, Profile, Words
 from driftline.stats.sorted_counts import count_column
 
 Kind = Literal["numeric", "categorical", "presence"]
 
+# So many numbers are coded by one call: as many as stay in the processor's nearest cache.
+CODED_AT_ONCE: Final = 16_384
 # Unseen values kept for display, never for a decision.
 TOP_UNSEEN: Final = 20
 
@@ -245,21 +248,44 @@ class Gridset:
         feature are not looked at.
         """
         flat = np.empty((len(self.features), rows), np.int64)
-        values = np.full((len(self.numeric), rows), np.nan, np.float32)
+        values = np.empty((len(self.numeric), rows), np.float32)
         extra_row: list[NDArray[np.int64]] = []
         extra_flat: list[NDArray[np.int64]] = []
-        number = 0
+        # Where rows are few a call takes longer than its work: then many features share it.
+        step = max(1, CODED_AT_ONCE // max(1, rows))
+        for first in range(0, len(self.numeric), step):
+            part = slice(first, first + step)
+            found = [columns.get(self.features[f].name) for f in self.numeric[part]]
+            values[part] = canonical_rows(found, rows)
+            low = values[part].min(axis=1, initial=np.inf)
+            high = values[part].max(axis=1, initial=-np.inf)
+            is_finite = np.isfinite(low) & np.isfinite(high)
+            self._code_finite(first, values[part], is_finite, flat)
+            for number in np.flatnonzero(~is_finite).tolist():
+                f, column = self.numeric[first + number], found[number]
+                if column is None:
+                    flat[f] = self.counters[f, ABSENT]
+                    continue
+                coded = code_numbers(self._numeric_grid(f), column, rows)
+                np.add(coded.places, self.bins[f].start, out=flat[f])
+                values[first + number] = coded.values
+            # A range that holds NaN is none: such a feature is looked at.
+            for counter, is_so, some in (
+                (ZERO, np.equal, ~(low > 0)),
+                (NEGATIVE, np.less, ~(low >= 0)),
+            ):
+                if some.any():
+                    where = is_so(values[part], 0)
+                    n = np.count_nonzero(where, axis=1)
+                    starts = np.arange(len(n)) * rows
+                    extra_row.append(np.flatnonzero(where) - np.repeat(starts, n))
+                    extra_flat.append(np.repeat(self.counters[self._numeric[part], counter], n))
         for f, feature in enumerate(self.features):
-            column = columns.get(feature.name)
-            grid = feature.grid
+            column, grid = columns.get(feature.name), feature.grid
+            if isinstance(grid, NumericGrid):
+                continue
             if column is None:
                 flat[f] = self.counters[f, ABSENT]
-                number += feature.kind == "numeric"
-            elif isinstance(grid, NumericGrid):
-                coded = code_numbers(grid, column, rows)
-                np.add(coded.places, self.bins[f].start, out=flat[f])
-                values[number] = coded.values
-                number += 1
             elif grid is not None:
                 np.add(code_categories(grid, column, rows), self.bins[f].start, out=flat[f])
             else:
@@ -267,12 +293,6 @@ class Gridset:
                 flat[f] = -self.bins[f].start
                 mark_states(flat[f], column.state, 0)
                 flat[f] += self.bins[f].start
-        for number, f in enumerate(self.numeric):
-            for counter, where in ((ZERO, values[number] == 0), (NEGATIVE, values[number] < 0)):
-                rows_of = where.nonzero()[0]
-                if len(rows_of):
-                    extra_row.append(rows_of)
-                    extra_flat.append(np.full(len(rows_of), self.counters[f, counter]))
         nothing = np.empty(0, np.int64)
         return Codes(
             rows,
@@ -281,6 +301,30 @@ class Gridset:
             np.concatenate([nothing, *extra_flat]),
             values,
         )
+
+    def _code_finite(
+        self,
+        first: int,
+        values: NDArray[np.float32],
+        is_finite: NDArray[np.bool_],
+        flat: NDArray[np.int64],
+    ) -> None:
+        """Code those of the numeric features from `first` on that hold finite values only."""
+        grids = [self._numeric_grid(f) for f in self.numeric[first : first + len(values)]]
+        is_floats = np.array([grid.cells == "floats" for grid in grids]) & is_finite
+        floats = np.flatnonzero(is_floats).tolist()
+        keys = ordered_bits(values if len(floats) == len(values) else values[floats])
+        shifts = np.array([grids[i].shift for i in floats], np.int32)
+        bases = np.array([grids[i].base for i in floats], np.int64)
+        keys >>= shifts[:, None]
+        cells = np.subtract(keys, bases[:, None], dtype=np.intp)
+        for i, cells_of in zip(floats, cells, strict=True):
+            f = self.numeric[first + i]
+            # What lies beyond a table is taken from its ends, as in `NumericGrid.bins`.
+            np.add(grids[i].table.take(cells_of, mode="clip"), self.bins[f].start, out=flat[f])
+        for i in np.flatnonzero(is_finite & ~is_floats).tolist():
+            f = self.numeric[first + i]
+            np.add(grids[i].bins(values[i]), self.bins[f].start, out=flat[f])
 
     def count_codes(
         self,
@@ -343,7 +387,7 @@ class Gridset:
         starts = np.flatnonzero(np.diff(ordered, prepend=-1))
         present = ordered[starts]
         by_pane = values[:, order]
-        numeric = np.array(self.numeric)
+        numeric = self._numeric
         least = np.fmin.reduceat(by_pane, starts, axis=1)
         most = np.fmax.reduceat(by_pane, starts, axis=1)
         # Overflow is in the range as the infinity it became; nothing at all is NaN.
@@ -360,10 +404,10 @@ class Gridset:
         """Sums in quanta by place; the clipped are counted at each feature's first counter."""
         total = shape[0] * shape[1]
         sums = np.zeros(total, np.int64)
-        numeric = np.array(self.numeric, np.intp)
+        numeric = self._numeric
         if not len(numeric):
             return sums.reshape(shape)
-        scale = np.array([2.0 ** -self._quantum(f) for f in self.numeric])
+        scale = np.array([2.0 ** -self._numeric_grid(f).quantum for f in self.numeric])
         limit = float(1 << CLIP_BITS)
         for start in range(0, flat.shape[1], SUM_ROWS):
             part = slice(start, start + SUM_ROWS)
@@ -379,10 +423,10 @@ class Gridset:
                 sums += np.bincount(at[clipped], minlength=total)
         return sums.reshape(shape)
 
-    def _quantum(self, f: int) -> int:
+    def _numeric_grid(self, f: int) -> NumericGrid:
         grid = self.features[f].grid
         assert isinstance(grid, NumericGrid)
-        return grid.quantum
+        return grid
 
     def tally(self, columns: Iterable[tuple[str, Column]], rows: int) -> Tally:
         """Count all rows into one profile with sums, a column at a time.
@@ -478,6 +522,10 @@ class Gridset:
             return np.zeros((*counts.shape[:-1], 0), np.int64)
         sums: NDArray[np.int64] = np.add.reduceat(counts[..., places], starts, axis=-1)
         return sums
+
+    @cached_property
+    def _numeric(self) -> NDArray[np.intp]:
+        return np.array(self.numeric, np.intp)
 
     @cached_property
     def _in_groups(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
