@@ -126,7 +126,7 @@ def run(
     did = keeper.run(went_on)
     engine.dispose()
     failed = {
-        "dead letters" if of is None else f"{of.model} {of.version}": why
+        of if isinstance(of, str) else f"{of.model} {of.version}": why
         for of, why in keeper.failures.items()
     }
     options.echo(json.dumps(vars(did) | {"failed": failed}) if json_ else _words(did))
@@ -143,6 +143,7 @@ def _words(did: Did) -> str:
         (did.windows, "longer windows forgotten"),
         (did.days, "counts of days deleted"),
         (did.letters, "dead letters deleted"),
+        (did.lanes, "rows of replays deleted that nobody can go on with"),
     )
     said = [f"{n:,} {what}" for n, what in parts if n]
     return ", ".join(said) if said else "nothing is older than it may be"

@@ -15,7 +15,7 @@ from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DAY_MS, LENGTHS
 from monitor.clock import Clock
 from monitor.retention.policy import LONGEST_DAYS, Policy
-from monitor.storage import evaluation, reads, registry
+from monitor.storage import evaluation, lanes, reads, registry
 from monitor.storage import retention as sql
 from monitor.storage.engine import reading, transaction
 from monitor.windows.calendar import Window, window_of
@@ -26,13 +26,19 @@ log = structlog.get_logger(__name__)
 LOOK_S: Final = 600.0
 # One transaction forgets so many dead letters.
 AT_ONCE: Final = 500
+# What belongs to no version, by what it is called where it cannot be done.
+LETTERS: Final = "dead letters"
+LANES: Final = "replays"
+# By then whoever counted again what has ended was told so by its own look at the topic.
+ENDED_MS: Final = DAY_MS
 
 
 @dataclass
 class Did:
     """What was done: rows of each kind that are no more.
 
-    `hours` became the days' sums; the others expired.
+    `hours` became the days' sums; `lanes` are of replays that nobody can go on with; the others
+    expired.
     """
 
     hours: int = 0
@@ -40,6 +46,7 @@ class Did:
     hour_windows: int = 0
     windows: int = 0
     letters: int = 0
+    lanes: int = 0
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) for field in fields(self))
@@ -50,8 +57,9 @@ class Did:
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
-# What is left to do, one small transaction each.
+# What is left to do, one small transaction each; and of what.
 Task = Callable[[Connection], Did]
+Of = sql.Version | str
 
 
 class Keeper:
@@ -68,15 +76,15 @@ class Keeper:
     def __init__(self, engine: Engine, policy: Policy, clock: Clock) -> None:
         self._engine, self._policy, self._clock = engine, policy, clock
         self._next_s = clock.monotonic_s()
-        self._left: list[tuple[sql.Version | None, Iterator[Task]]] | None = None
-        self._failures: dict[sql.Version | None, str] = {}
+        self._left: list[tuple[Of, Iterator[Task]]] | None = None
+        self._failures: dict[Of, str] = {}
         self._round = Did()
         # By reference: the segments of which it knows how hours wobble.
         self._known: dict[str, frozenset[str]] = {}
 
     @property
-    def failures(self) -> dict[sql.Version | None, str]:
-        """What keeps old records as they are, by version; None stands for dead letters."""
+    def failures(self) -> dict[Of, str]:
+        """What keeps old records as they are, by version, `LETTERS` or `LANES`."""
         return dict(self._failures)
 
     def step(self) -> bool:
@@ -113,10 +121,10 @@ class Keeper:
             went_on(total)
         return total
 
-    def _piece(self, left: list[tuple[sql.Version | None, Iterator[Task]]]) -> Did | None:
+    def _piece(self, left: list[tuple[Of, Iterator[Task]]]) -> Did | None:
         """Do one piece; None when nothing is left. A version that fails keeps no other waiting."""
         while left:
-            version, tasks = left[0]
+            of, tasks = left[0]
             try:
                 task = next(tasks, None)
                 if task is not None:
@@ -125,22 +133,26 @@ class Keeper:
             except StorageUnavailable:
                 raise
             except Exception as error:
-                if self._failures.get(version) != repr(error):  # said once
-                    self._failures[version] = repr(error)
-                    version_id = None if version is None else version.id
-                    log.exception("old records are kept as they are", version_id=version_id)
+                if self._failures.get(of) != repr(error):  # said once
+                    self._failures[of] = repr(error)
+                    what = of if isinstance(of, str) else of.id
+                    log.exception("old records are kept as they are", of=what)
             else:
-                self._failures.pop(version, None)
+                self._failures.pop(of, None)
             left.pop(0)
         return None
 
     # What is due, found out piece by piece: between two of them others work on.
 
-    def _due(self) -> list[tuple[sql.Version | None, Iterator[Task]]]:
+    def _due(self) -> list[tuple[Of, Iterator[Task]]]:
         """Return what is due of each version, and of what belongs to none."""
         with reading(self._engine) as conn:
             versions = sql.versions(conn)
-        return [*((each, self._of_version(each)) for each in versions), (None, self._letters())]
+        return [
+            *((each, self._of_version(each)) for each in versions),
+            (LETTERS, self._letters()),
+            (LANES, self._lanes()),
+        ]
 
     def _of_version(self, version: sql.Version) -> Iterator[Task]:
         policy = self._policy
@@ -255,3 +267,25 @@ class Keeper:
                 return Did(letters=count)
 
             yield forget
+
+    def _lanes(self) -> Iterator[Task]:
+        with reading(self._engine) as conn:
+            ended = lanes.ended(conn, self._clock.now_ms() - ENDED_MS)
+        for stream_id in ended:
+
+            def give_up(conn: Connection, stream_id: int = stream_id) -> Did:
+                return Did(lanes=int(lanes.give_up(conn, stream_id)))
+
+            yield give_up
+        with reading(self._engine) as conn:
+            orphans = lanes.orphans(conn)
+        for stream_id in orphans:
+            count = 1
+            while count:
+
+                def forget(conn: Connection, stream_id: int = stream_id) -> Did:
+                    nonlocal count
+                    count = lanes.forget(conn, stream_id)
+                    return Did(lanes=count)
+
+                yield forget

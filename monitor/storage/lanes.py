@@ -377,19 +377,56 @@ def commit(
 def abandon(engine: Engine, stream_id: int) -> bool:
     """Give a lane up; False where there is none. Whoever counts into it learns so."""
     with transaction(engine) as conn:
-        found = conn.execute(sa.delete(t.lane).where(t.lane.c.stream_id == stream_id)).rowcount
+        found = give_up(conn, stream_id)
+    is_left = True
+    while is_left:
+        with transaction(engine) as conn:
+            is_left = forget(conn, stream_id) > 0
+    return found
+
+
+def ended(conn: Connection, until_ms: int) -> list[int]:
+    """Return the streams with a lane whose topic had ended by then (wall clock).
+
+    Nobody can go on with it: what is read of that name now is another stream.
+    """
+    s = t.stream.c
+    query = sa.select(s.id).join(t.lane, t.lane.c.stream_id == s.id).where(s.ended_ms <= until_ms)
+    return list(conn.scalars(query.order_by(s.id)))
+
+
+def orphans(conn: Connection) -> list[int]:
+    """Return the streams that hold something of a lane that was given up.
+
+    By a process that ended before it had forgotten all of it.
+    """
+    p = t.lane_position.c
+    is_here = sa.exists().where(t.lane.c.stream_id == p.stream_id)
+    query = sa.select(p.stream_id).distinct().where(~is_here)
+    return list(conn.scalars(query.order_by(p.stream_id)))
+
+
+def give_up(conn: Connection, stream_id: int) -> bool:
+    """Let a lane be no more, before what it holds: nobody goes on with it, or counts into it."""
+    return conn.execute(sa.delete(t.lane).where(t.lane.c.stream_id == stream_id)).rowcount > 0
+
+
+def forget(conn: Connection, stream_id: int) -> int:
+    """Delete some of what a lane held that was given up; return how many rows, 0 at the end.
+
+    Its positions go last: as long as there are any, `orphans` finds the rest.
+    """
+    take_turns(conn, "stream")
+    if find(conn, stream_id) is not None:  # somebody has begun another one
+        return 0
+    left = AT_ONCE
     for table in _CONTENT:
         key = tuple(table.primary_key.columns)
-        some = sa.select(*key).where(table.c.stream_id == stream_id).limit(AT_ONCE)
-        is_left = True
-        while is_left:
-            with transaction(engine) as conn:
-                take_turns(conn, "stream")
-                if find(conn, stream_id) is not None:  # somebody has begun another one
-                    return bool(found)
-                here = sa.tuple_(*key).in_(some)
-                is_left = conn.execute(sa.delete(table).where(here)).rowcount > 0
-    return bool(found)
+        some = sa.select(*key).where(table.c.stream_id == stream_id).limit(left)
+        left -= conn.execute(sa.delete(table).where(sa.tuple_(*key).in_(some))).rowcount
+        if not left:
+            break
+    return AT_ONCE - left
 
 
 def remove(conn: Connection, stream_id: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.storage import engine as storage
+from monitor.storage import lanes
 from monitor.storage import schema as t
 
 
@@ -53,9 +54,19 @@ def test_run_does_what_is_due_and_says_so(url: str) -> None:
     did = json.loads(driftline(url, "run", "--json", letters_days="1").stdout)
     # They were written in May 2026, and days count back from today.
     assert did["letters"] == before["letters"]["rows"]
-    assert did["hours"] == did["hour_windows"] == did["windows"] == did["days"] == 0
+    assert did["hours"] == did["hour_windows"] == did["windows"] == did["days"] == did["lanes"] == 0
     assert driftline(url, "run").stdout == "nothing is older than it may be\n"
+    give_up_a_replay(url)
+    assert driftline(url, "run").stdout == "1 rows of replays deleted that nobody can go on with\n"
     assert json.loads(driftline(url, "show", "--json").stdout)["hours"] == before["hours"]
+
+
+def give_up_a_replay(url: str) -> None:
+    """As a process leaves it that was killed just then."""
+    engine = storage.create(url)
+    with storage.transaction(engine) as conn:
+        lanes.add_partition(conn, stream_id=1, partition=0, start=0)
+    engine.dispose()
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_done(url: str) -> None:
