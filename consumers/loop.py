@@ -16,6 +16,7 @@ Nothing here sleeps: the wait is in the poll, so membership is kept whatever is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -23,7 +24,6 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy.engine import Connection, Engine
@@ -35,6 +35,7 @@ from consumers.ledger import Ledger
 from consumers.meter import NOBODY, Meter, Result, Standing
 from consumers.opening import open_topic
 from consumers.outages import Outages
+from consumers.owned import Owned, Partitions
 from consumers.settings import IngestSettings
 from consumers.source import Identity, LogTruncated, Record, Source
 from driftline.errors import (
@@ -59,19 +60,6 @@ FENCED_WAIT_S: Final = 3.0
 FIRST_S: Final = 2.0
 # Between two attempts at a database or broker that does not answer.
 RETRY_S: Final = 1.0
-
-
-@dataclass
-class Owned:
-    """A partition that the group gave us; without a ledger it is not claimed (yet)."""
-
-    ledger: Ledger | None = None
-    claim_at_s: float = 0.0
-    was_fenced: bool = False
-    # Set when the log was cut: where it diverges from what was read.
-    diverges_at: int | None = None
-    # Set when the broker refused to read at the position.
-    is_out_of_range: bool = False
 
 
 class Loop:
@@ -111,7 +99,7 @@ class Loop:
         self._identity: Identity | None = None
         self._stream: Stream | None = None
         self._registry: registry.Registry | None = None
-        self._owned: dict[int, Owned] = {}
+        self._owned = Partitions()
         self._checkpoint_at_s = self._clock.monotonic_s() + settings.checkpoint_interval_s
         self._was_quiet = True
         self._broker_at_s = self._storage_at_s = 0.0
@@ -135,10 +123,10 @@ class Loop:
     def step(self) -> None:
         """Poll once, do what is due, and tell how it stands."""
         self._turn()
-        claimed = sum(o.ledger is not None for o in self._owned.values())
+        n_claimed = len(self._owned.ledgers())
         self._meter.stepped(
             Standing(
-                self._stream is not None, len(self._owned), claimed, *self._held, self._is_pressed
+                self._stream is not None, len(self._owned), n_claimed, *self._held, self._is_pressed
             )
         )
 
@@ -216,7 +204,7 @@ class Loop:
         self._apply_changes()
         for partition in batches:
             records = self._in_hand.pop(partition, ())
-            ledger = self._ledger(partition)
+            ledger = self._owned.ledger(partition)
             if ledger is None or not records:
                 continue
             try:
@@ -260,19 +248,14 @@ class Loop:
 
     def _follow_holes(self) -> None:
         """Transaction markers and compaction leave holes: the position passes them silently."""
-        for partition, owned in self._owned.items():
-            if owned.ledger is not None:
-                try:
-                    position = self._source.position(partition)
-                except StreamError:
-                    continue
-                owned.ledger.position = max(owned.ledger.position, position)
+        for partition, ledger in self._owned.ledgers().items():
+            with contextlib.suppress(StreamError):
+                ledger.position = max(ledger.position, self._source.position(partition))
 
     def _put_back(self) -> None:
         """A poll that raised may have moved positions past records it never returned."""
-        for partition, owned in self._owned.items():
-            if owned.ledger is not None:
-                self._seek(partition, owned.ledger.position)
+        for partition, ledger in self._owned.ledgers().items():
+            self._seek(partition, ledger.position)
 
     def _seek(self, partition: int, offset: int) -> None:
         self._in_hand.pop(partition, None)
@@ -287,17 +270,13 @@ class Loop:
                 for partition in change.partitions:
                     self._owned[partition] = Owned()
                 continue
-            held = [p for p in change.partitions if self._ledger(p) is not None]
+            held = [p for p in change.partitions if self._owned.ledger(p) is not None]
             in_time = self._clock.monotonic_s() - change.at_s < self._settings.session_ms / 3000
             if change.kind == "revoked" and in_time:
                 self._checkpoint_round(held)
             for partition in change.partitions:
                 self._owned.pop(partition, None)
             log.info("%s: partitions %s", change.kind, list(change.partitions))
-
-    def _ledger(self, partition: int) -> Ledger | None:
-        owned = self._owned.get(partition)
-        return None if owned is None else owned.ledger
 
     def _let_go(self, partition: int, why: str, wait_s: float = 0.0) -> None:
         """Drop what is held of a partition; it is claimed again when it is still ours."""
@@ -315,9 +294,7 @@ class Loop:
 
     def _claim_due(self) -> None:
         now = self._clock.monotonic_s()
-        due = [
-            p for p, o in sorted(self._owned.items()) if o.ledger is None and o.claim_at_s <= now
-        ]
+        due = self._owned.due(now)
         if not due or self._stream is None or now < max(self._broker_at_s, self._storage_at_s):
             return
         try:
@@ -391,25 +368,19 @@ class Loop:
 
     def _hurry_after_quiet(self) -> None:
         """Bring the next checkpoint forward when records come after an interval without any."""
-        if self._was_quiet and not self._is_clean():
+        if self._was_quiet and not self._owned.is_clean:
             self._was_quiet = False
             soon_s = self._clock.monotonic_s() + min(FIRST_S, self._settings.checkpoint_interval_s)
             self._checkpoint_at_s = min(self._checkpoint_at_s, soon_s)
 
-    def _is_clean(self) -> bool:
-        return all(o.ledger is None or o.ledger.is_clean for o in self._owned.values())
-
     def _is_heavy(self) -> bool:
-        ledgers = [o.ledger for o in self._owned.values() if o.ledger is not None]
-        rows = sum(ledger.rows for ledger in ledgers)
-        n_bytes = sum(ledger.weight_bytes for ledger in ledgers)
-        self._held = rows, n_bytes
+        self._held = rows, n_bytes = self._owned.held()
         return rows >= self._settings.max_rows or n_bytes >= self._settings.max_bytes
 
     def _apply_pressure(self) -> None:
         """Read no further while what is held cannot be written."""
         is_heavy = self._is_heavy()
-        claimed = [p for p, o in self._owned.items() if o.ledger is not None]
+        claimed = list(self._owned.ledgers())
         if is_heavy and not self._is_pressed:
             log.warning("too much is held: reading pauses")
             self._source.pause(claimed)
@@ -422,9 +393,8 @@ class Loop:
         now = self._clock.monotonic_s()
         if only is None:
             self._checkpoint_at_s = now + self._settings.checkpoint_interval_s
-            self._was_quiet = self._is_clean()
-        claimed = [p for p in sorted(self._owned) if self._ledger(p) is not None]
-        wanted = [p for p in claimed if only is None or p in only]
+            self._was_quiet = self._owned.is_clean
+        wanted = [p for p in self._owned.ledgers() if only is None or p in only]
         if not wanted or self._stream is None:
             return
         try:
@@ -438,10 +408,8 @@ class Loop:
             return
         self._outages.up("broker")
         for partition in wanted:
-            ledger = self._ledger(partition)
-            if ledger is None:
-                continue
-            if partition not in bounds:
+            ledger = self._owned.ledger(partition)
+            if ledger is None or partition not in bounds:
                 continue
             look = ledger.look(
                 bounds[partition][1], self._clock.now_ms(), self._clock.monotonic_s()
@@ -449,7 +417,7 @@ class Loop:
             if not self._checkpoint(partition, ledger, look):
                 return
         self._source.commit(
-            {p: led.claim.next_offset for p in wanted if (led := self._ledger(p)) is not None}
+            {p: led.claim.next_offset for p in wanted if (led := self._owned.ledger(p)) is not None}
         )
 
     def _checkpoint(self, partition: int, ledger: Ledger, look: Look) -> bool:
@@ -502,9 +470,8 @@ class Loop:
         except StorageUnavailable as error:
             self._storage_lost(error)
             return False
-        for partition, owned in self._owned.items():
-            ledger = owned.ledger
-            if ledger is not None and ledger.registry.revision != self._registry.revision:
+        for partition, ledger in self._owned.ledgers().items():
+            if ledger.registry.revision != self._registry.revision:
                 ledger.rewind(self._registry)
                 self._seek(partition, ledger.position)
         log.info("the registry is at revision %d now", self._registry.revision)
@@ -514,9 +481,8 @@ class Loop:
 
     def _broker_lost(self, error: Exception) -> None:
         self._broker_at_s = self._clock.monotonic_s() + RETRY_S
-        for owned in self._owned.values():
-            if owned.ledger is not None:
-                owned.ledger.not_seen()
+        for ledger in self._owned.ledgers().values():
+            ledger.not_seen()
         self._outages.down("broker", f"{error}; waiting")
 
     def _storage_lost(self, error: Exception) -> None:

@@ -272,6 +272,10 @@ class Story:
         elif act < 0.64:
             if not world.step(member):
                 self.members[which] = world.member()
+        elif act < 0.67:
+            for _ in range(rng.randrange(1, 6)):
+                self._write()
+            world.calls.arm_next("poll", "fails after")  # behind what was written just now
         elif act < 0.75:
             world.clock.advance(rng.random() * 6)
         elif act < 0.84:
