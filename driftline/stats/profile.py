@@ -248,6 +248,32 @@ class Profile:
             raise DecodeError("bad_profile", str(error)) from None
         return cls(dense, dense_sums, low.copy(), high.copy(), gridset.digest)
 
+    def with_bytes(self, gridset: Gridset, data: bytes) -> Profile:
+        """`Profile.from_bytes(gridset, data) + self`, by what the bytes hold and not by all places.
+
+        Raises
+        ------
+        GridMismatch
+            When the two were counted on different gridsets.
+        DecodeError
+            When the bytes are no profile, or of a newer format.
+        """
+        if self.gridset != gridset.digest:
+            raise GridMismatch(gridset.digest, self.gridset)
+        try:
+            low, high, (places, values), sums = decode(gridset, data)
+            counts = self.counts.copy()
+            counts[places] += values
+            total = None
+            if self.sums is not None and sums is not None:
+                total = self.sums.copy()
+                total[sums[0]] += sums[1]
+        except UNREADABLE as error:
+            raise DecodeError("bad_profile", str(error)) from None
+        return Profile(
+            counts, total, np.minimum(low, self.low), np.maximum(high, self.high), self.gridset
+        )
+
 
 def add_many(gridset: Gridset, bodies: Iterable[bytes]) -> Profile:
     """The sum of stored profiles; has sums only when all of them have."""

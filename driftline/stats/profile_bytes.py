@@ -98,8 +98,10 @@ def decode(
 
 def _sparse(rows: NDArray[np.int64]) -> list[bytes]:
     """Count of entries, width, gaps (one byte each), values: of every row of [P, size]."""
-    row, places = rows.nonzero()
-    values = rows[row, places]
+    # In a table of truth values they are found in half the time.
+    flat = np.flatnonzero(rows != 0)
+    row, places = np.divmod(flat, rows.shape[1])
+    values = rows.ravel()[flat]
     if not len(row):
         return [_PART.pack(0, 0)] * len(rows)
     gaps = np.diff(places, prepend=0)

@@ -218,19 +218,18 @@ def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> No
     for digest, group in by_grid.items():
         for start in range(0, len(group), _ENCODED):
             some = group[start : start + _ENCODED]
-            totals = [_total(delta.panes[key], stored.get(key), delta, digest) for key in some]
+            totals = [
+                delta.panes[key].with_bytes(delta.gridsets[digest], stored[key][1])
+                if key in stored
+                else delta.panes[key]
+                for key in some
+            ]
             for key, total, body in zip(some, totals, encode(totals), strict=True):
-                rev, _ = stored.get(key, (0, b""))
+                rev = stored[key][0] if key in stored else 0
                 (changed if rev else new).append((rev + 1, total.rows, body, *key, *at))
     values = ("rev", "rows", "body")
     many.insert(conn, table, (*values, *keys), new)
     many.update(conn, table, values, keys, changed)
-
-
-def _total(added: Profile, stored: tuple[int, bytes] | None, delta: Delta, digest: str) -> Profile:
-    return (
-        added if stored is None else Profile.from_bytes(delta.gridsets[digest], stored[1]) + added
-    )
 
 
 # Statements are built once: building them again takes longer than SQLite takes to run them.

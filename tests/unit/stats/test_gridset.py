@@ -184,6 +184,18 @@ def test_a_profile_comes_back_from_its_bytes(gridset, n, with_sums):
     assert Profile.from_bytes(gridset, profile.to_bytes()) == profile
 
 
+@pytest.mark.parametrize("n", [0, 1, 15, 100_000])
+@pytest.mark.parametrize("has_sums", [(True, True), (True, False), (False, True), (False, False)])
+def test_bytes_are_added_as_the_profile_that_they_are(gridset, n, has_sums):
+    [stored] = gridset.count(rows_of(gridset, n), n, with_sums=has_sums[0])
+    [added] = gridset.count(rows_of(gridset, 20, seed=1), 20, with_sums=has_sums[1])
+    before = added.to_bytes()
+    assert added.with_bytes(gridset, stored.to_bytes()) == stored + added
+    assert added.to_bytes() == before
+    with pytest.raises(GridMismatch):
+        Profile.empty(Gridset((numeric("x", [1.0, 2.0]),))).with_bytes(gridset, before)
+
+
 def test_a_pane_of_fifteen_rows_is_small(gridset):
     [profile] = gridset.count(rows_of(gridset, 15), 15)
     assert len(profile.to_bytes()) < 200
@@ -204,6 +216,8 @@ def test_damaged_bytes_are_refused(gridset):
     for damaged in (b"", good[:4], good[:-9], newer, good[:8] + b"\xff" * 10):
         with pytest.raises(DecodeError):
             Profile.from_bytes(gridset, damaged)
+        with pytest.raises(DecodeError):
+            profile.with_bytes(gridset, damaged)
         with pytest.raises(DecodeError):
             stack(gridset, [damaged], [0], 1)
 
