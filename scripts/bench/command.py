@@ -31,6 +31,7 @@ PARTS: Final = {
     "formats": ("forms", "JSON, NDJSON and Arrow to counts, without Kafka"),
     "checkpoint": ("checkpoints", "a checkpoint against panes and history"),
     "judging": ("judging", "an hour of 100 features x 20 segments judged"),
+    "curves": ("curves", "what features, segments, models and K cost; SQL bytes"),
     "profile": ("streams", "where the time of the JSON path goes"),
 }
 

@@ -74,8 +74,9 @@ class Shape:
             for i in range(self.words)
         }
         if self.segments:
-            # In turns, so that each is there often enough to be counted apart.
-            columns["site"] = [f"s{i % self.segments}" for i in range(rows)]
+            # Each as often, and of any model.
+            site = rng.permutation(np.arange(rows) % self.segments)
+            columns["site"] = [f"s{i}" for i in site.tolist()]
         columns["class"] = np.where(rng.random(rows) < 0.2, "late", "on time").astype(object)
         columns["score"] = rng.random(rows)
         return pd.DataFrame(columns)

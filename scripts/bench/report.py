@@ -125,7 +125,7 @@ def shown(cell: Cell) -> str:
         return cell
     if isinstance(cell, int) or abs(cell) >= 100:
         return f"{cell:,.0f}"
-    return f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.3g}"
+    return f"{cell:.1f}" if abs(cell) >= 10 else f"{round(cell, 6):.3g}"
 
 
 def ratio(of: float, to: float) -> float:

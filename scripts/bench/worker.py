@@ -91,6 +91,8 @@ class Timing:
 
 def consume(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Count a topic as `driftline ingest` does: to its ends, or until SIGTERM."""
+    import pyarrow  # noqa: F401 - it is imported by the first record otherwise
+
     from consumers import process
     from consumers.loop import Loop
     from consumers.settings import IngestSettings

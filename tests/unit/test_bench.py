@@ -11,8 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from bench import command, report
+from bench import command, fleet, report
 from bench.material import Shape, json_records
+from bench.parts.memory import slope_an_hour
 from bench.picture import Panel, flame, panels
 from bench.report import Figure, Goal, Part, Table
 from bench.sampling import by_function
@@ -122,3 +123,54 @@ def test_a_part_that_is_unknown_is_named(capsys: pytest.CaptureFixture[str]) -> 
     assert "there is no part 'jsonn'" in capsys.readouterr().err
     command.main(["--list"])
     assert "formats" in capsys.readouterr().out
+
+
+FIGURES = {
+    "json.postgresql": 50_000.0,
+    "arrow.postgresql": 1_000_000.0,
+    "json.record_bytes": 700.0,
+    "arrow.row_bytes": 200.0,
+    "checkpoint.postgresql_pane_us": 500.0,
+    "checkpoint.pane_bytes": 5_000.0,
+    "checkpoint.log_bytes": 6_000.0,
+    "checkpoint.pane_held": 96_000.0,
+    "judging.postgresql": 100.0,
+    "judging.findings": 2_142.0,
+    "judging.finding_bytes": 600.0,
+}
+
+
+def test_a_fleet_is_the_figures_of_one_core_multiplied() -> None:
+    said = fleet.as_json(FIGURES)
+    loose, keyed, arrow = said["needs"]
+    # 1M events/s of 700 bytes; three replicas of a broker's 100 MB/s.
+    assert (keyed["mb_per_s"], keyed["brokers"]) == (700.0, 21)
+    # 20 cores count, each busy for half of its time; of 96 MB one holds 1,000 panes of 55,000.
+    assert keyed["consumers"] == arrow["consumers"] == 55
+    assert keyed["writes_every_s"] == 30
+    assert keyed["panes_per_s"] == pytest.approx(55_000 / 30)
+    assert keyed["writing"] == pytest.approx(keyed["panes_per_s"] * 500e-6)
+    assert keyed["busy"] == pytest.approx((20 + keyed["writing"]) / 55)
+    # Without a key every consumer meets all panes of both its partitions, and is full at once.
+    assert loose["consumers"] == 40
+    assert loose["held_mb"] == pytest.approx(2 * 55_000 * 0.096)
+    assert loose["writes_every_s"] == pytest.approx(0.02, rel=0.01)
+    assert loose["panes_per_s"] > 1_000 * keyed["panes_per_s"]
+    # 27 of 102 features and 11 of 21 segments of what was judged, each hour of each model.
+    assert said["stored"]["findings_a_day"] == pytest.approx(5_000 * 24 * 27 * 11)
+    assert said["stored"]["panes_a_day"] == 5_000 * 11 * 24
+    text = "\n".join(fleet.lines(FIGURES))
+    assert "| brokers | 21 | 21 | 6 |" in text
+    assert "\n1. **" in text
+    assert "\n4. **" in text
+
+
+def test_a_fleet_says_which_figures_are_missing() -> None:
+    some = {name: value for name, value in FIGURES.items() if name != "judging.findings"}
+    assert fleet.as_json(some) == {"missing": ["judging.findings"]}
+    assert "judging.findings" in "\n".join(fleet.lines(some))
+
+
+def test_a_slope_is_a_rise_an_hour() -> None:
+    assert slope_an_hour([(0.0, 100.0), (1_800.0, 101.0), (3_600.0, 102.0)]) == pytest.approx(2.0)
+    assert slope_an_hour([(0.0, 100.0)]) == 0.0

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bench.counting import Writer, closing, delta_of, segments_of
+from bench.counting import Writer, closing, delta_of, log_bytes, segments_of
 from bench.material import HOUR_MS, Shape
 from bench.parts import Asked
 from bench.parts.forms import known
@@ -23,6 +23,7 @@ TOUCHED: Final = (1, 10, 100, 1_000)
 HISTORY: Final = (1_000, 10_000)
 TOUCHED_THEN: Final = 100
 EVENTS: Final = 2_000
+MIXED: Final = 11
 START_MS: Final = 1_704_067_200_000
 
 
@@ -43,7 +44,7 @@ def checkpoint(asked: Asked) -> Part:
                 figure = part.note_runs(f"{kind}_{n}", "ms", [1e3 * s for s in seconds])
                 row += [figure.median, statements]
                 if n == TOUCHED[-1]:
-                    part.note_runs(f"{kind}_panes", "panes/s", [n / s for s in seconds])
+                    part.note_runs(f"{kind}_pane_us", "us a pane", [1e6 * s / n for s in seconds])
             laid = len(TOUCHED)
             for row, n in zip(by_history, HISTORY, strict=True):
                 _lay(writer, n - laid, first=laid)
@@ -53,6 +54,8 @@ def checkpoint(asked: Asked) -> Part:
                 seconds, statements = _timed(writer, made, hour_ms)
                 figure = part.note_runs(f"{kind}_after_{n}", "ms", [1e3 * s for s in seconds])
                 row += [figure.median, statements]
+            if kind == "postgresql":
+                _measure_bytes(part, writer, delta, asked.runs)
         asked.rig.drop(url)
     part.notes.append(
         f"Panes of {SHAPE.features} features that are there already and grow, packing included; "
@@ -81,6 +84,23 @@ def _timed(writer: Writer, deltas: list[Any], at_ms: int) -> tuple[list[float], 
         seconds.append(time.perf_counter() - began)
         statements = writer.statements - before
     return seconds, statements
+
+
+def _measure_bytes(part: Part, writer: Writer, delta: Any, runs: int) -> None:
+    """Bytes of a pane, and of PostgreSQL's log for one that grows; `all` and segments mixed."""
+    at_ms = START_MS + 10_000 * HOUR_MS
+    writer.write(segments_of(delta, at_ms, MIXED), at_ms)
+    before = log_bytes(writer.engine)
+    for _ in range(runs):
+        writer.write(segments_of(delta, at_ms, MIXED), at_ms)
+    logged = (log_bytes(writer.engine) - before) / runs / MIXED
+    size = sa.select(sa.func.avg(sa.func.length(t.pane.c.body))).where(t.pane.c.start_ms == at_ms)
+    with writer.engine.connect() as conn:
+        part.note_runs("pane_bytes", "bytes a pane", [float(conn.execute(size).scalar_one())])
+    (grid,) = delta.gridsets.values()
+    # As `consumers.ledger` reckons: twice the counts is the bound.
+    part.note_runs("pane_held", "bytes a pane in memory", [16.0 * grid.size])
+    part.note_runs("log_bytes", "bytes a pane a checkpoint", [logged])
 
 
 def _lay(writer: Writer, panes: int, *, first: int) -> None:

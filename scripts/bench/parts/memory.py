@@ -18,6 +18,7 @@ from bench.material import Shape
 from bench.parts import Asked
 from bench.picture import Panel, panels
 from bench.report import Part, Table
+from bench.rig import PARTITIONS
 
 SHAPE: Final = Shape(floats=80, words=19, segments=10, models=10)
 PER_SECOND: Final = 1_500
@@ -72,17 +73,22 @@ def memory(asked: Asked) -> Part:
     last = part.note_runs("end", "MB", [float(np.median([mb for _, mb in samples[-30:]]))])
     part.note_runs("minutes", "min", [samples[-1][0] / 60])
     part.note_runs("events", "events", [sent])
+    often = part.note_runs(
+        "checkpoint_every", "s", [samples[-1][0] / max(1, len(used["checkpoints"]))]
+    )
+    took = part.note_runs("checkpoint", "ms", [1e3 * s for s in used["checkpoints"]] or [0.0])
     part.notes.append(
         f"{SHAPE.models} models of {SHAPE.features} features and {SHAPE.segments} segments, "
         f"{PER_SECOND:,} events/s for {samples[-1][0] / 60:.0f} minutes into PostgreSQL, a "
-        f"checkpoint every 30 s; {sent:,} events, all counted, with "
+        f"checkpoint every 30 s or when too much is held; {sent:,} events, all counted, with "
         f"{used['cpu_s'] / (used['ended_at'] - used['began_at']):.0%} of a core."
     )
     half = "the second half's slope, MB an hour"
     part.tables.append(
         Table(
-            "", ("at most, MB", "at the end, MB", half),
-            ((peak.median, last.median, slope.median),),
+            "",
+            ("at most, MB", "at the end, MB", half, "a partition's checkpoint every, s", "ms"),
+            ((peak.median, last.median, slope.median, PARTITIONS * often.median, took.median),),
         )
     )  # fmt: skip
     line = [(round(at / 60, 3), mb) for at, mb in samples]

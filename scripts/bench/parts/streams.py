@@ -136,6 +136,8 @@ def _compare(
             )
         )  # fmt: skip
     if not prefix:
+        each = "row_bytes" if unit == "rows/s" else "record_bytes"
+        part.note_runs(each, "bytes", [topic.n_bytes / events])
         part.notes.append(
             f"{topic.records:,} records of {topic.n_bytes / topic.records:,.0f} bytes in "
             f"{len(topic.ends)} partitions: 20 floats, 5 words, a class and its score; "
