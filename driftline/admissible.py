@@ -16,6 +16,8 @@ from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS
 from driftline.producer import MAX_RECORD_BYTES, MAX_RECORD_ROWS, Record
 from driftline.wire import decode, is_name, times_ms
 
+# Where one fault is enough to refuse all, these are: a body of nothing else holds millions.
+MAX_FAULTS: Final = 1_000
 # A detail may quote what was sent: so much of it is told.
 KEPT_DETAIL: Final = 300
 
@@ -58,8 +60,12 @@ class Checked:
         yield from self.streams
 
 
-def check_lines(lines: Iterable[tuple[int, bytes]], now_ms: int) -> Checked:
+def check_lines(
+    lines: Iterable[tuple[int, bytes]], now_ms: int, most_faults: int | None = None
+) -> Checked:
     """Return which numbered lines are events that consumers would count.
+
+    After `most_faults` nothing further is looked at.
 
     Examples
     --------
@@ -76,6 +82,8 @@ def check_lines(lines: Iterable[tuple[int, bytes]], now_ms: int) -> Checked:
             require_time(int(times_ms([event])[0]), now_ms)
         except DataError as error:
             found.faults.append(Fault(number, error.reason, printable(error.detail)))
+            if len(found.faults) == most_faults:
+                break
         else:
             found.lines.append(_one_line(line))
     return found
@@ -83,6 +91,8 @@ def check_lines(lines: Iterable[tuple[int, bytes]], now_ms: int) -> Checked:
 
 def check_stream(value: bytes, now_ms: int, max_bytes: int) -> Checked:
     """Return whether each row of an Arrow stream is an event that consumers would count.
+
+    After `MAX_FAULTS` nothing further is looked at.
 
     Raises
     ------
@@ -108,6 +118,8 @@ def check_stream(value: bytes, now_ms: int, max_bytes: int) -> Checked:
             except DataError as error:
                 number = batch.number(place)
                 found.faults.append(Fault(number, error.reason, printable(error.detail)))
+                if len(found.faults) == MAX_FAULTS:
+                    return found
     if rows and not found.faults:
         waiting = [Record(value, rows, is_arrow=True)]
         while waiting:

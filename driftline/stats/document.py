@@ -52,6 +52,9 @@ _T = TypeVar("_T")
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 64 << 20
+# What a document of so many bytes may hold: each of these takes far more memory than bytes. A
+# thousand words of 1,800 features.
+MAX_VALUES: Final = 2_000_000
 # All arrays of a document together, unpacked. The hours of a year are the most: 49 MB for
 # each segment of 100 features.
 MAX_UNPACKED: Final = 1 << 30
@@ -85,7 +88,21 @@ def write(reference: Reference) -> bytes:
             f"the reference's document has {len(data):,} bytes, over {MAX_BYTES:,}: name fewer "
             "features or segments"
         )
+    refuse_too_many(data)
     return data
+
+
+def refuse_too_many(data: bytes) -> None:
+    """Refuse JSON of too many values before any of it is read; commas and brackets are counted.
+
+    Raises
+    ------
+    InvalidReference
+        They are more than `MAX_VALUES`.
+    """
+    n = sum(data.count(mark) for mark in (b",", b"[", b"{"))
+    if n > MAX_VALUES:
+        refuse(f"it has {n:,} values, over {MAX_VALUES:,}")
 
 
 def _profile(profile: Profile) -> dict[str, Any]:
@@ -177,7 +194,7 @@ class _Reader:
     def reference(self, top: dict[str, Any]) -> Reference:
         told = an_object(top["facts"], "facts")
         an_object(told, "facts", (*_FACTS, "excluded") if "excluded" in told else _FACTS)
-        names = self._gridset.names()
+        names = frozenset(self._gridset.names())
         rows = an_integer(told["rows"], "rows", 1, MAX_ROWS)
         dimensions = self._dimensions(told["dimensions"])
         allowed = {ALL} | {f"{d}={v}" for d, values in dimensions.items() for v in (*values, OTHER)}
@@ -248,10 +265,11 @@ class _Reader:
 
     def _importance(self, value: Any) -> dict[str, float]:
         weights = {}
+        names = frozenset(self._gridset.names())
         for name, weight in an_object(value, "importance").items():
             is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
             is_weight = is_number and is_finite(weight) and weight >= 0
-            if name not in self._gridset.names() or not is_weight:
+            if name not in names or not is_weight:
                 refuse(f"importance of {short(name)} must be a number >= 0 of a feature")
             weights[name] = float(weight)
         return weights

@@ -43,6 +43,9 @@ MIN_ROWS: Final = 1_000
 MAX_SEGMENT_VALUES: Final = 100
 MAX_DIMENSIONS: Final = 20
 MAX_FEATURES: Final = 5_000
+# Counts of one hour in which every segment is seen: 134 MB. A hundred features in 600 segments,
+# a thousand in 60.
+MAX_CELLS: Final = 1 << 24
 BUCKETS: Final = ("weekday", "weekend")
 # What outcomes are mostly called, and the arguments that say so.
 OUTCOMES: Final = {
@@ -195,7 +198,8 @@ def build_reference(
     }
     forced = frames.pick(opened, features or (), "features")
     excluded = frames.pick(opened, exclude, "exclude")
-    names = forced or [n for n in opened.columns if n not in special and n not in excluded]
+    left = special.union(excluded)
+    names = frozenset(forced or (n for n in opened.columns if n not in left))
     by_name = set(frames.pick(opened, categorical, "categorical"))
     dimensions = frames.pick(opened, segments, "segments")
     if len(dimensions) > MAX_DIMENSIONS:
@@ -206,7 +210,7 @@ def build_reference(
                 f"segments: rename column {dimension!r}: a segment is named column=value, so the "
                 "column's name must hold no '='"
             )
-    sources = {name: name for name in opened.columns if name in set(names)}
+    sources = {name: name for name in opened.columns if name in names}
     for output, source in outputs.items():
         if output in sources and source != output:
             raise InvalidReference(
@@ -252,6 +256,7 @@ def build_reference(
         with frames.reading(dimension):
             number, values, notes = _dimension(frames.column_of(opened, dimension), dimension)
         values_of[dimension] = values
+        refuse_too_wide(gridset, values_of)
         warnings += notes
         by_value = np.bincount(number, minlength=len(values) + 1)
         for i, value in enumerate((*values, OTHER)):
@@ -352,6 +357,23 @@ def zone_of(timezone: str) -> ZoneInfo:
         raise InvalidReference(
             f"timezone {timezone!r} is no IANA time zone (such as 'Europe/Berlin')"
         ) from None
+
+
+def refuse_too_wide(gridset: Gridset, dimensions: Mapping[str, Sequence[str]]) -> None:
+    """Refuse features and segments whose counts of one hour are too many to be held.
+
+    Raises
+    ------
+    InvalidReference
+        They are more than `MAX_CELLS`.
+    """
+    segments = 1 + sum(len(values) + 1 for values in dimensions.values())
+    if segments > 1 and segments * gridset.size > MAX_CELLS:
+        raise InvalidReference(
+            f"segments: {len(gridset.features):,} features in {segments:,} segments are "
+            f"{segments * gridset.size:,} counts an hour, over {MAX_CELLS:,}: name fewer segments "
+            "or features"
+        )
 
 
 def _few_rows(rows: int) -> list[str]:

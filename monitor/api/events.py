@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from driftline.admissible import Checked, Fault, check_lines, check_stream, printable
+from driftline.admissible import MAX_FAULTS, Checked, Fault, check_lines, check_stream, printable
 from driftline.delivering import Delivery
 from driftline.errors import BrokerUnavailable, DataError, MissingExtra, StreamError
 from driftline.events import JSON_SCHEMA
@@ -28,6 +28,9 @@ from monitor.clock import Clock
 
 # A tenth of a second of work, and a few records of Kafka's size.
 MAX_EVENTS_BYTES: Final = 5 * 1024 * 1024
+# Of JSON, each of five bytes; of two bytes each, they would take half a gigabyte.
+MAX_VALUES: Final = 1_000_000
+_MARKS: Final = (b",", b"[", b"{", b"\n")
 FAULTS_TOLD: Final = 20
 _JSON: Final = "application/json"
 # What some editors and Windows programs put before UTF-8: no part of what follows.
@@ -152,9 +155,11 @@ def _logged(clock: Clock, delivery: Delivery | None, kind: str, body: bytes) -> 
 def _checked(kind: str, body: bytes, now_ms: int) -> Checked:
     if kind == ARROW:
         return check_stream(body, now_ms, MAX_EVENTS_BYTES)
-    if kind == _JSON:
-        return check_lines(enumerate(_objects(body), 1), now_ms)
-    return check_lines(_lines(body), now_ms)
+    n = sum(map(body.count, _MARKS))
+    if n > MAX_VALUES:
+        raise DataError("oversized", f"{n:,} values, {MAX_VALUES:,} are allowed")
+    lines = enumerate(_objects(body), 1) if kind == _JSON else _lines(body)
+    return check_lines(lines, now_ms, MAX_FAULTS)
 
 
 def _objects(body: bytes) -> list[bytes]:
@@ -178,7 +183,8 @@ def _refused(faults: list[Fault]) -> JSONResponse:
     first = faults[0]
     n_more = len(faults) - 1
     detail = f"Event {first.line}: {first.reason}{f' ({first.detail})' if first.detail else ''}"
-    detail += f", and {n_more:,} more." if n_more else "."
+    more = "more" if len(faults) >= MAX_FAULTS else f"{n_more:,} more"
+    detail += f", and {more}." if n_more else "."
     body = problem_body(
         422,
         "These events cannot be counted",

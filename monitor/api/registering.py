@@ -3,6 +3,7 @@ with no trust in it, kept, and bound to a model version."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 
+from driftline.stats.document import refuse_too_many
 from driftline.stats.frame import LAST_MS
 from driftline.stats.reference import Reference
 from monitor.api import openapi
@@ -76,6 +78,8 @@ BODY_SCHEMA: dict[str, Any] = {
 def router(engine: Engine, clock: Clock) -> APIRouter:
     """Return the route."""
     routes = APIRouter(prefix="/api/v1")
+    # Unpacked, one may take a gigabyte.
+    one_at_a_time = asyncio.Lock()
 
     @routes.post(
         "/references",
@@ -99,7 +103,8 @@ def router(engine: Engine, clock: Clock) -> APIRouter:
                 mend="send Content-Type: application/json",
             )  # fmt: skip
         body = await request.body()
-        answer = await run_in_threadpool(_register, engine, clock, body)
+        async with one_at_a_time:
+            answer = await run_in_threadpool(_register, engine, clock, body)
         if not answer.created:
             response.status_code = 200
         return answer
@@ -133,7 +138,9 @@ def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
         most = MAX_TEXT if name == "description" else 200
         if text is not None and (len(text) > most or "\x00" in text):
             raise Problem(422, f"{name} is too long", f"At most {most} characters are kept.")
-    reference = Reference.from_document(bytes(asked.reference))
+    document = bytes(asked.reference)
+    refuse_too_many(document)
+    reference = Reference.from_document(document)
     with transaction(engine) as conn:
         done = register_reference(
             conn,

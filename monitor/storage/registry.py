@@ -25,7 +25,7 @@ from driftline.events import MAX_NAME
 from driftline.layouts import Layouts, Wanted
 from driftline.stats.advice import advice
 from driftline.stats.evidence import STANDARD
-from driftline.stats.reference import Reference
+from driftline.stats.reference import Reference, refuse_too_wide
 from driftline.stats.rule import Rule
 from driftline.wire import is_name, is_output
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
@@ -245,6 +245,7 @@ def register_reference(
             f"unknown time zone {reference.timezone!r}: use an IANA name such as Europe/Berlin"
         ) from None
 
+    refuse_too_wide(reference.gridset, reference.dimensions)
     warnings = (*reference.warnings, *advice(reference, _rule_of(conn, model)))
     take_turn(conn)
     model_id = _model(conn, reference, model, now_ms, owner, description)
