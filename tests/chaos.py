@@ -249,6 +249,8 @@ class Chaos:
         A loop that lacks a guard: see `simulator.CONTROLS`.
     zombies
         Whether members only sleep beyond their session with records in hand.
+    client
+        What its members read with; who reads to the end in the end does so, too.
     """
 
     def __init__(
@@ -260,7 +262,9 @@ class Chaos:
         server: postgres.Server | None = None,
         control: str = "",
         zombies: bool = False,
+        client: str = "kafka-python",
     ) -> None:
+        self._client = client
         self._broker, self._server, self._url = broker, server, url
         self._bootstrap = broker if isinstance(broker, str) else broker.bootstrap
         self._topic = f"chaos.{time.time_ns()}"
@@ -277,7 +281,8 @@ class Chaos:
         self._faults = self._folder / "faults"
         self._started = 0
         self._registries: dict[int, registry.Registry] = {}
-        self.report = Report("Apache Kafka", self._engine.dialect.name, seed, control)
+        parts = "Apache Kafka" if client == "kafka-python" else f"Apache Kafka by {client}"
+        self.report = Report(parts, self._engine.dialect.name, seed, control)
 
     def run(self, faults: int, limit_s: float) -> Report:
         """Let so many faults happen, at most so long; then read to the end and compare."""
@@ -332,6 +337,7 @@ class Chaos:
             hows=self._hows,
             places=self._places,
             control="" if is_calm else self._control,
+            client=self._client,
         )
         return Member(given, self._folder / f"member-{self._started}")
 
@@ -451,11 +457,13 @@ def main() -> None:
     reports = []
     try:
         few = max(1, asked.faults // 5)
-        for faults, zombies, control, backend in (
-            (asked.faults, False, "", "postgresql"),
-            (2 * few, True, "", "postgresql"),
-            (few, False, "", "sqlite"),
-            (few, True, "unguarded", "postgresql"),
+        for faults, zombies, control, backend, client in (
+            (asked.faults, False, "", "postgresql", "kafka-python"),
+            (2 * few, True, "", "postgresql", "kafka-python"),
+            (few, False, "", "sqlite", "kafka-python"),
+            (few, True, "unguarded", "postgresql", "kafka-python"),
+            (2 * few, False, "", "postgresql", "confluent"),
+            (few, True, "", "postgresql", "confluent"),
         ):
             server = databases.server if backend == "postgresql" else None
             with tempfile.TemporaryDirectory() as folder:
@@ -465,8 +473,9 @@ def main() -> None:
                 else:
                     url = databases.copy_of("empty")
                 chaos = Chaos(
-                    broker, url, seed=asked.seed, server=server, control=control, zombies=zombies
-                )
+                    broker, url, seed=asked.seed, server=server, control=control, zombies=zombies,
+                    client=client,
+                )  # fmt: skip
                 report = chaos.run(faults, limit_s=faults * 10.0)
             reports.append(report)
             print(report.line(), flush=True)

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import faults
 import simulator
 from sqlalchemy.engine import Engine
+from stage import CLIENTS
 
 import consumers.ledger
-from consumers.kafka import KafkaSource
 from consumers.loop import Loop
 from consumers.settings import IngestSettings
 from driftline.errors import DriftlineError
@@ -56,6 +56,8 @@ class Given:
         What may happen to calls.
     places
         Only calls of these names go wrong; empty: any call.
+    client
+        What reads: see `stage.CLIENTS`.
     """
 
     database_url: str
@@ -66,6 +68,7 @@ class Given:
     hows: tuple[str, ...] = HOWS
     places: tuple[str, ...] = ()
     control: str = ""
+    client: str = "kafka-python"
     checkpoint_interval_s: float = 0.3
     session_ms: int = 2_000
 
@@ -141,7 +144,7 @@ def run(given: Given, stop: threading.Event) -> None:
             "max_poll_records": 100,
         },
     )
-    source = KafkaSource(
+    source = CLIENTS[given.client](
         settings.bootstrap, settings.topic, settings.group_id, options=settings.client_options
     )
     kind = simulator.CONTROLS[given.control] if given.control else Loop

@@ -84,3 +84,12 @@ def test_on_sqlite_too(broker: apache_kafka.Broker | str, database_url: str) -> 
     report = told(Chaos(broker, database_url, seed=SEED), 15)
     assert report.wrong == []
     assert (report.lost, report.doubled) == (0, 0)
+
+
+def test_with_librdkafka_too(
+    broker: apache_kafka.Broker | str, databases: postgres.Databases
+) -> None:
+    url = databases.copy_of("empty")
+    report = told(Chaos(broker, url, seed=SEED, server=databases.server, client="confluent"), 20)
+    assert report.wrong == []
+    assert (report.lost, report.doubled) == (0, 0)

@@ -266,6 +266,31 @@ def test_what_is_logged_with_it_is_counted_with_it(
     told_no_secret(said())
 
 
+@pytest.mark.parametrize("kind", ["mtls", "oauth", "scram", "plain"])
+def test_what_others_logged_is_counted_with_librdkafka(
+    secured: Secured, tmp_path: Path, kind: str
+) -> None:
+    bootstrap, kafka = secured.options("mtls")
+    at = datetime.now(UTC) - timedelta(hours=1)
+    with EventLogger(bootstrap, model="others", version="1", kafka=kafka) as logger:
+        for n in range(100):
+            assert logger.log({"age": n}, 0.5, id=n, time=at)
+        assert logger.flush(60)
+    secured.logged += 1
+    settings = secured.settings(kind, client="confluent")
+    assert secured.run("db", "upgrade", settings=settings, cwd=tmp_path).returncode == 0
+    with ingest(secured, settings, tmp_path) as said:
+
+        def is_counted() -> bool:
+            found = secured.run("status", "--json", settings=settings, cwd=tmp_path)
+            return bool(
+                json.loads(found.stdout)["counters"] == {"unmonitored": 100 * secured.logged}
+            )
+
+        wait_until(is_counted, said)
+    told_no_secret(said())
+
+
 class ingest:
     """`driftline ingest` while the block runs; yields its log."""
 
@@ -323,8 +348,20 @@ REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
     "topic to make": ("scram", {"topic": "driftline.new"}, "may not make the topic driftline.new"),
 }  # fmt: skip
 LOGINS = list(REFUSED)[:8]
+READING = [*LOGINS, "topic to read", "unseen topic", "group"]
+# librdkafka itself meets the last two; at the others it must not be in the way.
+OF_BOTH = [
+    "credentials",
+    "authority",
+    "foreign certificate",
+    "token secret",
+    "topic to read",
+    "group",
+]
+WITH_CONFLUENT = " with confluent"
 TOLD: list[tuple[str, str]] = [
-    *(("ingest", case) for case in [*LOGINS, "topic to read", "unseen topic", "group"]),
+    *(("ingest", case) for case in READING),
+    *(("ingest", case + WITH_CONFLUENT) for case in OF_BOTH),
     *(("topic create", case) for case in ("credentials", "authority", "topic to make")),
     *(("log e.ndjson", case) for case in ("mechanism", "topic to write", "no right to any")),
     *(("doctor", case) for case in ("credentials", "mechanism", "no certificate", "token secret")),
@@ -333,7 +370,9 @@ TOLD: list[tuple[str, str]] = [
 
 
 def changed(secured: Secured, case: str) -> tuple[str, dict[str, str], str]:
-    kind, changes, words = REFUSED[case]
+    kind, changes, words = REFUSED[case.removesuffix(WITH_CONFLUENT)]
+    if case.endswith(WITH_CONFLUENT):
+        changes = {**changes, "client": "confluent"}
     return kind, {k: v.format(**vars(secured)) for k, v in changes.items()}, words
 
 
@@ -367,7 +406,7 @@ def test_each_refusal_is_told_in_its_own_words(
     done, took_s = answers[verb, case].result()
     said = done.stdout + done.stderr
     assert done.returncode == (1 if verb == "doctor" else 2), said
-    assert REFUSED[case][2] in said
+    assert REFUSED[case.removesuffix(WITH_CONFLUENT)][2] in said
     assert "Traceback" not in said
     told_no_secret(said)
     # The doctor asks more than whether it is let in.
