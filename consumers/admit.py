@@ -122,7 +122,7 @@ def admit(records: Sequence[Record], rules: Rules, layouts: Layouts = NO_LAYOUTS
     refused = _Refused(rules)
     reads: list[_Read] = []
     objects, read = _Objects(layouts), layouts.read
-    n_events = n_records = n_bytes = n_held = 0
+    n_events = n_records = n_bytes = n_unpacked = 0
     for record in records:
         value = record.value or b""
         n_records += 1
@@ -136,16 +136,14 @@ def admit(records: Sequence[Record], rules: Rules, layouts: Layouts = NO_LAYOUTS
                 continue
             reads += [_Read.of_arrow(record, batch) for batch in batches]
             n_events += sum(len(batch.rows) for batch in batches)
-            n_held += sum(batch.n_bytes for batch in batches)
+            n_unpacked += sum(batch.n_bytes for batch in batches) - len(value)
+        elif len(value) <= rules.max_record_bytes and (event := read(value)) is not None:
+            objects.events.append(event)
+            objects.origins.append(record)
+            n_events += 1
         else:
-            n_held += len(value)
-            event = read(value) if len(value) <= rules.max_record_bytes else None
-            if event is None:
-                n_events += _read_json(record, value, rules, objects, refused)
-            else:
-                objects.add(record, event)
-                n_events += 1
-        if n_events >= EVENTS_AT_ONCE or n_held >= BYTES_AT_ONCE:
+            n_events += _read_json(record, value, rules, objects, refused)
+        if n_events >= EVENTS_AT_ONCE or n_bytes + n_unpacked >= BYTES_AT_ONCE:
             break
     reads += objects.taken()
     kept = [_kept(read, refused) for read in reads]
@@ -211,23 +209,23 @@ class _Objects:
     def __init__(self, layouts: Layouts) -> None:
         self.layouts = layouts
         # `Event`, or the struct of a layout.
-        self._events: list[Any] = []
-        self._origins: list[Record] = []
+        self.events: list[Any] = []
+        self.origins: list[Record] = []
         # Place of an event -> its line, where it was one of many.
         self._lines: dict[int, tuple[int, bytes]] = {}
 
     def add(self, record: Record, event: Any, number: int = 0, line: bytes = b"") -> None:
         if number:
-            self._lines[len(self._origins)] = number, line
-        self._events.append(event)
-        self._origins.append(record)
+            self._lines[len(self.origins)] = number, line
+        self.events.append(event)
+        self.origins.append(record)
 
     def taken(self) -> list[_Read]:
         """What was added since the last time."""
-        if not self._events:
+        if not self.events:
             return []
-        events, origins, lines = self._events, self._origins, self._lines
-        self._events, self._origins, self._lines = [], [], {}
+        events, origins, lines = self.events, self.origins, self._lines
+        self.events, self.origins, self._lines = [], [], {}
 
         def line(place: int) -> tuple[int, bytes]:
             return lines.get(place, (0, origins[place].value or b""))
