@@ -60,8 +60,8 @@ class Ingesting(Working):
     def poll_failed(self, error: Exception) -> None:
         """See `consumers.meter.Meter.poll_failed`."""
         with self.lock:
-            # A class of ours or of kafka-python's: a bounded set of words.
-            kind = type(error).__name__
+            # What the client raised, where ours only passes it on: a bounded set of classes.
+            kind = type(error.__cause__ or error).__name__
             self._errors[kind] = self._errors.get(kind, 0) + 1
 
     def answers(self, part: str, *, is_up: bool) -> None:

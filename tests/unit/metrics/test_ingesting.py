@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+from typing import Any
 
 import pytest
 from fake_source import prediction
 from fastapi.testclient import TestClient
 from ingest_rig import Rig
+from kafka.errors import KafkaConnectionError
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.engine import Engine
 
 from consumers.loop import Loop
 from consumers.metrics import STUCK_S, Ingesting
-from driftline.errors import BrokerUnavailable, ConfigError
+from driftline.errors import BrokerUnavailable, ConfigError, StreamError
 from monitor.api.metrics import create_role_app
 from monitor.cli import measuring
 from monitor.cli.processes import free_port
@@ -85,8 +87,24 @@ def test_a_fence_and_a_poll_that_raised_are_counted(measured: Measured) -> None:
     rig.source.skip_and_raise = 1
     rig.settle(1)
     assert measured.value("driftline_checkpoint_seconds_count", result="fenced") == 1
-    errors = exposition(measured.meter.registry, "")[0].decode()
-    assert 'driftline_poll_errors_total{error="' in errors
+    assert measured.value("driftline_poll_errors_total", error="StreamError") == 1
+
+
+def test_a_poll_that_raised_is_counted_by_what_the_client_raised(measured: Measured) -> None:
+    """Wrong were: one class of ours for all that can go wrong."""
+    rig = measured.rig
+    rig.settle(1)
+    polls = rig.source.poll
+
+    def interrupted(_timeout_s: float) -> Any:
+        rig.source.poll = polls  # type: ignore[method-assign]
+        raise StreamError("reading failed: cut") from KafkaConnectionError("cut")
+
+    rig.source.poll = interrupted  # type: ignore[method-assign]
+    rig.settle(1)
+    assert measured.value("driftline_poll_errors_total", error="KafkaConnectionError") == 1
+    with pytest.raises(AssertionError):
+        measured.value("driftline_poll_errors_total", error="StreamError")
 
 
 def test_reading_that_pauses_is_told(engine: Engine) -> None:
