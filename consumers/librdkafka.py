@@ -18,6 +18,8 @@ from driftline.errors import ConfigError
 QUEUED_KB: Final = 16_000
 # A full queue is emptied in some 50 ms, after which a fetch that was put off is missed.
 PUT_OFF_MS: Final = 10
+# What it was not told to take it refuses, and then reads no more of a topic with such a record.
+ANSWER_BYTES: Final = 512 << 20
 # kafka-python's providers do not say how long a token is good; they renew it in time, and
 # librdkafka asks again after four fifths of this.
 TOKEN_S: Final = 60.0
@@ -81,8 +83,7 @@ PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER with kafka.client confluent; 
         "topic.metadata.refresh.interval.ms": 30_000,
     }
     made |= {_TRANSLATED[key]: options[key] for key in options if key in _TRANSLATED}
-    # It refuses answers that are larger than it was told, and to be told less than it asks for.
-    made["receive.message.max.bytes"] = max(100_000_000, made["fetch.max.bytes"] + 1_000_000)
+    made["receive.message.max.bytes"] = max(ANSWER_BYTES, made["fetch.max.bytes"] + 1_000_000)
     if str(options.get("security_protocol", "")).endswith("SSL"):
         made.setdefault("ssl.ca.location", _authorities())
         is_checked = options.get("ssl_check_hostname", True)
@@ -99,6 +100,8 @@ PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER with kafka.client confluent; 
         "allow.auto.create.topics": False,
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
+        # As kafka-python does; by itself it takes what a disk or a wire has changed.
+        "check.crcs": True,
         "queued.max.messages.kbytes": QUEUED_KB,
         "fetch.queue.backoff.ms": PUT_OFF_MS,
         # Both clients may be members of one group while it moves from one to the other.

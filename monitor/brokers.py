@@ -211,6 +211,11 @@ def _login(settings: Settings) -> dict[str, Any]:
     _refuse_unsent(settings, _OAUTH, mechanism)
     if mechanism == "AWS_MSK_IAM":
         _refuse_unsent(settings, _PASSWORD, mechanism)
+        if settings.text("kafka.client") == "confluent":
+            raise _error(
+                settings, "kafka.client",
+                "kafka-python: librdkafka does not sign as kafka.sasl_mechanism AWS_MSK_IAM asks",
+            )  # fmt: skip
         if protocol != "SASL_SSL":
             raise _error(settings, "kafka.security_protocol", "SASL_SSL, which AWS_MSK_IAM needs")
         if find_spec("botocore") is None:

@@ -12,6 +12,8 @@ from consumers.confluent import ConfluentSource
 from consumers.librdkafka import translated
 from consumers.settings import IngestSettings
 from driftline.errors import ConfigError, MissingExtra
+from monitor.brokers import client_options
+from monitor.config import load
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 
@@ -62,6 +64,27 @@ def test_tokens_are_asked_of_the_provider_with_a_life_that_is_not_over() -> None
 def test_what_has_no_like_there_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         translated(options)
+
+
+def test_a_login_by_iam_is_refused_before_anything_is_asked_for_it() -> None:
+    """Wrong were: to say that an extra is not installed, which would not help."""
+    said = {
+        "CLIENT": "confluent", "SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "AWS_MSK_IAM",
+    }  # fmt: skip
+    settings = load({f"DRIFTLINE_KAFKA__{key}": value for key, value in said.items()})
+    with pytest.raises(ConfigError, match=r"kafka.client .*expected kafka-python"):
+        client_options(settings)
+
+
+def test_what_a_disk_or_a_wire_has_changed_is_not_taken() -> None:
+    assert translated({})["check.crcs"] is True
+
+
+def test_a_larger_fetch_may_be_answered() -> None:
+    assert translated({})["receive.message.max.bytes"] > 500_000_000
+    huge = translated({"fetch_max_bytes": 1_000_000_000})
+    assert huge["receive.message.max.bytes"] > huge["fetch.max.bytes"]
+    confluent_kafka.Consumer(huge | {"group.id": "g", "log_level": 0}).close()
 
 
 def test_what_counting_once_rests_on_cannot_be_changed() -> None:
