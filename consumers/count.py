@@ -6,7 +6,7 @@ they were written in, and counted once for all rows, then once for each segment 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from consumers.admit import Admitted, Name
 from driftline.rows import Rows, columns, segments
 from driftline.stats.gridset import Codes, Gridset
-from driftline.stats.profile import Column, Profile
+from driftline.stats.profile import Column
 from driftline.stats.reference import ALL, OTHER, Reference
 from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
 from monitor.storage.registry import BoundVersion, Registry
 
-# Events of a batch may lie in as many panes as there are events: so many integers at once (32 MB).
+# Events of a batch may lie in as many panes as there are events, and counts of a hundred features
+# take 200 KB each, however few are not 0. Where they and their sums would take more than this,
+# they are made so many integers at a time (32 MB) and held as bytes.
+PACKED_BYTES: Final = 64_000_000
 DENSE: Final = 4_000_000
 # Values of a version that are coded at once (40 MB, and as much again for each array beside it):
 # 50,000 events of 100 features, 1,000 of 5,000.
@@ -127,33 +130,92 @@ def _count_version(
     codes = gridset.codes(found, len(times_ms))
     delta.gridsets[gridset.digest] = gridset
     panes, pane_of = np.unique(starts, return_inverse=True)
-    for pane, profile in _profiles(gridset, codes, pane_of, with_sums=True):
-        key = PaneKey(bound.version_id, gridset.digest, int(panes[pane]), ALL)
-        delta.panes[key] = profile
+
+    def pane_key(pane: int) -> PaneKey:
+        return PaneKey(bound.version_id, gridset.digest, int(panes[pane]), ALL)
+
+    _add_panes(delta, gridset, codes, pane_of, pane_key, with_sums=True)
     for dimension, allowed in reference.dimensions.items():
-        values = segments(parts, dimension, {name: i for i, name in enumerate(allowed)})
-        width = len(allowed) + 1
-        cells, cell_of = np.unique(pane_of * width + values, return_inverse=True)
-        for cell, profile in _profiles(gridset, codes, cell_of, with_sums=False):
-            pane, value = divmod(int(cells[cell]), width)
-            name = allowed[value] if value < len(allowed) else OTHER
-            key = PaneKey(bound.version_id, gridset.digest, int(panes[pane]), f"{dimension}={name}")
-            delta.panes[key] = profile
+        _add_segments(delta, bound, gridset, codes, parts, panes, pane_of, dimension, allowed)
     _note_unseen(delta, bound, gridset, found, codes, times_ms)
 
 
-def _profiles(
-    gridset: Gridset, codes: Codes, cell_of: NDArray[np.int64], *, with_sums: bool
-) -> Iterator[tuple[int, Profile]]:
-    """One profile for each cell, made in pieces that fit into memory."""
+def _add_segments(
+    delta: Delta,
+    bound: BoundVersion,
+    gridset: Gridset,
+    codes: Codes,
+    parts: Sequence[Rows],
+    panes: NDArray[np.int64],
+    pane_of: NDArray[np.int64],
+    dimension: str,
+    allowed: Sequence[str],
+) -> None:
+    values = segments(parts, dimension, {name: i for i, name in enumerate(allowed)})
+    width = len(allowed) + 1
+    cells, cell_of = np.unique(pane_of * width + values, return_inverse=True)
+
+    def cell_key(cell: int) -> PaneKey:
+        pane, value = divmod(int(cells[cell]), width)
+        segment = f"{dimension}={allowed[value] if value < len(allowed) else OTHER}"
+        return PaneKey(bound.version_id, gridset.digest, int(panes[pane]), segment)
+
+    _add_panes(delta, gridset, codes, cell_of, cell_key, with_sums=False)
+
+
+def _add_panes(
+    delta: Delta,
+    gridset: Gridset,
+    codes: Codes,
+    cell_of: NDArray[np.int64],
+    key_of: Callable[[int], PaneKey],
+    *,
+    with_sums: bool,
+) -> None:
+    """Add one profile for each cell; as bytes, and made in pieces, where they are too many."""
     n = int(cell_of.max()) + 1
+    if 16 * n * gridset.size <= PACKED_BYTES:
+        made = gridset.count_codes(codes, cell_of, n, with_sums=with_sums)
+        delta.panes.update((key_of(cell), profile) for cell, profile in enumerate(made))
+        return
     step = max(1, DENSE // gridset.size)
+    order = np.argsort(cell_of, kind="stable")
+    ordered, cell_of = _ordered(codes, order), cell_of[order]
     for first in range(0, n, step):
-        here = cell_of - first
-        if n > step:
-            here = np.where((here >= 0) & (here < step), here, -1)
-        made = gridset.count_codes(codes, here, min(step, n - first), with_sums=with_sums)
-        yield from enumerate(made, first)
+        stop = min(first + step, n)
+        begin, end = np.searchsorted(cell_of, (first, stop)).tolist()
+        here = _between(ordered, begin, end)
+        made = gridset.count_codes(
+            here, cell_of[begin:end] - first, stop - first, with_sums=with_sums
+        )
+        delta.pack([key_of(cell) for cell in range(first, stop)], made)
+
+
+def _ordered(codes: Codes, order: NDArray[np.intp]) -> Codes:
+    """The same rows in another order, and their further increments with them."""
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    extra_row = place[codes.extra_row]
+    extra = np.argsort(extra_row, kind="stable")
+    return Codes(
+        codes.rows,
+        codes.flat[:, order],
+        extra_row[extra],
+        codes.extra_flat[extra],
+        codes.values[:, order],
+    )
+
+
+def _between(codes: Codes, begin: int, end: int) -> Codes:
+    """Rows that follow each other, of codes whose further increments are in their order."""
+    first, last = np.searchsorted(codes.extra_row, (begin, end))
+    return Codes(
+        end - begin,
+        codes.flat[:, begin:end],
+        codes.extra_row[first:last] - begin,
+        codes.extra_flat[first:last],
+        codes.values[:, begin:end],
+    )
 
 
 def _note_unseen(

@@ -30,6 +30,8 @@ PART_RECORDS: Final = 500
 # where it stands; short ones, measured.
 LETTER_BYTES: Final = 800
 STRANGER_BYTES: Final = 1_000
+# What packed counts of a pane weigh beside their bytes: its key, and places in two tables.
+PACKED_PANE_BYTES: Final = 400
 # Values the references never saw: each piece that is counted adds the 20 most frequent of each
 # feature, and of an id that was taken for a category all are new. Of so many held, the most
 # frequent of each feature are kept; 20 are stored.
@@ -77,7 +79,7 @@ class Ledger:
     def _reset(self) -> None:
         self.position = self.claim.next_offset
         self.rows = self.n_bytes = 0
-        self._letters_bytes = 0
+        self._letters_bytes = self._packed_bytes = 0
         self._delta = Delta()
         self._progress = Progress.restore(self.claim.max_event_time_ms, self.claim.pending_advance)
         self._last_counted_kafka_ms: int | None = None
@@ -191,6 +193,9 @@ class Ledger:
         room = max(0, MAX_LETTERS - self.claim.letters - len(self._delta.letters))
         del delta.letters[room:]
         self._letters_bytes += sum(LETTER_BYTES + len(x.payload or b"") for x in delta.letters)
+        self._packed_bytes += sum(
+            PACKED_PANE_BYTES + sum(map(len, bodies)) for bodies in delta.packed.values()
+        )
         self._delta.add(delta)
         if len(self._delta.unseen) > UNSEEN_HELD:
             self._delta.unseen = _most_frequent(self._delta.unseen)
@@ -202,7 +207,7 @@ class Ledger:
         """Bytes held, roughly: records as a bound for names, dead letters, and the counts."""
         grids = self._delta.gridsets
         # Counts, and sums for one segment in a few; twice the counts is the bound.
-        panes = sum(16 * grids[key.gridset].size for key in self._delta.panes)
+        panes = sum(16 * grids[key.gridset].size for key in self._delta.panes) + self._packed_bytes
         strangers = STRANGER_BYTES * len(self._delta.strangers)
         return self.n_bytes // 8 + self._letters_bytes + strangers + panes
 

@@ -127,11 +127,15 @@ class Delta:
 
     Attributes
     ----------
+    packed
+        Counts of further panes, or further counts of these, as bytes: where panes are so many
+        that their counts would fill the memory.
     strangers
         Models and versions that nobody registered, and the offset each was first met at.
     """
 
     panes: dict[PaneKey, Profile] = field(default_factory=dict)
+    packed: dict[PaneKey, list[bytes]] = field(default_factory=dict)
     gridsets: dict[str, Gridset] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     counters: Counter[CounterKey] = field(default_factory=Counter)
@@ -147,6 +151,8 @@ class Delta:
                 self.panes[key] = profile
             else:
                 _add_in_place(mine, profile)
+        for key, bodies in other.packed.items():
+            self.packed.setdefault(key, []).extend(bodies)
         self.gridsets.update(other.gridsets)
         self.letters.extend(other.letters)
         self.counters.update(other.counters)
@@ -162,6 +168,21 @@ class Delta:
                 self.unseen[value].add(seen)
             else:
                 self.unseen[value] = seen
+
+    def pack(self, keys: Sequence[PaneKey], profiles: Sequence[Profile]) -> None:
+        """Take profiles of one gridset in as bytes."""
+        for key, body in zip(keys, encode(profiles), strict=True):
+            self.packed.setdefault(key, []).append(body)
+
+    def profile(self, key: PaneKey) -> Profile:
+        """Return all that is counted of a pane."""
+        gridset, bodies = self.gridsets[key.gridset], self.packed.get(key, [])
+        found = self.panes.get(key)
+        if found is None:
+            found, bodies = Profile.from_bytes(gridset, bodies[0]), bodies[1:]
+        for body in bodies:
+            found = found.with_bytes(gridset, body)
+        return found
 
 
 def _add_in_place(total: Profile, other: Profile) -> None:
@@ -206,12 +227,13 @@ def add_beside(conn: Connection, at: Place, delta: Delta) -> None:
 
 def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> None:
     keys = (*PaneKey._fields, *Place._fields)
-    sought = [(*key, *at) for key in delta.panes]
+    counted = dict.fromkeys((*delta.panes, *delta.packed))
+    sought = [(*key, *at) for key in counted]
     stored: dict[PaneKey, tuple[int, bytes]] = {}
     for *place, rev, body in many.select(conn, table, keys, ("rev", "body"), sought):
         stored[PaneKey(*place[: len(PaneKey._fields)])] = rev, body
     by_grid: dict[str, list[PaneKey]] = {}
-    for key in delta.panes:
+    for key in counted:
         by_grid.setdefault(key.gridset, []).append(key)
     new: list[tuple[object, ...]] = []
     changed: list[tuple[object, ...]] = []
@@ -219,9 +241,9 @@ def _add_panes(conn: Connection, at: Place, delta: Delta, table: sa.Table) -> No
         for start in range(0, len(group), _ENCODED):
             some = group[start : start + _ENCODED]
             totals = [
-                delta.panes[key].with_bytes(delta.gridsets[digest], stored[key][1])
+                delta.profile(key).with_bytes(delta.gridsets[digest], stored[key][1])
                 if key in stored
-                else delta.panes[key]
+                else delta.profile(key)
                 for key in some
             ]
             for key, total, body in zip(some, totals, encode(totals), strict=True):

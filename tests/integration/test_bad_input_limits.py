@@ -6,6 +6,7 @@ Each of these is small beside what `make bench-limits` sends, and of the same ki
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from fake_source import START_MS, FakeSource, counters, positions, prediction, register
 from ingest_rig import Rig, letters
+from simulator import small_reference
 from sqlalchemy.engine import Engine
 
 import consumers.count
@@ -186,3 +188,67 @@ def test_many_features_times_many_events_are_coded_in_pieces_and_change_no_count
     assert pieces.panes.keys() == whole.panes.keys()
     for key, profile in whole.panes.items():
         assert pieces.panes[key] == profile, key
+
+
+def hours_of(n: int) -> list[bytes]:
+    return [prediction(i * 6) for i in range(n)]  # each in an hour of its own
+
+
+def stored(engine: Engine) -> list[tuple[Any, ...]]:
+    keys = (t.pane.c.start_ms, t.pane.c.segment)
+    with engine.connect() as conn:
+        rows = conn.execute(sa.select(*keys, t.pane.c.rows, t.pane.c.body).order_by(*keys))
+        return [tuple(row) for row in rows]
+
+
+def test_hours_without_number_are_held_as_bytes_and_change_no_count(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(engine)
+    dense = Rig(engine)
+    dense.topic.extend(hours_of(60) * 2)
+    dense.settle()
+    expected = stored(engine)
+    assert len(expected) >= 120, "an hour of all and of a segment each"
+    with engine.begin() as conn:
+        conn.execute(sa.delete(t.pane))
+        conn.execute(sa.delete(t.stream_position))
+        conn.execute(sa.delete(t.registry_switch))
+    monkeypatch.setattr(consumers.count, "PACKED_BYTES", 0)
+    monkeypatch.setattr(consumers.count, "DENSE", 10_000)
+    rig = Rig(engine)
+    # In one record, in records, and hours that are there already.
+    rig.topic.append(lines(hours_of(60)))
+    rig.topic.extend(hours_of(30))
+    rig.settle()
+    rig.topic.extend(hours_of(60)[30:])
+    rig.settle()
+    assert stored(engine) == expected
+
+
+def test_a_record_of_thousands_of_hours_takes_no_memory_for_what_is_zero(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong were: 100 KB for each event, so that a record of a megabyte ends the process."""
+    register(engine)
+    rig = Rig(engine, max_record_bytes=10_000_000)
+    n, size = 6_000, 16 * small_reference().gridset.size
+    monkeypatch.setattr(consumers.count, "PACKED_BYTES", 4_000_000)
+    monkeypatch.setattr(consumers.count, "DENSE", 250_000)
+    rig.topic.append(lines(hours_of(n)))
+    tracemalloc.start()
+    try:
+        rig.loop.step()
+        rig.loop.step()
+        held = rig.loop._owned[0].ledger
+        assert held is not None
+        assert (held.rows, len(held.delta.panes)) == (n, 0)
+        assert len(held.delta.packed) >= n
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < n * size / 2
+    assert held.weight_bytes < n * size / 4
+    rig.settle()
+    assert counters(engine) == {"prediction": n}
+    assert sum(rows for _, segment, rows, _ in stored(engine) if segment == "all") == n
