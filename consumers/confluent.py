@@ -99,7 +99,7 @@ class ConfluentSource:
         self._max_records = max(1, int(given.get("max_poll_records", POLL_RECORDS)))
         self._topic, self._group_id = topic, group_id
         self._monotonic = monotonic
-        self._has_topic = self._has_joined = False
+        self._has_topic = self._has_joined = self._was_member = False
         # Of those that are ours and were sought since: where the next record is taken.
         self._positions: dict[int, int] = {}
         self._ours: set[int] = set()
@@ -161,7 +161,6 @@ class ConfluentSource:
         """See `Source.seek`."""
         if partition not in self._ours:
             return
-        self._doubted.pop(partition, None)
         if not self._sought(partition, offset, SEEK_S):
             self._start_anew({**self._positions, partition: offset})
 
@@ -243,9 +242,9 @@ class ConfluentSource:
         self._complaint = error.str()
 
     def _complain(self) -> None:
-        """Say what keeps us from the group, where nothing else says it."""
+        """Say what keeps us from joining the group; later on, what is asked of the broker does."""
         now = self._monotonic()
-        if self._ours or not self._complaint:
+        if self._was_member or not self._complaint:
             self._silent_since_s = now
         elif now - self._silent_since_s > SILENT_S:
             said, self._complaint = self._complaint, ""
@@ -259,6 +258,7 @@ class ConfluentSource:
             if partition in self._positions:
                 # Behind the markers of transactions, which are no records.
                 self._positions[partition] = max(self._positions[partition], at)
+                self._doubted.pop(partition, None)
             return
         if code == codes._AUTO_OFFSET_RESET:
             if partition in self._positions:
@@ -282,15 +282,16 @@ class ConfluentSource:
             raise LogTruncated({partition: int(end[1]) if end else None})
         if at not in (wanted, self._doubted.get(partition)):
             # Said of where we were before a seek, or of behind a hole: asked once more.
-            self._start_anew(self._positions)
             self._doubted[partition] = at
-            return
+            raise StreamError(f"{self._topic} {partition} was not to be read at {at}")
         raise OffsetOutOfRange(self._topic, partition, wanted, -1, -1)
 
     # The group.
 
     def _assigned(self, consumer: Any, parts: Sequence[Any]) -> None:
+        self._was_member = True
         self._ours = {tp.partition for tp in parts}
+        self._doubted.clear()
         self._assign(consumer)
         self._note("assigned", parts)
 

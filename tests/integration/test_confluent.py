@@ -21,7 +21,7 @@ from stage import SESSION_MS, Stage
 from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
-from driftline.errors import StreamError
+from driftline.errors import OffsetOutOfRange, StreamError
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -124,6 +124,51 @@ def test_after_a_poll_that_raised_every_partition_goes_on_where_it_was(
     assert member.source.failed == 3
     assert (counters(stage.engine) == {"prediction": 400}) is is_whole
     assert (stage.differences() == []) is is_whole
+
+
+def test_retention_that_overtakes_all_partitions_at_once_is_a_gap_of_each(stage: Stage) -> None:
+    """Each stops by itself, and what is said of one may come when another is begun anew."""
+    for partition in range(2):
+        stage.send((prediction(i) for i in range(20)), partition)
+    member = stage.member()
+    stage.read()
+    member.source.pause([0, 1])
+    read_for(0.7, stage)  # until what was asked for is answered
+    for partition in range(2):
+        stage.send((prediction(i) for i in range(20, 50)), partition)
+        stage.admin.delete_records({TopicPartition(stage.topic, partition): 40})
+    member.source.resume([0, 1])
+    stage.read()
+    assert sorted(stage.gaps()) == [("retention", 0, 20, 40), ("retention", 1, 20, 40)]
+    assert counters(stage.engine) == {"prediction": 60}
+    assert stage.differences() == []
+
+
+class Haunted(ConfluentSource):
+    """Once it is told of a place at which it is no longer."""
+
+    told = 0
+
+    def _messages(self, timeout_s: float) -> list[Any]:
+        if self.told == 0 and self._positions.get(0, 0) >= 20:
+            self.told += 1
+            self._face_gone("fetch failed: Broker: Offset out of range", 0, 7)
+        return super()._messages(timeout_s)
+
+
+def test_a_refusal_of_another_place_than_ours_is_no_gap(stage: Stage) -> None:
+    member = stage.member(source=Haunted)
+    stage.send((prediction(i) for i in range(20)), 0)
+    stage.read()
+    stage.send((prediction(i) for i in range(20, 50)), 0)
+    stage.read()
+    assert member.source.told == 1
+    assert stage.gaps() == []
+    assert counters(stage.engine) == {"prediction": 50}
+    # Where the same is said of it twice, it is so.
+    member.source._doubted[0] = 7
+    with pytest.raises(OffsetOutOfRange):
+        member.source._face_gone("fetch failed: Broker: Offset out of range", 0, 7)
 
 
 def test_both_clients_are_members_of_one_group(stage: Stage) -> None:

@@ -102,6 +102,11 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ConfluentSource("127.0.0.1:1", "topic", "group")
 
 
+def test_it_does_not_read_from_the_embedded_broker() -> None:
+    with pytest.raises(ConfigError, match=r"kafka.client .*`driftline up`"):
+        IngestSettings("", "", client="confluent", stream_epoch="one-start")
+
+
 def test_no_other_client_is_known() -> None:
     with pytest.raises(ConfigError, match="'kafka-python' or 'confluent'"):
         IngestSettings("", "", client="librdkafka")  # type: ignore[arg-type]
