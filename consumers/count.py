@@ -180,42 +180,15 @@ def _add_panes(
         return
     step = max(1, DENSE // gridset.size)
     order = np.argsort(cell_of, kind="stable")
-    ordered, cell_of = _ordered(codes, order), cell_of[order]
+    ordered, cell_of = codes.take(order), cell_of[order]
     for first in range(0, n, step):
         stop = min(first + step, n)
         begin, end = np.searchsorted(cell_of, (first, stop)).tolist()
-        here = _between(ordered, begin, end)
+        here = ordered.take(slice(begin, end))
         made = gridset.count_codes(
             here, cell_of[begin:end] - first, stop - first, with_sums=with_sums
         )
         delta.pack([key_of(cell) for cell in range(first, stop)], made)
-
-
-def _ordered(codes: Codes, order: NDArray[np.intp]) -> Codes:
-    """The same rows in another order, and their further increments with them."""
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    extra_row = place[codes.extra_row]
-    extra = np.argsort(extra_row, kind="stable")
-    return Codes(
-        codes.rows,
-        codes.flat[:, order],
-        extra_row[extra],
-        codes.extra_flat[extra],
-        codes.values[:, order],
-    )
-
-
-def _between(codes: Codes, begin: int, end: int) -> Codes:
-    """Rows that follow each other, of codes whose further increments are in their order."""
-    first, last = np.searchsorted(codes.extra_row, (begin, end))
-    return Codes(
-        end - begin,
-        codes.flat[:, begin:end],
-        codes.extra_row[first:last] - begin,
-        codes.extra_flat[first:last],
-        codes.values[:, begin:end],
-    )
 
 
 def _note_unseen(

@@ -117,17 +117,18 @@ class Codes:
     rows : int
     flat : int64 array [features, rows]
         The one bin or counter each value falls into.
-    extra_row, extra_flat : int64 arrays
-        Further increments (zero, negative): row and place.
     values : float32 array [numeric features, rows]
         Canonical values; NaN where there is no finite or overflowing value.
     """
 
     rows: int
     flat: NDArray[np.int64]
-    extra_row: NDArray[np.int64]
-    extra_flat: NDArray[np.int64]
     values: NDArray[np.float32]
+
+    def take(self, places: NDArray[np.integer[Any]] | slice) -> Codes:
+        """These rows."""
+        flat = self.flat[:, places]
+        return Codes(flat.shape[1], flat, self.values[:, places])
 
 
 @dataclass(frozen=True)
@@ -249,8 +250,6 @@ class Gridset:
         """
         flat = np.empty((len(self.features), rows), np.int64)
         values = np.empty((len(self.numeric), rows), np.float32)
-        extra_row: list[NDArray[np.int64]] = []
-        extra_flat: list[NDArray[np.int64]] = []
         # Where rows are few a call takes longer than its work: then many features share it.
         step = max(1, CODED_AT_ONCE // max(1, rows))
         for first in range(0, len(self.numeric), step):
@@ -269,17 +268,6 @@ class Gridset:
                 coded = code_numbers(self._numeric_grid(f), column, rows)
                 np.add(coded.places, self.bins[f].start, out=flat[f])
                 values[first + number] = coded.values
-            # A range that holds NaN is none: such a feature is looked at.
-            for counter, is_so, some in (
-                (ZERO, np.equal, ~(low > 0)),
-                (NEGATIVE, np.less, ~(low >= 0)),
-            ):
-                if some.any():
-                    where = is_so(values[part], 0)
-                    n = np.count_nonzero(where, axis=1)
-                    starts = np.arange(len(n)) * rows
-                    extra_row.append(np.flatnonzero(where) - np.repeat(starts, n))
-                    extra_flat.append(np.repeat(self.counters[self._numeric[part], counter], n))
         for f, feature in enumerate(self.features):
             column, grid = columns.get(feature.name), feature.grid
             if isinstance(grid, NumericGrid):
@@ -293,14 +281,7 @@ class Gridset:
                 flat[f] = -self.bins[f].start
                 mark_states(flat[f], column.state, 0)
                 flat[f] += self.bins[f].start
-        nothing = np.empty(0, np.int64)
-        return Codes(
-            rows,
-            flat,
-            np.concatenate([nothing, *extra_row]),
-            np.concatenate([nothing, *extra_flat]),
-            values,
-        )
+        return Codes(rows, flat, values)
 
     def _code_finite(
         self,
@@ -342,86 +323,83 @@ class Gridset:
             The profile each row belongs to, in [0, n_panes); -1 leaves a row out.
             None puts all rows into the one profile.
         """
-        n_features = len(self.features)
-        flat, rows = codes.flat, codes.rows
-        extra_row, extra_flat, values = codes.extra_row, codes.extra_flat, codes.values
-        if pane is None:
-            pane = np.zeros(rows, np.int64)
-        elif len(pane) and pane.min() < 0:
-            keep = pane >= 0
-            extra_kept = keep[extra_row]
-            renumbered = keep.cumsum() - 1
-            extra_row, extra_flat = renumbered[extra_row[extra_kept]], extra_flat[extra_kept]
-            flat, values, pane = flat[:, keep], values[:, keep], pane[keep]
-            rows = len(pane)
-        offsets = pane * self.size
-        shape = (n_panes, self.size)
-        total = n_panes * self.size
-        places = np.empty(flat.size + len(extra_flat), np.int64)
-        np.add(flat, offsets, out=places[: flat.size].reshape(flat.shape))
-        np.add(extra_flat, offsets[extra_row], out=places[flat.size :])
-        counts = np.bincount(places, minlength=total).reshape(shape)
-        # Values of presence-only features were coded 0, the place of the rows.
-        counts[:, 0] = np.bincount(pane, minlength=n_panes)
-
-        low = np.full((n_panes, n_features), np.inf, np.float32)
-        high = np.full((n_panes, n_features), -np.inf, np.float32)
-        if rows and self.numeric:
-            self._ranges(values, pane, low, high)
-        sums = self._sums(flat, values, offsets, shape) if with_sums else None
+        if pane is not None and len(pane) and pane.min() < 0:
+            kept = np.flatnonzero(pane >= 0)
+            codes, pane = codes.take(kept), pane[kept]
+        if pane is None or n_panes == 1:
+            counts = np.bincount(codes.flat.ravel(), minlength=self.size).reshape(1, -1)
+            # Values of presence-only features were coded 0, the place of the rows.
+            counts[:, 0] = codes.rows
+            starts = present = np.zeros(1, np.intp)
+            by_pane, offsets = codes.values, None
+        else:
+            total = n_panes * self.size
+            offsets = pane * self.size
+            counts = np.bincount((codes.flat + offsets).ravel(), minlength=total)
+            counts = counts.reshape(n_panes, self.size)
+            counts[:, 0] = np.bincount(pane, minlength=n_panes)
+            order = np.argsort(pane, kind="stable")
+            ordered = pane[order]
+            starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+            present, by_pane = ordered[starts], codes.values[:, order]
+        low, high = (
+            np.full((n_panes, len(self.features)), x, np.float32) for x in (np.inf, -np.inf)
+        )
+        if codes.rows and self.numeric:
+            # Overflow is in the range as the infinity it became; nothing at all is NaN.
+            least = np.fmin.reduceat(by_pane, starts, axis=1).T
+            most = np.fmax.reduceat(by_pane, starts, axis=1).T
+            where = np.ix_(present, self._numeric)
+            low[where] = np.where(np.isnan(least), np.inf, least)
+            high[where] = np.where(np.isnan(most), -np.inf, most)
+            for counter, is_so, may_be in (
+                (ZERO, np.equal, (low <= 0) & (high >= 0)),
+                (NEGATIVE, np.less, low < 0),
+            ):
+                if may_be.any():
+                    n = np.add.reduceat(is_so(by_pane, 0), starts, axis=1, dtype=np.int64)
+                    counts[np.ix_(present, self.counters[self._numeric, counter])] = n.T
+        sums = self._sums(codes, offsets, low, high) if with_sums else None
         return [
             Profile(counts[i], None if sums is None else sums[i], low[i], high[i], self.digest)
             for i in range(n_panes)
         ]
 
-    def _ranges(
-        self,
-        values: NDArray[np.float32],
-        pane: NDArray[np.int64],
-        low: NDArray[np.float32],
-        high: NDArray[np.float32],
-    ) -> None:
-        """Smallest and largest value of each pane and numeric feature."""
-        order = np.argsort(pane, kind="stable")
-        ordered = pane[order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        present = ordered[starts]
-        by_pane = values[:, order]
-        numeric = self._numeric
-        least = np.fmin.reduceat(by_pane, starts, axis=1)
-        most = np.fmax.reduceat(by_pane, starts, axis=1)
-        # Overflow is in the range as the infinity it became; nothing at all is NaN.
-        low[np.ix_(present, numeric)] = np.where(np.isnan(least), np.inf, least).T
-        high[np.ix_(present, numeric)] = np.where(np.isnan(most), -np.inf, most).T
-
     def _sums(
         self,
-        flat: NDArray[np.int64],
-        values: NDArray[np.float32],
-        offsets: NDArray[np.int64],
-        shape: tuple[int, int],
+        codes: Codes,
+        offsets: NDArray[np.int64] | None,
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
     ) -> NDArray[np.int64]:
-        """Sums in quanta by place; the clipped are counted at each feature's first counter."""
-        total = shape[0] * shape[1]
+        """Sums in quanta by pane and place; the clipped are counted at each first counter."""
+        total = len(low) * self.size
         sums = np.zeros(total, np.int64)
         numeric = self._numeric
-        if not len(numeric):
-            return sums.reshape(shape)
+        if not len(numeric) or not codes.rows:
+            return sums.reshape(len(low), self.size)
         scale = np.array([2.0 ** -self._numeric_grid(f).quantum for f in self.numeric])
         limit = float(1 << CLIP_BITS)
-        for start in range(0, flat.shape[1], SUM_ROWS):
+        beyond = np.maximum(-low[:, numeric].min(axis=0), high[:, numeric].max(axis=0)) * scale
+        is_clipped = bool((beyond > limit).any())
+        for start in range(0, codes.rows, SUM_ROWS):
             part = slice(start, start + SUM_ROWS)
-            quanta = np.rint(values[:, part].astype(np.float64) * scale[:, None])
+            quanta = np.multiply(codes.values[:, part], scale[:, None], dtype=np.float64)
+            np.rint(quanta, out=quanta)
             quanta[np.isnan(quanta)] = 0.0
-            clipped = np.abs(quanta) > limit
-            np.clip(quanta, -limit, limit, out=quanta)
-            places = flat[numeric, part] + offsets[part]
+            places = codes.flat[numeric, part]
+            if offsets is not None:
+                places += offsets[part]
+            if is_clipped:
+                clipped = np.abs(quanta) > limit
+                np.clip(quanta, -limit, limit, out=quanta)
+                at = np.broadcast_to(self.counters[numeric, 0][:, None], clipped.shape)
+                if offsets is not None:
+                    at = at + offsets[part]
+                sums += np.bincount(at[clipped], minlength=total)
             added = np.bincount(places.ravel(), weights=quanta.ravel(), minlength=total)
             sums += added.astype(np.int64)
-            if clipped.any():
-                at = self.counters[numeric, 0][:, None] + offsets[part]
-                sums += np.bincount(at[clipped], minlength=total)
-        return sums.reshape(shape)
+        return sums.reshape(len(low), self.size)
 
     def _numeric_grid(self, f: int) -> NumericGrid:
         grid = self.features[f].grid
