@@ -99,8 +99,8 @@ def build(path: Path, size: Size, told: Callable[[str], None] = lambda _: None) 
     starts = [window.start_ms for window in spans["day"]]
     for version_id, name in enumerate(names, start=1):
         with storage.transaction(engine) as conn:
-            for segment in segments if name == MODEL else ["all"]:
-                rollup.refresh(conn, version_id, segment, ZONE, starts)
+            days = dict.fromkeys(segments if name == MODEL else ["all"], starts)
+            rollup.refresh(conn, version_id, ZONE, days)
     with engine.connect() as conn:
         conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -92,21 +92,11 @@ class Baseline:
             raise ValueError("windows are judged together by calibrations of one kind")
         # None: collecting. Else whether no wobble is known.
         self._kind = kinds.pop()
-        # The reference's counts of each base; those of windows are as large as their profiles,
-        # and made for a few at a time.
-        self._counts = np.stack([reference.profiles[name].counts for name in self.segments])
-        own = observe(reference, self._counts)
-        grids = reference.gridset
-        # PSI of an open vocabulary is that of more or fewer new values than usual.
-        self._novel = [expected(reference, name, length) for name in self.segments]
-        groups = np.concatenate(
-            [
-                expecting(grids, own.groups[base : base + 1], novel)
-                for base, novel in enumerate(self._novel)
-            ]
+        own = [_own(reference, name) for name in self.segments]
+        self.own = Observed(*(self.rows(np.concatenate(part)) for part in zip(*own, strict=True)))
+        self.groups = self.rows(
+            np.concatenate([_expected_groups(reference, name, length) for name in self.segments])
         )
-        self.own = Observed(*map(self.rows, own))
-        self.groups: Ints = self.rows(groups)
 
     def _take_bases(
         self, segments: Sequence[str], calibrations: Sequence[Calibration | None]
@@ -138,10 +128,13 @@ class Baseline:
         return of_bases if self.of is None else of_bases[self.of]
 
     def counts(self, windows: NDArray[np.intp], places: NDArray[np.intp]) -> Ints:
-        """Return some of the counts that some windows are compared with, [1 or n, places]."""
-        if self.of is None:
-            return self._counts[:, places]
-        return self._counts[np.ix_(self.of[windows], places)]
+        """Return some of the counts that some windows are compared with, [1 or n, places].
+
+        A profile is large: they are put side by side for few windows at a time.
+        """
+        bases = [0] if self.of is None else self.of[windows].tolist()
+        profiles = self.reference.profiles
+        return np.stack([profiles[self.segments[base]].counts[places] for base in bases])
 
     def learnt(self, part: Callable[[Calibration], Floats]) -> Floats:
         """Return a part [F] of what is known as [rows, F]; nothing may be collecting."""
@@ -188,7 +181,8 @@ class Baseline:
         judged: Bools | None = None
         for base in np.flatnonzero(has.any(axis=1)).tolist():
             place = reference, self.segments[base], self.length, season
-            found = expecting(grids, bucket_groups(*place), self._novel[base])
+            novel = expected(reference, self.segments[base], self.length)
+            found = expecting(grids, bucket_groups(*place), novel)
             enough = judged_buckets(*place)
             if groups is None or judged is None:
                 groups = np.zeros((len(has), *found.shape), np.int64)
@@ -218,3 +212,19 @@ class Baseline:
         for season, known in self._seasons.items():
             out |= self.rows(known.has) & ~known.judged[self._at(season, at)]
         return out
+
+
+@lru_cache(maxsize=512)
+def _own(reference: Reference, segment: str) -> Observed:
+    """The reference's own rows as the rule sees them, each [1, ...]."""
+    return observe(reference, reference.profiles[segment].counts[None, :])
+
+
+@lru_cache(maxsize=512)
+def _expected_groups(reference: Reference, segment: str, length: str) -> Ints:
+    """What a usual window of a length is compared with [1, groups].
+
+    PSI of an open vocabulary is that of more or fewer new values than usual.
+    """
+    novel = expected(reference, segment, length)
+    return expecting(reference.gridset, _own(reference, segment).groups, novel)

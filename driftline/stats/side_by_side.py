@@ -80,10 +80,14 @@ class SideBySide:
         """
         total = self.count(counts)
         until = counts.cumsum(axis=1)
-        until -= (until - counts)[:, self.firsts][:, self.owners]
+        until -= (until[:, self.firsts] - counts[:, self.firsts])[:, self.owners]
         with np.errstate(invalid="ignore", divide="ignore"):
-            n = total[:, self.owners]
-            return until / n, (until - counts) / n, total
+            upper = until / total.astype(np.float64)[:, self.owners]
+        # Before a place is what there is with the one before it.
+        lower = np.empty_like(upper)
+        lower[:, 1:] = upper[:, :-1]
+        lower[:, self.firsts] = np.where(total > 0, 0.0, np.nan)
+        return upper, lower, total
 
     def ks(self, is_atom: NDArray[np.bool_], r: Whole, c: Whole) -> tuple[Floats, Floats]:
         """Return bounds (low, high) of the KS statistic, both [W, F], of counts on cells.
@@ -101,7 +105,7 @@ class SideBySide:
         upper_c, lower_c, _ = self.cumulated(c)
         low = self.largest(np.abs(upper_r - upper_c))
         inside = np.maximum(upper_r - lower_c, upper_c - lower_r)
-        inside = np.where(~is_atom & (r > 0) & (c > 0), inside, 0.0)
+        inside[is_atom | (r <= 0) | (c <= 0)] = 0.0
         return low, np.asarray(np.maximum(low, self.largest(inside)))
 
 

@@ -1,16 +1,21 @@
-"""Windows that are due, judged: by segment and length, each pane read and decoded once."""
+"""Windows that are due, judged: all segments at once, each pane read and decoded once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
 from driftline.stats.reference import Reference
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
-from monitor.evaluate.judging import Judged, Known, PaneTable, judge_windows
+from monitor.evaluate.judging import Judged, Known, PaneTable, judge_windows, show_windows
 from monitor.storage.registry import BoundVersion
+from monitor.windows.panes import HOUR_MS
+
+# Places of profiles held at once: counts and sums of 32 MB each. With 80 numbers and 20 words an
+# hour of 180 segments, or a week of one.
+AT_ONCE = 1 << 22
 
 Teaches = Callable[[str, str, Sequence[Due]], Known]
 
@@ -23,35 +28,55 @@ def judge_due(
     monitor: Monitor,
     known: Teaches,
 ) -> Iterator[Judged]:
-    """Yield the windows of `due`, those of one segment and length together, in order of start.
+    """Yield the windows of `due`, those of one length together, each segment's in order of start.
 
     Parameters
     ----------
     known
         Says what a segment and length knows of its wobble, given its windows that are due.
     """
-    by_segment: dict[str, dict[str, list[Due]]] = {}
+    by_segment: dict[str, list[Due]] = {}
     for window in due:
-        by_segment.setdefault(window.segment, {}).setdefault(window.length, []).append(window)
-    for segment, by_length in by_segment.items():
-        first = min(window.start_ms for windows in by_length.values() for window in windows)
-        last = max(window.end_ms for windows in by_length.values() for window in windows)
-        table = PaneTable(conn, bound, reference, segment, first, last)
+        by_segment.setdefault(window.segment, []).append(window)
+    for segments, from_ms, to_ms in _batches(reference, by_segment):
+        table = PaneTable(conn, bound, reference, segments, from_ms, to_ms)
+        by_length: dict[str, dict[str, list[Due]]] = {}
+        for segment in segments:
+            for window in sorted(by_segment[segment], key=lambda window: window.start_ms):
+                by_length.setdefault(window.length, {}).setdefault(segment, []).append(window)
         for length in monitor.latest.spec.lengths:
-            windows = by_length.get(length)
-            if not windows:
+            found = by_length.get(length)
+            if not found:
                 continue
-            windows.sort(key=lambda window: window.start_ms)
-            yield judge_windows(
-                reference,
-                segment,
-                length,
-                windows,
-                table.windows([(window.start_ms, window.end_ms) for window in windows]),
-                known(segment, length, windows),
-                monitor,
-                bound.timezone,
-            )
+            windows = [window for some in found.values() for window in some]
+            counted = table.windows([(w.segment, w.start_ms, w.end_ms) for w in windows])
+            if segments[0] in reference.profiles:
+                knows = {segment: known(segment, length, some) for segment, some in found.items()}
+                yield judge_windows(
+                    reference, length, windows, counted, knows, monitor, bound.timezone
+                )
+            else:
+                yield show_windows(reference, length, windows, counted, monitor, bound.timezone)
+
+
+def _batches(
+    reference: Reference, by_segment: Mapping[str, Sequence[Due]]
+) -> Iterator[tuple[list[str], int, int]]:
+    """Yield segments whose panes are read together, with the event time of these panes.
+
+    Those that have windows in one and the same time, as many as are held at once; none that the
+    reference has counts of beside one of which it has none.
+    """
+    alike: dict[tuple[int, int, bool], list[str]] = {}
+    for segment, windows in by_segment.items():
+        from_ms = min(window.start_ms for window in windows)
+        to_ms = max(window.end_ms for window in windows)
+        alike.setdefault((from_ms, to_ms, segment in reference.profiles), []).append(segment)
+    for (from_ms, to_ms, _), segments in alike.items():
+        panes = -(-(to_ms - from_ms) // HOUR_MS)
+        step = max(1, AT_ONCE // (panes * reference.gridset.size))
+        for first in range(0, len(segments), step):
+            yield segments[first : first + step], from_ms, to_ms
 
 
 def while_bound(bound: BoundVersion) -> Iterator[tuple[str, int, int | None]]:

@@ -49,7 +49,7 @@ def finding_rows(
         [version_id] * (len(windows) * n_features),
         [judged.length] * (len(windows) * n_features),
         each([window.start_ms for window in windows]),
-        [judged.segment] * (len(windows) * n_features),
+        each([window.segment for window in windows]),
         list(judged.names) * len(windows),
         each([int(j.rows[place]) for place in places]),
         flat(j.values),
@@ -117,12 +117,12 @@ def measure_rows(
     which, features = np.nonzero(j.values[chosen] > 0)
     windows = chosen[which]
     n = len(windows)
-    starts = [judged.due[place].start_ms for place in windows.tolist()]
+    due = [judged.due[place] for place in windows.tolist()]
     columns: list[list[Any]] = [
         [version_id] * n,
         [judged.length] * n,
-        starts,
-        [judged.segment] * n,
+        [window.start_ms for window in due],
+        [window.segment for window in due],
         [judged.names[place] for place in features.tolist()],
     ]
     for name in MEASURES:

@@ -130,8 +130,9 @@ class Teacher:
 
     def _learn(self, segment: str, length: str, spans: list[tuple[int, int]]) -> Calibration:
         reference = self._reference
-        table = PaneTable(self._conn, self._bound, reference, segment, spans[0][0], spans[-1][1])
-        calibration = from_windows(reference, table.windows(spans).profiles.counts)
+        table = PaneTable(self._conn, self._bound, reference, [segment], spans[0][0], spans[-1][1])
+        counted = table.windows([(segment, start, end) for start, end in spans])
+        calibration = from_windows(reference, counted.profiles.counts)
         shorter = self._shorter(segment, length)
         return calibration if shorter is None else calibration.no_wilder_than(shorter)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,38 +17,61 @@ from monitor.storage.engine import insert_rows
 
 LatchRow = tuple[Key, Latch, int, int]  # key, latch, clear_count, last_evaluable_ms
 
+_KEY = ("version_id", "segment", "feature", "statistic", "length", "level", "opened_ms")
+
+
+class Refound(NamedTuple):
+    """The latches that the fold found in one segment from `from_ms` on."""
+
+    segment: str
+    from_ms: int
+    latches: Sequence[LatchRow]
+
 
 def replace_latches(
-    conn: Connection,
-    version_id: int,
-    segment: str,
-    length: str,
-    from_ms: int,
-    latches: Sequence[LatchRow],
+    conn: Connection, version_id: int, length: str, found: Sequence[Refound]
 ) -> set[tuple[str, str]]:
-    """Put the latches that the fold found from `from_ms` on in the place of the stored ones.
+    """Put the latches that the fold found in the place of the stored ones of that time.
 
     Returns
     -------
     set of (feature, statistic)
-        Where anything was there before or is there now.
+        Where anything was there before or is there now, in any segment.
     """
+    if not found:
+        return set()
     c = t.latch.c
-    here = (c.version_id == version_id, c.segment == segment, c.length == length)
-    concerned = {(key.feature, key.statistic) for key, *_ in latches}
-    stale = sa.or_(c.closed_ms.is_(None), c.closed_ms >= from_ms, c.opened_ms >= from_ms)
-    for row in conn.execute(sa.select(c.feature, c.statistic).where(*here, stale)):
-        concerned.add((row.feature, row.statistic))
-    conn.execute(sa.delete(t.latch).where(*here, stale))
-    if latches:
-        # An expired latch ended before `from_ms` and is found again by the fold.
+    from_ms = {segment: first for segment, first, _ in found}
+    since_ms = min(from_ms.values())
+    query = sa.select(c.segment, c.feature, c.statistic, c.level, c.opened_ms, c.closed_ms).where(
+        c.version_id == version_id,
+        c.length == length,
+        c.segment.in_(from_ms),
+        sa.or_(c.closed_ms.is_(None), c.closed_ms >= since_ms, c.opened_ms >= since_ms),
+    )
+    stale = {
+        (row.segment, Key(row.feature, row.statistic, row.level), row.opened_ms)
+        for row in conn.execute(query)
+        if row.closed_ms is None or max(row.closed_ms, row.opened_ms) >= from_ms[row.segment]
+    }
+    rows = [(segment, *latch) for segment, _, latches in found for latch in latches]
+    # An expired latch ended before `from_ms` and is found again by the fold.
+    stale |= {(segment, key, latch.opened_ms) for segment, key, latch, *_ in rows}
+    if stale:
         conn.execute(
-            sa.delete(t.latch).where(
-                *here,
-                sa.tuple_(c.feature, c.statistic, c.level, c.opened_ms).in_(
-                    [(*key, latch.opened_ms) for key, latch, *_ in latches]
-                ),
-            )
+            sa.delete(t.latch).where(*(c[name] == sa.bindparam(f"at_{name}") for name in _KEY)),
+            [
+                {
+                    "at_version_id": version_id,
+                    "at_segment": segment,
+                    "at_feature": key.feature,
+                    "at_statistic": key.statistic,
+                    "at_length": length,
+                    "at_level": key.level,
+                    "at_opened_ms": opened_ms,
+                }
+                for segment, key, opened_ms in sorted(stale)
+            ],
         )
     insert_rows(
         conn,
@@ -69,10 +92,10 @@ def replace_latches(
                 "last_evaluable_ms": last_evaluable_ms,
                 "exceeding": json.dumps(latch.exceeding),
             }
-            for key, latch, clear_count, last_evaluable_ms in latches
+            for segment, key, latch, clear_count, last_evaluable_ms in rows
         ],
     )
-    return concerned
+    return {(key.feature, key.statistic) for _, key, _ in stale}
 
 
 def members(

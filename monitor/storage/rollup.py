@@ -8,7 +8,7 @@ days they lie in are counted anew from the rows that stand now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -27,18 +27,17 @@ VERDICTS = (
 
 
 def refresh(
-    conn: Connection, version_id: int, segment: str, timezone: str, starts: Iterable[int]
+    conn: Connection, version_id: int, timezone: str, starts: Mapping[str, Iterable[int]]
 ) -> None:
-    """Count the local days of the hour windows at `starts` anew."""
-    days = {window_of(start_ms, "day", timezone) for start_ms in starts}
-    if not days:
-        return
+    """Count the local days of the hour windows at `starts` of each segment anew."""
     where = [
         {"version_id": version_id, "segment": segment, "from_ms": begin, "to_ms": end}
-        for begin, end in sorted(days)
+        for segment, of_segment in starts.items()
+        for begin, end in sorted({window_of(start_ms, "day", timezone) for start_ms in of_segment})
     ]
-    conn.execute(_DELETE, where)
-    conn.execute(_COUNT, where)
+    if where:
+        conn.execute(_DELETE, where)
+        conn.execute(_COUNT, where)
 
 
 def _counting() -> str:

@@ -159,8 +159,8 @@ def test_days_are_days_of_the_models_zone_where_the_clock_is_moved(engine: Engin
                 at = start + hour * HOUR_MS + half
                 _hour(conn, version_id, at, ratio=hour / 10)
             rollup.refresh(
-                conn, version_id, "all", zone,
-                [start + hour * HOUR_MS + half for hour in range(80)],
+                conn, version_id, zone,
+                {"all": [start + hour * HOUR_MS + half for hour in range(80)]},
             )  # fmt: skip
     with engine.connect() as conn:
         found = conn.execute(
@@ -178,7 +178,7 @@ def test_a_statistic_that_only_a_fixed_limit_judges_may_be_the_worst_of_a_day(
     with storage.transaction(engine) as conn:
         _hour(conn, 1, start, ratio=1.5)
         _hour(conn, 1, start + HOUR_MS, ratio=2.5, evidence="w1_sigma")
-        rollup.refresh(conn, 1, "all", "UTC", [start])
+        rollup.refresh(conn, 1, "UTC", {"all": [start]})
     with engine.connect() as conn:
         row = conn.execute(sa.select(t.finding_day)).one()
     assert (row.ratio, row.evidence) == (2.5, "w1_sigma")

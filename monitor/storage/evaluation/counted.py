@@ -17,6 +17,7 @@ from monitor.windows.watermark import PartitionTime
 class PaneBody(NamedTuple):
     """One stored pane of one partition; `is_day` where hours were added up to it."""
 
+    segment: str
     start_ms: int
     is_day: bool
     rev: int
@@ -187,22 +188,25 @@ def pane_revisions(
 
 
 def pane_bodies(
-    conn: Connection, version_id: int, gridset: str, segment: str, from_ms: int, to_ms: int
+    conn: Connection,
+    version_id: int,
+    gridset: str,
+    segments: Collection[str],
+    from_ms: int,
+    to_ms: int,
 ) -> list[PaneBody]:
-    """Return a segment's panes in `[from_ms, to_ms)` with their revisions, in order of start.
-
-    A day into which hours were added up comes before an hour that starts with it.
-    """
+    """Return the panes of segments in `[from_ms, to_ms)` with their revisions, in no order."""
     found: list[PaneBody] = []
     for table, is_day in _TABLES:
         p = table.c
-        query = sa.select(p.start_ms, p.rev, p.body).where(
-            *_between(table, version_id, gridset, from_ms, to_ms), p.segment == segment
+        query = sa.select(p.segment, p.start_ms, p.rev, p.body).where(
+            *_between(table, version_id, gridset, from_ms, to_ms), p.segment.in_(segments)
         )
         found += [
-            PaneBody(start, bool(is_day), rev, body) for start, rev, body in conn.execute(query)
+            PaneBody(segment, start, bool(is_day), rev, body)
+            for segment, start, rev, body in conn.execute(query)
         ]
-    return sorted(found, key=lambda pane: (pane.start_ms, not pane.is_day))
+    return found
 
 
 # Hours as they are counted, and days to which they were added up.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -51,22 +51,42 @@ def stored_windows(
 
 
 def states_before(
-    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
-) -> States:
-    """Return the fold's states after the last window that starts before `start_ms`."""
-    w = t.window.c
-    text = conn.execute(
-        sa.select(w.fold)
-        .where(
-            w.version_id == version_id,
-            w.length == length,
-            w.segment == segment,
-            w.start_ms < start_ms,
+    conn: Connection, version_id: int, length: str, before_ms: Mapping[str, int]
+) -> dict[str, States]:
+    """Return the fold's states after the last window of each segment that starts before its time.
+
+    A segment without such a window is not in it.
+    """
+    # One step into the index for each segment.
+    last = (
+        'SELECT w.fold FROM "window" w WHERE w.version_id = {mark} AND w.length = {mark} '
+        "AND w.segment = a.segment AND w.start_ms < a.start_ms ORDER BY w.start_ms DESC LIMIT 1"
+    )
+    found = _ask(conn, before_ms, f"SELECT a.segment, ({last}) FROM asked a", (version_id, length))
+    return {
+        segment: states_from_json(json.loads(text)) for segment, text in found if text is not None
+    }
+
+
+def _ask(
+    conn: Connection, asked: Mapping[str, int], sql: str, values: tuple[Any, ...]
+) -> Iterator[Sequence[Any]]:
+    """Yield what `sql` finds beside `asked`, a table of segments and a start_ms of each.
+
+    A part of it at a time where they are many.
+    """
+    is_sqlite = conn.dialect.name == "sqlite"
+    mark = "?" if is_sqlite else "%s"
+    pair = "(?, ?)" if is_sqlite else "(%s::varchar, %s::bigint)"
+    pairs = list(asked.items())
+    for place in range(0, len(pairs), IN_AT_MOST):
+        some = pairs[place : place + IN_AT_MOST]
+        text = (
+            f"WITH asked(segment, start_ms) AS (VALUES {', '.join([pair] * len(some))}) "
+            + sql.format(mark=mark)
         )
-        .order_by(w.start_ms.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    return {} if text is None else states_from_json(json.loads(text))
+        flat = tuple(value for pair_ in some for value in pair_)
+        yield from conn.exec_driver_sql(text, flat + values)
 
 
 class JudgedWindow(NamedTuple):
@@ -78,21 +98,22 @@ class JudgedWindow(NamedTuple):
 
 
 def windows_from(
-    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
-) -> list[JudgedWindow]:
-    """Return the judged windows from `start_ms` on."""
-    w = t.window.c
-    query = (
-        sa.select(w.start_ms, w.end_ms, w.reference_digest)
-        .where(
-            w.version_id == version_id,
-            w.length == length,
-            w.segment == segment,
-            w.start_ms >= start_ms,
-        )
-        .order_by(w.start_ms)
+    conn: Connection, version_id: int, length: str, from_ms: Mapping[str, int]
+) -> dict[str, list[JudgedWindow]]:
+    """Return the judged windows of each segment from its time on; one without any is not in it."""
+    # CROSS JOIN keeps SQLite from going through the windows of all segments.
+    found = _ask(
+        conn,
+        from_ms,
+        "SELECT a.segment, w.start_ms, w.end_ms, w.reference_digest "
+        'FROM asked a CROSS JOIN "window" w WHERE w.version_id = {mark} AND w.length = {mark} '
+        "AND w.segment = a.segment AND w.start_ms >= a.start_ms ORDER BY w.start_ms",
+        (version_id, length),
     )
-    return [JudgedWindow(*row) for row in conn.execute(query)]
+    out: dict[str, list[JudgedWindow]] = {}
+    for segment, start_ms, end_ms, digest in found:
+        out.setdefault(segment, []).append(JudgedWindow(start_ms, end_ms, digest))
+    return out
 
 
 class Marks(NamedTuple):
@@ -103,19 +124,27 @@ class Marks(NamedTuple):
 
 
 def stored_marks(
-    conn: Connection, version_id: int, length: str, segment: str, start_ms: int
-) -> dict[int, dict[str, Marks]]:
-    """Return the marks of findings from `start_ms` on: {window start: {feature: marks}}."""
+    conn: Connection, version_id: int, length: str, from_ms: Mapping[str, int]
+) -> dict[str, dict[int, dict[str, Marks]]]:
+    """Return the marks of each segment's findings from its time on.
+
+    {segment: {window start: {feature: marks}}}; a segment without any is not in it.
+    """
     f = t.finding.c
-    query = sa.select(f.start_ms, f.feature, f.marks, f.verdict).where(
-        f.version_id == version_id,
-        f.length == length,
-        f.segment == segment,
-        f.start_ms >= start_ms,
-    )
-    out: dict[int, dict[str, Marks]] = {}
-    for start, feature, marks, verdict in conn.execute(query):
-        out.setdefault(start, {})[feature] = Marks(marks, verdict)
+    by_start: dict[int, list[str]] = {}
+    for segment, start_ms in from_ms.items():
+        by_start.setdefault(start_ms, []).append(segment)
+    out: dict[str, dict[int, dict[str, Marks]]] = {}
+    for start_ms, segments in by_start.items():
+        query = sa.select(f.segment, f.start_ms, f.feature, f.marks, f.verdict).where(
+            f.version_id == version_id,
+            f.length == length,
+            f.segment.in_(segments),
+            f.start_ms >= start_ms,
+        )
+        for segment, start, feature, marks, verdict in conn.execute(query):
+            by_window = out.setdefault(segment, {})
+            by_window.setdefault(start, {})[feature] = Marks(marks, verdict)
     return out
 
 
@@ -184,21 +213,43 @@ def judged_until(conn: Connection, version_id: int, length: str, segment: str) -
 
 
 def delete_windows(
-    conn: Connection, version_id: int, length: str, segment: str, starts: Iterable[int]
+    conn: Connection, version_id: int, length: str, places: Collection[tuple[str, int]]
 ) -> None:
-    """Delete windows and their findings, to be written anew in the same transaction."""
-    ordered = sorted(starts)
-    for place in range(0, len(ordered), IN_AT_MOST):
-        some = ordered[place : place + IN_AT_MOST]
-        for table in (t.finding, t.finding_measure, t.model_window, t.window):
-            conn.execute(
-                sa.delete(table).where(
-                    table.c.version_id == version_id,
-                    table.c.length == length,
-                    table.c.segment == segment,
-                    table.c.start_ms.in_(some),
-                )
-            )
+    """Delete windows (segment, start) and their findings.
+
+    They are written anew in the same transaction.
+    """
+    for table in (t.finding, t.finding_measure, t.model_window, t.window):
+        _delete(conn, table, version_id, length, places)
+
+
+def _delete(
+    conn: Connection,
+    table: sa.Table,
+    version_id: int,
+    length: str,
+    places: Collection[tuple[str, int]],
+) -> None:
+    if places:
+        conn.execute(
+            sa.delete(table).where(*_at_place(table)),
+            [_place(version_id, length, segment, start_ms) for segment, start_ms in places],
+        )
+
+
+def _at_place(table: sa.Table) -> list[sa.ColumnElement[bool]]:
+    """Return what says that a row is of the window that `_place` names."""
+    names = ("version_id", "length", "start_ms", "segment")
+    return [table.c[name] == sa.bindparam(f"at_{name}") for name in names]
+
+
+def _place(version_id: int, length: str, segment: str, start_ms: int) -> dict[str, Any]:
+    return {
+        "at_version_id": version_id,
+        "at_length": length,
+        "at_start_ms": start_ms,
+        "at_segment": segment,
+    }
 
 
 def insert_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -216,54 +267,48 @@ def insert_measures(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     insert_tuples(conn, t.finding_measure, tuple(t.finding_measure.c.keys()), rows)
 
 
-def replace_model_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Put rows, in the order of the model_window table's columns, in the place of theirs."""
-    m = t.model_window.c
-    by_place: dict[tuple[Any, ...], list[int]] = {}
-    for version_id, length, start_ms, segment, *_ in rows:
-        by_place.setdefault((version_id, length, segment), []).append(start_ms)
-    for (version_id, length, segment), starts in by_place.items():
-        for place in range(0, len(starts), IN_AT_MOST):
-            conn.execute(
-                sa.delete(t.model_window).where(
-                    m.version_id == version_id,
-                    m.length == length,
-                    m.segment == segment,
-                    m.start_ms.in_(starts[place : place + IN_AT_MOST]),
-                )
-            )
-    insert_tuples(conn, t.model_window, tuple(m.keys()), rows)
+def insert_model_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows in the order of the model_window table's columns."""
+    insert_tuples(conn, t.model_window, tuple(t.model_window.c.keys()), rows)
 
 
-def update_fold(
-    conn: Connection,
-    version_id: int,
-    length: str,
-    segment: str,
-    start_ms: int,
-    fold: str,
-    alarming: Collection[str],
+def replace_model_windows(
+    conn: Connection, version_id: int, length: str, rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Replace what the fold says of a window that was not judged again."""
-    w, f = t.window.c, t.finding.c
+    """Put rows of one version and length in the place of those of their windows."""
+    places = [(segment, start_ms) for _, _, start_ms, segment, *_ in rows]
+    _delete(conn, t.model_window, version_id, length, places)
+    insert_model_windows(conn, rows)
+
+
+class Refolded(NamedTuple):
+    """What the fold says of a window that was not judged again."""
+
+    segment: str
+    start_ms: int
+    fold: str
+    alarming: Collection[str]
+
+
+def update_folds(
+    conn: Connection, version_id: int, length: str, windows: Sequence[Refolded]
+) -> None:
+    """Replace what the fold says of windows and of their findings."""
+    if not windows:
+        return
+    places = [(window.segment, window.start_ms) for window in windows]
+    at = [_place(version_id, length, *place) for place in places]
     conn.execute(
-        sa.update(t.window)
-        .where(
-            w.version_id == version_id,
-            w.length == length,
-            w.segment == segment,
-            w.start_ms == start_ms,
-        )
-        .values(fold=fold)
+        sa.update(t.window).where(*_at_place(t.window)).values(fold=sa.bindparam("to_fold")),
+        [{**here, "to_fold": window.fold} for here, window in zip(at, windows, strict=True)],
     )
-    here = (
-        f.version_id == version_id,
-        f.length == length,
-        f.segment == segment,
-        f.start_ms == start_ms,
-    )
-    conn.execute(
-        sa.update(t.finding)
-        .where(*here)
-        .values(is_alarming=f.feature.in_(sorted(alarming)) if alarming else sa.false())
-    )
+    of_window = sa.update(t.finding).where(*_at_place(t.finding))
+    conn.execute(of_window.values(is_alarming=False), at)
+    alarms = [
+        {**here, "at_feature": feature}
+        for here, window in zip(at, windows, strict=True)
+        for feature in sorted(window.alarming)
+    ]
+    if alarms:
+        of_feature = of_window.where(t.finding.c.feature == sa.bindparam("at_feature"))
+        conn.execute(of_feature.values(is_alarming=True), alarms)

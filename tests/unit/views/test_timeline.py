@@ -132,7 +132,7 @@ def hourly(engine: Engine) -> Engine:
                 conn, "hour", at, ratio=4.0 if is_bad else 0.2, alarm=is_bad,
                 evidence="missing" if is_bad else "psi", revision=2 if n == 7 else 1,
             )  # fmt: skip
-        rollup.refresh(conn, 1, "all", "UTC", starts)
+        rollup.refresh(conn, 1, "UTC", {"all": starts})
     return engine
 
 
@@ -424,7 +424,7 @@ def test_the_rows_of_other_segments_are_stepped_over(engine: Engine, length: str
             for at in starts:
                 _judged(conn, length, at, ratio=0.1, segment=segment)
             if length == "hour":
-                rollup.refresh(conn, 1, segment, "UTC", starts)
+                rollup.refresh(conn, 1, "UTC", {segment: starts})
     whole = "version_id=? AND length=? AND start_ms=? AND segment=?"
     seen = plans(engine, length=length, from_ms=0)
     squares = [plan for text, plan in seen if "ratio" in text and "evidence" in text]
