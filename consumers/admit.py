@@ -22,7 +22,7 @@ from driftline.arrow import MEDIA_TYPE
 from driftline.errors import DataError
 from driftline.events import FUTURE_TOLERANCE_MS, MAX_TIME_MS, MIN_TIME_MS, Event
 from driftline.layouts import Layouts
-from driftline.rows import EventRows, LaidOutRows, MixedRows, Rows
+from driftline.rows import EventRows, LaidOutRows, MixedRows, Rows, joined
 from driftline.wire import MAX_RECORD_BYTES, decode, decode_lines, is_name, times_ms
 from monitor.storage.delta import Letter
 
@@ -93,7 +93,7 @@ class Admitted:
 
     def rows(self, places: NDArray[np.intp]) -> list[Rows]:
         """The events at these places, which ascend."""
-        found = []
+        found: list[Rows] = []
         start = 0
         for part in self.parts:
             stop = start + len(part)
@@ -101,7 +101,7 @@ class Admitted:
             if last > first:
                 found.append(part.take(places[first:last] - start))
             start = stop
-        return found
+        return joined(found)
 
 
 def admit(records: Sequence[Record], rules: Rules, layouts: Layouts = NO_LAYOUTS) -> Admitted:

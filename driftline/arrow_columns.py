@@ -43,7 +43,7 @@ def column(array: Any, kind: str, places: NDArray[np.intp] | None = None) -> Col
     >>> list(column(pyarrow.array([1.0, 2.0]), "categorical").values)
     ['1', '2']
     """
-    if places is not None and _is_flat(array.type):
+    if places is not None and is_flat(array.type):
         # Lists are not taken: a few bytes of a fixed-size one may stand for billions of nulls.
         # Views cannot be.
         array, places = array.take(pyarrow().array(places)), None
@@ -174,10 +174,11 @@ def is_text(kind: Any) -> bool:
     return family(kind) in ("text", "view")
 
 
-def _is_flat(kind: Any) -> bool:
+def is_flat(kind: Any) -> bool:
+    """Whether an Arrow type is one of plain values, or a dictionary of such."""
     of = family(kind)
     if of == "dictionary":
-        return _is_flat(kind.value_type)
+        return is_flat(kind.value_type)
     return of in ("text", "number", "decimal", "boolean")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 from struct import error as StructError
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 from driftline.arrow import pyarrow
 from driftline.errors import DecodeError
@@ -24,6 +24,9 @@ EXPANSION: Final = 16
 # A category each, far above the rows.
 MAX_WORDS: Final = 1 << 18
 MAX_FIELDS: Final = 10_000
+# What was found out about a schema is kept for so many, none of them longer than this.
+KNOWN_SCHEMAS: Final = 256
+KNOWN_BYTES: Final = 64_000
 
 _CONTINUES: Final = b"\xff\xff\xff\xff"
 _EXTENSION: Final = b"ARROW:extension:name"
@@ -33,12 +36,29 @@ _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 # What pyarrow raises beside its own, by what it stumbles over.
 _REFUSALS: Final = (ValueError, TypeError, LookupError, OverflowError, OSError)
 
+_T = TypeVar("_T")
+
 _U16, _I32, _U32, _I64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<q")
 _TWO_I64: Final = Struct("<qq")
 
 
-def batches(value: bytes, max_bytes: int) -> list[Any]:
-    """Return the record batches of a stream, validated.
+class Stream(NamedTuple):
+    """What a record holds.
+
+    Attributes
+    ----------
+    batches
+        Its record batches that have rows.
+    schema
+        The message that says what their columns are: who writes alike writes it alike.
+    """
+
+    batches: list[Any]
+    schema: bytes
+
+
+def read(value: bytes, max_bytes: int) -> Stream:
+    """Return what a stream holds, validated.
 
     Raises
     ------
@@ -51,7 +71,7 @@ def batches(value: bytes, max_bytes: int) -> list[Any]:
 
     Examples
     --------
-    >>> batches(b"{}", 1_000)
+    >>> read(b"{}", 1_000)
     Traceback (most recent call last):
     driftline.errors.DecodeError: bad_arrow: it does not begin as an Arrow IPC stream
     """
@@ -59,11 +79,13 @@ def batches(value: bytes, max_bytes: int) -> list[Any]:
     if not value.startswith(_CONTINUES):
         raise DecodeError("bad_arrow", "it does not begin as an Arrow IPC stream")
     try:
-        _measure(value, max_bytes * EXPANSION)
+        schema = value[: _measure(value, max_bytes * EXPANSION)]
         options = pa.ipc.IpcReadOptions(use_threads=False)
         with pa.ipc.open_stream(pa.py_buffer(value), options=options) as reader:
-            if _fields(pa, reader.schema) > MAX_FIELDS:
-                raise DecodeError("oversized", f"over {MAX_FIELDS} fields")
+            if schema not in _COUNTED:
+                if _fields(pa, reader.schema) > MAX_FIELDS:
+                    raise DecodeError("oversized", f"over {MAX_FIELDS} fields")
+                remember(_COUNTED, schema, True)
             found = list(reader)
         for batch in found:
             batch.validate(full=True)
@@ -75,7 +97,19 @@ def batches(value: bytes, max_bytes: int) -> list[Any]:
     found = [batch for batch in found if batch.num_rows]
     if not found:
         raise DecodeError("empty", "a stream without rows")
-    return found
+    return Stream(found, schema)
+
+
+# Schemas whose fields were counted.
+_COUNTED: Final[dict[bytes, bool]] = {}
+
+
+def remember(known: dict[bytes, _T], schema: bytes, value: _T) -> None:
+    """Note what is known of a schema, in so much memory as a few hundred usual ones take."""
+    if len(schema) <= KNOWN_BYTES:
+        if len(known) >= KNOWN_SCHEMAS:
+            known.clear()
+        known[schema] = value
 
 
 def _first_line(error: Exception) -> str:
@@ -134,11 +168,13 @@ class _Table:
             yield from _TWO_I64.iter_unpack(self.data[at + 4 : at + 4 + 16 * n])
 
 
-def _measure(value: bytes, max_decoded: int) -> None:
-    """Walk over the messages without decoding them; refuse what would become too much."""
+def _measure(value: bytes, max_decoded: int) -> int:
+    """Walk over the messages without decoding them; refuse what would become too much.
+
+    Returns where the first of them ends, which is the schema.
+    """
     data = memoryview(value)
-    at = rows = words = decoded = 0
-    is_first = True
+    at = rows = words = decoded = schema_ends = 0
     while at < len(value):
         if value[at : at + 4] != _CONTINUES:
             raise DecodeError("bad_arrow", f"no message at byte {at}")
@@ -147,7 +183,7 @@ def _measure(value: bytes, max_decoded: int) -> None:
         if size == 0:
             if at != len(value):
                 raise DecodeError("bad_arrow", f"{len(value) - at} bytes after the stream's end")
-            return
+            return schema_ends
         header = data[at : at + size]
         if size < 0 or len(header) != size:
             raise DecodeError("bad_arrow", "it ends within a message")
@@ -160,9 +196,9 @@ def _measure(value: bytes, max_decoded: int) -> None:
             raise DecodeError("bad_arrow", "it ends within a body")
         at += n_body
         content = message.table(2)
-        if content is None or (kind == _SCHEMA) != is_first:
+        if content is None or (kind == _SCHEMA) != (not schema_ends):
             raise DecodeError("bad_arrow", "its messages are in no order")
-        is_first = False
+        schema_ends = schema_ends or at
         if kind == _SCHEMA:
             if _EXTENSION in value[at - n_body - size : at]:
                 raise DecodeError("bad_arrow", "an extension type: send its storage type")
@@ -187,6 +223,7 @@ def _measure(value: bytes, max_decoded: int) -> None:
             raise DecodeError("oversized", f"{words} words, {MAX_WORDS} are allowed")
         if decoded > max_decoded:
             raise DecodeError("oversized", f"it becomes over {max_decoded} bytes")
+    return schema_ends
 
 
 def _decoded(batch: _Table, body: memoryview) -> int:

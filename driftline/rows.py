@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any, Protocol, cast
 
 import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
+from driftline import arrow_rows
+from driftline.arrow_rows import ArrowRows
 from driftline.events import Event
 from driftline.layouts import Layout
 from driftline.stats.profile import Column, State, Words
@@ -147,6 +150,20 @@ class MixedRows:
         sizes = [len(part) for part in self.parts]
         starts = np.cumsum([0, *sizes[:-1]])
         return starts[self.part_of] + self.place_of
+
+
+def joined(parts: Sequence[Rows]) -> list[Rows]:
+    """Return the parts, neighbours that are columns of one type put together."""
+    found: list[Rows] = []
+    for kind, group in groupby(parts, type):
+        some = list(group)
+        one = (
+            arrow_rows.joined(cast(list[ArrowRows], some))
+            if kind is ArrowRows and len(some) > 1
+            else None
+        )
+        found += some if one is None else [one]
+    return found
 
 
 def columns(
