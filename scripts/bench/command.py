@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,9 @@ from bench.parts import Asked, Missing
 from bench.report import Part
 
 PAGE: Final = "performance.md"
+FAILED: Final = "it failed"
 PICTURES: Final = rig.ROOT / "docs" / "pictures"
+ABOUT: Final = ("measured_on", "runs", "commit", "machine", "versions")
 # Name -> module of `bench.parts` and what it measures; in this order.
 PARTS: Final = {
     "json": ("streams", "JSON, one event a record, kafka-python, beside kafka-python alone"),
@@ -47,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--from", type=Path, dest="kept", metavar="FILE", action="append", default=[],
-        help="take parts that are not measured now from a JSON report",
+        help="take the parts that --only does not name from a JSON report, and measure no others",
     )  # fmt: skip
     parser.add_argument("--minutes", type=float, default=10.0, help="for which memory is watched")
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1 for a trial")
@@ -57,19 +60,37 @@ def main(arguments: list[str] | None = None) -> None:
         for name, (_, says) in PARTS.items():
             print(f"{name:12}{says}")
         return
-    names = asked.only.split(",") if asked.only else list(PARTS)
+    names = asked.only.split(",") if asked.only else [] if asked.kept else list(PARTS)
     for name in names:
         if name not in PARTS:
             parser.error(f"there is no part {name!r}: {', '.join(PARTS)}")
     if asked.runs < 1:
         parser.error("--runs must be 1 or more")
-    kept: dict[str, Part] = {}
-    for file in asked.kept:
+    about, found = kept_of(asked.kept)
+    if names:
+        about |= run(asked, names, found)
+    parts = in_order(found)
+    paper = fleet.lines(report.medians(parts))
+    print("\n".join(report.markdown(about, parts, paper, lambda name: name)))
+    if failed := [part.name for part in parts if part.skipped.startswith(FAILED)]:
+        sys.exit(f"failed: {', '.join(failed)}; nothing is written to docs/{PAGE}")
+    if asked.write:
+        write(about, parts, paper)
+
+
+def kept_of(files: list[Path]) -> tuple[dict[str, Any], dict[str, Part]]:
+    """What reports that are there already say of their machine and parts; later ones win."""
+    about: dict[str, Any] = {}
+    parts: dict[str, Part] = {}
+    for file in files:
         said = json.loads(file.read_text())
-        kept |= {name: Part.of_json(name, part) for name, part in said["parts"].items()}
-        for part in kept.values():
-            for picture in said["parts"].get(part.name, {}).get("pictures", ()):
-                part.pictures[picture] = (PICTURES / picture).read_text()
+        about |= {name: said[name] for name in ABOUT}
+        parts |= {name: Part.of_json(name, part) for name, part in said["parts"].items()}
+    return about, parts
+
+
+def run(asked: argparse.Namespace, names: list[str], found: dict[str, Part]) -> dict[str, Any]:
+    """Measure these parts into `found`; return what they were measured on."""
     with rig.Rig() as held:
         about = {
             "measured_on": str(datetime.now(UTC).date()),
@@ -78,17 +99,11 @@ def main(arguments: list[str] | None = None) -> None:
             "machine": rig.machine(held),
             "versions": rig.versions(),
         }
-        found = kept
         for name in names:
             found[name] = measure(name, Asked(held, asked.runs, asked.scale, asked.minutes))
             if asked.json:  # what was measured stays, whatever comes
                 asked.json.write_text(json.dumps(_whole(about, found), indent=1) + "\n")
-    parts = in_order(found)
-    figures = report.medians(parts)
-    paper = fleet.lines(figures)
-    print("\n".join(report.markdown(about, parts, paper, lambda name: name)))
-    if asked.write:
-        write(about, parts, paper)
+    return about
 
 
 def in_order(found: Mapping[str, Part]) -> list[Part]:
@@ -110,6 +125,9 @@ def measure(name: str, asked: Asked) -> Part:
         part: Part = getattr(importlib.import_module(f"bench.parts.{module}"), name)(asked)
     except Missing as missing:
         part = Part(name, says[0].upper() + says[1:], str(missing))
+    except Exception as error:  # noqa: BLE001 - the other parts' hours are not lost with it
+        traceback.print_exc()
+        part = Part(name, says[0].upper() + says[1:], f"{FAILED}: {error}")
     part.seconds = time.monotonic() - began
     for figure, values in part.figures.items():
         print(f"  {figure}: {report.shown(values.median)} {values.unit}", file=sys.stderr)

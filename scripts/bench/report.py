@@ -83,7 +83,7 @@ class Part:
         return self.figures[name]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it but the pictures, of which only names are kept."""
+        """All of it; pictures as SVG by name."""
         return {
             "title": self.title,
             "skipped": self.skipped or None,
@@ -94,12 +94,12 @@ class Part:
                 for t in self.tables
             ],
             "notes": self.notes,
-            "pictures": sorted(self.pictures),
+            "pictures": self.pictures,
         }
 
     @classmethod
     def of_json(cls, name: str, said: Mapping[str, Any]) -> Part:
-        """The part that `as_json` wrote, without pictures."""
+        """The part that `as_json` wrote."""
         return cls(
             name, said["title"], said["skipped"] or "",
             {n: Figure(f["unit"], tuple(f["runs"])) for n, f in said["figures"].items()},
@@ -107,7 +107,7 @@ class Part:
                 Table(t["title"], tuple(t["columns"]), tuple(map(tuple, t["rows"])))
                 for t in said["tables"]
             ],
-            list(said["notes"]), {}, said["seconds"],
+            list(said["notes"]), dict(said["pictures"]), said["seconds"],
         )  # fmt: skip
 
 

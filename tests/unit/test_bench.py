@@ -13,9 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from bench import command, fleet, report
 from bench.material import Shape, json_records
+from bench.parts import Asked
 from bench.parts.memory import slope_an_hour
 from bench.picture import Panel, flame, panels
 from bench.report import Figure, Goal, Part, Table
+from bench.rig import Rig
 from bench.sampling import by_function
 
 ABOUT = {"measured_on": "2026-01-02", "runs": 3, "machine": {"cores": "2"}, "versions": {"a": "1"}}
@@ -56,9 +58,7 @@ def test_the_json_report_has_every_run_and_gives_the_part_back() -> None:
     assert found == {"unit": "events/s", "median": 61_000.0, "runs": [3.0, 70_000.0, 61_000.0]}
     assert said["targets"][0]["verdict"] == "reached"
     again = Part.of_json("json", said["parts"]["json"])
-    assert (again.figures, again.tables, again.notes) == (
-        part().figures, part().tables, part().notes,
-    )  # fmt: skip
+    assert again == part()
 
 
 def test_the_page_has_tables_pictures_and_why_a_part_is_missing() -> None:
@@ -115,6 +115,43 @@ def test_a_small_run_of_a_part_counts_everything_and_reports_it(
     assert set(figures) == {"json", "ndjson", "arrow"}
     assert all(len(figure["runs"]) == 1 for figure in figures.values())
     assert said["versions"]["Python"]
+
+
+def test_a_report_that_was_kept_is_told_again_without_measuring(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "report.json"
+    kept.write_text(json.dumps(report.as_json(ABOUT | {"commit": "c"}, [part()], None)))
+    command.main(["--from", str(kept)])
+    printed = capsys.readouterr().out
+    assert "Measured on 2026-01-02" in printed
+    assert "| ours | 61,000 |" in printed
+    assert "![JSON](p.svg)" in printed
+
+
+def test_without_confluent_kafka_its_part_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    found = command.measure("confluent", Asked(rig=Rig()))
+    assert "pip install 'driftline[confluent]'" in found.skipped
+    assert "not measured: confluent_kafka is not installed" in capsys.readouterr().err
+
+
+def test_a_part_that_fails_does_not_take_the_others_along(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: Asked) -> Part:
+        raise RuntimeError("1 of 2 events were counted")
+
+    monkeypatch.setattr("bench.parts.streams.json", fail)
+    kept = tmp_path / "report.json"
+    asked = ["--only", "json,formats", "--runs", "1", "--scale", "0.01", "--json", str(kept)]
+    with pytest.raises(SystemExit, match="failed: json; nothing is written"):
+        command.main([*asked, "--write"])
+    printed = capsys.readouterr().out
+    assert "Not measured: it failed: 1 of 2 events were counted." in printed
+    assert json.loads(kept.read_text())["parts"]["formats"]["figures"]["json"]["median"] > 0
 
 
 def test_a_part_that_is_unknown_is_named(capsys: pytest.CaptureFixture[str]) -> None:
