@@ -206,8 +206,11 @@ class Ledger:
     def weight_bytes(self) -> int:
         """Bytes held, roughly: records as a bound for names, dead letters, and the counts."""
         grids = self._delta.gridsets
-        # Counts, and sums for one segment in a few; twice the counts is the bound.
-        panes = sum(16 * grids[key.gridset].size for key in self._delta.panes) + self._packed_bytes
+        # Counts, and as much again where there are sums: of a segment there are none.
+        panes = self._packed_bytes + sum(
+            (8 if profile.sums is None else 16) * grids[key.gridset].size
+            for key, profile in self._delta.panes.items()
+        )
         strangers = STRANGER_BYTES * len(self._delta.strangers)
         return self.n_bytes // 8 + self._letters_bytes + strangers + panes
 
