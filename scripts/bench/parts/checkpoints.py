@@ -98,8 +98,8 @@ def _measure_bytes(part: Part, writer: Writer, delta: Any, runs: int) -> None:
     with writer.engine.connect() as conn:
         part.note_runs("pane_bytes", "bytes a pane", [float(conn.execute(size).scalar_one())])
     (grid,) = delta.gridsets.values()
-    # As `consumers.ledger` reckons: twice the counts is the bound.
-    part.note_runs("pane_held", "bytes a pane in memory", [16.0 * grid.size])
+    # As `consumers.ledger` reckons: counts, and sums of `all`.
+    part.note_runs("pane_held", "bytes a pane in memory", [8 * grid.size * (MIXED + 1) / MIXED])
     part.note_runs("log_bytes", "bytes a pane a checkpoint", [logged])
 
 
