@@ -292,15 +292,19 @@ class ConfluentSource:
         self._was_member = True
         self._ours = {tp.partition for tp in parts}
         self._doubted.clear()
-        self._assign(consumer)
+        self._assign(consumer, {})
         self._note("assigned", parts)
 
-    def _assign(self, consumer: Any) -> None:
-        """Begin with all that are ours, none of them sought."""
+    def _assign(self, consumer: Any, at: Mapping[int, int]) -> None:
+        """Begin with all that are ours, none of them sought.
+
+        Each is given an offset, if one of no meaning. Were it a name of one (what was committed,
+        the end), librdkafka would ask the broker which that is; and where it is sought before
+        the answer comes, it asks again half a second later and goes where that answer says:
+        what lies between was never read, and nothing told it.
+        """
         self._positions.clear()
-        # No offset to begin at: it keeps librdkafka from looking for one that was committed.
-        end = self._lib.OFFSET_END
-        parts = [self._lib.TopicPartition(self._topic, p, end) for p in sorted(self._ours)]
+        parts = [self._lib.TopicPartition(self._topic, p, at.get(p, 0)) for p in sorted(self._ours)]
         consumer.assign(parts)
         if parts:
             consumer.pause(parts)
@@ -309,7 +313,7 @@ class ConfluentSource:
     def _start_anew(self, positions: Mapping[int, int]) -> None:
         """Begin again where these say: a partition that librdkafka stopped cannot be sought."""
         resumed, wanted = self._ours - self._paused, dict(positions)
-        self._assign(self._consumer)
+        self._assign(self._consumer, wanted)
         for partition, offset in wanted.items():
             if partition in self._ours and not self._sought(partition, offset, START_S):
                 raise BrokerUnavailable(f"{self._topic} {partition} cannot be read from {offset}")

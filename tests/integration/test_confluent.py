@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_kafka
@@ -95,6 +95,50 @@ def test_it_reads_nothing_before_it_is_told_from_where(stage: Stage) -> None:
     while not (found := source.poll(0.1)):
         assert time.monotonic() < deadline, "nothing is read"
     assert (set(found), found[1][0].offset) == ({1}, 7)
+
+
+class AtOnce(ConfluentSource):
+    """Partition 0 is sought as soon as it is ours, as where a claim takes no time."""
+
+    def _assigned(self, consumer: Any, parts: Sequence[Any]) -> None:
+        super()._assigned(consumer, parts)
+        self.seek(0, 7)
+
+
+class Naming(AtOnce):
+    """It has librdkafka ask for the end of the log, and seeks before the answer has come."""
+
+    def _assign(self, consumer: Any, at: Mapping[int, int]) -> None:
+        super()._assign(consumer, dict.fromkeys(self._ours, self._lib.OFFSET_END))
+
+
+def first_after_a_claim(stage: Stage, source: type[ConfluentSource]) -> int | None:
+    """The first offset of partition 0 that is read, where 7 was sought."""
+    stage.send((prediction(i) for i in range(50)), 0)
+    read = stage.member(source=source).source
+    read.identity()
+    deadline = time.monotonic() + 20
+    while not read.changes():
+        assert time.monotonic() < deadline, "nothing is assigned"
+        read.poll(0.05)
+    until = time.monotonic() + 1.5  # a claim may take so long to cross gaps
+    while time.monotonic() < until:
+        read.poll(0.1)
+    read.resume([0])
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        for records in read.poll(0.1).values():
+            return int(records[0].offset)
+    return None
+
+
+def test_it_is_read_from_where_the_claim_says(stage: Stage) -> None:
+    assert first_after_a_claim(stage, AtOnce) == 7
+
+
+def test_who_asks_for_a_place_by_name_goes_there_in_the_end(stage: Stage) -> None:
+    """Why none is named: records were lost so, and nothing told it."""
+    assert first_after_a_claim(stage, Naming) is None
 
 
 class Interrupted(ConfluentSource):
