@@ -20,8 +20,8 @@ QUEUED_KB: Final = 16_000
 PUT_OFF_MS: Final = 10
 # What it was not told to take it refuses, and then reads no more of a topic with such a record.
 ANSWER_BYTES: Final = 512 << 20
-# kafka-python's providers do not say how long a token is good; they renew it in time, and
-# librdkafka asks again after four fifths of this.
+# Of a provider that does not say how long its token is good; librdkafka asks again after four
+# fifths of that.
 TOKEN_S: Final = 60.0
 
 # kafka-python's name of an option, and librdkafka's.
@@ -92,7 +92,7 @@ PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER with kafka.client confluent; 
             made.setdefault("ssl.key.location", made["ssl.certificate.location"])
     provider = options.get("sasl_oauth_token_provider")
     if provider is not None:
-        made["oauth_cb"] = lambda _: (provider.token(), time.time() + TOKEN_S)
+        made["oauth_cb"] = lambda _: _token(provider)
     return made | {
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -109,6 +109,13 @@ PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER with kafka.client confluent; 
         "socket.connection.setup.timeout.ms": BOOTSTRAP_MS,
         "reconnect.backoff.max.ms": 2_000,
     }
+
+
+def _token(provider: Any) -> tuple[str, float]:
+    """A token, and until when it is good."""
+    token = provider.token()
+    left_s = provider.left_s() if hasattr(provider, "left_s") else TOKEN_S
+    return token, time.time() + left_s
 
 
 def _authorities() -> str:

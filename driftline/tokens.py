@@ -114,6 +114,11 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
                 self._renew_at_s = self._over_at_s - min(EARLY_S, life_s / 5)
             return self._token
 
+    def left_s(self) -> float:
+        """Return for how many seconds the last token is good still; 0 where there is none."""
+        with self._lock:
+            return max(0.0, self._over_at_s - self._monotonic()) if self._token else 0.0
+
     def _fetched(self) -> tuple[str, float]:
         import httpx2
 

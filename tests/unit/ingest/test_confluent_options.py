@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from token_server import TokenServer
 
 from consumers.confluent import ConfluentSource
 from consumers.librdkafka import translated
 from consumers.settings import IngestSettings
 from driftline.errors import ConfigError, MissingExtra
+from driftline.tokens import OidcTokens
 from monitor.brokers import client_options
 from monitor.config import load
 
@@ -51,6 +54,18 @@ def test_tokens_are_asked_of_the_provider_with_a_life_that_is_not_over() -> None
     token, over_at_s = made["oauth_cb"]("")
     assert token == "a-token"
     assert over_at_s > time.time() + 10
+
+
+def test_a_token_is_renewed_as_long_as_it_is_good(tmp_path: Path) -> None:
+    """Wrong were: to come with one that is over, where tokens are of a minute."""
+    with TokenServer(tmp_path, {"me": "pw"}) as server:
+        server.life_s = 20.0
+        provider = OidcTokens(f"{server.url}/token", "me", "pw")
+        made = translated({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider})
+        assert provider.left_s() == 0
+        token, over_at_s = made["oauth_cb"]("")
+    assert token == provider.token()
+    assert 5 < over_at_s - time.time() <= 20
 
 
 @pytest.mark.parametrize(
