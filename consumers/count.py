@@ -6,17 +6,18 @@ they were written in, and counted once for all rows, then once for each segment 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consumers.admit import Admitted, Name
-from driftline.rows import Rows, columns, segments
+from driftline.counting import cells
+from driftline.rows import Rows, columns
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Column
-from driftline.stats.reference import ALL, OTHER, Reference
+from driftline.stats.reference import ALL, Reference
 from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
 from monitor.storage.registry import BoundVersion, Registry
 
@@ -129,38 +130,10 @@ def _count_version(
         delta.counters[CounterKey(bound.model, bound.version, "unknown_feature")] += unknown
     codes = gridset.codes(found, len(times_ms))
     delta.gridsets[gridset.digest] = gridset
-    panes, pane_of = np.unique(starts, return_inverse=True)
-
-    def pane_key(pane: int) -> PaneKey:
-        return PaneKey(bound.version_id, gridset.digest, int(panes[pane]), ALL)
-
-    _add_panes(delta, gridset, codes, pane_of, pane_key, with_sums=True)
-    for dimension, allowed in reference.dimensions.items():
-        _add_segments(delta, bound, gridset, codes, parts, panes, pane_of, dimension, allowed)
+    for keys, cell_of in cells(reference, parts, starts):
+        panes = [PaneKey(bound.version_id, gridset.digest, *key) for key in keys]
+        _add_panes(delta, gridset, codes, cell_of, panes)
     _note_unseen(delta, bound, gridset, found, codes, times_ms)
-
-
-def _add_segments(
-    delta: Delta,
-    bound: BoundVersion,
-    gridset: Gridset,
-    codes: Codes,
-    parts: Sequence[Rows],
-    panes: NDArray[np.int64],
-    pane_of: NDArray[np.int64],
-    dimension: str,
-    allowed: Sequence[str],
-) -> None:
-    values = segments(parts, dimension, {name: i for i, name in enumerate(allowed)})
-    width = len(allowed) + 1
-    cells, cell_of = np.unique(pane_of * width + values, return_inverse=True)
-
-    def cell_key(cell: int) -> PaneKey:
-        pane, value = divmod(int(cells[cell]), width)
-        segment = f"{dimension}={allowed[value] if value < len(allowed) else OTHER}"
-        return PaneKey(bound.version_id, gridset.digest, int(panes[pane]), segment)
-
-    _add_panes(delta, gridset, codes, cell_of, cell_key, with_sums=False)
 
 
 def _add_panes(
@@ -168,15 +141,13 @@ def _add_panes(
     gridset: Gridset,
     codes: Codes,
     cell_of: NDArray[np.int64],
-    key_of: Callable[[int], PaneKey],
-    *,
-    with_sums: bool,
+    keys: Sequence[PaneKey],
 ) -> None:
-    """Add one profile for each cell; as bytes, and made in pieces, where they are too many."""
-    n = int(cell_of.max()) + 1
+    """Add one profile for each key; as bytes, and made in pieces, where they are too many."""
+    n, with_sums = len(keys), keys[0].segment == ALL
     if 16 * n * gridset.size <= PACKED_BYTES:
         made = gridset.count_codes(codes, cell_of, n, with_sums=with_sums)
-        delta.panes.update((key_of(cell), profile) for cell, profile in enumerate(made))
+        delta.panes.update(zip(keys, made, strict=True))
         return
     step = max(1, DENSE // gridset.size)
     order = np.argsort(cell_of, kind="stable")
@@ -188,7 +159,7 @@ def _add_panes(
         made = gridset.count_codes(
             here, cell_of[begin:end] - first, stop - first, with_sums=with_sums
         )
-        delta.pack([key_of(cell) for cell in range(first, stop)], made)
+        delta.pack(keys[first:stop], made)
 
 
 def _note_unseen(

@@ -270,7 +270,7 @@ def recount(engine: Engine, logs: Iterable[Sequence[Any]]) -> Counts:
     totals: dict[tuple[int, str], Profile] = {}
     known = registry.load(engine)
     for log in logs:
-        for key, profile in count(admit(log, Rules()), known).panes.items():
+        for key, profile in count(admit(log, Rules()), known).counted().items():
             place = (key.start_ms, key.segment)
             totals[place] = totals[place] + profile if place in totals else profile
     return {key: profile.counts.tolist() for key, profile in totals.items()}

@@ -97,14 +97,17 @@ def _counted(
         part = [e for e in entries if first <= e.offset < end]
         if not part:
             continue
-        admitted, known = admit(part, Rules()), registries[revision]
-        delta = count(admitted, known)
-        progress, late = advance(progress, admitted.times_ms)
-        for code in admitted.name_of[late].tolist():
-            delta.counters[CounterKey(*counted_under(admitted.names[code], known), "late")] += 1
-        total.add(delta)
+        known = registries[revision]
+        while part:
+            admitted = admit(part, Rules())
+            part = part[admitted.n_records :]
+            delta = count(admitted, known)
+            progress, late = advance(progress, admitted.times_ms)
+            for code in admitted.name_of[late].tolist():
+                delta.counters[CounterKey(*counted_under(admitted.names[code], known), "late")] += 1
+            total.add(delta)
     return Counted(
-        panes={tuple(key): p.counts.tolist() for key, p in total.panes.items()},  # type: ignore[misc]
+        panes={tuple(key): p.counts.tolist() for key, p in total.counted().items()},  # type: ignore[misc]
         counters={tuple(key): n for key, n in total.counters.items() if n},  # type: ignore[misc]
         letters={(each.offset, each.line, each.reason) for each in total.letters},
         deficits={

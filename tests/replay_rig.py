@@ -86,7 +86,7 @@ class Twice:
         known = registry.load(self.engine)
         found: Facts = {}
         for partition, log in self.rig.topic.logs.items():
-            for key, profile in count(admit(log, Rules()), known).panes.items():
+            for key, profile in count(admit(log, Rules()), known).counted().items():
                 place = (key.version_id, key.start_ms, key.segment, partition)
                 found[place] = profile.counts.tolist()
         return found

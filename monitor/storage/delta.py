@@ -174,6 +174,10 @@ class Delta:
         for key, body in zip(keys, encode(profiles), strict=True):
             self.packed.setdefault(key, []).append(body)
 
+    def counted(self) -> dict[PaneKey, Profile]:
+        """Return all that is counted, by pane; of very many panes that is much."""
+        return {key: self.profile(key) for key in dict.fromkeys((*self.panes, *self.packed))}
+
     def profile(self, key: PaneKey) -> Profile:
         """Return all that is counted of a pane."""
         gridset, bodies = self.gridsets[key.gridset], self.packed.get(key, [])

@@ -172,7 +172,7 @@ def _facts(log: list[Entry], cuts: list[int] | None = None) -> Any:
     delta, move = ledger.delta, ledger.move(None)
     panes = {
         key: (p.counts.tolist(), None if p.sums is None else p.sums.tolist(), p.to_bytes())
-        for key, p in delta.panes.items()
+        for key, p in delta.counted().items()
     }
     deficits = {k: (d.records, d.first_ms, d.last_ms) for k, d in delta.deficits.items()}
     unseen = {k: (s.count, s.first_ms, s.last_ms) for k, s in delta.unseen.items()}

@@ -198,7 +198,7 @@ def _facts(admitted: Admitted, registry: Registry) -> Any:
     delta = count(admitted, registry)
     panes = {
         key: (p.counts.tolist(), None if p.sums is None else p.sums.tolist(), p.to_bytes())
-        for key, p in delta.panes.items()
+        for key, p in delta.counted().items()
     }
     return (
         panes, delta.counters, {k: asdict(v) for k, v in delta.deficits.items()},
