@@ -1,5 +1,5 @@
 # The one list of verbs. Needs git, make and Python 3.11; everything else goes into .venv.
-.PHONY: demo test check simulate chaos pressure bench bench-compare bench-web bench-alarms bench-peers clean
+.PHONY: demo test check simulate chaos pressure bench bench-compare bench-web bench-alarms bench-peers bench-limits clean
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -43,6 +43,11 @@ pressure: $(DEV)
 # docs/performance.md).
 bench: $(DEV)
 	PYTHONPATH=scripts $(BIN)/python -m bench $(ARGS)
+
+# What nobody should send, beside a model's usual events and over HTTP: a quarter of an hour
+# (ARGS="--only gzip,hour", ARGS=--list).
+bench-limits: $(DEV)
+	PYTHONPATH=scripts $(BIN)/python scripts/bench_limits.py $(ARGS)
 
 # compare and build_reference on a million rows; ARGS=--peers installs other tools under
 # .venv/peers and runs them on the same rows (minutes); "--peers --write" puts the table into
