@@ -247,7 +247,7 @@ class ConfluentSource:
         if self._was_member or not self._complaint:
             self._silent_since_s = now
         elif now - self._silent_since_s > SILENT_S:
-            said, self._complaint = self._complaint, ""
+            said, self._complaint, self._silent_since_s = self._complaint, "", now
             raise BrokerUnavailable(f"librdkafka cannot join group {self._group_id}: {said}")
 
     def _face(self, message: Any, timeout_s: float) -> None:

@@ -20,8 +20,9 @@ from stage import SESSION_MS, Stage
 
 from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
+from consumers.librdkafka import translated
 from consumers.loop import Loop
-from driftline.errors import OffsetOutOfRange, StreamError
+from driftline.errors import BrokerUnavailable, OffsetOutOfRange, StreamError
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -139,6 +140,22 @@ def test_it_is_read_from_where_the_claim_says(stage: Stage) -> None:
 def test_who_asks_for_a_place_by_name_goes_there_in_the_end(stage: Stage) -> None:
     """Why none is named: records were lost so, and nothing told it."""
     assert first_after_a_claim(stage, Naming) is None
+
+
+def test_what_keeps_it_from_the_group_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What asks the broker is let in; what reads is not, and would be silent about it."""
+    monkeypatch.setattr("consumers.confluent.SILENT_S", 0.5)
+    told = {"security.protocol": "SSL"}  # the port speaks plain text
+    monkeypatch.setattr("consumers.confluent.translated", lambda given: translated(given) | told)
+    source = stage.member().source
+    source.identity()
+    deadline = time.monotonic() + 20
+    with pytest.raises(BrokerUnavailable, match=r"librdkafka cannot join group .*SSL"):
+        while time.monotonic() < deadline:
+            source.poll(0.1)
+    assert source.poll(0.1) == {}, "it is told once"
 
 
 class Interrupted(ConfluentSource):
