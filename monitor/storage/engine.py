@@ -144,6 +144,9 @@ def unavailable_is_said(engine: Engine) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         # Locks and deadlocks, timeouts, a server that shuts down: all of them may be tried again.
+        if postgres.sqlstate(error) == postgres.WAITED:
+            with contextlib.suppress(SQLAlchemyError):
+                postgres.end_stuck(engine)
         raise StorageUnavailable(
             f"the database {_place(engine)} cannot be used now: {error.orig}"
         ) from error

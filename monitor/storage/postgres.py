@@ -5,6 +5,7 @@ Only `monitor.storage.engine` uses it; the driver is an extra, and imported when
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,11 +15,17 @@ from sqlalchemy.exc import DBAPIError
 
 from driftline.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 # An owner stopped inside its transaction must not block the next claim for ever.
 SESSION: Final = {
     "lock_timeout": "10s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "30s",
+    # The server notices within a minute, too: an owner whose machine is gone holds its rows.
+    "tcp_keepalives_idle": "30s",
+    "tcp_keepalives_interval": "10s",
+    "tcp_keepalives_count": "3",
 }
 # A network that swallows packets is noticed within a minute, not after libpq's two hours.
 CONNECT: Final = {
@@ -37,6 +44,9 @@ NUL_IN_SQL: Final = "\ufdd0"
 # the driver does not count these among the operational errors.
 UNAVAILABLE: Final = frozenset({"25006", "25P03", "25P04"})
 MAY_NOT: Final = "42501"
+WAITED: Final = "55P03"
+# No message of ours takes so long to arrive.
+STUCK_S: Final = 30.0
 # What takes turns; numbers under a key of our own among the server's advisory locks.
 _LOCK_KEY: Final = 0x6472_6674
 _TURNS: Final = {"migrate": 1, "stream": 2, "tell": 3, "breaker": 4}
@@ -140,6 +150,29 @@ def without_timeouts(conn: Connection) -> None:
 def sqlstate(error: DBAPIError) -> str | None:
     """Return the server's code of an error; None for another database's."""
     return getattr(error.orig, "sqlstate", None)
+
+
+def end_stuck(engine: Engine) -> int:
+    """End our sessions that were stopped while they sent rows; return how many there were.
+
+    Whoever is stopped within a message (SIGSTOP, a machine that is paused) keeps its locks, and
+    none of the server's timeouts ends that: it waits for the rest of the message. Asked by who
+    has waited for such a lock in vain; a statement with `monitor.storage.many`'s arrays is one
+    message, so that nobody else is taken for stuck.
+    """
+    query = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND usename = current_user "
+        "AND application_name = :name AND query LIKE '%unnest(%' AND state = 'active' "
+        "AND wait_event = 'ClientRead' AND query_start < now() - :stuck_s * interval '1 second' "
+        "AND pid <> pg_backend_pid()"
+    )
+    given = {"name": CONNECT["application_name"], "stuck_s": STUCK_S}
+    with engine.begin() as conn:
+        ended = len(conn.execute(query, given).all())
+    if ended:
+        log.warning("%d sessions that were stopped while they sent rows were ended", ended)
+    return ended
 
 
 def other_sessions(conn: Connection) -> int:
