@@ -12,7 +12,7 @@ import apache_kafka
 import pytest
 from fake_source import counters, positions, prediction
 from faults import Calls
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 from simulator import NeverPutBack
 from sqlalchemy.engine import Engine
@@ -230,6 +230,27 @@ def test_a_refusal_of_another_place_than_ours_is_no_gap(stage: Stage) -> None:
     member.source._doubted[0] = 7
     with pytest.raises(OffsetOutOfRange):
         member.source._face_gone("fetch failed: Broker: Offset out of range", 0, 7)
+
+
+def test_a_poll_of_large_records_ends_before_it_is_large(stage: Stage) -> None:
+    """Repeated bytes, so that a fetch holds all of them, and a poll could."""
+    producer = KafkaProducer(bootstrap_servers=stage.bootstrap, compression_type="gzip")
+    for _ in range(600):
+        producer.send(stage.topic, b" " * 200_000, partition=0)
+    producer.flush(timeout=30)
+    producer.close(timeout=5)
+    source = stage.member().source
+    source.identity()
+    deadline, sizes = time.monotonic() + 60, []
+    while not source.changes():
+        assert time.monotonic() < deadline, "nothing is assigned"
+        source.poll(0.05)
+    source.seek(0, 0)
+    source.resume([0])
+    while sum(sizes) < 600:
+        assert time.monotonic() < deadline, "the end is not reached"
+        sizes += map(len, source.poll(0.2).values())
+    assert max(sizes) <= 180, "16 MB and the last hundred"
 
 
 def test_both_clients_are_members_of_one_group(stage: Stage) -> None:
