@@ -15,6 +15,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,7 @@ from consumers.replay.reading import Limits, Log, Progress, read_to, silent
 from consumers.replay.scope import Asked, instant, lost_of, scope_of, wanted, whole_models
 from consumers.settings import IngestSettings
 from consumers.source import Identity
-from driftline.errors import Conflict, Fenced, StreamError
+from driftline.errors import Conflict, Fenced, StorageUnavailable, StreamError
 from monitor.clock import Clock, SystemClock
 from monitor.storage import lanes, registry
 from monitor.storage import swap as swapping
@@ -165,6 +166,8 @@ class _Run:
         for number in range(TRIES):
             try:
                 self._read(lane, known)
+                if not number:
+                    swapping.prepare(self.db)
                 swapped, lane = self._try(lane, known, must_hold=number >= FENCE_AFTER)
             except RegistryMoved:
                 lane, known = self._reload(lane, known)
@@ -175,6 +178,8 @@ class _Run:
                 ) from error
             if swapped is None:
                 continue
+            with suppress(StorageUnavailable):  # it is done; retention deletes what is left
+                lanes.drain(self.db, self.stream_id)
             return Outcome(
                 tuple(sorted((v.model, v.version, lane.versions[v.version_id]) for v in versions)),
                 self.read,
@@ -198,6 +203,7 @@ class _Run:
             if found is not None:
                 self._may_go_on(found, now_ms)
                 return lanes.take_over(conn, found, self.owner, now_ms), True, None
+        lanes.drain(self.db, self.stream_id)  # of one whose process was killed over it
         with reading(self.db) as conn:
             without_timeouts(conn)  # the broker is asked meanwhile
             scope = scope_of(conn, self.log, known, self.stream_id, self.asked)

@@ -378,11 +378,16 @@ def abandon(engine: Engine, stream_id: int) -> bool:
     """Give a lane up; False where there is none. Whoever counts into it learns so."""
     with transaction(engine) as conn:
         found = give_up(conn, stream_id)
+    drain(engine, stream_id)
+    return found
+
+
+def drain(engine: Engine, stream_id: int) -> None:
+    """Delete what a lane held that was given up or has taken its place, a part at a time."""
     is_left = True
     while is_left:
         with transaction(engine) as conn:
             is_left = forget(conn, stream_id) > 0
-    return found
 
 
 def ended(conn: Connection, until_ms: int) -> list[int]:
@@ -427,9 +432,3 @@ def forget(conn: Connection, stream_id: int) -> int:
         if not left:
             break
     return AT_ONCE - left
-
-
-def remove(conn: Connection, stream_id: int) -> None:
-    """Take a lane away with all that is in it."""
-    for table in (t.lane, *_CONTENT):
-        conn.execute(sa.delete(table).where(table.c.stream_id == stream_id))

@@ -12,9 +12,11 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Fenced
 from driftline.stats.gridset import Gridset
@@ -22,7 +24,7 @@ from driftline.stats.profile import Profile
 from monitor.storage import lanes, registry
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import RegistryMoved
-from monitor.storage.engine import insert_rows, without_timeouts
+from monitor.storage.engine import insert_rows, transaction, without_timeouts
 from monitor.storage.lanes import Lane
 from monitor.storage.models import note
 from monitor.storage.registry import Registry
@@ -32,6 +34,8 @@ ALL = "all"
 PREDICTIONS = ("prediction", "unmonitored", "unknown_feature", "late")
 LABELS = ("label", "unmonitored", "late")
 RECOVERED = "recovered"
+# Only those two can pass rows whose key is there.
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _KEY = ("version_id", "gridset", "start_ms", "segment", "stream_id", "partition")
 
 
@@ -60,6 +64,16 @@ class Swapped:
     changed_ms: dict[int, int] = field(default_factory=dict)
     panes: int = 0
     recovered: int = 0
+
+
+def prepare(db: Engine) -> None:
+    """Let PostgreSQL see how many panes there are, so that it plans the swap for as many.
+
+    Its own look at new tables comes when it has time.
+    """
+    if db.dialect.name == "postgresql":
+        with transaction(db) as conn:
+            conn.exec_driver_sql("ANALYZE pane, pane_day, lane_pane")
 
 
 def behind(conn: Connection, lane: Lane) -> dict[int, int]:
@@ -106,6 +120,8 @@ def swap(
 ) -> Swapped:
     """Put the lane in the place of what stands; `behind` must have returned nothing before.
 
+    What it held is left for `lanes.drain`: nobody waits for that.
+
     Parameters
     ----------
     is_whole
@@ -150,7 +166,7 @@ def swap(
     for version_id, changed_ms in made.changed_ms.items():
         _judge_again(conn, version_id, changed_ms)
     _remember(conn, lane, now_ms)
-    lanes.remove(conn, lane.stream_id)
+    lanes.give_up(conn, lane.stream_id)
     note(
         conn, actor=actor, action="replay.swap", subject=str(lane.asked.get("model") or "all"),
         now_ms=now_ms, asked=dict(lane.asked), panes=made.panes, recovered=made.recovered,
@@ -220,24 +236,24 @@ def _replace_panes(
     here, beside = (_scope(table, lane, version_id, from_ms) for table in (t.pane, t.lane_pane))
     same = [p[name] == own[name] for name in _KEY]
     starts: list[int] = []
-    differing = (
-        sa.update(t.pane)
-        .where(*here, *same, sa.or_(p.body != own.body, p.rows != own.rows))
-        .values(rev=p.rev + 1, rows=own.rows, body=own.body)
-    )
-    starts += conn.execute(differing.returning(p.start_ms)).scalars()
-    there = sa.exists().where(*same).correlate(t.lane_pane)
-    names = [column.name for column in t.pane.columns]
-    fresh = sa.select(*(own[name] for name in names)).where(*beside, ~there)
-    starts += conn.execute(
-        sa.insert(t.pane).from_select(names, fresh).returning(p.start_ms)
-    ).scalars()
     # The hours of a rolled-up day are back: its row stays, empty, for the sum of revisions.
     for table, is_gone in (
         (t.pane, ~sa.exists().where(*same).correlate(t.pane)),
         (t.pane_day, sa.true()),
     ):
         starts += _empty(conn, table, [*_scope(table, lane, version_id, from_ms), is_gone], grids)
+    differing = (
+        sa.update(t.pane)
+        .where(*here, *same, sa.or_(p.body != own.body, p.rows != own.rows))
+        .values(rev=p.rev + 1, rows=own.rows, body=own.body)
+    )
+    starts += conn.execute(differing.returning(p.start_ms)).scalars()
+    names = [column.name for column in t.pane.columns]
+    every = sa.select(*(own[name] for name in names)).where(*beside)
+    # Those that are there are passed by the key: a join would be planned for the few panes that
+    # PostgreSQL may believe there are, and take as long as their number squared.
+    fresh = _INSERTS[conn.dialect.name](t.pane).from_select(names, every)
+    starts += conn.execute(fresh.on_conflict_do_nothing().returning(p.start_ms)).scalars()
     if starts:
         made.changed_ms[version_id] = min(starts)
         made.panes += len(starts)
@@ -252,6 +268,9 @@ def _empty(
     """Take the rows out of panes, and leave the panes: their windows are stale."""
     where = [*where, table.c.rows > 0]
     starts: list[int] = []
+    # As a rule there are none, and one look at all of them is enough.
+    if not conn.execute(sa.select(sa.exists().where(*where))).scalar_one():
+        return starts
     for digest, gridset in grids.items():
         for with_sums in (True, False):
             of_all = table.c.segment == ALL if with_sums else table.c.segment != ALL

@@ -129,7 +129,7 @@ def test_without_its_guard_it_would_count_twice(
         return real_commit(conn, lane, replace(held, next_offset=at), *rest)
 
     def die_and_go_on() -> None:
-        killed.calls.arm_next("sql COMMIT", "dies after", after=40)
+        killed.calls.arm_next("sql COMMIT", "dies after", after=44)
         with pytest.raises(Died):
             killed.again()
         gc.collect(1)
