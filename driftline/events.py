@@ -27,7 +27,8 @@ SCORES_PREFIX: Final = "prediction.scores."
 
 # Why a record or a line became a dead letter; docs and pages list them in this order.
 REASONS: Final = {
-    "oversized": "larger than a limit, of too many lines, or an Arrow stream or a compressed batch that becomes too large",
+    "oversized": "larger than a limit, of too many lines, or an Arrow stream or a compressed batch "
+    "that becomes too large",
     "empty": "no bytes, or an Arrow stream without rows",
     "too_deep": "nested deeper than 64 levels",
     "bad_json": "not JSON",

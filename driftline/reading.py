@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +17,9 @@ import msgspec
 from driftline import answers
 from driftline.calling import Calling
 from driftline.errors import ApiError
+
+if TYPE_CHECKING:
+    from driftline.stats.reference import Reference
 
 T = TypeVar("T")
 When = datetime | str | None
@@ -55,6 +58,14 @@ class Reading(Calling):
     def reference(self, digest: str) -> answers.ReferenceDetail:
         """Return one reference by its digest, or by six or more of its first characters."""
         return self._one(answers.ReferenceDetail, f"references/{_escaped(digest)}")
+
+    def reference_document(self, digest: str) -> Reference:
+        """Return one reference with its bins and counts, to count with; found as `reference` is."""
+        from driftline.stats.reference import Reference
+
+        return Reference.from_document(
+            msgspec.json.encode(self._get(f"references/{_escaped(digest)}/document"))
+        )
 
     def monitors(self, model: str | None = None) -> list[answers.Monitor]:
         """Return every revision of how models are judged, the one in force first."""

@@ -89,11 +89,25 @@ class Answering:
 
         `by_content`: what also hangs on the clock is read, and compared when it is made.
         """
+        return self.raw(
+            request, lambda conn: read(conn).model_dump_json().encode(),
+            has_streams=has_streams, by_content=by_content,
+        )  # fmt: skip
+
+    def raw(
+        self,
+        request: Request,
+        read: Callable[[Connection], bytes],
+        *,
+        has_streams: bool = False,
+        by_content: bool = False,
+    ) -> Response:
+        """As `one`, with JSON that is made already."""
         with reading(self._engine) as conn:
             tag = "" if by_content else _tag(conn, request, has_streams=has_streams)
             if tag and _has(request, tag):
                 return _same(tag)
-            content = read(conn).model_dump_json().encode()
+            content = read(conn)
         if by_content:
             tag = _weak(content)
             if _has(request, tag):

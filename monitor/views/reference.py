@@ -212,6 +212,13 @@ def read(conn: Connection, digest: str) -> ReferenceView:
     )
 
 
+def document(conn: Connection, digest: str) -> bytes:
+    """Return a reference's document, found as `read` finds it."""
+    found = reads.reference_document(conn, _find(conn, digest).digest)
+    assert found is not None
+    return found.to_document()
+
+
 def _find(conn: Connection, digest: str) -> ReferenceRow:
     rows = {row.digest: row for row in reads.references(conn)}
     if digest in rows:

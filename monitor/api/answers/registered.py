@@ -298,6 +298,12 @@ class StretchAnswer(Answer):
     end: Instant = said("The instant after its last", "2013-01-25T05:00:00Z")
 
 
+class ReferenceDocument(BaseModel):
+    """A reference as it was registered; `driftline.stats.reference.Reference` reads it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class ReferenceDetail(ReferenceAnswer):
     """A reference with all that is known of it.
 

@@ -20,6 +20,7 @@ from monitor.api.answers.registered import (
     MonitorAnswer,
     ReferenceAnswer,
     ReferenceDetail,
+    ReferenceDocument,
     UseAnswer,
 )
 from monitor.api.parameters import (
@@ -145,6 +146,17 @@ def add(routes: APIRouter, answering: Answering) -> None:
         Its lineage, what each window length can judge with it, and its features.
         """
         return answering.one(request, lambda conn: _detail(references_view.read(conn, digest)))
+
+    @routes.get(
+        "/references/{digest}/document", tags=[TAG],
+        **openapi.told(ReferenceDocument, "Get a reference to count with", 404),
+    )  # fmt: skip
+    def reference_document(request: Request, digest: Digest) -> Response:
+        """The document that was registered: bins, counts and slices, its arrays compressed.
+
+        Whoever counts elsewhere counts on its bins; `driftline.spark` does.
+        """
+        return answering.raw(request, lambda conn: references_view.document(conn, digest))
 
     @routes.get(
         "/monitors", tags=[TAG],

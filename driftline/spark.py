@@ -1,0 +1,368 @@
+"""Spark DataFrames counted as the stream counts: history that no consumer has to read again.
+
+Each task counts its rows into profiles by pane and segment, on the bins of a reference; profiles
+add, so Spark adds them up like any sum. A table counted here gives the counts that the same
+predictions give when they come through Kafka, to the last bit, in whatever partitions they lie.
+
+    from driftline import Client, spark
+
+    client = Client("http://127.0.0.1:8050")
+    reference = client.reference_document("3f1c9a")
+    found = spark.profile(
+        session.table("predictions"), reference, timestamp="at", prediction="class", score="score"
+    )
+    found.panes[1357002000000, "site=north"].counts
+
+What Spark reads (Parquet, Delta, Hudi, Iceberg, a query) is a DataFrame, so all of it is counted
+alike. Executors need the package that the driver has: `driftline[spark]` there, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.arrow import pyarrow
+from driftline.arrow_rows import ArrowRows
+from driftline.counting import cells
+from driftline.errors import InvalidFrame, MissingExtra
+from driftline.events import MAX_TIME_MS, MIN_TIME_MS
+from driftline.rows import columns
+from driftline.stats.profile import Profile
+from driftline.stats.reference import ALL, Reference
+
+# A task gives on what it has counted where its profiles would take more than this.
+HELD_BYTES: Final = 64_000_000
+# As many rows as make a good reference, and as fit into the driver.
+SAMPLE_ROWS: Final = 1_000_000
+
+_SCHEMA: Final = "start_ms long, segment string, reason string, n_rows long, body binary"
+_KEYS: Final = ("start_ms", "segment", "reason")
+# What stands for the time of rows that are counted whatever their time.
+_TIMELESS: Final = -1
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What was counted.
+
+    Attributes
+    ----------
+    panes : dict
+        (Start of the pane in epoch ms, segment) -> profile; "all" segments together, with sums.
+        Without times there is one pane, and its start is None.
+    refused : Counter
+        Rows that are no predictions, by reason: ``time_missing``, ``time_out_of_range``.
+    """
+
+    panes: dict[tuple[int | None, str], Profile]
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were counted."""
+        return sum(p.rows for (_, segment), p in self.panes.items() if segment == ALL)
+
+    def total(self, segment: str = ALL) -> Profile | None:
+        """Return the profile of a segment over all panes; None where it has no rows."""
+        found: Profile | None = None
+        for (_, name), profile in self.panes.items():
+            if name == segment:
+                found = profile if found is None else found + profile
+        return found
+
+
+def profile(
+    df: Any,
+    reference: Reference,
+    *,
+    timestamp: str | None = None,
+    prediction: str | None = None,
+    score: str | None = None,
+    scores: Mapping[str, str] | None = None,
+    pane_ms: int = 3_600_000,
+) -> Profiles:
+    """Count a DataFrame on the bins of a reference, by pane and segment.
+
+    Every column that a reference calls a feature or a dimension of segments is counted, whatever
+    its type: a text in a numeric feature is a type error, as in the stream. A feature without a
+    column is absent in every row; other columns are not read.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+    reference
+        See `Client.reference_document` and `driftline.stats.reference.build_reference`.
+    timestamp
+        Column of event times: TIMESTAMP, or integer epoch milliseconds. Without it all rows are
+        one pane.
+    prediction, score, scores
+        Columns of what the model said, as in `Client.register_reference`; `scores` by class.
+    pane_ms
+        Width of a pane; 3,600,000 (an hour) is what consumers count by in most zones.
+
+    Raises
+    ------
+    InvalidFrame
+        A column that is named is not there, times are of another type or without a zone, or none
+        of the reference's features is a column.
+    MissingExtra
+        Without pyspark or pyarrow.
+    """
+    functions = _pyspark()
+    plan = _planned(df, reference, timestamp, prediction, score, scores or {}, pane_ms)
+    # By place: what PySpark asks for by name must have no dot in it.
+    chosen = [functions.col(_quoted(c)).alias(f"c{i}") for i, c in enumerate(plan.columns)]
+    counted = df.select(*chosen).mapInArrow(_counter(plan), _SCHEMA)
+    added = counted.groupBy(*_KEYS).applyInArrow(_adder(plan.document), _SCHEMA)
+    panes: dict[tuple[int | None, str], Profile] = {}
+    refused: Counter[str] = Counter()
+    for row in sorted(added.toLocalIterator(), key=lambda row: (row.start_ms, row.segment)):
+        if row.reason:
+            refused[row.reason] += row.n_rows
+        else:
+            start = None if row.start_ms == _TIMELESS else row.start_ms
+            panes[start, row.segment] = Profile.from_bytes(reference.gridset, bytes(row.body))
+    return Profiles(panes, refused)
+
+
+def sample(df: Any, rows: int = SAMPLE_ROWS, seed: int = 0) -> Any:
+    """Return so many random rows of a DataFrame as a pyarrow Table, all of it where it has fewer.
+
+    A reference is made of it, here in the driver: ``client.register_reference(model, version,
+    spark.sample(df), ...)``. Its bins hold what a million rows can tell apart.
+
+    Parameters
+    ----------
+    seed
+        The same rows again, as long as Spark lays the data out alike.
+    """
+    _pyspark()
+    if rows < 1:
+        raise InvalidFrame(f"rows must be 1 or more, not {rows}")
+    n = df.count()
+    if n > rows:
+        # A sample of a share is a little smaller or larger: a hundredth more, then cut.
+        df = df.sample(fraction=min(1.0, 1.01 * rows / n), seed=seed).limit(rows)
+    return df.toArrow()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a task has to know; it is sent to executors."""
+
+    document: bytes
+    columns: tuple[str, ...]
+    features: tuple[str, ...]
+    timestamp: str | None
+    # Part of the prediction (value, score) -> column, and class -> column.
+    outputs: tuple[tuple[str, str], ...]
+    scores: tuple[tuple[str, str], ...]
+    pane_ms: int
+
+
+def _planned(
+    df: Any,
+    reference: Reference,
+    timestamp: str | None,
+    prediction: str | None,
+    score: str | None,
+    scores: Mapping[str, str],
+    pane_ms: int,
+) -> _Plan:
+    there: list[str] = df.columns
+    if len(set(there)) < len(there):
+        twice = next(name for name, n in Counter(there).items() if n > 1)
+        raise InvalidFrame(f"two columns are named {twice!r}: rename one of them")
+    if pane_ms < 1:
+        raise InvalidFrame(f"pane_ms must be 1 or more, not {pane_ms}")
+    outputs = [("value", prediction), ("score", score)]
+    given = [timestamp, prediction, score, *scores.values()]
+    for name in given:
+        if name is not None and name not in there:
+            raise InvalidFrame(f"there is no column {name!r}; there are {', '.join(there[:20])}")
+    if timestamp is not None:
+        _check_times(df, timestamp)
+    wanted = dict.fromkeys((*reference.gridset.names(), *reference.dimensions))
+    features = tuple(name for name in wanted if name in there and name not in given)
+    if not features:
+        raise InvalidFrame(
+            "no column is a feature of the reference, which has "
+            + ", ".join(reference.gridset.names()[:20])
+        )
+    columns = dict.fromkeys((*features, *(name for name in given if name is not None)))
+    return _Plan(
+        reference.to_document(),
+        tuple(columns),
+        features,
+        timestamp,
+        tuple((part, name) for part, name in outputs if name is not None),
+        tuple(scores.items()),
+        pane_ms,
+    )
+
+
+def _check_times(df: Any, timestamp: str) -> None:
+    kind = df.schema[timestamp].dataType.typeName()
+    if kind == "timestamp_ntz":
+        raise InvalidFrame(
+            f"{timestamp!r} is TIMESTAMP_NTZ, which is no instant: convert it with "
+            "to_utc_timestamp, or cast it to TIMESTAMP in the session's zone"
+        )
+    if kind not in ("timestamp", "long"):
+        raise InvalidFrame(f"{timestamp!r} is {kind}: TIMESTAMP, or BIGINT of epoch milliseconds")
+
+
+def _counter(plan: _Plan) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """What a task does with its rows."""
+
+    def count(batches: Iterator[Any]) -> Iterator[Any]:
+        reference = _reference(plan.document)
+        totals = _Totals(reference)
+        for batch in batches:
+            if batch.num_rows:
+                totals.add(batch, plan)
+            if totals.held_bytes > HELD_BYTES:
+                yield totals.taken()
+        yield totals.taken()
+
+    return count
+
+
+class _Totals:
+    """Profiles of the rows that a task has seen."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._reference = reference
+        self._profiles: dict[tuple[int, str], Profile] = {}
+        self._refused: Counter[str] = Counter()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held, roughly."""
+        return 16 * self._reference.gridset.size * len(self._profiles)
+
+    def add(self, batch: Any, plan: _Plan) -> None:
+        """Count the rows of a record batch."""
+        gridset = self._reference.gridset
+        rows, starts = self._rows(batch, plan)
+        if not len(rows):
+            return
+        parts = [rows]
+        found, _ = columns(parts, [(f.name, f.kind) for f in gridset.features])
+        codes = gridset.codes(found, len(rows))
+        for keys, cell_of in cells(self._reference, parts, starts):
+            # Rows of a table lie in any order: of very many panes, some at a time.
+            step = max(1, HELD_BYTES // (16 * gridset.size))
+            for first in range(0, len(keys), step):
+                some = keys[first : first + step]
+                here = np.where((cell_of >= first) & (cell_of < first + step), cell_of - first, -1)
+                made = gridset.count_codes(codes, here, len(some), with_sums=some[0][1] == ALL)
+                for key, counted in zip(some, made, strict=True):
+                    before = self._profiles.get(key)
+                    self._profiles[key] = counted if before is None else before + counted
+
+    def _rows(self, batch: Any, plan: _Plan) -> tuple[ArrowRows, NDArray[np.int64]]:
+        """Those that are predictions, and where their panes begin."""
+        pa = pyarrow()
+        column = {name: batch.column(i) for i, name in enumerate(plan.columns)}
+        made = {"features": _struct({name: column[name] for name in plan.features})}
+        outputs = {part: column[name] for part, name in plan.outputs}
+        if plan.scores:
+            outputs["scores"] = _struct({label: column[name] for label, name in plan.scores})
+        if outputs:
+            made["prediction"] = _struct(outputs)
+        rows = ArrowRows(made, batch.num_rows)
+        if plan.timestamp is None:
+            return rows, np.full(batch.num_rows, _TIMELESS, np.int64)
+        times = column[plan.timestamp]
+        if pa.types.is_timestamp(times.type):
+            per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": 1_000_000}[times.type.unit]
+            times = times.cast(pa.int64())
+        else:
+            per_ms = 1
+        missing = times.is_null().to_numpy(zero_copy_only=False)
+        ticks = times.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+        times_ms = ticks // per_ms if per_ms else ticks * 1_000
+        outside = ~missing & ((times_ms < MIN_TIME_MS) | (times_ms >= MAX_TIME_MS))
+        self._refused["time_missing"] += int(missing.sum())
+        self._refused["time_out_of_range"] += int(outside.sum())
+        kept = np.flatnonzero(~missing & ~outside)
+        return rows.take(kept), times_ms[kept] // plan.pane_ms * plan.pane_ms
+
+    def taken(self) -> Any:
+        """What was counted since the last time, as rows of `_SCHEMA`."""
+        profiles, refused = self._profiles, +self._refused
+        self._profiles, self._refused = {}, Counter()
+        starts, segments = [key[0] for key in profiles], [key[1] for key in profiles]
+        return _batch(
+            [*starts, *(_TIMELESS for _ in refused)],
+            [*segments, *("" for _ in refused)],
+            [*("" for _ in profiles), *refused],
+            [*(p.rows for p in profiles.values()), *refused.values()],
+            [*(p.to_bytes() for p in profiles.values()), *(b"" for _ in refused)],
+        )
+
+
+def _adder(document: bytes) -> Callable[[Any], Any]:
+    """What adds up the rows of one pane and segment, or of one reason."""
+
+    def add(table: Any) -> Any:
+        pa = pyarrow()
+        start, segment, reason = (table.column(name)[0].as_py() for name in _KEYS)
+        n_rows, body = sum(table.column("n_rows").to_pylist()), b""
+        if not reason:
+            gridset = _reference(document).gridset
+            bodies = table.column("body").to_pylist()
+            total = Profile.from_bytes(gridset, bodies[0])
+            for other in bodies[1:]:
+                total = total.with_bytes(gridset, other)
+            body = total.to_bytes()
+        return pa.Table.from_batches([_batch([start], [segment], [reason], [n_rows], [body])])
+
+    return add
+
+
+@lru_cache(maxsize=4)
+def _reference(document: bytes) -> Reference:
+    """Read once a process: one of a hundred features takes a few milliseconds."""
+    return Reference.from_document(document)
+
+
+def _batch(
+    starts: Sequence[int],
+    segments: Sequence[str],
+    reasons: Sequence[str],
+    n_rows: Sequence[int],
+    bodies: Sequence[bytes],
+) -> Any:
+    pa = pyarrow()
+    kinds = (pa.int64(), pa.string(), pa.string(), pa.int64(), pa.binary())
+    arrays = map(pa.array, (starts, segments, reasons, n_rows, bodies), kinds)
+    return pa.RecordBatch.from_arrays(list(arrays), names=[*_KEYS, "n_rows", "body"])
+
+
+def _struct(arrays: Mapping[str, Any]) -> Any:
+    return pyarrow().StructArray.from_arrays(list(arrays.values()), names=list(arrays))
+
+
+def _quoted(name: str) -> str:
+    """A column's name as it is, whatever dots it has."""
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"
+
+
+def _pyspark() -> Any:
+    """What makes columns."""
+    try:
+        from pyspark.sql import functions
+    except ImportError:
+        raise MissingExtra("driftline.spark", "Spark", "spark") from None
+    pyarrow("counting Spark's rows")
+    return functions

@@ -1,0 +1,260 @@
+"""What Spark counts of a table equals what the stream counts of its predictions, to the bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from fake_source import HOUR_MS, KAFKA_MS, START_MS, Entry
+
+import driftline
+from consumers.admit import Rules, admit
+from consumers.count import count
+from driftline import spark
+from driftline.errors import InvalidFrame
+from driftline.stats.profile import Profile
+from driftline.stats.reference import Reference, build_reference
+from monitor.storage.delta import Delta
+from monitor.storage.registry import BoundVersion, Registry
+
+# Nothing here is pandas' to Spark.
+pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
+
+ROWS = 3_000
+
+
+def _frame(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=rows),
+            "y.z": rng.integers(-5, 50, rows),
+            "kind": rng.choice(list("abc"), rows),
+            "hour": rng.integers(0, 24, rows),
+            "site": rng.choice(["north", "south"], rows),
+            "class": rng.choice(["yes", "no"], rows),
+            "p_yes": rng.random(rows),
+            "p_no": rng.random(rows),
+            "at": pd.date_range("2013-01-01", periods=rows, freq="15min", tz="UTC"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return build_reference(
+        _frame(ROWS, 1), prediction="class", score="p_yes", scores={"yes": "p_yes", "no": "p_no"},
+        timestamp="at", categorical=["hour"], segments=["site", "hour"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[Any]:
+    """Spark in this process and on loopback alone; without Java the test is skipped."""
+    if shutil.which("java") is None or not _has_spark():
+        said = "Spark's tests need Java and driftline[spark]"
+        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
+    from pyspark.sql import SparkSession
+
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    options = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "1g",
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.session.timeZone": "America/New_York",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "700",
+        "spark.log.level": "ERROR",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("driftline-tests")
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    made = builder.getOrCreate()
+    yield made
+    made.stop()
+
+
+def _has_spark() -> bool:
+    try:
+        import pyspark  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """Predictions of five days in no order: with nulls, unseen words, other sites, odd types."""
+    rng = np.random.default_rng(2)
+    rows = 4_000
+
+    def some(values: Any, share: float = 0.05) -> list[Any]:
+        gone = rng.random(rows) < share
+        return [None if is_gone else value for value, is_gone in zip(values, gone, strict=True)]
+
+    at = START_MS + rng.integers(0, 5 * 24 * 60, rows) * 60_000
+    return pa.table(
+        {
+            "x": pa.array(some((3 * rng.normal(size=rows)).tolist()), pa.float64()),
+            "y.z": pa.array(some(rng.integers(-9, 70, rows).tolist()), pa.int64()),
+            "kind": pa.array(some(rng.choice(list("abcde"), rows).tolist()), pa.string()),
+            "hour": pa.array(some(rng.integers(0, 30, rows).tolist()), pa.int32()),
+            "site": pa.array(some(rng.choice(["north", "south", "west"], rows).tolist())),
+            "class": pa.array(some(rng.choice(["yes", "no", "maybe"], rows).tolist())),
+            "p_yes": pa.array(some(rng.random(rows).tolist()), pa.float64()),
+            "p_no": pa.array(rng.random(rows), pa.float32()),
+            "at": pa.array(at * 1_000, pa.timestamp("us", "UTC")),
+            "note": pa.array([[1, 2]] * rows, pa.list_(pa.int64())),
+        }
+    )
+
+
+def _streamed(table: pa.Table, reference: Reference) -> Delta:
+    """What a consumer counts of the same rows, each an event of JSON."""
+    lines = []
+    for row in table.drop_columns(["at", "note"]).to_pylist():
+        scores = {"yes": row["p_yes"], "no": row["p_no"]}
+        said = {"class": row.pop("class"), "score": row["p_yes"], "scores": scores}
+        del row["p_yes"], row["p_no"]
+        event = {"type": "prediction", "model": "m", "version": "1", "features": row}
+        lines.append(event | {"prediction": said})
+    times = table["at"].cast(pa.int64()).to_pylist()
+    log = [
+        Entry(i, KAFKA_MS, json.dumps(line | {"time": time // 1_000}).encode())
+        for i, (line, time) in enumerate(zip(lines, times, strict=True))
+    ]
+    bound = BoundVersion(1, "m", "1", "UTC", HOUR_MS, ((0, reference.digest),))
+    registry = Registry(1, frozenset({"m"}), {("m", "1"): bound}, {reference.digest: reference})
+    return count(admit(log, Rules()), registry)
+
+
+NAMED = {
+    "prediction": "class", "score": "p_yes", "scores": {"yes": "p_yes", "no": "p_no"},
+}  # fmt: skip
+
+
+def _facts(profile: Profile) -> tuple[bytes, list[int], Any]:
+    sums = None if profile.sums is None else profile.sums.tolist()
+    return profile.to_bytes(), profile.counts.tolist(), sums
+
+
+def test_a_table_counts_as_its_events_do(
+    session: Any, table: pa.Table, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed = {
+        (key.start_ms, key.segment): _facts(profile)
+        for key, profile in _streamed(table, reference).counted().items()
+    }
+    assert len(streamed) > 300
+    df = session.createDataFrame(table).repartition(5)
+    found = spark.profile(df, reference, timestamp="at", **NAMED)
+    assert {key: _facts(profile) for key, profile in found.panes.items()} == streamed
+    assert found.rows == table.num_rows
+    assert not found.refused
+    # As one pane, and by times that are integers.
+    total = spark.profile(df, reference, **NAMED).panes[None, "all"]
+    assert _facts(total) == _facts(found.total())  # type: ignore[arg-type]
+    whole = df.withColumn("at", df["at"].cast("double").cast("bigint") * 1_000)
+    by_integers = spark.profile(whole, reference, timestamp="at", **NAMED)
+    assert by_integers.panes.keys() == found.panes.keys()
+
+
+def test_a_task_that_holds_too_much_gives_it_on(
+    session: Any, table: pa.Table, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in this process: what a task yields adds up to the same, in however many pieces."""
+    document = reference.to_document()
+    plan = spark._Plan(document, tuple(table.column_names), ("x", "site"), "at", (), (), HOUR_MS)
+
+    def counted() -> tuple[int, dict[tuple[int, str], int]]:
+        yielded = list(spark._counter(plan)(iter(table.to_batches(max_chunksize=500))))
+        rows: dict[tuple[int, str], int] = {}
+        for batch in yielded:
+            for row in batch.to_pylist():
+                key = row["start_ms"], row["segment"]
+                rows[key] = rows.get(key, 0) + row["n_rows"]
+        return len(yielded), rows
+
+    n_whole, whole = counted()
+    monkeypatch.setattr(spark, "HELD_BYTES", 3 * 16 * reference.gridset.size)
+    n_pieces, pieces = counted()
+    assert (n_whole, pieces) == (1, whole)
+    assert n_pieces > 5
+
+
+def test_rows_without_a_time_that_can_be_are_refused_and_counted(
+    session: Any, reference: Reference
+) -> None:
+    df = session.createDataFrame(
+        [(1.0, START_MS), (2.0, None), (3.0, 10**15), (4.0, -1)], "x double, at long"
+    )
+    found = spark.profile(df, reference, timestamp="at")
+    assert found.refused == {"time_missing": 1, "time_out_of_range": 2}
+    assert found.rows == 1
+    empty = spark.profile(df.limit(0), reference, timestamp="at")
+    assert (empty.panes, empty.rows, empty.total()) == ({}, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "asked", "words"),
+    [
+        ("x double, at timestamp_ntz", {"timestamp": "at"}, "no instant"),
+        ("x double, at string", {"timestamp": "at"}, "'at' is string"),
+        ("x double", {"timestamp": "at"}, "there is no column 'at'"),
+        ("x double", {"prediction": "said"}, "there is no column 'said'"),
+        ("z double", {}, "no column is a feature of the reference"),
+        ("x double, x double", {}, "two columns are named 'x'"),
+        ("x double", {"pane_ms": 0}, "pane_ms"),
+    ],
+)
+def test_what_cannot_be_counted_is_said(
+    session: Any, reference: Reference, columns: str, asked: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidFrame, match=words):
+        spark.profile(session.createDataFrame([], columns), reference, **asked)
+
+
+def test_the_docs_count_what_they_say(
+    session: Any, table: pa.Table, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Client:
+        """A server has the reference: tests/unit/api/test_reference_document.py asks a real one."""
+
+        def __init__(self, url: str) -> None: ...
+
+        def reference_document(self, digest: str) -> Reference:
+            return reference
+
+    monkeypatch.setattr(driftline, "Client", Client)
+    docs = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
+    [counting, _] = re.findall(r"```python\n(.*?)```", docs, re.DOTALL)
+    session.createDataFrame(table).createOrReplaceTempView("predictions")
+    done: dict[str, Any] = {"session": session}
+    exec(compile(counting, "docs/spark.md", "exec"), done)
+    assert done["found"].rows == table.num_rows
+    assert done["found"].total("site=north").rows > 1_000
+
+
+def test_a_sample_becomes_a_reference(session: Any) -> None:
+    df = session.createDataFrame(pa.Table.from_pandas(_frame(ROWS, 1)))
+    whole = spark.sample(df)
+    named: dict[str, Any] = {"prediction": "class", "timestamp": "at"}
+    assert (
+        build_reference(whole, **named).digest == build_reference(_frame(ROWS, 1), **named).digest
+    )
+    few = spark.sample(df, 500, seed=3)
+    assert 400 < few.num_rows <= 500
+    assert build_reference(few, **named).rows == few.num_rows
+    with pytest.raises(InvalidFrame, match="rows"):
+        spark.sample(df, 0)
