@@ -266,7 +266,7 @@ class Gridset:
                     flat[f] = self.counters[f, ABSENT]
                     continue
                 coded = code_numbers(self._numeric_grid(f), column, rows)
-                np.add(coded.places, self.bins[f].start, out=flat[f])
+                np.add(coded.places, self.bins[f].start, out=flat[f], dtype=np.int64)
                 values[first + number] = coded.values
         for f, feature in enumerate(self.features):
             column, grid = columns.get(feature.name), feature.grid
@@ -275,7 +275,8 @@ class Gridset:
             if column is None:
                 flat[f] = self.counters[f, ABSENT]
             elif grid is not None:
-                np.add(code_categories(grid, column, rows), self.bins[f].start, out=flat[f])
+                places = code_categories(grid, column, rows)
+                np.add(places, self.bins[f].start, out=flat[f], dtype=np.int64)
             else:
                 # A value of a presence-only feature has no place, see count_codes.
                 flat[f] = -self.bins[f].start
@@ -301,11 +302,13 @@ class Gridset:
         cells = np.subtract(keys, bases[:, None], dtype=np.intp)
         for i, cells_of in zip(floats, cells, strict=True):
             f = self.numeric[first + i]
-            # What lies beyond a table is taken from its ends, as in `NumericGrid.bins`.
-            np.add(grids[i].table.take(cells_of, mode="clip"), self.bins[f].start, out=flat[f])
+            # What lies beyond a table is taken from its ends, as in `NumericGrid.bins`. Bins have
+            # 16 bits, and places of more than 200 features do not: they are added up in 64.
+            bins = grids[i].table.take(cells_of, mode="clip")
+            np.add(bins, self.bins[f].start, out=flat[f], dtype=np.int64)
         for i in np.flatnonzero(is_finite & ~is_floats).tolist():
             f = self.numeric[first + i]
-            np.add(grids[i].bins(values[i]), self.bins[f].start, out=flat[f])
+            np.add(grids[i].bins(values[i]), self.bins[f].start, out=flat[f], dtype=np.int64)
 
     def count_codes(
         self,

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from driftline.errors import DecodeError, GridMismatch
@@ -333,3 +334,25 @@ def test_the_resolution_of_a_number_is_told_and_others_have_none():
     pair = grid.encode(np.array([1.1, 1.1 * (1 + 2 * width)], np.float32))
     assert pair[0] < pair[1]
     assert of["two"] == (0.25, "absolute")
+
+
+@pytest.mark.parametrize("n", [209, 210, 211, 212, 213, 400])
+def test_rows_of_more_places_than_16_bits_are_counted_where_they_belong(n: int) -> None:
+    """Wrong were: to wrap around into the first features, and to fail from 212 features on."""
+    rng = np.random.default_rng(7)
+    rows = 600
+    frame = pd.DataFrame({f"x{i}": rng.normal(size=rows) for i in range(n)})
+    frame["few"] = rng.integers(0, 9, rows)
+    frame["word"] = rng.choice(list("abc"), rows)
+    gridset = build_reference(frame).gridset
+    columns = {
+        name: Column(frame[name].tolist() if name == "word" else frame[name].to_numpy(np.float64))
+        for name in frame
+    }
+    # An infinity among them is coded by itself.
+    columns["x200"].values[3] = np.inf
+    whole = gridset.count_codes(gridset.codes(columns, rows))[0]
+    for f in (0, 1, n // 2, 200, n - 1, n, n + 1):
+        alone = Gridset((gridset.features[f],))
+        found = alone.count_codes(alone.codes(columns, rows))[0]
+        np.testing.assert_array_equal(whole.counts[gridset.span(f)], found.counts[1:])
