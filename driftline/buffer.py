@@ -62,10 +62,10 @@ class Buffer:
         self._lock = RLock()
         # One line each, or a whole record; with the instant it came.
         self._items: deque[tuple[float, bytes | Record]] = deque()
-        self._rows = self._bytes = 0  # in the queue
-        self._held_bytes = 0  # in the queue and in the air
-        self._pending = self._logged = self._sent = self._values_dropped = 0
-        self._accepted = self._taken = 0
+        self._bytes = self._air_bytes = 0  # in the queue, and on their way
+        # Events that were accepted, have left the queue, are sent or given up; the others.
+        self._accepted = self._taken = self._settled = self._refused = 0
+        self._sent = self._values_dropped = 0
         self._settled_upto = 0
         self._dropped: Counter[str] = Counter()
         self._is_abandoned = False
@@ -78,24 +78,25 @@ class Buffer:
     def put(self, item: bytes | Record) -> bool:
         """Take an event's line or a record; False when there is no room."""
         is_line = type(item) is bytes
-        rows = 1 if is_line else item.rows  # type: ignore[union-attr]
-        cost = _cost(item)
+        if is_line:
+            rows, cost = 1, len(item) + OVERHEAD_BYTES  # type: ignore[arg-type]
+        else:
+            rows, cost = item.rows, _cost(item)  # type: ignore[union-attr]
         with self._lock:
+            pending = self._accepted - self._settled
             is_full = (
-                self._pending + rows > self._max_events or self._held_bytes + cost > self._max_bytes
+                pending + rows > self._max_events
+                or self._bytes + self._air_bytes + cost > self._max_bytes
             )
             # A record larger than all room is taken by an empty queue.
-            if (is_full and self._pending) or self._is_abandoned:
+            if (is_full and pending) or self._is_abandoned:
                 return False
-            before = self._rows
             self._items.append((time.monotonic(), item))
-            self._rows += rows
-            self._bytes += cost
-            self._held_bytes += cost
-            self._pending += rows
-            self._logged += rows
+            # No call from here on: a handler that logs in between would be overwritten.
+            before = self._accepted - self._taken
             self._accepted += rows
-            is_due = not is_line or not before or before < MAX_RECORD_ROWS <= self._rows
+            self._bytes += cost
+        is_due = not is_line or not before or before == MAX_RECORD_ROWS - 1
         if is_due:
             self.ring()
         return True
@@ -103,7 +104,7 @@ class Buffer:
     def drop(self, reason: str, rows: int = 1) -> None:
         """Count events that were not taken."""
         with self._lock:
-            self._logged += rows
+            self._refused += rows
             self._dropped[reason] += rows
 
     def drop_values(self, n: int) -> None:
@@ -133,9 +134,9 @@ class Buffer:
         """Return what became of everything until now."""
         with self._lock:
             return Counts(
-                self._logged,
+                self._accepted + self._refused,
                 self._sent,
-                self._pending,
+                self._accepted - self._settled,
                 MappingProxyType(dict(self._dropped)),
                 self._values_dropped,
             )
@@ -146,13 +147,18 @@ class Buffer:
             return self._progress.wait(timeout_s)
 
     @property
+    def held_bytes(self) -> int:
+        """What is in the queue and in the air costs."""
+        return self._bytes + self._air_bytes
+
+    @property
     def accepted(self) -> int:
         """How many events were taken so far: a place in the queue to wait for."""
         return self._accepted
 
     def is_settled(self, upto: int) -> bool:
         """Whether the first `upto` events are sent or dropped."""
-        return self._settled_upto >= upto or not self._pending
+        return self._settled_upto >= upto or self._settled == self._accepted
 
     # -- the thread that sends ---------------------------------------------------------------
 
@@ -179,7 +185,7 @@ class Buffer:
         """Whether waiting longer would make no larger record."""
         with self._lock:
             return bool(self._items) and (
-                self._rows >= MAX_RECORD_ROWS
+                self._accepted - self._taken >= MAX_RECORD_ROWS
                 or self._bytes >= MAX_RECORD_BYTES
                 or type(self._items[0][1]) is Record
             )
@@ -208,18 +214,18 @@ class Buffer:
             return place, lines
 
     def _took(self, item: bytes | Record) -> None:
-        rows = item.rows if isinstance(item, Record) else 1
-        self._rows -= rows
-        self._bytes -= _cost(item)
-        self._taken += rows
+        cost = _cost(item)
+        self._bytes -= cost
+        self._air_bytes += cost
+        self._taken += item.rows if isinstance(item, Record) else 1
 
     def settle(self, rows: int, cost: int, reason: str | None = None) -> None:
         """Count events that the broker has, or that were given up for a reason."""
         with self._lock:
             if self._is_abandoned:
                 return
-            self._pending -= rows
-            self._held_bytes -= cost
+            self._settled += rows
+            self._air_bytes -= cost
             if reason is None:
                 self._sent += rows
             else:
@@ -235,10 +241,11 @@ class Buffer:
     def abandon(self, reason: str) -> int:
         """Give everything pending up; what is still acknowledged later is not counted."""
         with self._lock:
-            left, self._pending = self._pending, 0
+            left = self._accepted - self._settled
+            self._settled = self._accepted
             self._is_abandoned = True
             self._items.clear()
-            self._rows = self._bytes = self._held_bytes = 0
+            self._bytes = self._air_bytes = 0
             if left:
                 self._dropped[reason] += left
         with self._progress:

@@ -18,11 +18,22 @@ from msgspec import UNSET
 
 from driftline.errors import ConfigError
 from driftline.events import MAX_NAME, MAX_TIME_MS, MIN_TIME_MS, Event
-from driftline.plain import NotPlain, as_mapping, instant_ms, is_plain, plain, plain_values
+from driftline.plain import (
+    INFINITE,
+    PLAIN,
+    NotPlain,
+    as_mapping,
+    instant_ms,
+    is_plain,
+    plain,
+    plain_values,
+)
 from driftline.producer import MAX_RECORD_BYTES
 
 _encode: Final = msgspec.json.Encoder().encode
 _SCALARS: Final = (str, float, int, bool, type(None))
+# Predictions that are sent as they are: an integer may be too long.
+_TAKEN: Final = (float, str, bool)
 
 
 class Refused(Exception):
@@ -89,6 +100,9 @@ class Lines:
         Refused
             No event can be made of them.
         """
+        usual = self._usual(features, prediction, id, time, tags)
+        if usual is not None:
+            return Line(usual, [])
         nulled: list[str] = []
         event = Event(
             "prediction", self.model, self._at_ms(time), self.version, _id(id, nulled),
@@ -97,6 +111,36 @@ class Lines:
             tags=None if tags is None else _values(_by_name("tags", tags), nulled),
         )  # fmt: skip
         return _line(event, nulled)
+
+    def _usual(self, features: Any, prediction: Any, id: Any, time: Any, tags: Any) -> bytes | None:
+        """The same line, where nothing has to be looked at twice; None where something has.
+
+        Called once an event by somebody who waits: what is called from here is cold then, and
+        each call costs more than all its instructions.
+        """
+        if type(features) is not dict or tags is not None or type(id) not in _SCALARS:
+            return None
+        values = features.values()
+        if not (PLAIN.issuperset(map(type, values)) and INFINITE.isdisjoint(values)):
+            return None
+        if type(prediction) is dict:
+            values = prediction.values()
+            if not (PLAIN.issuperset(map(type, values)) and INFINITE.isdisjoint(values)):
+                return None
+        elif prediction is None:
+            prediction = UNSET
+        elif type(prediction) not in _TAKEN or prediction in INFINITE:
+            return None
+        at_ms = clock.time_ns() // 1_000_000 if time is None else time
+        if type(at_ms) is not int or not MIN_TIME_MS <= at_ms < MAX_TIME_MS:
+            return None
+        try:
+            value = _encode(
+                Event("prediction", self.model, at_ms, self.version, id, features, prediction)
+            )
+        except Exception:  # noqa: BLE001 - what is wrong is found where each value is looked at
+            return None
+        return value if len(value) <= MAX_RECORD_BYTES else None
 
     def label(self, id: Any, label: Any, time: Any) -> Line:
         """Return the line of a label.

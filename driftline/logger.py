@@ -164,7 +164,7 @@ class EventLogger:
         tags
             Words about the event that are no features.
         """
-        return self._log(lambda: self._lines.prediction(features, prediction, id, time, tags))
+        return self._log(self._lines.prediction, features, prediction, id, time, tags)
 
     def log_label(self, id: Any, label: Any, *, time: Any = None) -> bool:
         """Queue what became of a prediction and return whether it was taken.
@@ -178,7 +178,7 @@ class EventLogger:
         time
             When it became known; as in `log`.
         """
-        return self._log(lambda: self._lines.label(id, label, time))
+        return self._log(self._lines.label, id, label, time)
 
     def log_frame(
         self,
@@ -324,11 +324,11 @@ class EventLogger:
 
     # -- the queue ---------------------------------------------------------------------------
 
-    def _log(self, make: Callable[[], Line]) -> bool:
+    def _log(self, make: Callable[..., Line], *given: Any) -> bool:
         try:
             if self._is_closed:
                 return self._refuse("closed", "an event was logged after close")
-            line, nulled = make()
+            line, nulled = make(*given)
             if not self._put(line):
                 return False
             if nulled:

@@ -26,9 +26,10 @@ HUGE: Final = 1.7e308
 MAX_DEPTH: Final = 60
 # Python prints integers of up to 4,300 digits; each takes 3.32 bits.
 _MAX_BITS: Final = 14_000
-_INFINITE: Final = frozenset({math.inf, -math.inf})
+INFINITE: Final = frozenset({math.inf, -math.inf})
 _AS_IS: Final = frozenset({str, int, bool, NoneType})
-_PLAIN: Final = _AS_IS | {float}
+# What JSON's encoder takes as it is, but for infinities.
+PLAIN: Final = _AS_IS | {float}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
@@ -46,7 +47,7 @@ def is_plain(values: Mapping[Any, Any]) -> bool:
     (True, False, False)
     """
     found = values.values()
-    return _PLAIN.issuperset(map(type, found)) and _INFINITE.isdisjoint(found)
+    return PLAIN.issuperset(map(type, found)) and INFINITE.isdisjoint(found)
 
 
 def plain_values(values: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -168,7 +169,7 @@ def _foreign(value: Any, depth: int) -> Any:
 def _number(value: float) -> float | None:
     if value != value:
         return None
-    return math.copysign(HUGE, value) if value in _INFINITE else value
+    return math.copysign(HUGE, value) if value in INFINITE else value
 
 
 def _whole(value: int) -> int | float:

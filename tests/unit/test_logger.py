@@ -475,7 +475,7 @@ def test_a_batch_ends_at_a_thousand_rows_or_at_the_records_limit() -> None:
     assert sizes == [2, 2, 1]
     assert buffer.counts().pending == 1_505
     buffer.settle(1_505, 1_500 * (10 + OVERHEAD_BYTES) + 5 * (400_000 + OVERHEAD_BYTES))
-    assert buffer._held_bytes == 0
+    assert buffer.held_bytes == 0
 
 
 # -- a broker that is not there -------------------------------------------------------------

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from driftline import EventLogger
+from driftline.lines import Lines, Refused
 from driftline.plain import HUGE, is_plain
 from driftline.sending import Sending
 from driftline.wire import decode
@@ -68,3 +71,41 @@ def test_values_are_taken_as_they_are_where_json_holds_each_of_them(found: list[
         return type(value) in kinds and value not in (math.inf, -math.inf)
 
     assert is_plain(dict(enumerate(found))) is all(map(is_held, found))
+
+
+names = st.text(max_size=3) | st.sampled_from([1, None, True, "\ud800"])
+plain_ones = st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=3)
+some = st.dictionaries(names, plain_ones | values, max_size=4) | st.dictionaries(
+    st.sampled_from("abc"), plain_ones, max_size=4
+)
+times = st.none() | st.just(1_700_000_000_000) | st.sampled_from([0, 2**70, True, "2024-01-01"])
+
+
+@settings(max_examples=300)
+@given(
+    features=some | st.sampled_from([None, [1.5], MappingProxyType({"x": 1})]),
+    prediction=st.none() | plain_ones | values | some,
+    id=plain_ones | values,
+    time=times,
+    tags=st.none() | some,
+)
+def test_the_usual_event_is_the_one_that_a_look_at_every_value_makes(
+    features: Any, prediction: Any, id: Any, time: Any, tags: Any
+) -> None:
+    def said(lines: Lines) -> Any:
+        try:
+            return lines.prediction(features, prediction, id, time, tags)
+        except Refused as refused:
+            return refused.reason, refused.words
+        except Exception as error:
+            return repr(error)
+
+    class Slow(Lines):
+        def _usual(self, *_: Any) -> None:
+            return None
+
+    with mock.patch("driftline.lines.clock.time_ns", return_value=1_700_000_000_000_999_999):
+        given = ("m", "1", "UTC", lambda: None)
+        usual = Lines(*given)._usual(features, prediction, id, time, tags)
+        event("usual" if usual is not None else "another")
+        assert said(Lines(*given)) == said(Slow(*given))

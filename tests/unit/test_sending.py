@@ -100,7 +100,7 @@ def test_a_record_that_cannot_be_halved_at_once_is_halved_later(
     assert world.outcome == (5, 0, {})
     assert world.broker.taken == [b"100", b"101", b"102", b"103", b"200"], "in order, each once"
     assert [words for reason, words in world.told if reason == "internal_error"] == ["no room"] * 2
-    assert world.buffer._held_bytes == 0
+    assert world.buffer.held_bytes == 0
 
 
 def test_a_record_that_can_never_be_halved_is_dropped_and_holds_up_nobody(
@@ -118,7 +118,7 @@ def test_a_record_that_can_never_be_halved_is_dropped_and_holds_up_nobody(
     assert world.outcome == (2, 0, {"internal_error": 4})
     assert world.broker.tries == MAX_SPLITS + 1, "each time alone, and then the other"
     assert "cannot be halved: no Arrow stream" in world.told[-1][1]
-    assert world.buffer.is_settled(6) and world.buffer._held_bytes == 0
+    assert world.buffer.is_settled(6) and world.buffer.held_bytes == 0
 
 
 def test_a_producer_that_cannot_be_closed_takes_no_record_with_it() -> None:
@@ -151,7 +151,7 @@ def test_lines_of_which_no_batch_can_be_made_are_sent_one_by_one(
     world.run()
     assert world.outcome == (MAX_RECORD_ROWS, 0, {})
     assert world.broker.taken == [b"%d" % i for i in range(MAX_RECORD_ROWS)]
-    assert world.buffer._held_bytes == 0
+    assert world.buffer.held_bytes == 0
 
 
 def test_an_answer_that_cannot_be_read_settles_no_other_twice() -> None:
