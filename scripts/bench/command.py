@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -22,7 +23,9 @@ from bench.report import Part
 PAGE: Final = "performance.md"
 FAILED: Final = "it failed"
 PICTURES: Final = rig.ROOT / "docs" / "pictures"
-ABOUT: Final = ("measured_on", "runs", "commit", "machine", "versions")
+ABOUT: Final = ("measured_on", "commit", "machine", "versions")
+# Parts that run once, however many runs are asked for.
+ONCE: Final = ("memory", "profile")
 # Name -> module of `bench.parts` and what it measures; in this order.
 PARTS: Final = {
     "json": ("streams", "JSON, one event a record, kafka-python, beside kafka-python alone"),
@@ -94,7 +97,6 @@ def run(asked: argparse.Namespace, names: list[str], found: dict[str, Part]) -> 
     with rig.Rig() as held:
         about = {
             "measured_on": str(datetime.now(UTC).date()),
-            "runs": asked.runs,
             "commit": rig.commit(),
             "machine": rig.machine(held),
             "versions": rig.versions(),
@@ -120,7 +122,7 @@ def measure(name: str, asked: Asked) -> Part:
     """Run one part; one that cannot be run here says why."""
     module, says = PARTS[name]
     print(f"{name}: {says} ...", file=sys.stderr, flush=True)
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     try:
         part: Part = getattr(importlib.import_module(f"bench.parts.{module}"), name)(asked)
     except Missing as missing:
@@ -128,7 +130,8 @@ def measure(name: str, asked: Asked) -> Part:
     except Exception as error:  # noqa: BLE001 - the other parts' hours are not lost with it
         traceback.print_exc()
         part = Part(name, says[0].upper() + says[1:], f"{FAILED}: {error}")
-    part.seconds = time.monotonic() - began
+    part.seconds, part.load = time.monotonic() - began, load
+    part.runs = 1 if name in ONCE else asked.runs
     for figure, values in part.figures.items():
         print(f"  {figure}: {report.shown(values.median)} {values.unit}", file=sys.stderr)
     if part.skipped:

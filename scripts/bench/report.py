@@ -66,6 +66,8 @@ class Part:
         By name, such as ``sqlite``; the report puts the part's name before it.
     pictures
         SVG by the file's name.
+    runs, load
+        How often it was measured, and the machine's load of the minute before.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Part:
     notes: list[str] = field(default_factory=list)
     pictures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    runs: int = 1
+    load: float = 0.0
 
     def note_runs(self, name: str, unit: str, values: Iterable[float]) -> Figure:
         """Keep a figure and return it."""
@@ -88,6 +92,8 @@ class Part:
             "title": self.title,
             "skipped": self.skipped or None,
             "seconds": round(self.seconds, 1),
+            "runs": self.runs,
+            "load": round(self.load, 1),
             "figures": {name: figure.as_json() for name, figure in self.figures.items()},
             "tables": [
                 {"title": t.title, "columns": list(t.columns), "rows": [list(r) for r in t.rows]}
@@ -107,7 +113,8 @@ class Part:
                 Table(t["title"], tuple(t["columns"]), tuple(map(tuple, t["rows"])))
                 for t in said["tables"]
             ],
-            list(said["notes"]), dict(said["pictures"]), said["seconds"],
+            list(said["notes"]), dict(said["pictures"]), said["seconds"], said["runs"],
+            said["load"],
         )  # fmt: skip
 
 
@@ -233,13 +240,16 @@ def about_lines(about: Mapping[str, Any]) -> list[str]:
     machine = "; ".join(f"{name} {value}" for name, value in about["machine"].items())
     versions = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
     return [
-        f"Measured on {about['measured_on']} by `make bench`: medians of {about['runs']} runs "
-        "where nothing else is said.",
+        f"Measured on {about['measured_on']} by `make bench`.",
         "",
         f"Machine: {machine}.",
         "",
         f"Versions: {versions}.",
     ]
+
+
+def _runs(n: int) -> str:
+    return "One run" if n == 1 else f"Medians of {n} runs"
 
 
 def markdown(
@@ -265,6 +275,11 @@ def markdown(
             lines += [f"Not measured: {part.skipped}."]
             continue
         lines += [line for note in part.notes for line in (note, "")]
+        lines += [
+            f"{_runs(part.runs)} in {part.seconds:,.0f} s; the machine's load of the minute before "
+            f"was {part.load:.1f}.",
+            "",
+        ]
         for table in part.tables:
             lines += [*table.markdown(), ""]
         lines += [

@@ -315,8 +315,6 @@ def machine(rig: Rig) -> dict[str, str]:
         "cores": f"{cores} ({shares if cores > 1 else 'shared by everything'})",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        # What else ran: near 0 on a machine that did nothing else.
-        "load of the minute before": f"{os.getloadavg()[0]:.1f}",
     }
 
 

@@ -20,11 +20,11 @@ from bench.report import Figure, Goal, Part, Table
 from bench.rig import Rig
 from bench.sampling import by_function
 
-ABOUT = {"measured_on": "2026-01-02", "runs": 3, "machine": {"cores": "2"}, "versions": {"a": "1"}}
+ABOUT = {"measured_on": "2026-01-02", "machine": {"cores": "2"}, "versions": {"a": "1"}}
 
 
 def part() -> Part:
-    made = Part("json", "JSON")
+    made = Part("json", "JSON", seconds=7.0, runs=3, load=0.5)
     made.note_runs("sqlite", "events/s", [3.0, 70_000.0, 61_000.0])
     made.note_runs("sqlite_ratio", "of the ceiling", [0.5, 0.6, 0.51])
     made.tables.append(Table("rows", ("", "events/s"), (("ours", 61_000.0), ("theirs", None))))
@@ -67,7 +67,7 @@ def test_the_page_has_tables_pictures_and_why_a_part_is_missing() -> None:
         ABOUT, [part(), skipped], ["### Paper"], lambda name: f"pictures/{name}"
     )
     text = "\n".join(lines)
-    assert "medians of 3 runs" in text
+    assert "\nMedians of 3 runs in 7 s; the machine's load of the minute before was 0.5.\n" in text
     assert "| ours | 61,000 |\n| theirs |  |" in text
     assert "![JSON](pictures/p.svg)" in text
     assert "### Confluent\n\nNot measured: it is not installed." in text

@@ -24,7 +24,7 @@ SHAPE: Final = Shape(floats=80, words=19, segments=10, models=10)
 PER_SECOND: Final = 1_500
 MB: Final = 1e6
 EVERY_S: Final = 1.0
-START_S: Final = 60.0
+LEFT_S: Final = 240.0
 
 
 def memory(asked: Asked) -> Part:
@@ -53,7 +53,7 @@ def memory(asked: Asked) -> Part:
         feeding.send_signal(signal.SIGTERM)
         sent = int(rigs.finish(feeding)["records"])
         # What was sent last is read and checkpointed, too.
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + LEFT_S
         while rigs.counted(url) < sent and time.monotonic() < deadline:
             time.sleep(EVERY_S)
         consuming.send_signal(signal.SIGTERM)
