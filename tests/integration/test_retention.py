@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +17,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 import structlog
+from faults import Calls, Died
 from judged_world import NOW_MS, START_MS, World, frame, world_of
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
 from driftline.stats.profile import Profile
@@ -275,6 +278,56 @@ def test_dead_letters_expire_by_when_they_were_written(engine: Engine) -> None:
     assert keeper(engine, Policy()).run() == Did(letters=1_203)
     with engine.connect() as conn:
         assert conn.execute(sa.select(t.dead_letter.c.offset)).scalars().all() == [9_999]
+
+
+def killed_at_each_call(world: World, how: str) -> list[bool]:
+    """Let a keeper of three due days end at each of its calls; whether all is there once, then."""
+    policy, found = replace(HOURS_ONLY, hours_days=N_DAYS - 4), []
+    with storage.transaction(world.engine) as conn:
+        conn.execute(sa.delete(t.pane).where(t.pane.c.start_ms >= START_MS + 5 * DAY_MS))
+    counts, hours = days_of(world), [row._asdict() for row in world.rows(t.pane)]
+    with Calls(world.engine) as calls:
+        for number in range(200):
+            with storage.transaction(world.engine) as conn:
+                for table in (t.pane, t.pane_day):
+                    conn.execute(sa.delete(table))
+                storage.insert_rows(conn, t.pane, hours)
+            calls.arm(number, how)
+            with suppress(Died, StorageUnavailable), calls.on():
+                keeper(world.engine, policy).run()
+            gc.collect(1)  # a dead process has no transaction
+            if calls.is_armed:
+                break
+            calls.disarm()
+            keeper(world.engine, policy).run()
+            assert len(world.rows(t.pane_day)) >= 3
+            found.append(days_of(world) == counts)
+    assert len(found) > 20
+    return found
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("how", ["dies after", "fails before"])
+def test_a_keeper_may_end_at_every_call_and_every_hour_is_counted_once(
+    lived_there: World, how: str
+) -> None:
+    assert all(killed_at_each_call(lived_there, how))
+
+
+def test_were_a_day_not_one_transaction_its_hours_would_count_twice(
+    lived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: the day is written, and its hours deleted in a transaction of their own."""
+    written = sql.insert_tuples
+
+    def and_commit(conn: Connection, *given: Any) -> None:
+        written(conn, *given)
+        conn.exec_driver_sql("COMMIT")
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+    monkeypatch.setattr(sql, "insert_tuples", and_commit)
+    found = killed_at_each_call(lived, "dies after")
+    assert any(found) and not all(found)
 
 
 @pytest.mark.both_databases
