@@ -345,12 +345,11 @@ def test_rows_of_more_places_than_16_bits_are_counted_where_they_belong(n: int) 
     frame["few"] = rng.integers(0, 9, rows)
     frame["word"] = rng.choice(list("abc"), rows)
     gridset = build_reference(frame).gridset
+    frame.loc[3, "x200"] = np.inf  # such a feature is coded by itself
     columns = {
         name: Column(frame[name].tolist() if name == "word" else frame[name].to_numpy(np.float64))
         for name in frame
     }
-    # An infinity among them is coded by itself.
-    columns["x200"].values[3] = np.inf
     whole = gridset.count_codes(gridset.codes(columns, rows))[0]
     for f in (0, 1, n // 2, 200, n - 1, n, n + 1):
         alone = Gridset((gridset.features[f],))
