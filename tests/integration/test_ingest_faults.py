@@ -8,6 +8,8 @@ from faults import Calls
 from ingest_rig import INTERVAL_S, Rig
 from sqlalchemy.engine import Engine
 
+from consumers.loop import Loop
+
 pytestmark = pytest.mark.both_databases
 
 
@@ -44,6 +46,28 @@ def test_silence_is_idle_only_while_the_broker_answers(engine: Engine) -> None:
     rig.topic.is_down = False
     rig.settle(1)
     assert positions(engine)[0].caught_up_for_ms < held.caught_up_for_ms
+
+
+class Trusting(Loop):
+    """It takes the time in which the broker did not answer for silence."""
+
+    def _broker_lost(self, error: Exception) -> None:
+        self._outages.down("broker", str(error))
+
+
+def test_were_no_answer_taken_for_silence_nobody_would_be_waited_for(engine: Engine) -> None:
+    """The control: its partition counts as idle for the time in which nobody looked at it."""
+    register(engine)
+    rig = Rig(engine)
+    rig.loop = Trusting(engine, rig.source, rig.settings, rig.clock)
+    rig.topic.append(prediction(0))
+    rig.settle(4)
+    held = positions(engine)[0]
+    rig.topic.is_down = True
+    rig.settle(2)
+    rig.topic.is_down = False
+    rig.settle(1)
+    assert positions(engine)[0].caught_up_for_ms > held.caught_up_for_ms
 
 
 def test_new_records_end_idleness(engine: Engine) -> None:
