@@ -21,8 +21,11 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
+import msgspec
+
 from driftline.buffer import Buffer, cost_of
 from driftline.errors import ConfigError, StreamError
+from driftline.events import Event
 from driftline.producer import (
     IMPORTING,
     MAX_RECORD_BYTES,
@@ -35,6 +38,7 @@ from driftline.refusing import withheld
 
 log = logging.getLogger("driftline.logger")
 
+_event: Final = msgspec.json.Decoder(Event).decode
 # Enough to keep a broker busy, little enough to send again.
 IN_THE_AIR_BYTES: Final = 8_000_000
 IN_THE_AIR: Final = 64
@@ -359,11 +363,16 @@ def _as_json(lines: Sequence[bytes]) -> tuple[Record, Sequence[bytes]]:
 def _as_arrow(lines: Sequence[bytes]) -> list[tuple[Record, Sequence[bytes]]]:
     with IMPORTING.lock:
         from driftline.arrow import encode_events, pyarrow, shape
-        from driftline.wire import decode
 
         pyarrow()
 
-    events = [decode(line) for line in lines]
+    # They were checked when they were made.
+    events = [_event(line) for line in lines]
+    if len({event.type for event in events}) == 1:
+        # Nearly always of one shape, too: whoever finds that out makes the record meanwhile.
+        value = encode_events(events)
+        if value is not None and len(value) <= MAX_RECORD_BYTES:
+            return [(Record(value, len(lines), is_arrow=True), lines)]
     places: dict[Hashable, list[int]] = {}
     for i, event in enumerate(events):
         places.setdefault(shape(event), []).append(i)
@@ -372,7 +381,7 @@ def _as_arrow(lines: Sequence[bytes]) -> list[tuple[Record, Sequence[bytes]]]:
     found = []
     for group in places.values():
         of_group = [lines[i] for i in group]
-        value = encode_events([events[i] for i in group]) if len(group) > 1 else None
+        value = encode_events([events[i] for i in group]) if 1 < len(group) < len(lines) else None
         if value is None or len(value) > MAX_RECORD_BYTES:
             found.append(_as_json(of_group))
         else:
