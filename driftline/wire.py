@@ -284,15 +284,24 @@ def columns(
     """
     rows = [e.features or {} for e in events]
     found = {}
+    # Of thousands of features an event may have none: what no row has is told once for all.
+    said = frozenset[str]().union(*rows)
     parts = {name: prediction_values(events, name) for name, _ in features}
-    from_rows = [name for name, part in parts.items() if part is None]
+    from_rows = [name for name, part in parts.items() if part is None and name in said]
     taken = dict(zip(from_rows, _transposed(rows, from_rows), strict=True))
+    nowhere: dict[str, Column] = {}
     unknown = sum(map(len, rows))
     for name, kind in features:
         part = parts[name]
-        found[name], absent = as_column(taken[name] if part is None else part, kind)
-        if part is None:
+        if part is not None:
+            found[name], _ = as_column(part, kind)
+        elif name in said:
+            found[name], absent = as_column(taken[name], kind)
             unknown -= len(rows) - absent
+        else:
+            if kind not in nowhere:
+                nowhere[kind], _ = as_column([UNSET] * len(rows), kind)
+            found[name] = nowhere[kind]
     return found, unknown
 
 

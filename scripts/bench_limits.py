@@ -195,8 +195,8 @@ def cases() -> dict[str, Case]:
         Case(
             "a model of 5,000 features",
             lambda: chain(
-                repeat(prediction("wide", _features(5_000)), 1_000),
-                repeat(prediction("wide", "{}"), 50_000),
+                repeat(prediction("wide", _features(5_000)), 200),
+                repeat(prediction("wide", "{}"), 1_000),
             ),
             models=wide,
         ),
@@ -251,7 +251,6 @@ def topic_of(rig: Rig, case: Case) -> Topic:
     name = rig.empty_topic(PARTITIONS)
     ends = dict.fromkeys(range(PARTITIONS), 0)
     bad = list(case.records())
-    every = USUAL / len(bad) if bad else USUAL + 1.0
     n_bytes, sent = 0, 0
     with Sender(rig.bootstrap) as sender:
         for i, value in enumerate(json_records(Shape(), USUAL)):
@@ -262,7 +261,7 @@ def topic_of(rig: Rig, case: Case) -> Topic:
                     ends[partition] += n
             sender.send(name, value, i % PARTITIONS)
             ends[i % PARTITIONS] += 1
-            while sent < len(bad) and sent * every <= i:
+            while sent < len(bad) * (i + 1) // USUAL:
                 sender.send(name, bad[sent], sent % PARTITIONS, case.headers)
                 ends[sent % PARTITIONS] += 1
                 n_bytes += len(bad[sent])

@@ -10,7 +10,9 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from msgspec import UNSET
 
+from driftline import wire
 from driftline.errors import DataError
 from driftline.events import JSON_SCHEMA, REASONS, Event
 from driftline.stats.profile import State
@@ -293,3 +295,29 @@ def test_a_record_of_too_many_lines_is_one_fault_and_none_of_them_is_looked_at()
         decode_lines(lines + b"\n")
     assert fault.value.reason == "oversized"
     assert "50001 line breaks" in fault.value.detail
+
+
+def test_features_that_no_event_has_cost_nothing_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong were: to look for each of 5,000 in each of a thousand empty events."""
+    made = []
+    as_column = wire.as_column
+
+    def counted(values: Any, kind: str) -> Any:
+        made.append(kind)
+        return as_column(values, kind)
+
+    monkeypatch.setattr(wire, "as_column", counted)
+    wanted = [(f"x{i}", "numeric") for i in range(50)] + [
+        (f"w{i}", "categorical") for i in range(9)
+    ]
+    events = [decode(_bytes(features={})), decode(_bytes(features={"x7": 1.5, "other": 1}))]
+    found, unknown = columns(events, wanted)
+    assert sorted(made) == ["categorical", "numeric", "numeric"]
+    assert unknown == 1
+    for name, kind in wanted:
+        alone, _ = as_column([(e.features or {}).get(name, UNSET) for e in events], kind)
+        state = found[name].state
+        assert state is not None
+        assert state.tolist() == np.asarray(alone.state).tolist(), name
+    assert found["x7"].values is not None
+    assert float(found["x7"].values[1]) == 1.5
