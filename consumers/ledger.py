@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 # So many records are taken before it is asked what they weigh: with a hundred features, and each
 # of another hour, 100 MB.
 PART_RECORDS: Final = 500
-# What a dead letter weighs beside its payload, and a name nobody registered in the three places
-# where it stands; short ones, measured.
+# What a dead letter weighs beside its payload, and a name nobody registered in all the places
+# where it stands until it is written; short ones, measured.
 LETTER_BYTES: Final = 800
-STRANGER_BYTES: Final = 1_000
+STRANGER_BYTES: Final = 2_500
 # What packed counts of a pane weigh beside their bytes: its key, and places in two tables.
 PACKED_PANE_BYTES: Final = 400
 # Values the references never saw: each piece that is counted adds the 20 most frequent of each

@@ -1,0 +1,99 @@
+"""Records and batches that are far larger than what is fetched at once, on Apache Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fake_source import counters, prediction
+from kafka import KafkaProducer
+from sqlalchemy.engine import Engine
+from stage import Stage
+
+from consumers import bounded
+from consumers.kafka import KafkaSource
+from monitor.storage import schema as t
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def stage(kafka: str, engine: Engine) -> Iterator[Stage]:
+    with Stage(kafka, engine) as made:
+        made.register()
+        yield made
+
+
+def send(stage: Stage, values: list[bytes], codec: str | None) -> None:
+    """All of them to the first partition, as one batch."""
+    producer = KafkaProducer(
+        bootstrap_servers=stage.bootstrap, compression_type=codec, batch_size=100 * MB,
+        linger_ms=2_000, max_request_size=100 * MB,
+    )  # fmt: skip
+    try:
+        sent = [producer.send(stage.topic, value, partition=0) for value in values]
+        producer.flush(timeout=30)
+        assert all(one.succeeded() for one in sent)
+    finally:
+        producer.close(timeout=5)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "lz4", "snappy"])
+def test_a_bomb_in_a_partition_keeps_nobody_from_being_counted(stage: Stage, codec: str) -> None:
+    """Before it, behind it and beside it: all are counted, and so are the records of the bomb."""
+    stage.send(prediction(i) for i in range(60))
+    send(stage, [bytes(900_000)] * 10, codec)
+    stage.send(prediction(i) for i in range(60, 120))
+    stage.member(source=partial(KafkaSource, batch_bytes=4 * MB))
+    stage.read()
+    stage.members[0].leave()
+    assert counters(stage.engine) == {"prediction": 120, "dead:oversized": 10}
+    (letter,) = stage.rows(t.dead_letter)
+    assert letter.reason == "oversized"
+    assert letter.partition == 0
+    assert f"a {codec} batch" in letter.detail
+    assert "becomes over 4,000,000 bytes" in letter.detail
+
+
+def test_batches_that_are_many_are_read_a_poll_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is within its limit; together they are not taken at once."""
+    monkeypatch.setattr(bounded, "POLL_BYTES", 2 * MB)
+    for _ in range(3):
+        send(stage, [bytes(900_000)] * 10, "gzip")
+    stage.send(prediction(i) for i in range(20))
+    polled: list[int] = []
+
+    class Watched(KafkaSource):
+        def poll(self, timeout_s: float) -> Any:
+            found = super().poll(timeout_s)
+            if found:
+                polled.append(sum(len(r.value or b"") for some in found.values() for r in some))
+            return found
+
+    stage.member(source=Watched, breaker=False)
+    stage.read()
+    stage.members[0].leave()
+    assert counters(stage.engine) == {"prediction": 20, "dead:bad_json": 30}
+    assert max(polled) < 2 * MB + 900_000
+    assert len(polled) >= 10
+
+
+def test_a_record_that_is_larger_than_what_may_be_fetched_stops_nothing(stage: Stage) -> None:
+    stage.send(prediction(i) for i in range(40))
+    send(stage, [b"x" * 900_000], None)
+    stage.send(prediction(i) for i in range(40, 80))
+    stage.member(
+        options={"max_partition_fetch_bytes": 10_000, "fetch_max_bytes": 20_000},
+        max_record_bytes=100_000,
+    )
+    stage.read()
+    stage.members[0].leave()
+    assert counters(stage.engine) == {"prediction": 80, "dead:oversized": 1}
+    with stage.engine.connect() as conn:
+        size = conn.execute(sa.select(t.dead_letter.c.size_bytes)).scalar_one()
+    assert size == 900_000
