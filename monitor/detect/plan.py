@@ -6,7 +6,7 @@ their revisions differs from the one that its findings were made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from monitor.windows.calendar import window_of
@@ -48,6 +48,7 @@ def due_windows(
     timezone: str,
     until_ms: int,
     revisable_from_ms: int,
+    only: Collection[tuple[str, int]] | None = None,
 ) -> list[Due]:
     """Return the windows to judge, by length, segment and start.
 
@@ -60,6 +61,8 @@ def due_windows(
         Windows that end later are not over.
     revisable_from_ms
         Judged windows that ended before are left as they are.
+    only
+        Windows (length, start) of which all panes are given; None for all.
     """
     by_segment: dict[str, list[PaneRevision]] = {}
     for pane in panes:
@@ -76,7 +79,7 @@ def due_windows(
                     window = window_of(pane.start_ms, length, timezone)
                 sums[window] = sums.get(window, 0) + pane.rev
             for (start_ms, end_ms), rev_sum in sums.items():
-                if end_ms > until_ms:
+                if end_ms > until_ms or (only is not None and (length, start_ms) not in only):
                     continue
                 before = stored.get((length, segment, start_ms))
                 if before is None:

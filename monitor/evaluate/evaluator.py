@@ -23,9 +23,10 @@ from driftline.errors import StorageUnavailable
 from driftline.stats.episodes import expire, expires_after
 from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
-from monitor.detect.plan import Due, due_windows
+from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
+from monitor.evaluate.changes import Asked, Changes, Look
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import Judged
@@ -97,6 +98,7 @@ class _Pass:
     until_ms: int
     now_ms: int
     gaps: list[sql.Gap]
+    looks: list[Look] = field(default_factory=list)
     judged: list[tuple[Judged, str]] = field(default_factory=list)
     learnt: list[Lesson] = field(default_factory=list)
     next_watermark_ms: int | None = None
@@ -125,6 +127,7 @@ class Evaluator:
         self._went_on = went_on
         self._registry: Registry | None = None
         self._slices = SliceCalibrations()
+        self._changes = Changes()
         self._failures: dict[int, str] = {}
         self._looked: dict[int, int] = {}
 
@@ -285,18 +288,24 @@ class Evaluator:
         low_ms = max(first_pane_ms, found.revisable_from_ms)
         longest = max(spec.lengths, key=NOMINAL_MS.__getitem__)
         from_ms = window_of(low_ms, longest, bound.timezone).start_ms
+        asked = Asked(
+            version_id=bound.version_id,
+            place=(digest, effective_ms),
+            gridset=reference.gridset.digest,
+            judged_by=(bound.bindings, found.monitor.latest.number),
+            epoch=found.cursor.epoch,
+            from_ms=from_ms,
+            until_ms=found.until_ms,
+            revisable_from_ms=found.revisable_from_ms,
+            lengths=spec.lengths,
+            timezone=bound.timezone,
+            is_again=found.cursor.rejudge_from_ms is not None,
+        )
+        over, look = self._changes.due(conn, asked)
+        found.looks.append(look)
         due = [
             window
-            for window in due_windows(
-                sql.pane_revisions(
-                    conn, bound.version_id, reference.gridset.digest, from_ms, found.until_ms
-                ),
-                sql.stored_windows(conn, bound.version_id, spec.lengths, from_ms, found.until_ms),
-                lengths=spec.lengths,
-                timezone=bound.timezone,
-                until_ms=found.until_ms,
-                revisable_from_ms=found.revisable_from_ms,
-            )
+            for window in over
             if window.start_ms >= effective_ms
             and (replaced_ms is None or window.start_ms < replaced_ms)
         ]
@@ -326,6 +335,7 @@ class Evaluator:
         is_again = found.cursor.rejudge_from_ms is not None
         is_news = bool(found.judged) or found.has_silence or is_again
         if not is_news and found.next_watermark_ms == found.cursor.watermark_ms:
+            self._changes.keep(bound.version_id, found.looks, found.cursor.epoch)
             return True
         assert self._registry is not None
         with transaction(self._engine) as conn:
@@ -370,6 +380,7 @@ class Evaluator:
                 changed |= book.update(touched, silence_since_ms=since_ms)
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
             registry_store.bump_data_version(conn)
+        self._changes.keep(bound.version_id, found.looks, found.cursor.epoch + 1)
         return True
 
     def _tell(

@@ -20,7 +20,7 @@ from stage import Stage
 
 from monitor.clock import SystemClock
 from monitor.detect.plan import Due
-from monitor.evaluate import evaluator
+from monitor.evaluate import changes
 from monitor.storage import schema as t
 
 # By how many hours a record may come early or late: from in order to anywhere in the log.
@@ -71,12 +71,12 @@ def test_were_late_events_not_judged_again_the_order_would_matter(
     engine: Engine, drifting_facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control: windows are judged once."""
-    due_windows = evaluator.due_windows
+    due_windows = changes.due_windows
 
     def only_new(*args: Any, **more: Any) -> list[Due]:
         return [window for window in due_windows(*args, **more) if window.revision == 1]
 
-    monkeypatch.setattr(evaluator, "due_windows", only_new)
+    monkeypatch.setattr(changes, "due_windows", only_new)
     have = found(engine, 5, 2, 2, 30.0)
     assert "panes" not in {line.split(":")[0] for line in drifting.different(drifting_facts, have)}
     assert drifting.different(drifting_facts, have) != []

@@ -24,6 +24,18 @@ class PaneBody(NamedTuple):
     body: bytes
 
 
+class Hour(NamedTuple):
+    """All panes that start at one time: how many, and the sum of their revisions.
+
+    `is_day` where hours were added up. Whatever is counted changes it.
+    """
+
+    start_ms: int
+    is_day: bool
+    panes: int
+    rev: int
+
+
 class Gap(NamedTuple):
     """Event time from which records are missing, and why."""
 
@@ -157,6 +169,24 @@ def pane_starts(
         )
         found.update(conn.execute(query).scalars())
     return sorted(found)
+
+
+def pane_hours(
+    conn: Connection, version_id: int, gridset: str, from_ms: int, to_ms: int
+) -> list[Hour]:
+    """Return the panes in `[from_ms, to_ms)`, of all segments together, in no order."""
+    parts = []
+    for table, is_day in _TABLES:
+        p = table.c
+        parts.append(
+            sa.select(p.start_ms, sa.literal(is_day), sa.func.count(), sa.func.sum(p.rev))
+            .where(*_between(table, version_id, gridset, from_ms, to_ms))
+            .group_by(p.start_ms)
+        )
+    return [
+        Hour(start_ms, bool(is_day), panes, int(rev))
+        for start_ms, is_day, panes, rev in conn.execute(sa.union_all(*parts))
+    ]
 
 
 def pane_revisions(
