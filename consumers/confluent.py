@@ -38,6 +38,8 @@ SEEK_AGAIN_S: Final = 0.005
 SEEK_S: Final = 0.25
 # A started partition is one that can be sought: its thread is there, whatever the broker is.
 START_S: Final = 5.0
+# A partition that is read brings a record or its end within half a second, where a broker is there.
+UNHEARD_S: Final = 3.0
 # Without a partition for so long, what librdkafka complains of is why.
 SILENT_S: Final = 5.0
 # Where the broker's log ends, as librdkafka words it: it passes no number of a log that was cut.
@@ -107,6 +109,8 @@ class ConfluentSource:
         self._positions: dict[int, int] = {}
         self._ours: set[int] = set()
         self._paused: set[int] = set()
+        # Since when those that were sought or resumed have brought nothing yet.
+        self._unheard: dict[int, float] = {}
         # Where a fault of another place than ours was heard of, by partition.
         self._doubted: dict[int, int] = {}
         self._notes: list[Change] = []
@@ -138,6 +142,7 @@ class ConfluentSource:
                 time.sleep(timeout_s)
                 return {}
             self._join()
+        self._ask_again()
         messages = self._messages(timeout_s)
         faults = [message for message in messages if message.error() is not None]
         if faults:
@@ -178,6 +183,7 @@ class ConfluentSource:
         """See `Source.resume`."""
         parts = self._parts(partitions)
         self._paused.difference_update(tp.partition for tp in parts)
+        self._unheard |= dict.fromkeys((tp.partition for tp in parts), self._monotonic())
         if parts:
             self._consumer.resume(parts)
 
@@ -231,6 +237,20 @@ class ConfluentSource:
             raise StreamError(f"reading {self._topic} failed: {_words(error)}") from error
         return found
 
+    def _ask_again(self) -> None:
+        """Seek once more what is to be read and brings nothing.
+
+        Sought while it knows no leader, a partition waits in librdkafka for one to validate the
+        place with, and may never be fetched again: it was owned, and nobody read it.
+        """
+        now = self._monotonic()
+        for partition, since_s in list(self._unheard.items()):
+            if partition not in self._positions:
+                del self._unheard[partition]
+            elif partition not in self._paused and now - since_s > UNHEARD_S:
+                self.seek(partition, self._positions[partition])
+                self.resume([partition])
+
     def _taken(self, messages: Sequence[Any]) -> dict[int, Sequence[Record]]:
         """Records by partition, in columns first: a method a field costs less than one a record."""
         kind = self._lib.Message
@@ -247,6 +267,7 @@ class ConfluentSource:
         for partition in found.keys() & self._positions.keys():
             self._positions[partition] = found[partition][-1].offset + 1
             self._doubted.pop(partition, None)
+            self._unheard.pop(partition, None)
         return {p: found[p] for p in found if p in self._positions}
 
     # What is no record.
@@ -273,6 +294,7 @@ class ConfluentSource:
                 # Behind the markers of transactions, which are no records.
                 self._positions[partition] = max(self._positions[partition], at)
                 self._doubted.pop(partition, None)
+                self._unheard.pop(partition, None)
             return
         if code == codes._AUTO_OFFSET_RESET:
             if partition in self._positions:
@@ -346,6 +368,7 @@ class ConfluentSource:
                 time.sleep(SEEK_AGAIN_S)
             else:
                 self._positions[partition] = offset
+                self._unheard[partition] = self._monotonic()
                 return True
 
     def _taken_away(self, kind: Literal["revoked", "lost"], parts: Sequence[Any]) -> None:

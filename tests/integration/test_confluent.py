@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_kafka
@@ -156,6 +156,33 @@ def test_what_keeps_it_from_the_group_is_told(
         while time.monotonic() < deadline:
             source.poll(0.1)
     assert source.poll(0.1) == {}, "it is told once"
+
+
+class Forgotten(ConfluentSource):
+    """librdkafka forgets to fetch what it was first told to."""
+
+    forgot = 0
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        parts = self._parts(partitions)
+        super().resume([tp.partition for tp in parts])
+        if self.forgot < 2:
+            self.forgot += len(parts)
+            self._consumer.pause(parts)
+
+
+@pytest.mark.parametrize("is_asked_again", [True, False])
+def test_a_partition_that_brings_nothing_is_sought_once_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, is_asked_again: bool
+) -> None:
+    """Wrong were: to own it, to say that it lives, and never to read it."""
+    monkeypatch.setattr("consumers.confluent.UNHEARD_S", 1.0 if is_asked_again else 1e9)
+    stage.send(prediction(i) for i in range(100))
+    member = stage.member(source=Forgotten)
+    stage.until(lambda: member.source.forgot == 2, "nothing is claimed")
+    read_for(3.0, stage)
+    assert counters(stage.engine) == ({"prediction": 100} if is_asked_again else {})
+    assert not is_asked_again or stage.differences() == []
 
 
 class Interrupted(ConfluentSource):
