@@ -43,6 +43,9 @@ BOOTSTRAP_MS: Final = 5_000
 ASK_MS: Final = 2_000
 # One fetched chunk of a partition is held undecoded: 4 partitions hold 16 MB.
 FETCH_BYTES: Final = 4_000_000
+# The first record of an answer comes whole, however large. A client that refuses the answer asks
+# for it again for ever, and kafka-python keeps each of them: so the limit is the protocol's own.
+ANSWER_BYTES: Final = (1 << 31) - 1
 POLL_RECORDS: Final = 5_000
 # By then a poll that began waits for the answer to the group's question.
 HANDED_S: Final = 0.02
@@ -108,6 +111,7 @@ class KafkaSource:
             "max_poll_records": POLL_RECORDS,
             "max_partition_fetch_bytes": FETCH_BYTES,
             "fetch_max_bytes": 4 * FETCH_BYTES,
+            "receive_message_max_bytes": ANSWER_BYTES,
             "metrics_enabled": False,
             **{key: common[key] for key in common if key in _TUNABLE},
         }
