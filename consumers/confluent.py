@@ -36,8 +36,8 @@ SOME_RECORDS: Final = 100
 # Each try of a partition that is not read yet; after SEEK_S it is one that was stopped.
 SEEK_AGAIN_S: Final = 0.005
 SEEK_S: Final = 0.25
-# A started partition is one that can be sought: its thread is there, whatever the broker is.
-START_S: Final = 5.0
+# Longer for one that was just begun anew.
+START_S: Final = 1.0
 # A partition that is read brings a record or its end within half a second, where a broker is there.
 UNHEARD_S: Final = 3.0
 # Without a partition for so long, what librdkafka complains of is why.
@@ -350,9 +350,10 @@ class ConfluentSource:
         """Begin again where these say: a partition that librdkafka stopped cannot be sought."""
         resumed, wanted = self._ours - self._paused, dict(positions)
         self._assign(self._consumer, wanted)
-        for partition, offset in wanted.items():
-            if partition in self._ours and not self._sought(partition, offset, START_S):
-                raise BrokerUnavailable(f"{self._topic} {partition} cannot be read from {offset}")
+        for partition in wanted.keys() & self._ours:
+            if not self._sought(partition, wanted[partition], START_S):
+                # It begins there in any case; `_ask_again` looks after it.
+                self._positions[partition] = wanted[partition]
         self.resume(resumed)
 
     def _sought(self, partition: int, offset: int, patience_s: float) -> bool:
