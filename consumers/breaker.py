@@ -20,8 +20,8 @@ from typing import Final
 from sqlalchemy.engine import Connection, Engine
 
 from consumers.admit import Rules, admit
-from consumers.ledger import Ledger
-from consumers.source import Record
+from consumers.ledger import Ledger, letter_of
+from consumers.source import Record, Unread
 from driftline.errors import DeadLetterLimit
 from driftline.events import REASONS
 from monitor.storage import breakers
@@ -177,7 +177,10 @@ class Breaker:
     def _stop(
         self, stream: Stream, ledger: Ledger, records: Sequence[Record], rules: Rules, now_ms: int
     ) -> Stop:
-        letters = admit(records[-_LOOKED_AT:], rules).letters
+        looked_at = records[-_LOOKED_AT:]
+        letters = admit([x for x in looked_at if not isinstance(x, Unread)], rules).letters
+        letters += [letter_of(x, rules) for x in looked_at if isinstance(x, Unread)]
+        letters.sort(key=lambda letter: (letter.offset, letter.line))
         shown = [letter for letter in letters if letter.reason in UNDECODABLE][-SAMPLES:]
         return Stop(
             stream_id=stream.id,

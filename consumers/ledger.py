@@ -18,7 +18,7 @@ from consumers.source import Record, Unread
 from consumers.watermark import Progress, advance
 from driftline.errors import DataError, DriftlineError, StreamError
 from monitor.storage.checkpoint import Claim, Look, Move
-from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta, Seen, UnseenKey
+from monitor.storage.delta import MAX_LETTERS, CounterKey, Delta, Letter, Seen, UnseenKey
 from monitor.storage.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -274,10 +274,15 @@ def _up_to_unread(records: Sequence[Record]) -> Sequence[Record]:
     return records[: max(1, place)]
 
 
-def _unread(record: Unread, rules: Rules) -> tuple[Admitted, Delta]:
-    """The one dead letter of records that could not be taken out of their batch."""
+def letter_of(record: Unread, rules: Rules) -> Letter:
+    """Return the one dead letter of records that could not be taken out of their batch."""
     found = dead_letter(record, 0, b"", record.fault, rules)
-    letter = replace(found, size_bytes=record.n_bytes, payload=None)
+    return replace(found, size_bytes=record.n_bytes, payload=None)
+
+
+def _unread(record: Unread, rules: Rules) -> tuple[Admitted, Delta]:
+    """All of them refused."""
+    letter = letter_of(record, rules)
     delta = Delta(letters=[letter])
     delta.counters[CounterKey("", "", f"dead:{record.fault.reason}")] += record.n_records
     return Admitted(letters=[letter], n_records=1, n_bytes=record.n_bytes), delta

@@ -23,7 +23,7 @@ import consumers.count
 from consumers import ledger as ledger_module
 from consumers.ledger import Ledger
 from consumers.source import Unread
-from driftline.errors import DecodeError
+from driftline.errors import DeadLetterLimit, DecodeError
 from monitor.storage import delta as delta_module
 from monitor.storage import schema as t
 
@@ -252,3 +252,17 @@ def test_a_record_of_thousands_of_hours_takes_no_memory_for_what_is_zero(
     rig.settle()
     assert counters(engine) == {"prediction": n}
     assert sum(rows for _, segment, rows, _ in stored(engine) if segment == "all") == n
+
+
+def test_a_bomb_that_stops_the_consumer_is_what_it_shows(engine: Engine) -> None:
+    """Most of the last events are its records: nobody passes them without a word of a person."""
+    register(engine)
+    rig = Rig(engine, breaker_events=50)
+    rig.topic.append(prediction(0))
+    rig.topic.hole(199)
+    rig.topic.append(None)
+    bomb: Any = unread(200, 200)
+    rig.topic.logs[0] = [rig.topic.logs[0][0], bomb]
+    with pytest.raises(DeadLetterLimit, match="200 oversized, such as offset 200: oversized"):
+        rig.settle()
+    assert counters(engine) == {}
