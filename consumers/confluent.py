@@ -241,7 +241,7 @@ class ConfluentSource:
         """Seek once more what is to be read and brings nothing.
 
         Sought while it knows no leader, a partition waits in librdkafka for one to validate the
-        place with, and may never be fetched again: it was owned, and nobody read it.
+        place with, and may wait for long: it would be owned, and nobody would read it.
         """
         now = self._monotonic()
         for partition, since_s in list(self._unheard.items()):
@@ -265,7 +265,9 @@ class ConfluentSource:
         for partition, record in zip(map(kind.partition, messages), records, strict=True):
             found[partition].append(record)
         for partition in found.keys() & self._positions.keys():
-            self._positions[partition] = found[partition][-1].offset + 1
+            # The end may have come in the same poll: it is behind the markers that follow these.
+            behind = found[partition][-1].offset + 1
+            self._positions[partition] = max(self._positions[partition], behind)
             self._doubted.pop(partition, None)
             self._unheard.pop(partition, None)
         return {p: found[p] for p in found if p in self._positions}

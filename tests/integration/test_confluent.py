@@ -185,6 +185,32 @@ def test_a_partition_that_brings_nothing_is_sought_once_more(
     assert not is_asked_again or stage.differences() == []
 
 
+class Slow(ConfluentSource):
+    """It is asked so seldom that records and the log's end come in one poll."""
+
+    def _messages(self, timeout_s: float) -> list[Any]:
+        found = super()._messages(timeout_s)
+        until = time.monotonic() + 3
+        while found and found[-1].error() is None and time.monotonic() < until:
+            found += super()._messages(0.1)
+        return found
+
+
+def test_the_end_behind_a_marker_is_reached_where_it_comes_with_the_records(stage: Stage) -> None:
+    """Wrong were: to stand one short of it for ever, and never to be idle."""
+    producer = KafkaProducer(bootstrap_servers=stage.bootstrap, transactional_id=stage.topic)
+    producer.init_transactions()
+    producer.begin_transaction()
+    for i in range(10):
+        producer.send(stage.topic, prediction(i), partition=0)
+    producer.commit_transaction()
+    producer.close(timeout=5)
+    stage.member(source=Slow)
+    stage.until(lambda: counters(stage.engine) == {"prediction": 10}, "it is not read")
+    read_for(1.0, stage)
+    assert stage.next_offsets()[0] == 11
+
+
 class Interrupted(ConfluentSource):
     """What it has read it loses sometimes, and fails."""
 
