@@ -72,6 +72,14 @@ def test_the_page_has_tables_pictures_and_why_a_part_is_missing() -> None:
     assert "![JSON](pictures/p.svg)" in text
     assert "### Confluent\n\nNot measured: it is not installed." in text
     assert lines[-1] == "### Paper"
+    assert "not idle" not in text
+
+
+def test_the_page_says_that_a_machine_was_not_idle() -> None:
+    made = part()
+    made.load = 9.3
+    lines = report.markdown(ABOUT, [part(), made], [], str)
+    assert any(line.startswith("The machine was not idle: its load was up to 9.") for line in lines)
 
 
 def test_pictures_are_svg_with_every_line_and_every_name_in_it() -> None:
