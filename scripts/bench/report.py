@@ -273,8 +273,8 @@ def markdown(
     busiest = max((part.load for part in parts), default=0.0)
     if busiest > BUSY:
         lines += [
-            f"The machine was not idle: its load was up to {busiest:.0f}. That lowers every speed and "
-            "lengthens every time below; processor times and ratios suffer less.",
+            f"The machine was not idle: its load was up to {busiest:.0f}. That lowers every speed "
+            "and lengthens every time below; processor times and ratios suffer less.",
             "",
         ]
     lines += ["### What was to be reached", ""]
