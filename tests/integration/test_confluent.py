@@ -205,10 +205,18 @@ def test_the_end_behind_a_marker_is_reached_where_it_comes_with_the_records(stag
         producer.send(stage.topic, prediction(i), partition=0)
     producer.commit_transaction()
     producer.close(timeout=5)
-    stage.member(source=Slow)
-    stage.until(lambda: counters(stage.engine) == {"prediction": 10}, "it is not read")
-    read_for(1.0, stage)
-    assert stage.next_offsets()[0] == 11
+    source = stage.member(source=Slow).source
+    source.identity()
+    deadline = time.monotonic() + 20
+    while not source.changes():
+        assert time.monotonic() < deadline, "nothing is assigned"
+        source.poll(0.05)
+    source.seek(0, 0)
+    source.resume([0])
+    while not (found := source.poll(0.1)):
+        assert time.monotonic() < deadline, "nothing is read"
+    assert [record.offset for record in found[0]] == list(range(10))
+    assert source.position(0) == 11
 
 
 class Interrupted(ConfluentSource):
