@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from driftline.errors import ConfigError
+from driftline.program import command
 from driftline.wire import MAX_RECORD_BYTES
 
 TOPIC: Final = "driftline.events"
@@ -78,8 +79,8 @@ class IngestSettings:
             # Its answer for a topic that was deleted names none: librdkafka 2.16 crashes on that.
             raise ConfigError(
                 "kafka.client", "settings", self.client,
-                "kafka-python with the broker that `driftline up` brings: librdkafka does not "
-                "survive all of its answers",
+                f"kafka-python with the broker that `{command('up')}` brings: librdkafka does "
+                "not survive all of its answers",
             )  # fmt: skip
         if not self.checkpoint_interval_s > 0:
             raise ConfigError(

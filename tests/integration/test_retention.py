@@ -295,7 +295,7 @@ def killed_at_each_call(world: World, how: str) -> list[bool]:
             calls.arm(number, how)
             with suppress(Died, StorageUnavailable), calls.on():
                 keeper(world.engine, policy).run()
-            gc.collect(1)  # a dead process has no transaction
+            gc.collect()  # a dead process has no transaction, and no connection
             if calls.is_armed:
                 break
             calls.disarm()

@@ -55,6 +55,7 @@ def everything(client: Client, model: str, feature: str) -> dict[str, Any]:
         "model": client.model(model),
         "references": client.references(),
         "reference": client.reference(client.references()[0].digest),
+        "reference_document": client.reference_document(client.references()[0].digest),
         "monitors": client.monitors(),
         "monitor": client.monitor(model),
         "features": client.features(model),
