@@ -259,12 +259,12 @@ def test_who_misfits_is_read_by_wire_and_nobody_else() -> None:
     assert _n_laid_out(admitted) == 3
 
 
-@pytest.mark.parametrize("value", MISFITS)
+@pytest.mark.parametrize("value", [MISFITS[0], MISFITS[1], MISFITS[4]])
 def test_to_take_what_misfits_would_be_seen(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The control: layouts that take all keys and types count something else or fail."""
+    """The control: layouts that take any key, type and depth count something else."""
 
     def loose(title: str, fields: Any, keep: Collection[str] = ()) -> Any:
-        kept = ("model", "features")
+        kept = ("model", "features", "prediction")
         return make(
             title,
             {name: kind if name in kept else (Any, *kind[1:]) for name, kind in fields.items()},
@@ -277,10 +277,10 @@ def test_to_take_what_misfits_would_be_seen(value: bytes, monkeypatch: pytest.Mo
     make = layouts._struct
     monkeypatch.setattr(layouts, "_struct", loose)
     monkeypatch.setattr(layouts, "defstruct", open_struct)
-    try:
-        fast, slow, _ = _both([USUAL], [USUAL, value])
-    except (TypeError, ValueError, AttributeError):
-        return
+    usual, as_before, _ = _both([USUAL], [USUAL])
+    assert usual == as_before
+    fast, slow, admitted = _both([USUAL], [USUAL, value])
+    assert _n_laid_out(admitted) == 2
     assert fast != slow
 
 
