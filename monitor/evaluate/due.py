@@ -13,9 +13,10 @@ from monitor.evaluate.judging import Judged, Known, PaneTable, judge_windows, sh
 from monitor.storage.registry import BoundVersion
 from monitor.windows.panes import HOUR_MS
 
-# Places of profiles held at once: counts and sums of 32 MB each. With 80 numbers and 20 words an
-# hour of 180 segments, or a week of one.
-AT_ONCE = 1 << 22
+# Places of profiles held at once: counts and sums of 8 MB each, and what is judged of them is as
+# much again a few times over. With 80 numbers and 20 words an hour of 45 segments, or six hours of
+# seven; fewer at once take no longer.
+AT_ONCE = 1 << 20
 
 Teaches = Callable[[str, str, Sequence[Due]], Known]
 

@@ -21,7 +21,7 @@ _SAMPLE_S: Final = 0.25
 
 
 def give_back() -> None:
-    """Return to the system what was freed: the allocators keep it, 200 MB after training."""
+    """Return to the system what was freed: the allocators keep it, 200 MB after reading."""
     import pyarrow
 
     gc.collect()

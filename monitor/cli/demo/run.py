@@ -86,6 +86,7 @@ def _register_january(tree: Tree, screen: Screen, receiver: Receiver) -> pd.Data
     """Build, train, score and register, and name the receiver; return the scored stream."""
     screen.say("Reading the flights of 2013 ...")
     year = flights.build()
+    give_back()
     tree.check()
     screen.say("Training the model on January ...")
     year = model.score(year)
