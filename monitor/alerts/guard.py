@@ -8,13 +8,15 @@ is not asked: it lets NAT64, 6to4 and `::127.0.0.1` through, each of which ends 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from driftline.errors import ConfigError, InvalidEndpoint
+from monitor.masking import masked
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,7 +26,11 @@ MAX_URL: Final = 2_000
 # Below 1024 stand mail, name and login services, which a body of a webhook could be made to speak
 # to; above it are the ports that unprivileged services choose.
 LOW_PORTS: Final = frozenset({80, 443})
-PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+# Labels of a name, as resolvers take them; containers have underscores in theirs.
+_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+# No name ends in a number. C libraries read 127.1, 0x7f000001 and 2130706433 as an address.
+_NUMBER_LAST: Final = re.compile(r"(.*\.)?(0[xX][0-9a-fA-F]*|[0-9]+)\.?")
 
 # The special-purpose registries of IANA (RFC 6890 and its successors), and what clouds put beside.
 _DENIED: Final = {
@@ -110,7 +116,7 @@ def target_of(url: str) -> Target:
     Traceback (most recent call last):
     driftline.errors.InvalidEndpoint: 'ftp://hooks.example/' begins with neither http:// nor https://
     """
-    shown = repr(url[:80])
+    shown = repr(masked(url)[:80])
     if len(url) > MAX_URL:
         raise InvalidEndpoint(f"{shown}... is longer than {MAX_URL:,} characters")
     if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
@@ -133,6 +139,7 @@ def target_of(url: str) -> Target:
         raise InvalidEndpoint(f"{shown} has a #fragment, which no server ever sees: leave it out")
     if not parts.hostname:
         raise InvalidEndpoint(f"{shown} names no host")
+    host = _host(parts.hostname, parts.netloc, shown)
     if port is None:
         port = PORTS[parts.scheme]
     elif port < 1024 and port not in LOW_PORTS:
@@ -140,9 +147,44 @@ def target_of(url: str) -> Target:
             f"port {port} belongs to another kind of service: use 80, 443, or one from 1024 on"
         )
     path = parts.path or "/"
-    return Target(
-        parts.scheme, parts.hostname, port, f"{path}?{parts.query}" if parts.query else path
-    )
+    return Target(parts.scheme, host, port, f"{path}?{parts.query}" if parts.query else path)
+
+
+def _host(host: str, netloc: str, shown: str) -> str:
+    """Return a host that every resolver reads alike: a name, or an address in its usual form.
+
+    Raises
+    ------
+    InvalidEndpoint
+        It is neither, or an address that only some read as one.
+    """
+    if "[" in netloc:
+        try:
+            # A zone (fe80::1%eth0) is of this machine alone, and no URL's.
+            return str(ipaddress.IPv6Address("" if "%" in host else host))
+        except ValueError:
+            raise InvalidEndpoint(f"{shown} has no IPv6 address in its brackets") from None
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        pass
+    if _NUMBER_LAST.fullmatch(host):
+        meant = _meant(host)
+        raise InvalidEndpoint(
+            f"{shown} has an address in a form that programs read differently: "
+            + (f"write {meant}" if meant else "write it as four decimal numbers")
+        )
+    if _NAME.fullmatch(host) is None:
+        raise InvalidEndpoint(f"{shown} has a host that no name server knows")
+    return host
+
+
+def _meant(host: str) -> str | None:
+    """Return the address that a C library reads in an odd form."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))
+    except OSError:
+        return None
 
 
 def networks(text: str, source: str = "default") -> tuple[Network, ...]:
@@ -213,7 +255,8 @@ def checked(target: Target, addresses: Sequence[Address], allow: Sequence[Networ
 
 def literal(host: str) -> Address | None:
     """Return the address that a host is written as; None for a name."""
-    if host.lower() == "localhost":
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761: always this machine
         return ipaddress.IPv4Address("127.0.0.1")
     try:
         return ipaddress.ip_address(host)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftline.errors import Conflict
+from monitor.masking import masked
 from monitor.storage import schema as t
 from monitor.storage.engine import take_turns
 
@@ -94,7 +95,7 @@ def add(
             raise
         if standing.url != url:
             raise Conflict(
-                f"endpoint {name} sends to {standing.url} already: take another name, "
+                f"endpoint {name} sends to {masked(standing.url)} already: take another name, "
                 "or remove it first"
             ) from None
         return standing, False

@@ -14,7 +14,9 @@ class EndpointAnswer(Answer):
     """Where alerts are sent. Its secret is never told again."""
 
     name: str = said("Its name", "on-call")
-    url: str = said("Its address", URL)
+    url: str = said(
+        "Its address; what may be a secret in it, long parts and a query's values, is hidden", URL
+    )
     state: str = said("enabled or disabled", "enabled")
     disabled_reason: str | None = said("Why nothing is sent to it", None)
     disabled: Instant | None = said("Since when", "2025-06-02T08:00:00Z", at="disabled_ms")

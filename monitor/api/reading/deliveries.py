@@ -21,6 +21,7 @@ from monitor.api.answers.endpoints import (
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Limit, is_storable
 from monitor.clock import Clock
+from monitor.masking import masked
 from monitor.storage import endpoints as store
 from monitor.storage import reads
 from monitor.storage.deliveries import Attempt
@@ -156,7 +157,7 @@ def endpoint_answers(conn: Connection, listed: list[Endpoint], now_ms: int) -> l
         found.append(
             EndpointAnswer(
                 name=one.name,
-                url=one.url,
+                url=masked(one.url),
                 state="enabled" if one.is_enabled else "disabled",
                 disabled_reason=one.disabled_reason,
                 disabled_ms=one.disabled_ms,
