@@ -117,10 +117,15 @@ def write_windows(
         models.append((version_id, length, window.start_ms, window.segment, *said))
     sql.insert_model_windows(conn, models)
     _fold_again(conn, version_id, length, references, by_segment.values())
+    judged_again = {segment for segment, _ in again}
     if length == rollup.LENGTH:
         starts = {segment: found.place for segment, found in by_segment.items()}
-        rollup.refresh(conn, version_id, bound.timezone, starts)
-    judged_again = {segment for segment, _ in again}
+        following = {
+            segment
+            for segment, found in by_segment.items()
+            if segment not in judged_again and not found.kept
+        }
+        rollup.refresh(conn, version_id, bound.timezone, starts, following=following)
     refound = [
         _latches(found, is_again=segment in judged_again) for segment, found in by_segment.items()
     ]

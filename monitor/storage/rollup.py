@@ -3,12 +3,13 @@
 A year of hours holds 24 times the rows of a year of days, more than a page can
 read in its time. The evaluator calls this in the transaction that writes the
 findings; whatever became of them (new, revised, deleted, folded again), the
-days they lie in are counted anew from the rows that stand now.
+days they lie in are counted anew from the rows that stand now. Only an hour that
+comes behind all others, as nearly every one does, is added to what its day was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +19,8 @@ from monitor.windows.calendar import window_of
 
 # The length that is added up.
 LENGTH = "hour"
+# Segments of one statement: SQLite's limit is 32,766.
+IN_AT_MOST = 10_000
 # Those that have a column: their worst hour is told even where it is not the worst of all.
 STATISTICS = ("psi", "missing", "type_error", "unseen", "out_of_range")
 # The best first. An hour that could be judged says more of its day than one that could not.
@@ -27,24 +30,59 @@ VERDICTS = (
 
 
 def refresh(
-    conn: Connection, version_id: int, timezone: str, starts: Mapping[str, Iterable[int]]
+    conn: Connection,
+    version_id: int,
+    timezone: str,
+    starts: Mapping[str, Iterable[int]],
+    *,
+    following: Collection[str] = (),
 ) -> None:
-    """Count the local days of the hour windows at `starts` of each segment anew."""
-    where = [
-        {"version_id": version_id, "segment": segment, "from_ms": begin, "to_ms": end}
-        for segment, of_segment in starts.items()
-        for begin, end in sorted({window_of(start_ms, "day", timezone) for start_ms in of_segment})
-    ]
-    if where:
-        conn.execute(_DELETE, where)
-        conn.execute(_COUNT, where)
+    """Let the local days of the hour windows at `starts` of each segment be a recount of them.
+
+    Parameters
+    ----------
+    following
+        Segments whose windows at `starts` were never counted, and no window is behind them.
+    """
+    anew: list[dict[str, object]] = []
+    behind: dict[tuple[int, int], list[str]] = {}
+    for segment, of_segment in starts.items():
+        by_day: dict[tuple[int, int], list[int]] = {}
+        for start_ms in of_segment:
+            by_day.setdefault(window_of(start_ms, "day", timezone), []).append(start_ms)
+        for day, hours in sorted(by_day.items()):
+            if segment in following and len(hours) == 1:
+                behind.setdefault((hours[0], day[0]), []).append(segment)
+            else:
+                whole = {"from_ms": day[0], "to_ms": day[1]}
+                anew.append({"version_id": version_id, "segment": segment, **whole})
+    if anew:
+        conn.execute(_DELETE, anew)
+        conn.execute(_COUNT, anew)
+    for (start_ms, day_ms), segments in behind.items():
+        for place in range(0, len(segments), IN_AT_MOST):
+            conn.execute(
+                _ADD,
+                {
+                    "version_id": version_id,
+                    "start_ms": start_ms,
+                    "day_ms": day_ms,
+                    "segments": segments[place : place + IN_AT_MOST],
+                },
+            )
+
+
+_OVER = {
+    name: f"{'f.psi' if name == 'psi' else f'ABS(f.{name}_excess)'} / NULLIF(f.{name}_limit, 0)"
+    for name in STATISTICS
+}
+_INTO = f"""
+    INSERT INTO finding_day (version_id, segment, day_ms, feature, windows, ratio, evidence,
+                             {", ".join(STATISTICS)}, verdict, is_alarming)
+"""
 
 
 def _counting() -> str:
-    over = {
-        name: f"{'f.psi' if name == 'psi' else f'ABS(f.{name}_excess)'} / NULLIF(f.{name}_limit, 0)"
-        for name in STATISTICS
-    }
     ranks = " ".join(f"WHEN '{name}' THEN {place}" for place, name in enumerate(VERDICTS))
     words = " ".join(f"WHEN {place} THEN '{name}'" for place, name in enumerate(VERDICTS))
     # Any that can have a fixed limit may be the worst of an hour.
@@ -52,12 +90,11 @@ def _counting() -> str:
     by = ", ".join(
         f"MAX(CASE WHEN f.evidence = '{name}' THEN f.ratio END) AS by_{name}" for name in FIXED
     )
-    most = ", ".join(f"MAX({over[name]}) AS {name}" for name in STATISTICS)
+    most = ", ".join(f"MAX({_OVER[name]}) AS {name}" for name in STATISTICS)
     # A segment's windows say where its findings are; those of the other segments are stepped
     # over. CROSS JOIN keeps SQLite from turning the two round, `+ 0` from scanning the range.
     return f"""
-        INSERT INTO finding_day (version_id, segment, day_ms, feature, windows, ratio, evidence,
-                                 {", ".join(STATISTICS)}, verdict, is_alarming)
+        {_INTO}
         SELECT CAST(:version_id AS BIGINT), CAST(:segment AS VARCHAR), CAST(:from_ms AS BIGINT),
                h.feature, h.windows, h.ratio, CASE {worst} END,
                {", ".join(f"h.{name}" for name in STATISTICS)},
@@ -76,7 +113,41 @@ def _counting() -> str:
     """
 
 
+def _adding() -> str:
+    def rank(name: str, order: Iterable[str]) -> str:
+        whens = " ".join(f"WHEN '{word}' THEN {place}" for place, word in enumerate(order))
+        return f"CASE {name} {whens} END"
+
+    # A number that is not there is below all others.
+    most = ", ".join(
+        f"{name} = CASE WHEN d.{name} IS NULL OR excluded.{name} > d.{name} "
+        f"THEN excluded.{name} ELSE d.{name} END"
+        for name in ("ratio", *STATISTICS)
+    )
+    is_first = f"{rank('excluded.evidence', FIXED)} < {rank('d.evidence', FIXED)}"
+    is_worse = f"{rank('excluded.verdict', VERDICTS)} > {rank('d.verdict', VERDICTS)}"
+    return f"""
+        {_INTO.replace("finding_day", "finding_day AS d")}
+        SELECT f.version_id, f.segment, CAST(:day_ms AS BIGINT), f.feature, 1, f.ratio,
+               CASE WHEN f.ratio IS NOT NULL THEN f.evidence END,
+               {", ".join(_OVER[name] for name in STATISTICS)}, f.verdict, f.is_alarming
+        FROM finding f
+        WHERE f.version_id = :version_id AND f.length = '{LENGTH}' AND f.start_ms = :start_ms
+          AND f.segment IN :segments
+        ON CONFLICT (version_id, segment, day_ms, feature) DO UPDATE SET
+            evidence = CASE
+                WHEN excluded.ratio IS NULL THEN d.evidence
+                WHEN d.ratio IS NULL OR excluded.ratio > d.ratio THEN excluded.evidence
+                WHEN excluded.ratio = d.ratio AND {is_first} THEN excluded.evidence
+                ELSE d.evidence END,
+            windows = d.windows + excluded.windows, {most},
+            verdict = CASE WHEN {is_worse} THEN excluded.verdict ELSE d.verdict END,
+            is_alarming = d.is_alarming OR excluded.is_alarming
+    """
+
+
 _COUNT = sa.text(_counting())
+_ADD = sa.text(_adding()).bindparams(sa.bindparam("segments", expanding=True))
 _DELETE = sa.text(
     "DELETE FROM finding_day "
     "WHERE version_id = :version_id AND segment = :segment AND day_ms = :from_ms"

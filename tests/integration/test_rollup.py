@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from judged_world import START_MS, World, world_of
 from sqlalchemy.engine import Engine
@@ -76,6 +76,18 @@ def test_the_last_day_grows_with_each_hour(world: World) -> None:
         evaluator.step()
         assert stored(world) == recount(world)
     assert {row[0] for row in stored(world).values()} == {5}
+
+
+def test_the_last_hour_judged_again_is_counted_once(world: World) -> None:
+    evaluator = world.evaluator()
+    for partition in range(2):
+        world.write(START_MS, 2, partition=partition)
+        assert evaluator.step() == 2
+        assert stored(world) == recount(world)
+    assert {row[0] for row in stored(world).values()} == {2}
+    world.write(START_MS + HOUR_MS, 1, partition=0)
+    assert evaluator.step() == 1
+    assert stored(world) == recount(world)
 
 
 def test_an_alarm_and_its_end_are_in_the_days(world: World) -> None:
@@ -184,8 +196,62 @@ def test_a_statistic_that_only_a_fixed_limit_judges_may_be_the_worst_of_a_day(
     assert (row.ratio, row.evidence) == (2.5, "w1_sigma")
 
 
+hours_of_a_day = st.lists(
+    st.tuples(
+        st.sampled_from([None, 0.5, 1.5]),
+        st.sampled_from(["psi", "w1_sigma", "missing"]),
+        st.sampled_from(rollup.VERDICTS),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(hours_of_a_day)
+def test_hours_that_follow_one_another_are_added_to_what_a_recount_gives(
+    engine: Engine, hours: list[tuple[float | None, str, str, bool]]
+) -> None:
+    """Whatever was there before: equal ratios of two statistics, none at all, any verdict."""
+    start = 1_704_067_200_000
+    with storage.transaction(engine) as conn:
+        for table in (t.window, t.finding, t.finding_day):
+            conn.execute(sa.delete(table))
+        for hour, (ratio, evidence, verdict, is_alarming) in enumerate(hours):
+            at = start + hour * HOUR_MS
+            _hour(
+                conn, 1, at, ratio=ratio, evidence="" if ratio is None else evidence,
+                verdict=verdict, is_alarming=is_alarming,
+            )  # fmt: skip
+            rollup.refresh(conn, 1, "UTC", {"all": [at]}, following=["all"])
+        added = conn.execute(sa.select(t.finding_day)).one()
+        rollup.refresh(conn, 1, "UTC", {"all": [start]})
+        assert tuple(added) == tuple(conn.execute(sa.select(t.finding_day)).one())
+
+
+def test_an_hour_that_follows_costs_no_reading_of_its_day(engine: Engine) -> None:
+    start = 1_704_067_200_000
+    with storage.transaction(engine) as conn:
+        for hour in range(2):
+            _hour(conn, 1, start + hour * HOUR_MS, ratio=1.0)
+            rollup.refresh(conn, 1, "UTC", {"all": [start + hour * HOUR_MS]}, following=["all"])
+            # What a recount would find gone.
+            conn.execute(sa.delete(t.finding))
+        assert conn.execute(sa.select(t.finding_day.c.windows)).scalar_one() == 2
+
+
 def _hour(
-    conn: sa.Connection, version_id: int, start_ms: int, *, ratio: float, evidence: str = "psi"
+    conn: sa.Connection,
+    version_id: int,
+    start_ms: int,
+    *,
+    ratio: float | None,
+    evidence: str = "psi",
+    verdict: str = "ok",
+    is_alarming: bool = False,
 ) -> None:
     conn.execute(
         sa.insert(t.window).values(
@@ -197,7 +263,7 @@ def _hour(
     conn.execute(
         sa.insert(t.finding).values(
             version_id=version_id, length="hour", start_ms=start_ms, segment="all", feature="x",
-            rows=100, n=100, psi=ratio, psi_limit=1.0, ratio=ratio, evidence=evidence, verdict="ok",
-            marks="", exceeds="", is_alarming=False,
+            rows=100, n=100, psi=ratio, psi_limit=1.0, ratio=ratio, evidence=evidence,
+            verdict=verdict, marks="", exceeds="", is_alarming=is_alarming,
         )
     )  # fmt: skip
