@@ -15,10 +15,10 @@ import numpy as np
 from msgspec import UNSET
 from numpy.typing import NDArray
 
-from driftline import arrow_rows
+from driftline import arrow_rows, laid
 from driftline.arrow_rows import ArrowRows
 from driftline.events import Event
-from driftline.layouts import Layout
+from driftline.laid import LaidOutRows
 from driftline.stats.profile import Column, State, Words
 from driftline.wire import columns as columns_of_events
 from driftline.wire import places_of
@@ -72,29 +72,6 @@ class EventRows:
                 for v, e in zip(values, self.events, strict=True)
             ]
         return places_of(values, place_of)
-
-
-@dataclass(frozen=True)
-class LaidOutRows:
-    """Predictions that were objects of JSON, all of one layout."""
-
-    layout: Layout
-    events: Sequence[Any]
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    def take(self, places: NDArray[np.intp]) -> LaidOutRows:
-        """See `Rows.take`."""
-        return LaidOutRows(self.layout, [self.events[i] for i in places.tolist()])
-
-    def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
-        """See `columns`."""
-        return self.layout.columns(self.events, features)
-
-    def segments(self, dimension: str, place_of: Mapping[str, int]) -> NDArray[np.int64]:
-        """See `segments`."""
-        return self.layout.segments(self.events, dimension, place_of)
 
 
 @dataclass(frozen=True)
@@ -155,15 +132,20 @@ class MixedRows:
 def joined(parts: Sequence[Rows]) -> list[Rows]:
     """Return the parts, neighbours that are columns of one type put together."""
     found: list[Rows] = []
-    for kind, group in groupby(parts, type):
+    for (kind, _), group in groupby(parts, _kind):
         some = list(group)
-        one = (
-            arrow_rows.joined(cast(list[ArrowRows], some))
-            if kind is ArrowRows and len(some) > 1
-            else None
-        )
+        one: Rows | None = None
+        if kind is ArrowRows and len(some) > 1:
+            one = arrow_rows.joined(cast(list[ArrowRows], some))
+        elif kind is LaidOutRows:
+            one = laid.joined(cast(list[LaidOutRows], some))
         found += some if one is None else [one]
     return found
+
+
+def _kind(part: Rows) -> tuple[type, int]:
+    """Of its neighbours only those of the same may be put together with it."""
+    return type(part), id(part.layout) if isinstance(part, LaidOutRows) else 0
 
 
 def columns(

@@ -236,13 +236,12 @@ def times_ms(events: Sequence[Event]) -> NDArray[np.int64]:
     >>> times_ms([Event("label", "m", 1360318500123)])
     array([1360318500123])
     """
-    seconds: list[Any] = [
-        e.time.timestamp() if type(e.time) is datetime else e.time for e in events
-    ]
-    if not any(type(s) is int for s in seconds):
+    said: list[Any] = [event.time for event in events]
+    if set(map(type, said)) == {datetime}:
         # Microseconds are exact in float64 until the year 2255.
-        return np.rint(np.array(seconds, dtype=np.float64) * 1e6).astype(np.int64) // 1000
-    times = [s if type(s) is int else round(s * 1e6) // 1000 for s in seconds]
+        seconds = np.fromiter(map(datetime.timestamp, said), np.float64, len(said))
+        return np.rint(seconds * 1e6).astype(np.int64) // 1000
+    times = [t if type(t) is int else round(t.timestamp() * 1e6) // 1000 for t in said]
     try:
         return np.array(times, dtype=np.int64)
     except OverflowError:
@@ -411,7 +410,7 @@ def as_column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
     if kind == "categorical":
         coded = _coded(values)
         if coded is not None:
-            return _column_of_words(*coded)
+            return column_of_words(*coded)
     types = set(map(type, values))
     missing = types & _MISSING
     present = types - _MISSING
@@ -439,10 +438,18 @@ def as_column(values: Sequence[Any], kind: str) -> tuple[Column, int]:
     return _mixed_categories(values, state), absent
 
 
-def _column_of_words(
+def column_of_words(
     distinct: Sequence[str | UnsetType | None], codes: NDArray[np.intp]
 ) -> tuple[Column, int]:
-    """A categorical column in which every value is a text, null or not there."""
+    """Return a categorical column of texts, nulls and what is not there, and how many of those.
+
+    Parameters
+    ----------
+    distinct
+        At least what is there; more than that, or some twice, changes nothing.
+    codes : integer array [rows]
+        Place of each row's among them.
+    """
     state: NDArray[np.uint8] | None = None
     absent = 0
     if None in distinct or UNSET in distinct:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -16,9 +17,10 @@ from fake_source import HOUR_MS, KAFKA_MS, START_MS, Entry, small_reference
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+import consumers.admit
 from consumers.admit import Admitted, Rules, admit
 from consumers.count import count
-from driftline import layouts
+from driftline import laid, layouts
 from driftline.events import Event
 from driftline.stats.reference import Reference, build_reference
 from driftline.wire import decode
@@ -203,7 +205,8 @@ def _facts(admitted: Admitted, registry: Registry) -> Any:
     return (
         panes, delta.counters, {k: asdict(v) for k, v in delta.deficits.items()},
         {k: asdict(v) for k, v in delta.unseen.items()}, delta.letters, delta.strangers,
-        admitted.names, admitted.name_of.tolist(), admitted.times_ms.tolist(),
+        # A name of which nothing is admitted may stand among the others.
+        [admitted.names[i] for i in admitted.name_of.tolist()], admitted.times_ms.tolist(),
         admitted.offsets.tolist(), admitted.refused,
     )  # fmt: skip
 
@@ -232,6 +235,51 @@ def test_a_layout_changes_nothing(first: list[bytes], then: list[bytes]) -> None
     fast, slow, admitted = _both([*first, *then[:1]], then)
     event(f"laid out: {min(_n_laid_out(admitted), 3)}")
     assert fast == slow
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    first=st.lists(values(), max_size=2),
+    then=st.lists(values(), min_size=1, max_size=12),
+    repeats=st.lists(st.integers(1, 4), min_size=12, max_size=12),
+    size=st.integers(1, 5),
+    misfits=st.integers(0, 2),
+    known=st.integers(0, 3),
+)
+def test_nor_do_pieces_that_are_decoded_one_after_the_other(
+    first: list[bytes],
+    then: list[bytes],
+    repeats: list[int],
+    size: int,
+    misfits: int,
+    known: int,
+) -> None:
+    some = [value for value, n in zip(then, repeats, strict=False) for _ in range(n)]
+    with (
+        patch.object(consumers.admit, "SLICE", size),
+        patch.object(consumers.admit, "MISFITS", misfits),
+        patch.object(laid, "MAX_KNOWN", known),
+    ):
+        fast, slow, admitted = _both([*first, *then[:1]], some)
+    n_pieces = sum(hasattr(part, "layout") for part in admitted.parts)
+    event(f"pieces laid out: {min(n_pieces, 3)}")
+    assert fast == slow
+
+
+def test_a_text_is_counted_as_itself_in_whichever_piece_it_came() -> None:
+    """Of a feature with more texts than are known from one piece to the next."""
+    some = [
+        _prediction(f'{{"x":{i},"kind":"{kind}","site":"north"}}')
+        for i, kind in enumerate([*(f"new {i // 2}" for i in range(2_000)), *"abc" * 600])
+    ]
+    fast, slow, admitted = _both([USUAL], some)
+    assert fast == slow
+    assert _n_laid_out(admitted) == len(some)
+    [part] = admitted.rows(np.arange(len(some)))
+    assert len(part) == len(some)
+    met = [len(part.met) for one in admitted.parts for part in one.others if part.codes.any()]
+    # What is known of it does not grow with all that ever came.
+    assert laid.MAX_KNOWN < max(met) <= laid.MAX_KNOWN + consumers.admit.SLICE
 
 
 def _prediction(features: str, version: str = "1", more: str = "") -> bytes:
@@ -282,6 +330,21 @@ def test_to_take_what_misfits_would_be_seen(value: bytes, monkeypatch: pytest.Mo
     fast, slow, admitted = _both([USUAL], [USUAL, value])
     assert _n_laid_out(admitted) == 2
     assert fast != slow
+
+
+def test_pieces_of_nulls_tags_and_other_types_are_put_together() -> None:
+    some = []
+    for said in ('"a"', "1", "true", "null", "2.5", '"north"', json.dumps("x" * 201)):
+        for x in ("1.5", "null"):
+            some += [
+                _prediction(f'{{"x":{x},"kind":{said},"site":{said}}}', "2"),
+                _prediction(f'{{"x":{x},"kind":{said}}}', "2"),
+                _prediction(f'{{"kind":{said}}}', "2", ',"tags":{"site":"south"}'),
+            ]
+    with patch.object(consumers.admit, "SLICE", 2):
+        fast, slow, admitted = _both([USUAL], some)
+    assert fast == slow
+    assert _n_laid_out(admitted) == len(some)
 
 
 def test_alternating_models_and_versions_stay_in_the_order_of_the_log() -> None:
