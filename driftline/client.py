@@ -19,6 +19,7 @@ import msgspec
 from driftline import answers
 from driftline.asking import Http
 from driftline.errors import ApiConflict, ApiError, InvalidReference
+from driftline.handling import Handling
 from driftline.letters import Letters
 from driftline.program import command
 from driftline.reading import Reading, _escaped, _typed
@@ -61,7 +62,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client(Setting, Letters, Reading):
+class Client(Setting, Handling, Letters, Reading):
     """A connection to one Driftline server.
 
     Parameters

@@ -20,6 +20,13 @@ from driftline.answers.endpoints import (
     Endpoint,
     NewEndpoint,
 )
+from driftline.answers.handled import (
+    Handling,
+    Matcher,
+    Note,
+    Silence,
+    SilencePreview,
+)
 from driftline.answers.incidents import (
     Episode,
     GroupEvent,
@@ -115,6 +122,7 @@ __all__ = [
     "Gap",
     "GroupEvent",
     "GroupMember",
+    "Handling",
     "Health",
     "Heat",
     "Hit",
@@ -128,6 +136,7 @@ __all__ = [
     "LengthSees",
     "Level",
     "Lived",
+    "Matcher",
     "Model",
     "ModelVersion",
     "Monitor",
@@ -135,6 +144,7 @@ __all__ = [
     "NewEndpoint",
     "NewValue",
     "News",
+    "Note",
     "Overview",
     "OverviewLine",
     "Partial",
@@ -156,6 +166,8 @@ __all__ = [
     "Series",
     "Share",
     "Side",
+    "Silence",
+    "SilencePreview",
     "Span",
     "Status",
     "Stopped",

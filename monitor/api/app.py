@@ -18,6 +18,7 @@ from monitor.alerts.guard import Network
 from monitor.api import (
     endpoints,
     events,
+    handling,
     letters,
     metrics,
     models,
@@ -25,6 +26,7 @@ from monitor.api import (
     problems,
     reading,
     registering,
+    silences,
     trials,
 )
 from monitor.api.answers.common import Alive
@@ -108,6 +110,8 @@ def create_app(
     app.include_router(trials.router(engine, clock, actor=actor))
     app.include_router(events.router(clock, delivery))
     app.include_router(letters.router(engine, clock, delivery, actor=actor))
+    app.include_router(handling.router(engine, clock, actor=actor))
+    app.include_router(silences.router(engine, clock, actor=actor))
     app.include_router(reading.router(engine, clock, checkpoint_interval_s))
     _health(app, engine)
     measured = Stored(

@@ -106,6 +106,11 @@ VERBS: Final = {
         "monitor.cli.calibrate:calibrate",
         "Say what the rule would tell of FILE: falsely, late, or never.",
     ),
+    "incident": Verb(
+        "monitor.cli.incident:app",
+        "What went wrong: listed, acknowledged, assigned, commented.",
+    ),
+    "silence": Verb("monitor.cli.silence:app", "Of what nobody is told for a while."),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
     "dead-letter": Verb(
         "monitor.cli.dead_letter:app",

@@ -19,6 +19,9 @@ about two of them, and each has types of its own (`monitor.detect.message_types`
   its alert has another message. Of several alerts that wait, each day has one.
 - A muted incident is not told: another speaks for it. What was withdrawn before it was told
   stays unsaid; what opened and ended meanwhile is told, as detected and then resolved.
+- Of an incident that is silenced nothing new is told while the silence lasts, but the end of what
+  was told before. What still stands when the silence is over is told then; what opened and ended
+  within it stays unsaid.
 """
 
 from __future__ import annotations
@@ -86,6 +89,14 @@ class _News:
         return self.incident.severity == "critical"
 
 
+@dataclass(frozen=True, slots=True)
+class _Hushed:
+    """What silences hold back: the numbers of what stands, and what was over before they were."""
+
+    waiting: list[int] = field(default_factory=list)
+    passed: dict[int, KnownIncident] = field(default_factory=dict)
+
+
 def alert_id_of(model: str, version: str, first: IncidentNow, *, nonce: str = "") -> str:
     """Return the id of the alert whose first told incident is `first`.
 
@@ -107,6 +118,7 @@ def decide(
     *,
     id_of: Callable[[IncidentNow], str],
     concerned: Collection[int],
+    silenced: Mapping[int, int] | None = None,
 ) -> tuple[list[Notice], Knowledge]:
     """Return the messages that are due for one version, in order, and what is known after them.
 
@@ -120,6 +132,8 @@ def decide(
     concerned
         Numbers of those that changed or are held: what was over before alerts were kept
         is no news.
+    silenced
+        By the number of an incident the number of an active silence that means it.
 
     Notes
     -----
@@ -127,7 +141,8 @@ def decide(
     that any member of its group is in, whatever late events do to the groups.
     """
     groups, subjects = group(incidents), _subjects(known)
-    news = _news_by_alert(groups, known, subjects, id_of, concerned)
+    silenced = silenced or {}
+    news, hushed = _news_by_alert(groups, known, subjects, id_of, concerned, silenced)
     speaking, has_warned = _speaking(news, known, moment)
     members: dict[str, dict[int, IncidentNow]] = {}
     for incident in incidents:
@@ -136,7 +151,12 @@ def decide(
             members.setdefault(alert_id, {})[incident.number] = incident
     pages = {i.number: found[0].number for found in groups for i in found}
 
-    alerts, told, held = dict(known.alerts), dict(known.incidents), dict[int, Held]()
+    now = Held(moment.event_ms, moment.now_ms)
+    alerts, told = dict(known.alerts), {**known.incidents, **hushed.passed}
+    held = {
+        number: replace(known.held.get(number, now), silence=silenced[number])
+        for number in hushed.waiting
+    }
     notices: list[Notice] = []
     order = [i for i in known.alerts if i in members or i in news]
     for alert_id in (*order, *(i for i in news if i not in known.alerts)):
@@ -156,9 +176,10 @@ def decide(
             alerts[alert_id] = case.alert
         notices += case.notices
         for item in case.news:
-            number, since = item.incident.number, Held(moment.event_ms, moment.now_ms)
+            number = item.incident.number
+            since = known.held.get(number, now)
             # Another had the day that this one has waited for: it waits for the next.
-            held[number] = since if has_warned else known.held.get(number, since)
+            held[number] = now if has_warned or since.silence is not None else since
     warned_ms = moment.event_ms if has_warned else known.warned_ms
     return notices, Knowledge(alerts, told, held, warned_ms)
 
@@ -206,16 +227,28 @@ def _news_by_alert(
     subjects: Mapping[str, Subject],
     id_of: Callable[[IncidentNow], str],
     concerned: Collection[int],
-) -> dict[str, list[_News]]:
-    """Return what receivers do not know, by the alert that will tell it; oldest news first."""
+    silenced: Collection[int],
+) -> tuple[dict[str, list[_News]], _Hushed]:
+    """Return what receivers do not know, by the alert that will tell it; oldest news first.
+
+    And what silences hold back of it.
+    """
     age = {alert_id: place for place, alert_id in enumerate(known.alerts)}
     found: dict[str, list[_News]] = {}
+    hushed = _Hushed()
     for members in groups:
         unknown: list[_News] = []
         homes: list[str] = []
         for incident in sorted(members, key=by_opening):
             before = known.incidents.get(incident.number)
             news = _news_of(incident, before, is_concerned=incident.number in concerned)
+            if news is not None and _is_hushed(incident, known, silenced):
+                news = None
+                if incident.is_open:
+                    hushed.waiting.append(incident.number)
+                elif before is not None:  # it stood within a silence alone
+                    now = replace(before, state=incident.state, episodes=len(incident.episodes))
+                    hushed.passed[incident.number] = now
             if before is not None:
                 homes.append(before.alert_id)
                 if news is not None:
@@ -228,7 +261,15 @@ def _news_by_alert(
             home = min(own, key=age.__getitem__, default=None)
             alert_id = home or id_of(unknown[0].incident)
             found.setdefault(alert_id, []).extend(unknown)
-    return found
+    return found, hushed
+
+
+def _is_hushed(incident: IncidentNow, known: Knowledge, silenced: Collection[int]) -> bool:
+    """Whether news of an incident are held back, or were until they were over."""
+    if incident.is_open:
+        return incident.number in silenced
+    waited = known.held.get(incident.number)
+    return incident.number in silenced or (waited is not None and waited.silence is not None)
 
 
 def _news_of(
@@ -264,7 +305,10 @@ def _speaking(
 
     def has_waited(alert_id: str) -> bool:
         waits = (known.held.get(item.incident.number) for item in news[alert_id])
-        return any(held is not None and moment.ends(held) for held in waits)
+        # The end of a silence is no day's: its news take the usual way.
+        return any(
+            held is not None and held.silence is None and moment.ends(held) for held in waits
+        )
 
     def by_age(alert_id: str) -> tuple[bool, tuple[int, bool, int]]:
         return not has_waited(alert_id), min(by_opening(item.incident) for item in news[alert_id])

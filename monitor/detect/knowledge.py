@@ -97,10 +97,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Since when something new about an incident waits, in event time and by the wall clock."""
+    """Since when something new about an incident waits, in event time and by the wall clock.
+
+    `silence` is the number of the silence that it waits for; None where it waits for a day.
+    """
 
     at_ms: int
     recorded_ms: int
+    silence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +129,15 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When it is decided: event time, wall time, and the zone whose days are counted."""
+    """When it is decided: event time, wall time, and the zone whose days are counted.
+
+    `silences` are the numbers of those that are active.
+    """
 
     event_ms: int
     now_ms: int
     timezone: str
+    silences: frozenset[int] = frozenset()
 
     def ends(self, held: Held) -> bool:
         """Whether what was held need not wait any longer.
@@ -140,7 +148,12 @@ class Moment:
         >>> held = Held(at_ms=noon, recorded_ms=0)
         >>> [Moment(ms, 0, "UTC").ends(held) for ms in (midnight - 1, midnight)]
         [False, True]
+        >>> held = Held(at_ms=noon, recorded_ms=0, silence=7)
+        >>> [Moment(midnight, 0, "UTC", frozenset(s)).ends(held) for s in ({7}, {8})]
+        [False, True]
         """
+        if held.silence is not None:
+            return held.silence not in self.silences
         return (
             self.event_ms >= window_of(held.at_ms, "day", self.timezone).end_ms
             or self.now_ms - held.recorded_ms >= HELD_AT_MOST_MS

@@ -8,14 +8,17 @@ decides all the same: one that is added later is not sent the past.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy.engine import Connection, Engine
 
 from monitor.detect.alerts import alert_id_of, decide
 from monitor.detect.groups import TOGETHER_MS
-from monitor.detect.knowledge import HELD_AT_MOST_MS, IncidentNow, Knowledge, Moment
+from monitor.detect.knowledge import IncidentNow, Knowledge, Moment
+from monitor.detect.silencing import silenced
 from monitor.storage import alerts as sql
 from monitor.storage import evaluation
+from monitor.storage import silences as silences_store
 from monitor.storage.engine import transaction
 from monitor.storage.registry import BoundVersion, bump_data_version
 from monitor.storage.telling import tell
@@ -30,13 +33,15 @@ class AlertBook:
     def __init__(self, conn: Connection, bound: BoundVersion, moment: Moment, web_url: str) -> None:
         self._conn = conn
         self._bound = bound
-        self._moment = moment
+        self._silences = silences_store.active(conn, moment.now_ms)
+        active = frozenset(silence.number for silence in self._silences)
+        self._moment = replace(moment, silences=active)
         self._web_url = web_url
 
     def update(self, changed: Collection[int]) -> int:
         """Tell what is due, given the numbers of the incidents that changed; return how much.
 
-        Where nothing changed and nothing that waits is due this costs one small read. What
+        Where nothing changed and nothing that waits is due this costs two small reads. What
         was over long ago is never read.
         """
         held = sql.held(self._conn, self._bound.version_id)
@@ -56,6 +61,9 @@ class AlertBook:
             self._moment,
             id_of=self._id_of,
             concerned=concerned,
+            silenced=silenced(
+                incidents.values(), self._silences, self._bound.model, self._bound.version
+            ),
         )
         sql.store(self._conn, self._bound.version_id, stored.rows, before, after)
         tell(
@@ -127,13 +135,14 @@ def _chain_start(incidents: Iterable[IncidentNow], since_ms: int) -> int:
 def tell_overdue(
     engine: Engine, bound: BoundVersion, now_ms: int, web_url: str, owner: str
 ) -> None:
-    """Tell what waits for a midnight that may never come: the stream ended, or stands still.
+    """Tell what waits for a midnight that may never come (the stream ended, or stands still), or
+    for a silence that is over.
 
     Nothing is written where judging has told it meanwhile, or where another evaluator was
     faster.
     """
     with transaction(engine) as conn:
-        if bound.version_id not in sql.versions_held_since(conn, now_ms - HELD_AT_MOST_MS):
+        if bound.version_id not in sql.versions_overdue(conn, now_ms):
             return
         before = evaluation.cursor(conn, bound.version_id)
         at_ms = before.watermark_ms

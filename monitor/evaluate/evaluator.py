@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 from driftline.errors import StorageUnavailable
 from driftline.stats.episodes import expire, expires_after
 from monitor.detect.kinds import KIND_OF
-from monitor.detect.knowledge import HELD_AT_MOST_MS, Moment
+from monitor.detect.knowledge import Moment
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
 from monitor.evaluate.alerts import AlertBook, tell_overdue
@@ -397,11 +397,11 @@ class Evaluator:
             AlertBook(conn, bound, moment, self._settings.web_url).update(changed)
 
     def _overdue(self) -> set[int]:
-        """Return the versions with news that has waited for a day by the clock."""
+        """Return the versions with news that has waited for long enough by the clock."""
         if not self._settings.tells:
             return set()
         with reading(self._engine) as conn:
-            return alerts.versions_held_since(conn, self._now_ms() - HELD_AT_MOST_MS)
+            return alerts.versions_overdue(conn, self._now_ms())
 
     def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
         """End the latches of lengths that have had nothing to judge for too long."""

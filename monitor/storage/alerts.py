@@ -13,7 +13,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from monitor.detect.knowledge import OPEN, Alert, Held, IncidentNow, Knowledge, KnownIncident
+from monitor.detect.knowledge import (
+    HELD_AT_MOST_MS,
+    OPEN,
+    Alert,
+    Held,
+    IncidentNow,
+    Knowledge,
+    KnownIncident,
+)
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.evaluation import IN_AT_MOST
@@ -34,14 +42,27 @@ class StoredKnowledge:
 def held(conn: Connection, version_id: int) -> dict[int, Held]:
     """Return which incidents of a version have news that waits, by number."""
     h = t.alert_held.c
-    query = sa.select(h.incident_number, h.at_ms, h.recorded_ms).where(h.version_id == version_id)
-    return {number: Held(at_ms, recorded_ms) for number, at_ms, recorded_ms in conn.execute(query)}
+    query = sa.select(h.incident_number, h.at_ms, h.recorded_ms, h.silence).where(
+        h.version_id == version_id
+    )
+    return {number: Held(*waits) for number, *waits in conn.execute(query)}
 
 
-def versions_held_since(conn: Connection, recorded_ms: int) -> set[int]:
-    """Return the versions with news that has waited since `recorded_ms` or longer."""
-    h = t.alert_held.c
-    query = sa.select(h.version_id).distinct().where(h.recorded_ms <= recorded_ms)
+def versions_overdue(conn: Connection, now_ms: int) -> set[int]:
+    """Return the versions with news that has waited for a day, or for a silence that is over."""
+    h, s = t.alert_held.c, t.silence.c
+    is_over = sa.or_(s.number.is_(None), s.until_ms <= now_ms, s.ended_ms <= now_ms)
+    query = (
+        sa.select(h.version_id)
+        .distinct()
+        .select_from(t.alert_held.outerjoin(t.silence, s.number == h.silence))
+        .where(
+            sa.or_(
+                sa.and_(h.silence.is_(None), h.recorded_ms <= now_ms - HELD_AT_MOST_MS),
+                sa.and_(h.silence.is_not(None), is_over),
+            )
+        )
+    )
     return set(conn.execute(query).scalars())
 
 

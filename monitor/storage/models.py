@@ -212,6 +212,7 @@ def _parts(versions: sa.Select[tuple[int]]) -> Iterator[tuple[sa.Table, sa.Colum
     yield t.alert_incident, t.alert_incident.c.incident_number.in_(numbers)
     yield t.alert, t.alert.c.version_id.in_(versions)
     yield t.incident_event, t.incident_event.c.incident_number.in_(numbers)
+    yield t.incident_note, t.incident_note.c.incident_number.in_(numbers)
     yield t.incident, t.incident.c.version_id.in_(versions)
 
 

@@ -391,7 +391,7 @@ class Opened:
     speaker: Incident | None = None
 
 
-def opened(conn: Connection, number: int) -> Opened:
+def group_of(conn: Connection, number: int) -> Group:
     """Return the group that an incident belongs to.
 
     Raises
@@ -399,15 +399,32 @@ def opened(conn: Connection, number: int) -> Opened:
     NoSuch
         There is no such incident, or it was not told yet; with the nearest numbers.
     """
+    return _around(conn, number)[1]
+
+
+def _around(conn: Connection, number: int) -> tuple[Incident, Group, list[Incident]]:
+    """Return an incident, its group, and all of its version."""
     asked = reads.incidents(conn, number=number) if 0 < number < 2**63 else []
     if not asked:
         near = tuple(str(n) for n in reads.nearest_numbers(conn, number))
-        raise NoSuch("incident", str(number), near)
+        raise NoSuch("incident", str(number)[:40], near)
     (incident,) = asked
     every = reads.incidents(conn, version_ids=[incident.version_id])
     found = next(
         made for made in group(every) if any(member.number == number for member in made.members)
     )
+    return incident, found, every
+
+
+def opened(conn: Connection, number: int) -> Opened:
+    """Return the group that an incident belongs to, with all that is recorded of it.
+
+    Raises
+    ------
+    NoSuch
+        There is no such incident, or it was not told yet; with the nearest numbers.
+    """
+    incident, found, every = _around(conn, number)
     numbers = [member.number for member in found.members]
     histories = reads.histories(conn, numbers)
     model = reads.models(conn, name=incident.model, include_archived=True)[0]

@@ -14,6 +14,7 @@ from monitor.api.reading import (
     compared,
     deliveries,
     groups,
+    handled,
     incidents,
     judged,
     overview,
@@ -32,4 +33,5 @@ def router(engine: Engine, clock: Clock, checkpoint_interval_s: float) -> APIRou
         noun.add(routes, answering)
     streams.add(routes, answering, clock, checkpoint_interval_s)
     deliveries.add(routes, answering, clock)
+    handled.add(routes, answering, clock)
     return routes

@@ -21,6 +21,10 @@ from monitor.storage.schema.counted import (
     stream_position,
     unseen_value,
 )
+from monitor.storage.schema.handled import (
+    incident_note,
+    silence,
+)
 from monitor.storage.schema.judged import (
     evaluator_cursor,
     finding,
@@ -85,6 +89,7 @@ __all__ = [
     "heartbeat",
     "incident",
     "incident_event",
+    "incident_note",
     "lane",
     "lane_counter",
     "lane_pane",
@@ -103,6 +108,7 @@ __all__ = [
     "reference",
     "registry",
     "registry_switch",
+    "silence",
     "stream",
     "stream_position",
     "unseen_value",

@@ -70,6 +70,7 @@ alert_held = Table(
     Column("version_id", BigInteger, nullable=False, index=True),
     Column("at_ms", BigInteger, nullable=False),  # event time of the evaluation that held it
     Column("recorded_ms", BigInteger, nullable=False),  # wall time of it
+    Column("silence", BigInteger),  # the number of the silence that it waits for, if for one
 )
 
 # One message for one endpoint, its body frozen; written in the transaction that decided it.
