@@ -40,6 +40,8 @@ SEEK_S: Final = 0.25
 START_S: Final = 1.0
 # A partition that is read brings a record or its end within half a second, where a broker is there.
 UNHEARD_S: Final = 3.0
+# For the answer to a question that is asked only to wake librdkafka; it is given in 2 ms.
+WAKE_S: Final = 0.1
 # Without a partition for so long, what librdkafka complains of is why.
 SILENT_S: Final = 5.0
 # Where the broker's log ends, as librdkafka words it: it passes no number of a log that was cut.
@@ -113,6 +115,7 @@ class ConfluentSource:
         self._unheard: dict[int, float] = {}
         # Where a fault of another place than ours was heard of, by partition.
         self._doubted: dict[int, int] = {}
+        self._is_asleep = False
         self._notes: list[Change] = []
         self._complaint = ""
         self._silent_since_s = 0.0
@@ -143,6 +146,8 @@ class ConfluentSource:
                 return {}
             self._join()
         self._ask_again()
+        if self._is_asleep:
+            self._wake()
         messages = self._messages(timeout_s)
         faults = [message for message in messages if message.error() is not None]
         if faults:
@@ -186,6 +191,7 @@ class ConfluentSource:
         self._unheard |= dict.fromkeys((tp.partition for tp in parts), self._monotonic())
         if parts:
             self._consumer.resume(parts)
+            self._is_asleep = True
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """See `Source.commit`."""
@@ -250,6 +256,17 @@ class ConfluentSource:
             elif partition not in self._paused and now - since_s > UNHEARD_S:
                 self.seek(partition, self._positions[partition])
                 self.resume([partition])
+
+    def _wake(self) -> None:
+        """Let what was resumed be fetched now.
+
+        librdkafka's thread of a broker sleeps for up to a second where nothing is to be fetched,
+        and neither a seek nor a resume wakes it. A question does: while it is asked, and again
+        with its answer, what may be fetched is looked at.
+        """
+        self._is_asleep = False
+        with contextlib.suppress(self._lib.KafkaException):
+            self._consumer.list_topics(self._topic, timeout=WAKE_S)
 
     def _taken(self, messages: Sequence[Any]) -> dict[int, Sequence[Record]]:
         """Records by partition, in columns first: a method a field costs less than one a record."""

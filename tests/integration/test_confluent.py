@@ -185,6 +185,46 @@ def test_a_partition_that_brings_nothing_is_sought_once_more(
     assert not is_asked_again or stage.differences() == []
 
 
+class Noted:
+    """librdkafka's consumer, and what it was called for."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer, self.calls = consumer, []  # type: ignore[var-annotated]
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls.append(name)
+        return getattr(self._consumer, name)
+
+
+class Watched(ConfluentSource):
+    """What it calls librdkafka for is noted."""
+
+    def _join(self) -> None:
+        self._consumer = Noted(self._consumer)
+        super()._join()
+
+
+def test_librdkafka_is_woken_once_where_it_is_to_read_again(stage: Stage) -> None:
+    """Wrong were: to let it sleep for the second that it sleeps, and to ask it at each poll."""
+    stage.send(prediction(i) for i in range(100))
+    member = stage.member(source=Watched)
+    stage.until(lambda: counters(stage.engine) == {"prediction": 100}, "nothing is counted")
+    source = member.source
+    calls = source._consumer.calls
+    first = calls[: calls.index("consume")]
+    # All that was claimed together is asked for by one question, after the last of it.
+    assert first.count("list_topics") == 1
+    assert "list_topics" in first[len(first) - first[::-1].index("resume") :]
+    read_for(0.5, stage)
+    assert calls.count("list_topics") == 1
+    source.pause([0])
+    source.resume([0])
+    calls.clear()
+    read_for(0.5, stage)
+    assert calls.count("list_topics") == 1
+    assert calls.index("list_topics") < calls.index("poll")
+
+
 class Slow(ConfluentSource):
     """It is asked so seldom that records and the log's end come in one poll."""
 
