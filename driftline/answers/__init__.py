@@ -19,6 +19,7 @@ from driftline.answers.endpoints import (
     DeliveryDetail,
     Endpoint,
     NewEndpoint,
+    ServiceIncident,
 )
 from driftline.answers.handled import (
     Handling,
@@ -164,6 +165,7 @@ __all__ = [
     "Resent",
     "Segment",
     "Series",
+    "ServiceIncident",
     "Share",
     "Side",
     "Silence",

@@ -10,7 +10,9 @@ from datetime import datetime
 class Endpoint:
     """An address that alerts are sent to; `state` is enabled or disabled.
 
-    `failed` messages were given up; `fingerprint` tells its secret from others.
+    `failed` messages were given up; `fingerprint` tells its secret from others. `url` is as it
+    may be shown: what may be a secret in it is hidden. `failing_since` is when nothing arrived
+    any more, None while something does.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Endpoint:
     pending: int
     last_attempt: datetime | None
     last_error: str | None
+    failing_since: datetime | None
 
     @property
     def is_enabled(self) -> bool:
@@ -85,3 +88,20 @@ class DeliveryDetail(Delivery):
 
     body: str
     tried: tuple[DeliveryAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIncident:
+    """What is wrong with a part of Driftline itself, such as an endpoint where nothing arrives.
+
+    Open while `resolved` is None; `resolved_as` is enabled or removed.
+    """
+
+    id: int
+    kind: str
+    name: str
+    severity: str
+    summary: str
+    opened: datetime
+    resolved: datetime | None
+    resolved_as: str | None

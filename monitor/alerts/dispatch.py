@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
 from driftline.webhooks import sign
 from monitor.alerts import messages
-from monitor.alerts.schedule import DELAYS_S, Answer, next_step
+from monitor.alerts.schedule import DELAYS_S, Answer, Next, next_step
 from monitor.clock import Clock
-from monitor.storage import deliveries, endpoints, outbox
+from monitor.storage import deliveries, endpoints, failing
 from monitor.storage.deliveries import TEST_TYPE, Attempt, Claim, Due
 from monitor.storage.engine import reading, transaction
 
@@ -184,18 +184,15 @@ class Dispatcher:
         now_ms = attempt.at_ms + attempt.duration_ms
         # Nobody waits for days for a test.
         most = 1 if held.message.type == TEST_TYPE else len(DELAYS_S)
-        then = next_step(answer, held.number, now_ms, self._draw(), attempts=most)
+        then = next_step(answer, held.number_of_round, now_ms, self._draw(), attempts=most)
         lost = 0
         with transaction(self._engine) as conn:
-            why = answer.why or ""
-            # First of all: whoever writes messages or ends an endpoint takes turns here, before
-            # any message is held, so that two never wait for each other.
-            ends = then.is_gone and endpoints.disable(conn, held.endpoint.id, why, now_ms=now_ms)
+            why, ends = self._ending(conn, held, then, answer, now_ms)
             counts = deliveries.record(conn, held, attempt, then.state, due_ms=then.due_ms)
             if ends:
-                lost = deliveries.bury(conn, held.endpoint.id, now_ms)
-                told = messages.endpoint_disabled(held.endpoint, why, lost, now_ms)
-                outbox.enqueue(conn, told, now_ms)
+                # Who wants nothing more gets nothing more; who is down may be mended.
+                lost = deliveries.bury(conn, held.endpoint.id, now_ms) if then.is_gone else 0
+                messages.tell_disabled(conn, held.endpoint, why, lost, now_ms)
         said = {
             "endpoint": held.endpoint.name,
             "type": held.message.type,
@@ -203,7 +200,7 @@ class Dispatcher:
             "attempt": held.number,
         }
         if ends:
-            log.warning("endpoint is gone and disabled", **said, given_up=lost)
+            log.warning("endpoint is disabled", **said, why=why, given_up=lost)
         elif then.state == "delivered":
             log.info("delivered", **said, duration_ms=attempt.duration_ms)
         elif not counts:
@@ -212,6 +209,27 @@ class Dispatcher:
             log.error("given up", **said, error=answer.why)
         else:
             log.warning("not delivered yet", **said, error=answer.why)
+
+    def _ending(
+        self, conn: Connection, held: Claim, then: Next, answer: Answer, now_ms: int
+    ) -> tuple[str, bool]:
+        """Count this attempt for its endpoint; return why it ends with it, and whether it does.
+
+        First of all in the transaction: whoever writes messages or ends an endpoint takes turns
+        here, before any message is held, so that two never wait for each other.
+        """
+        endpoint_id, why = held.endpoint.id, answer.why or ""
+        if then.is_gone:
+            return why, endpoints.disable(conn, endpoint_id, why, now_ms=now_ms)
+        is_test = held.message.type == TEST_TYPE
+        if not answer.is_delivered and is_test:
+            return "", False
+        if not answer.is_delivered and failing.is_lost(conn, endpoint_id, now_ms):
+            why = f"nothing arrived there for {failing.DAYS} days, at last because: {why}"
+            if endpoints.disable(conn, endpoint_id, why, now_ms=now_ms):
+                return why, True
+        failing.note(conn, endpoint_id, now_ms, arrived=answer.is_delivered)
+        return "", False
 
 
 def _headers(held: Claim, at_ms: int) -> dict[str, str]:

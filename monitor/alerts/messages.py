@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Final
 
+from sqlalchemy.engine import Connection
+
+from monitor.storage import endpoints, outbox, service_incidents
 from monitor.storage.deliveries import TEST_TYPE
 from monitor.storage.endpoints import Endpoint
 from monitor.storage.outbox import Message
+from monitor.storage.service_incidents import DELIVERY, ServiceIncident
+
+DISABLED, ENABLED = "endpoint.disabled", "endpoint.enabled"
+# A summary stays a line: what a receiver answered may be long.
+_WHY_AT_MOST: Final = 300
 
 
 def endpoint_test(endpoint: Endpoint, now_ms: int) -> Message:
@@ -21,19 +30,62 @@ def endpoint_test(endpoint: Endpoint, now_ms: int) -> Message:
     )
 
 
-def endpoint_disabled(endpoint: Endpoint, why: str, lost: int, now_ms: int) -> Message:
-    """Return what the other endpoints are told of one that wants nothing more."""
-    kind = "endpoint.disabled"
+def tell_disabled(conn: Connection, endpoint: Endpoint, why: str, lost: int, now_ms: int) -> None:
+    """Open the incident of an endpoint that was switched off, and tell the others.
+
+    `lost` is how many messages for it were given up. Call it in the transaction that does it.
+    """
     more = f" {lost} waiting messages were given up." if lost else ""
-    data = {
-        "severity": "warning",
-        "endpoint": endpoint.name,
-        "reason": why,
-        "summary": f"Endpoint {endpoint.name} was disabled: {why}.{more}",
-    }
+    summary = f"Endpoint {endpoint.name} was disabled: {why[:_WHY_AT_MOST]}.{more}"
+    opened = service_incidents.begin(
+        conn, DELIVERY, str(endpoint.id), name=endpoint.name, summary=summary, now_ms=now_ms
+    )
+    _tell(conn, opened, DISABLED, 1, summary, {"reason": why[:_WHY_AT_MOST]}, now_ms)
+
+
+def enable(conn: Connection, endpoint: Endpoint, now_ms: int) -> None:
+    """Send to an endpoint again, resolve its incident, and tell everybody."""
+    endpoints.enable(conn, endpoint.id)
+    ended = service_incidents.end(conn, DELIVERY, str(endpoint.id), "enabled", now_ms=now_ms)
+    if ended is not None:
+        _tell(conn, ended, ENABLED, 2, f"Endpoint {endpoint.name} was enabled again.", {}, now_ms)
+
+
+def remove(conn: Connection, endpoint: Endpoint, now_ms: int) -> int:
+    """Remove an endpoint and resolve its incident; return how many messages are cancelled."""
+    cancelled = endpoints.remove(conn, endpoint.id, now_ms=now_ms)
+    service_incidents.end(conn, DELIVERY, str(endpoint.id), "removed", now_ms=now_ms)
+    return cancelled
+
+
+def _tell(
+    conn: Connection,
+    incident: ServiceIncident,
+    kind: str,
+    sequence: int,
+    summary: str,
+    more: dict[str, str],
+    now_ms: int,
+) -> None:
     # Named by what happened: whoever says it again says the same.
-    webhook_id = f"endpoint_{endpoint.id}_disabled_{now_ms}"
-    return Message(webhook_id, None, 0, kind, _body(kind, data, now_ms))
+    named = f"{incident.kind} {incident.subject} {incident.opened_ms}"
+    alert_id = blake2b(named.encode(), digest_size=16).hexdigest()
+    data = {
+        "alert_id": alert_id,
+        "sequence": sequence,
+        "severity": incident.severity,
+        "endpoint": incident.name,
+        **more,
+        "summary": summary,
+    }
+    message = Message(
+        f"endpoint_{incident.subject}_{kind.partition('.')[2]}_{incident.opened_ms}",
+        alert_id,
+        sequence,
+        kind,
+        _body(kind, data, now_ms),
+    )
+    outbox.enqueue(conn, message, now_ms)
 
 
 def _body(kind: str, data: dict[str, Any], now_ms: int) -> str:

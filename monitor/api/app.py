@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from driftline.delivering import Delivery
 from monitor.alerts.guard import Network
 from monitor.api import (
+    deliveries,
     endpoints,
     events,
     handling,
@@ -104,9 +105,10 @@ def create_app(
     openapi.describe(app)
     problems.install(app)
     app.include_router(registering.router(engine, clock))
-    app.include_router(endpoints.router(engine, clock, alerts_allow))
     actor = "api:token" if token is not None else "api:loopback"
+    app.include_router(endpoints.router(engine, clock, alerts_allow, actor=actor))
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
+    app.include_router(deliveries.router(engine, clock, actor=actor))
     app.include_router(trials.router(engine, clock, actor=actor))
     app.include_router(events.router(clock, delivery))
     app.include_router(letters.router(engine, clock, delivery, actor=actor))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Response
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict, InvalidEndpoint, WebhookVerificationError
 from driftline.program import NAME
-from driftline.webhooks import key_of, new_secret
+from driftline.webhooks import fingerprint, key_of, new_secret
 from monitor.alerts import guard, messages
 from monitor.alerts.guard import Network
 from monitor.api import openapi
@@ -36,8 +36,9 @@ from monitor.api.reading.deliveries import (
     known,
 )
 from monitor.clock import Clock
+from monitor.masking import masked
 from monitor.storage import endpoints as store
-from monitor.storage import outbox
+from monitor.storage import models, outbox
 from monitor.storage.engine import transaction
 
 # Typed in a shell and written in addresses: nothing that needs quotes there.
@@ -52,9 +53,15 @@ TAKEN = openapi.described(
 _WRITTEN = openapi.problems(403, 404, 421, 422, 503)
 
 
-def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
-    """Return the routes; `allow` as `alerts.allow` says it."""
+def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str) -> APIRouter:
+    """Return the routes; `allow` as `alerts.allow` says it, `actor` is who the audit names."""
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
+
+    def note(conn: Connection, verb: str, name: str, **detail: Any) -> None:
+        models.note(
+            conn, actor=actor, action=f"endpoint.{verb}", subject=name, now_ms=clock.now_ms(),
+            **detail,
+        )  # fmt: skip
 
     @routes.post(
         "/endpoints",
@@ -85,7 +92,9 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
                     409, "The name is taken", str(error),
                     mend=f"choose another name, or `{NAME} endpoint remove {asked.name}` first",
                 ) from None  # fmt: skip
-            if not is_new:
+            if is_new:
+                note(conn, "add", asked.name, url=masked(asked.url))
+            else:
                 response.status_code = 200
                 made = None
             answer = endpoint_answers(conn, [found], now_ms)[0]
@@ -96,14 +105,16 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
         """Send nothing there any more, and forget its secret. What was sent stays listed."""
         with transaction(engine) as conn:
             found = known(conn, name)
-            cancelled = store.remove(conn, found.id, now_ms=clock.now_ms())
+            cancelled = messages.remove(conn, found, clock.now_ms())
+            note(conn, "remove", name, cancelled=cancelled)
         return EndpointGone(name=name, cancelled=cancelled)
 
     @routes.post("/endpoints/{name}/enable", summary="Enable an endpoint", responses=_WRITTEN)
     def enable_endpoint(name: EndpointName) -> EndpointAnswer:
         """Send there again: what has waited, and what is decided from now on."""
         with transaction(engine) as conn:
-            store.enable(conn, known(conn, name).id)
+            messages.enable(conn, known(conn, name), clock.now_ms())
+            note(conn, "enable", name)
             return _answer(conn, name)
 
     @routes.post(
@@ -117,7 +128,8 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
         """Send nothing there for now. What waits keeps waiting; what is decided is not kept."""
         reason = (asked or DisablingBody()).reason
         with transaction(engine) as conn:
-            store.disable(conn, known(conn, name).id, reason, now_ms=clock.now_ms())
+            if store.disable(conn, known(conn, name).id, reason, now_ms=clock.now_ms()):
+                note(conn, "disable", name, reason=reason)
             return _answer(conn, name)
 
     @routes.post(
@@ -139,6 +151,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network]) -> APIRouter:
             if key_of(found.secrets[0].value) != key_of(secret):
                 until_ms = now_ms + asked.overlap_s * 1_000
                 store.rotate(conn, found, secret, now_ms=now_ms, until_ms=until_ms)
+                note(conn, "rotate", name, fingerprint=fingerprint(secret))
             answer = _answer(conn, name)
         return EndpointTold(**dict(answer), is_new=False, secret=made, warnings=[])
 

@@ -112,6 +112,9 @@ VERBS: Final = {
     ),
     "silence": Verb("monitor.cli.silence:app", "Of what nobody is told for a while."),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
+    "delivery": Verb(
+        "monitor.cli.delivery:app", "What was sent to endpoints: listed, shown, sent again."
+    ),
     "dead-letter": Verb(
         "monitor.cli.dead_letter:app",
         "Records that could not be counted: shown, exported, sent again.",

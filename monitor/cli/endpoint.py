@@ -48,7 +48,7 @@ def add(
         made = client.add_endpoint(name, address, secret=_secret(secret))
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
-        _print_json(told)
+        print_json(told)
         return
     what = "is added" if made.is_new else "is there already"
     options.echo(f"endpoint {name} {what}: {made.url} (secret {made.fingerprint})")
@@ -68,7 +68,7 @@ def list_(
     with _client(url, config, token_file) as client:
         found = client.endpoints()
     if json_:
-        options.echo(json.dumps([_plain(one) for one in found]))
+        options.echo(json.dumps([plain(one) for one in found]))
         return
     if not found:
         options.echo(f"no endpoint yet: `{command('endpoint add NAME URL')}`")
@@ -89,7 +89,7 @@ def test(
     with _client(url, config, token_file) as client:
         found = client.test_endpoint(name, timeout_s=timeout_s)
     if json_:
-        _print_json(found)
+        print_json(found)
     else:
         last = found.tried[-1] if found.tried else None
         took = f" in {last.duration_ms:,} ms" if last is not None else ""
@@ -121,9 +121,11 @@ def rotate(
         made = client.rotate_endpoint(name, secret=_secret(secret), overlap_s=overlap_s)
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
-        _print_json(told)
+        print_json(told)
         return
-    until = "" if made.rotating_until is None else f"; both sign until {_at(made.rotating_until)}"
+    until = (
+        "" if made.rotating_until is None else f"; both sign until {at_text(made.rotating_until)}"
+    )
     options.echo(f"endpoint {name} has a new secret ({made.fingerprint}){until}")
     _tell_secret(told)
 
@@ -140,7 +142,7 @@ def enable(
     with _client(url, config, token_file) as client:
         found = client.enable_endpoint(name)
     if json_:
-        _print_json(found)
+        print_json(found)
     else:
         waiting = counted(found.pending, "message") + (" waits" if found.pending == 1 else " wait")
         options.echo(f"endpoint {name} is enabled; {waiting} for it")
@@ -159,7 +161,7 @@ def disable(
     with _client(url, config, token_file) as client:
         found = client.disable_endpoint(name, reason)
     if json_:
-        _print_json(found)
+        print_json(found)
     else:
         options.echo(f"endpoint {name} is disabled: {found.disabled_reason}")
 
@@ -224,37 +226,39 @@ def _print_list(found: list[answers.Endpoint]) -> None:
     """
     for one in found:
         state = one.state if one.is_enabled else f"disabled: {one.disabled_reason}"
-        last = "never tried" if one.last_attempt is None else f"last tried {_at(one.last_attempt)}"
+        last = (
+            "never tried" if one.last_attempt is None else f"last tried {at_text(one.last_attempt)}"
+        )
         counts = f"{one.delivered:,} delivered, {one.failed:,} given up, {one.pending:,} pending"
-        options.echo(_printable(f"{one.name} ({state})"))
-        options.echo(_printable(f"  {one.url}"))
+        options.echo(printable(f"{one.name} ({state})"))
+        options.echo(printable(f"  {one.url}"))
         options.echo(f"  {counts}; secret {one.fingerprint}")
         wrong = "" if one.last_error is None else f": {one.last_error}"
-        options.echo(_printable(f"  {last}{wrong}"))
+        options.echo(printable(f"  {last}{wrong}"))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names and reasons are data: one line, and no control character."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _print_json(found: Any) -> None:
-    options.echo(json.dumps(_plain(found)))
+def print_json(found: Any) -> None:
+    options.echo(json.dumps(plain(found)))
 
 
-def _plain(found: Any) -> dict[str, Any]:
+def plain(found: Any) -> dict[str, Any]:
     """A value's fields for JSON; instants are RFC 3339."""
 
-    def plain(value: Any) -> Any:
+    def told(value: Any) -> Any:
         if isinstance(value, datetime):
-            return _at(value)
+            return at_text(value)
         if isinstance(value, dict):
-            return {name: plain(part) for name, part in value.items()}
-        return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+            return {name: told(part) for name, part in value.items()}
+        return [told(part) for part in value] if isinstance(value, list | tuple) else value
 
-    said: dict[str, Any] = plain(dataclasses.asdict(found))
+    said: dict[str, Any] = told(dataclasses.asdict(found))
     return said
 
 
-def _at(at: datetime) -> str:
+def at_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

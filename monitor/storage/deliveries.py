@@ -25,6 +25,8 @@ FINISHED: Final = ("delivered", "cancelled", "dead")
 # the lease, because clocks of several machines differ; a day with its jitter (2.4 h) and more.
 _LONGEST_LEASE_MS: Final = 120_000
 _LONGEST_WAIT_MS: Final = 27 * 3_600_000
+# Quiet hours are a part of a day; in the night in which clocks go back, an hour more.
+_LONGEST_QUIET_MS: Final = 25 * 3_600_000
 
 
 class Due(NamedTuple):
@@ -36,7 +38,10 @@ class Due(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that this process alone may send until the lease ends; `number` counts from 1."""
+    """A message that this process alone may send until the lease ends.
+
+    `number` counts all its attempts from 1, `number_of_round` those since it was last asked for.
+    """
 
     outbox_id: int
     endpoint: Endpoint
@@ -44,6 +49,7 @@ class Claim:
     number: int
     owner: str
     lease_until_ms: int
+    number_of_round: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ def claim(
         number=row.attempts,
         owner=owner,
         lease_until_ms=lease_until_ms,
+        number_of_round=row.attempts - row.tried_before,
     )
 
 
@@ -109,7 +116,16 @@ def _may_be_sent(o: sa.Table, now_ms: int) -> sa.ColumnElement[bool]:
     earlier = t.outbox.alias("earlier")
     return sa.and_(
         o.c.state == "pending",
-        sa.or_(o.c.attempts == 0, o.c.due_ms <= now_ms, o.c.due_ms > now_ms + _LONGEST_WAIT_MS),
+        sa.or_(
+            o.c.attempts == o.c.tried_before,
+            o.c.due_ms <= now_ms,
+            o.c.due_ms > now_ms + _LONGEST_WAIT_MS,
+        ),
+        sa.or_(
+            o.c.not_before_ms.is_(None),
+            o.c.not_before_ms <= now_ms,
+            o.c.not_before_ms > now_ms + _LONGEST_QUIET_MS,
+        ),
         sa.or_(o.c.lease_until_ms.is_(None), ~_is_leased(o, now_ms)),
         sa.select(t.endpoint.c.id).where(t.endpoint.c.id == o.c.endpoint_id, IS_ENABLED).exists(),
         ~sa.select(earlier.c.id)

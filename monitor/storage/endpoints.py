@@ -11,9 +11,9 @@ at the same moment, where nobody would cancel it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,6 +22,8 @@ from driftline.errors import Conflict
 from monitor.masking import masked
 from monitor.storage import schema as t
 from monitor.storage.engine import take_turns
+
+WEBHOOK: Final = "webhook"
 
 IS_STANDING = t.endpoint.c.removed_ms.is_(None)
 IS_ENABLED = sa.and_(IS_STANDING, t.endpoint.c.disabled_ms.is_(None))
@@ -37,7 +39,17 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address that alerts are sent to; its secrets newest first."""
+    """An address that alerts are sent to; its secrets newest first.
+
+    Attributes
+    ----------
+    kind
+        webhook, slack, pagerduty, smtp or apprise: what is sent there, and how.
+    settings
+        What its kind needs beside address and secret.
+    failing_since_ms, failures
+        Since when, and how often, nothing has arrived; None and 0 after something has.
+    """
 
     id: int
     name: str
@@ -46,6 +58,10 @@ class Endpoint:
     created_ms: int
     disabled_ms: int | None
     disabled_reason: str | None
+    kind: str = WEBHOOK
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    failing_since_ms: int | None = None
+    failures: int = 0
 
     @property
     def is_enabled(self) -> bool:
@@ -71,28 +87,47 @@ def find(conn: Connection, name: str) -> Endpoint | None:
 
 
 def add(
-    conn: Connection, name: str, url: str, secret: str, *, now_ms: int
+    conn: Connection,
+    name: str,
+    url: str,
+    secret: str | None,
+    *,
+    now_ms: int,
+    kind: str = WEBHOOK,
+    settings: Mapping[str, Any] | None = None,
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint of that name and address, and whether it is new.
 
-    The same name and address again change nothing, not even the secret.
+    The same name and address again change nothing, not even the secret. Kinds whose address is
+    the secret have no other.
 
     Raises
     ------
     Conflict
-        The name belongs to another address.
+        The name belongs to another address, kind or setting.
     """
+    wanted = dict(settings or {})
     try:
         with conn.begin_nested():
             conn.execute(
                 sa.insert(t.endpoint).values(
-                    name=name, url=url, secrets=_as_json([Secret(secret)]), created_ms=now_ms
+                    name=name,
+                    url=url,
+                    secrets=_as_json([] if secret is None else [Secret(secret)]),
+                    created_ms=now_ms,
+                    kind=kind,
+                    settings=json.dumps(wanted, sort_keys=True),
                 )
             )
     except sa.exc.IntegrityError:
         standing = find(conn, name)
         if standing is None:
             raise
+        if standing.url == url and (standing.kind, standing.settings) != (kind, wanted):
+            raise Conflict(
+                f"endpoint {name} is of kind {standing.kind} already, with other settings: take "
+                "another name, or remove it first"
+            ) from None
         if standing.url != url:
             raise Conflict(
                 f"endpoint {name} sends to {masked(standing.url)} already: take another name, "
@@ -127,8 +162,10 @@ def disable(conn: Connection, endpoint_id: int, reason: str, *, now_ms: int) -> 
 
 
 def enable(conn: Connection, endpoint_id: int) -> None:
-    """Send to it again: from now on, and what has waited."""
-    _set(conn, endpoint_id, disabled_ms=None, disabled_reason=None)
+    """Send to it again: from now on, and what has waited. What it failed before is forgiven."""
+    _set(
+        conn, endpoint_id, disabled_ms=None, disabled_reason=None, failing_since_ms=None, failures=0
+    )
 
 
 def remove(conn: Connection, endpoint_id: int, *, now_ms: int) -> int:
@@ -167,6 +204,10 @@ def endpoint_of(row: sa.Row[Any]) -> Endpoint:
         created_ms=row.created_ms,
         disabled_ms=row.disabled_ms,
         disabled_reason=row.disabled_reason,
+        kind=row.kind,
+        settings=json.loads(row.settings),
+        failing_since_ms=row.failing_since_ms,
+        failures=row.failures,
     )
 
 

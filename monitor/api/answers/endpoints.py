@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from monitor.api.answers.common import Answer, Instant, said
+from monitor.api.parameters import MAX_INT, MAX_NAME, is_storable, moment
 
 URL = "https://hooks.example/drift"
 WHY = "it answered 500"
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("no name holds half a character")
+    return text
+
+
+def asked_for(words: str, example: Any, **more: Any) -> Any:
+    """Return a field of a body that may be left out."""
+    return Field(None, description=words, examples=[example], **more)
+
+
+Text = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
+Moment = Annotated[datetime, BeforeValidator(moment)]
 
 
 class EndpointAnswer(Answer):
@@ -32,6 +51,10 @@ class EndpointAnswer(Answer):
         "When something was last sent to it", "2025-06-02T08:00:00Z", at="last_attempt_ms"
     )
     last_error: str | None = said("Why that failed; null when it arrived", WHY)
+    failing_since: Instant | None = said(
+        "Since when nothing arrives any more; after five days it is disabled", None,
+        at="failing_since_ms",
+    )  # fmt: skip
 
 
 class EndpointTold(EndpointAnswer):
@@ -89,6 +112,46 @@ class DeliveryDetail(DeliveryAnswer):
 
     body: str = said("As it is sent, byte for byte", '{"type":"endpoint.test"}')
     tried: list[AttemptAnswer] = said("The attempts, the first first")
+
+
+class ServiceIncidentAnswer(Answer):
+    """What is wrong with a part of Driftline itself; open while `resolved` is null."""
+
+    id: int = said("Its number, apart from those of models' incidents", 2)
+    kind: str = said("delivery: an endpoint was disabled because nothing arrived there", "delivery")
+    name: str = said("Which one", "on-call")
+    severity: str = said("warning or critical", "warning")
+    summary: str = said("What happened, in a sentence", "Endpoint on-call was disabled: 410.")
+    opened: Instant = said("When it began", "2025-06-02T08:00:00Z", at="opened_ms")
+    resolved: Instant | None = said("When it ended", None, at="resolved_ms")
+    resolved_as: str | None = said("enabled or removed", None)
+
+
+class RedeliveryAnswer(Answer):
+    """Which messages are sent again."""
+
+    ids: list[int] = said("Deliveries, the first decided first", [12])
+    more: bool = said("Whether there are more than one request takes", False)
+    is_dry_run: bool = said("Whether nothing was changed", False)
+
+
+class RedeliveryBody(BaseModel):
+    """Which messages to send again; what is given must all hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal["dead", "delivered"] = Field(
+        "dead", description="Those that were given up, or those that arrived"
+    )
+    endpoint: Text | None = asked_for("Those for this endpoint", "on-call")
+    alert_id: Text | None = asked_for("Those of this alert", "5f0c1d5be1f24c1c8c0f6a3a9f4e8d10")
+    type: Text | None = asked_for("Those of this type", "drift.detected")
+    first: int | None = asked_for("From this delivery on", 12, ge=1, le=MAX_INT)
+    last: int | None = asked_for("Up to this delivery, and with it", 40, ge=1, le=MAX_INT)
+    from_: Moment | None = asked_for("Decided from then on", "2025-06-02T07:00:00Z", alias="from")
+    to: Moment | None = asked_for("Decided before then", "2025-06-02T08:00:00Z")
+    all: bool = Field(False, description="Every one; needed where nothing else is given")
+    dry_run: bool = Field(False, description="Tell which, and change nothing")
 
 
 class EndpointBody(BaseModel):

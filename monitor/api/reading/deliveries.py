@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,13 +18,14 @@ from monitor.api.answers.endpoints import (
     DeliveryAnswer,
     DeliveryDetail,
     EndpointAnswer,
+    ServiceIncidentAnswer,
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Limit, is_storable
 from monitor.clock import Clock
 from monitor.masking import masked
 from monitor.storage import endpoints as store
-from monitor.storage import reads
+from monitor.storage import reads, service_incidents
 from monitor.storage.deliveries import Attempt
 from monitor.storage.endpoints import Endpoint
 from monitor.storage.reads import Delivery, Tally
@@ -56,6 +58,10 @@ AnyAlert = Annotated[
 AnyState = Annotated[
     Literal["pending", "delivered", "dead", "cancelled"] | None,
     Query(description="Only what is in this state", examples=["dead"]),
+]
+
+OnlyOpen = Annotated[
+    Literal["open"] | None, Query(description="Only those that stand", examples=["open"])
 ]
 
 
@@ -125,6 +131,29 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
         """With its body and every attempt."""
         return answering.one(request, lambda conn: delivery_detail(conn, id), by_content=True)
 
+    @routes.get(
+        "/service-incidents", tags=[TAG],
+        **openapi.told(Page[ServiceIncidentAnswer], "List what is wrong with Driftline's parts"),
+    )  # fmt: skip
+    def incidents_of_service(
+        request: Request,
+        state: OnlyOpen = None,
+        limit: Limit = None,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Endpoints that were disabled because nothing arrived there; the last opened first."""
+
+        def read(conn: Connection, after: Key | None, most: int) -> list[ServiceIncidentAnswer]:
+            found = service_incidents.listed(
+                conn, only_open=state is not None, before=after[0] if after else None, limit=most
+            )
+            return [ServiceIncidentAnswer.model_validate(asdict(one)) for one in found]
+
+        listing = Listing(
+            ServiceIncidentAnswer, read, lambda row: (row.id,), (int,), lambda row: row
+        )
+        return answering.page(request, listing, limit=limit, cursor=cursor, by_content=True)
+
 
 def known(conn: Connection, name: str) -> Endpoint:
     """Return the endpoint of that name.
@@ -169,6 +198,7 @@ def endpoint_answers(conn: Connection, listed: list[Endpoint], now_ms: int) -> l
                 pending=tally.pending,
                 last_attempt_ms=None if last is None else last.at_ms,
                 last_error=None if last is None else last.error,
+                failing_since_ms=one.failing_since_ms,
             )  # type: ignore[call-arg]
         )
     return found

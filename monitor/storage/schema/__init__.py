@@ -65,6 +65,8 @@ from monitor.storage.schema.told import (
     delivery_attempt,
     endpoint,
     outbox,
+    route,
+    service_incident,
 )
 
 __all__ = [
@@ -108,6 +110,8 @@ __all__ = [
     "reference",
     "registry",
     "registry_switch",
+    "route",
+    "service_incident",
     "silence",
     "stream",
     "stream_position",

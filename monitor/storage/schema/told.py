@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueCo
 from monitor.storage.schema.columns import Id, String, metadata
 
 # Where alerts are sent. `secrets` is JSON, newest first: [{"secret", "until_ms"}]; two sign
-# while one takes over from the other.
+# while one takes over from the other. `settings` is JSON of what its kind needs beside.
 endpoint = Table(
     "endpoint",
     metadata,
@@ -19,6 +19,12 @@ endpoint = Table(
     Column("disabled_ms", BigInteger),
     Column("disabled_reason", Text),
     Column("removed_ms", BigInteger),
+    # webhook | slack | pagerduty | smtp | apprise
+    Column("kind", String(16), nullable=False, server_default="webhook"),
+    Column("settings", Text, nullable=False, server_default="{}"),
+    # Since when and how often nothing has arrived; null and 0 after something has.
+    Column("failing_since_ms", BigInteger),
+    Column("failures", Integer, nullable=False, server_default="0"),
     # A removed endpoint keeps its row for what was sent to it; its name is free again.
     Index(
         "ix_endpoint_name",
@@ -91,6 +97,10 @@ outbox = Table(
     Column("leased_by", String(200)),
     Column("lease_until_ms", BigInteger),
     Column("finished_ms", BigInteger),
+    # Of `attempts`, those before somebody asked for it again.
+    Column("tried_before", Integer, nullable=False, server_default="0"),
+    # Quiet hours hold it until then.
+    Column("not_before_ms", BigInteger),
     UniqueConstraint("endpoint_id", "webhook_id"),
     Index("ix_outbox_due", "state", "due_ms"),
     Index("ix_outbox_finished", "state", "finished_ms"),
@@ -109,4 +119,41 @@ delivery_attempt = Table(
     Column("status", Integer),  # of the answer; null without one
     Column("error", Text),  # why it failed, in one line; null when delivered
     Column("response", Text),  # the answer's beginning, capped
+)
+
+# What is wrong with Driftline's own parts rather than with a model: it has no version, no feature
+# and no window. One of a subject is open at a time.
+service_incident = Table(
+    "service_incident",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(20), nullable=False),  # delivery
+    Column("subject", String(200), nullable=False),  # an endpoint's number
+    Column("name", String(200), nullable=False),  # what people call it
+    Column("severity", String(10), nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("resolved_ms", BigInteger),
+    Column("resolved_as", String(20)),  # enabled | removed
+    Index(
+        "ix_service_incident_open",
+        "kind",
+        "subject",
+        unique=True,
+        sqlite_where=text("resolved_ms IS NULL"),
+        postgresql_where=text("resolved_ms IS NULL"),
+    ),
+    sqlite_autoincrement=True,  # messages name its number
+)
+
+# Which of a model's messages go where; a model without any sends all to every endpoint.
+route = Table(
+    "route",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", BigInteger, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("spec", Text, nullable=False),  # JSON of monitor.detect.routes.Route
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("model_id", "name"),
 )

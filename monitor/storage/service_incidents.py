@@ -1,0 +1,108 @@
+"""Incidents of Driftline's own parts: what is wrong though no model is.
+
+They stand beside those of models, under numbers of their own: they have no version, no feature
+and no window. One of a subject is open at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from monitor.storage import schema as t
+
+DELIVERY: Final = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIncident:
+    """What is wrong with a part of Driftline; open while `resolved_ms` is None.
+
+    Attributes
+    ----------
+    kind
+        delivery: an endpoint that was switched off because nothing arrived there.
+    subject, name
+        Which one: its number, and what people call it.
+    resolved_as
+        enabled or removed.
+    """
+
+    id: int
+    kind: str
+    subject: str
+    name: str
+    severity: str
+    summary: str
+    opened_ms: int
+    resolved_ms: int | None
+    resolved_as: str | None
+
+
+def begin(
+    conn: Connection, kind: str, subject: str, *, name: str, summary: str, now_ms: int
+) -> ServiceIncident:
+    """Open an incident, or return the one that is open."""
+    standing = _open(conn, kind, subject)
+    if standing is not None:
+        return standing
+    values = {
+        "kind": kind,
+        "subject": subject,
+        "name": name,
+        "severity": "warning",
+        "summary": summary,
+        "opened_ms": now_ms,
+    }
+    query = sa.insert(t.service_incident).values(values).returning(t.service_incident)
+    return _incident(conn.execute(query).one())
+
+
+def end(
+    conn: Connection, kind: str, subject: str, how: str, *, now_ms: int
+) -> ServiceIncident | None:
+    """Resolve the open incident of a subject; None where there is none."""
+    standing = _open(conn, kind, subject)
+    if standing is None:
+        return None
+    c = t.service_incident.c
+    done = conn.execute(
+        sa.update(t.service_incident)
+        .where(c.id == standing.id, c.resolved_ms.is_(None))
+        .values(resolved_ms=max(now_ms, standing.opened_ms), resolved_as=how)
+        .returning(t.service_incident)
+    ).one_or_none()
+    return None if done is None else _incident(done)
+
+
+def listed(
+    conn: Connection,
+    *,
+    only_open: bool = False,
+    before: int | None = None,
+    limit: int | None = None,
+) -> list[ServiceIncident]:
+    """Return incidents, the last opened first; `before` (an id) continues a page."""
+    c = t.service_incident.c
+    query = sa.select(t.service_incident).order_by(c.id.desc()).limit(limit)
+    if only_open:
+        query = query.where(c.resolved_ms.is_(None))
+    if before is not None:
+        query = query.where(c.id < before)
+    return [_incident(row) for row in conn.execute(query)]
+
+
+def _open(conn: Connection, kind: str, subject: str) -> ServiceIncident | None:
+    c = t.service_incident.c
+    query = sa.select(t.service_incident).where(
+        c.kind == kind, c.subject == subject, c.resolved_ms.is_(None)
+    )
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _incident(row)
+
+
+def _incident(row: sa.Row[tuple[object, ...]]) -> ServiceIncident:
+    return ServiceIncident(**row._mapping)
