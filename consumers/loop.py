@@ -100,6 +100,9 @@ class Loop:
         self._stream: Stream | None = None
         self._registry: registry.Registry | None = None
         self._owned = Partitions()
+        # Refused and not told yet: the next claim tells it, though the group takes most of them
+        # away in between.
+        self._fenced_of: set[int] = set()
         self._checkpoint_at_s = self._clock.monotonic_s() + settings.checkpoint_interval_s
         self._was_quiet = True
         self._broker_at_s = self._storage_at_s = 0.0
@@ -333,14 +336,16 @@ class Loop:
         assert self._stream is not None
         with transaction(self._db) as conn:
             self._breaker.heed(conn, self._stream, self._clock.now_ms())
-            return checkpoint.claim(
+            claim = checkpoint.claim(
                 conn,
                 stream_id=self._stream.id,
                 partition=partition,
                 owner=self._owner,
                 group_id=self._settings.group_id,
-                was_fenced=self._owned[partition].was_fenced,
+                was_fenced=partition in self._fenced_of,
             )
+        self._fenced_of.discard(partition)
+        return claim
 
     def _cross_gaps(self, claim: checkpoint.Claim, low: int, high: int) -> checkpoint.Claim:
         """Record what the log lost and move past it."""
@@ -362,6 +367,7 @@ class Loop:
     def _topic_was_recreated(self) -> None:
         log.warning("topic %s was made again: a new stream begins", self._settings.topic)
         self._let_all_go("the topic was made again")
+        self._fenced_of.clear()
         self._stream = self._identity = None
 
     # Checkpoints.
@@ -460,8 +466,7 @@ class Loop:
     def _fenced(self, partition: int) -> None:
         wait_s = self._uniform(0.0, FENCED_WAIT_S)
         self._let_go(partition, f"another owner has claimed it; trying in {wait_s:.1f} s", wait_s)
-        if partition in self._owned:
-            self._owned[partition].was_fenced = True
+        self._fenced_of.add(partition)
 
     def _reload_registry(self) -> bool:
         """Read the registry again, and with it everything that was admitted with the old one."""

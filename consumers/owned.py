@@ -13,7 +13,6 @@ class Owned:
 
     ledger: Ledger | None = None
     claim_at_s: float = 0.0
-    was_fenced: bool = False
     # Set when the log was cut: where it diverges from what was read.
     diverges_at: int | None = None
     # Set when the broker refused to read at the position.

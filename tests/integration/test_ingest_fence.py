@@ -91,6 +91,32 @@ def test_a_fenced_owner_polls_and_waits_before_it_claims_again(engine: Engine) -
     assert positions(engine)[0].fenced == 1
 
 
+def test_a_fence_is_told_though_the_group_takes_the_partition_away_before_the_next_claim(
+    engine: Engine,
+) -> None:
+    register(engine)
+    clock, topic = HeldClock(), FakeTopic()
+    settings = IngestSettings("", "", checkpoint_interval_s=INTERVAL_S)
+    sources = [FakeSource(topic, clock) for _ in range(2)]
+    first, second = (Loop(engine, s, settings, clock, lambda _l, high: high) for s in sources)
+    for source, loop in zip(sources, (first, second), strict=True):
+        source.give(0)
+        loop.step()
+    topic.append(prediction(1))
+    first.step()
+    clock.advance(INTERVAL_S)
+    first.step()  # fenced by the second's claim
+    sources[0].take(0, kind="lost")
+    sources[0].give(0)
+    first.step()
+    clock.advance(INTERVAL_S)
+    second.step()
+    clock.advance(3.1)
+    first.step()
+    assert positions(engine)[0].claim_epoch == 3
+    assert positions(engine)[0].fenced == 1
+
+
 def taken_in_turns(engine: Engine, uniform: Callable[[float, float], float]) -> tuple[int, int]:
     """Two members believe that a partition is theirs, and step a second after each other.
 
