@@ -17,71 +17,70 @@ from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference
 from monitor.detect.fold import States, marks_to_text
 from monitor.evaluate.judging import Judged
+from monitor.storage.many import Column
 
-FindingRow = tuple[object, ...]
+Columns = dict[str, Column]
 
 
-def finding_rows(
+def finding_columns(
     judged: Judged, version_id: int, places: Sequence[int], alarming: Sequence[set[str]]
-) -> list[FindingRow]:
-    """Return the finding rows of the windows at `places`, in the order of the table's columns.
+) -> Columns:
+    """Return the finding rows of the windows at `places` by column, without the measures.
 
     `alarming[i]` holds the features with a closed latch after window `places[i]`.
     """
     j = judged.judgement
     chosen = np.asarray(places, dtype=np.intp)
-    n_features = len(judged.names)
+    features = np.tile(np.arange(len(judged.names)), len(chosen))
 
-    def each(values: list[object]) -> list[object]:
-        return [value for value in values for _ in range(n_features)]
+    def flat(values: NDArray[Any]) -> NDArray[Any]:
+        return np.ascontiguousarray(values[chosen]).ravel()
 
-    def flat(values: NDArray[np.generic]) -> list[object]:
-        return list(values[chosen].ravel().tolist())
-
-    def floats(values: NDArray[np.float64]) -> list[object]:
-        picked = values[chosen].ravel()
-        out = picked.astype(object)
-        out[np.isnan(picked)] = None
-        return list(out)
-
-    windows = [judged.due[place] for place in places]
-    columns: list[list[Any]] = [
-        [version_id] * (len(windows) * n_features),
-        [judged.length] * (len(windows) * n_features),
-        each([window.start_ms for window in windows]),
-        each([window.segment for window in windows]),
-        list(judged.names) * len(windows),
-        each([int(j.rows[place]) for place in places]),
-        flat(j.values),
-        floats(j.psi),
-        floats(j.psi_limit),
-        floats(j.psi_critical),
-        floats(j.psi_lower),
-        floats(j.ks_low),
-        floats(j.ks_high),
-    ]
+    columns = _keys(judged, version_id, np.repeat(chosen, len(judged.names)), features)
+    columns |= {
+        "rows": np.repeat(j.rows[chosen], len(judged.names)),
+        "n": flat(j.values),
+        "psi": flat(j.psi),
+        "psi_limit": flat(j.psi_limit),
+        "psi_critical": flat(j.psi_critical),
+        "psi_lower": flat(j.psi_lower),
+        "ks_low": flat(j.ks_low),
+        "ks_high": flat(j.ks_high),
+    }
     for rate in RATES:
-        columns += [
-            floats(j.rates[rate].value),
-            floats(j.rates[rate].excess),
-            floats(j.rates[rate].limit),
-        ]
+        columns[rate] = flat(j.rates[rate].value)
+        columns[f"{rate}_excess"] = flat(j.rates[rate].excess)
+        columns[f"{rate}_limit"] = flat(j.rates[rate].limit)
     marks, exceeds = _mark_texts(j, chosen)
-    columns += [
-        floats(j.ratio),
-        flat(j.evidence),
-        floats(judged.visible),
-        flat(j.verdict),
-        marks,
-        exceeds,
-        [name in alarms for alarms in alarming for name in judged.names],
-    ]
-    return list(zip(*columns, strict=True))
+    return columns | {
+        "ratio": flat(j.ratio),
+        "evidence": flat(j.evidence).tolist(),
+        "visible": flat(judged.visible),
+        "verdict": flat(j.verdict).tolist(),
+        "marks": marks,
+        "exceeds": exceeds,
+        "is_alarming": np.array(
+            [name in alarms for alarms in alarming for name in judged.names], np.bool_
+        ),
+    }
 
 
-def _mark_texts(
-    judgement: Judgement, chosen: NDArray[np.intp]
-) -> tuple[list[object], list[object]]:
+def _keys(
+    judged: Judged, version_id: int, windows: NDArray[np.intp], features: NDArray[np.intp]
+) -> Columns:
+    """Return what names each row, a window and a feature."""
+    starts = np.array([window.start_ms for window in judged.due], np.int64)
+    segments = [window.segment for window in judged.due]
+    return {
+        "version_id": np.full(len(windows), version_id, np.int64),
+        "length": [judged.length] * len(windows),
+        "start_ms": starts[windows],
+        "segment": [segments[place] for place in windows.tolist()],
+        "feature": [judged.names[place] for place in features.tolist()],
+    }
+
+
+def _mark_texts(judgement: Judgement, chosen: NDArray[np.intp]) -> tuple[list[str], list[str]]:
     """Return the stored form of the marks and the names of what exceeds, a window and feature each.
 
     There are few different combinations, so each is put into words once.
@@ -103,37 +102,22 @@ def _mark_texts(
     return [texts[place] for place in places], [over[place] for place in places]
 
 
-def measure_rows(
+def measure_columns(
     judged: Judged, reference: Reference, version_id: int, places: Sequence[int]
-) -> list[FindingRow]:
+) -> Columns:
     """Return what stands beside the findings of the windows at `places`, where values were there.
 
-    In the order of the table's columns.
+    By column; none where nothing was measured.
     """
     j = judged.judgement
     if j.measures is None:
-        return []
+        return {}
     chosen = np.asarray(places, dtype=np.intp)
     which, features = np.nonzero(j.values[chosen] > 0)
     windows = chosen[which]
-    n = len(windows)
-    due = [judged.due[place] for place in windows.tolist()]
-    columns: list[list[Any]] = [
-        [version_id] * n,
-        [judged.length] * n,
-        [window.start_ms for window in due],
-        [window.segment for window in due],
-        [judged.names[place] for place in features.tolist()],
-    ]
-    for name in MEASURES:
-        picked = getattr(j.measures, name)[windows, features]
-        is_known = ~np.isnan(picked)
-        column = np.full(n, None, dtype=object)
-        known = picked[is_known]
-        column[is_known] = known.astype(np.int64) if name == "chi_square_df" else known
-        columns.append(column.tolist())
-    columns.append(_parts(j, reference, windows, features))
-    return list(zip(*columns, strict=True))
+    columns = _keys(judged, version_id, windows, features)
+    columns |= {name: getattr(j.measures, name)[windows, features] for name in MEASURES}
+    return columns | {"parts": _parts(j, reference, windows, features)}
 
 
 def _parts(

@@ -11,14 +11,19 @@ The values must be what the driver takes: no type of ours is converted here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
+from monitor.storage import arrays
+
 Tuples = Sequence[tuple[Any, ...]]
+Column = NDArray[Any] | Sequence[str | None]
 
 # Rows of one statement. SQLite allows 32,766 values in one; a few megabytes for PostgreSQL.
 AT_ONCE: Final = 4_096
@@ -27,6 +32,7 @@ _ARRAYS: Final[tuple[tuple[type[Any], str], ...]] = (
     (sa.Integer, "int4"),
     (sa.String, "text"),
     (sa.LargeBinary, "bytea"),
+    (sa.Float, "float8"),
 )
 
 
@@ -52,6 +58,31 @@ def select(
 def insert(conn: Connection, table: sa.Table, names: tuple[str, ...], rows: Tuples) -> None:
     """Insert rows given as tuples in the order of `names`."""
     _run(conn, rows, _insert(table, names, conn.dialect.name))
+
+
+def insert_columns(conn: Connection, table: sa.Table, columns: Mapping[str, Column]) -> None:
+    """Insert rows given as columns of one length, by their names.
+
+    A column is an array of floats, of which NaN is null, an array of integers or truth values, or
+    a sequence of text or None.
+    """
+    names = tuple(columns)
+    if not names:
+        return
+    if conn.dialect.name != "postgresql":
+        # NaN is null to SQLite, too.
+        plain = (
+            each.tolist() if isinstance(each, np.ndarray) else each for each in columns.values()
+        )
+        insert(conn, table, names, list(zip(*plain, strict=True)))
+        return
+    given = [
+        each if isinstance(each, np.ndarray) else np.array(each, dtype=object)
+        for each in columns.values()
+    ]
+    sql = _insert_of(table, names, tuple(arrays.type_of(column) for column in given))
+    for start in range(0, len(given[0]), AT_ONCE):
+        conn.exec_driver_sql(sql, tuple(column[start : start + AT_ONCE] for column in given))
 
 
 def add_up(conn: Connection, table: sa.Table, names: tuple[str, ...], rows: Tuples) -> None:
@@ -132,10 +163,20 @@ def _select_listed(table: sa.Table, keys: tuple[str, ...], names: tuple[str, ...
     )
 
 
+@cache
+def _insert_of(table: sa.Table, names: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+    into = f"INSERT INTO {_quoted(table.name)} ({_columns(table, names)})"
+    return f"{into} SELECT * FROM {_unnested(table, names, kinds)}"
+
+
 def _given(table: sa.Table, names: tuple[str, ...]) -> str:
+    return _unnested(table, names, tuple(_array_of(table.c[name].type) for name in names))
+
+
+def _unnested(table: sa.Table, names: tuple[str, ...], kinds: tuple[str, ...]) -> str:
     """PostgreSQL's arrays as a table; sent as bytes, for which `%b` stands."""
-    arrays = ", ".join(f"%b::{_array_of(table.c[name].type)}[]" for name in names)
-    return f"unnest({arrays}) AS given ({_columns(table, names)})"
+    sent = ", ".join(f"%b::{kind}[]" for kind in kinds)
+    return f"unnest({sent}) AS given ({_columns(table, names)})"
 
 
 def _array_of(kind: Any) -> str:

@@ -9,11 +9,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from driftline.errors import ConfigError
+from monitor.storage import arrays
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ def create(url: sa.URL) -> Engine:
     def _session(dbapi: Any, _record: object) -> None:
         for dumper in dumpers:
             dbapi.adapters.register_dumper(str, dumper)
+        dbapi.adapters.register_dumper(np.ndarray, _columns())
         for name in ("text", "varchar"):
             dbapi.adapters.register_loader(name, loader)
         cursor = dbapi.cursor()
@@ -130,6 +134,21 @@ def _adapters() -> tuple[tuple[type[Any], type[Any]], type[Any]]:
 
     # The last one is used where a statement does not say which.
     return (BytesOut, TextOut), TextIn
+
+
+def _columns() -> type[Any]:
+    """How a column goes to the server; what takes it says its type."""
+    from psycopg.abc import Buffer
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    class ColumnOut(Dumper):
+        format = Format.BINARY
+
+        def dump(self, obj: NDArray[Any]) -> Buffer | None:
+            return arrays.to_bytes(obj, _without_nul)
+
+    return ColumnOut
 
 
 def _without_nul(text: str) -> str:

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 from driftline.stats.lengths import LENGTHS
 from monitor.detect.fold import States, states_from_json
 from monitor.detect.plan import Stored
+from monitor.storage import many
 from monitor.storage import schema as t
-from monitor.storage.engine import insert_tuples
 
 # How many values go into one IN (...): SQLite's limit is 32,766.
 IN_AT_MOST = 10_000
@@ -254,22 +254,22 @@ def _place(version_id: int, length: str, segment: str, start_ms: int) -> dict[st
 
 def insert_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows in the order of the window table's columns."""
-    insert_tuples(conn, t.window, tuple(t.window.c.keys()), rows)
+    many.insert(conn, t.window, tuple(t.window.c.keys()), rows)
 
 
-def insert_findings(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows in the order of the finding table's columns."""
-    insert_tuples(conn, t.finding, tuple(t.finding.c.keys()), rows)
+def insert_findings(conn: Connection, columns: Mapping[str, many.Column]) -> None:
+    """Insert rows of the finding table, given by column."""
+    many.insert_columns(conn, t.finding, columns)
 
 
-def insert_measures(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows in the order of the finding_measure table's columns."""
-    insert_tuples(conn, t.finding_measure, tuple(t.finding_measure.c.keys()), rows)
+def insert_measures(conn: Connection, columns: Mapping[str, many.Column]) -> None:
+    """Insert rows of the finding_measure table, given by column; none without any column."""
+    many.insert_columns(conn, t.finding_measure, columns)
 
 
 def insert_model_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows in the order of the model_window table's columns."""
-    insert_tuples(conn, t.model_window, tuple(t.model_window.c.keys()), rows)
+    many.insert(conn, t.model_window, tuple(t.model_window.c.keys()), rows)
 
 
 def replace_model_windows(

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from fake_source import HOUR_MS, START_MS, small_reference
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.stats.profile import Profile
@@ -207,3 +209,63 @@ def test_a_checkpoint_takes_as_many_statements_for_many_panes_as_for_few(
     # Of 500: 2 were written four times, 58 three times, 140 twice, 300 once; 200 of the other.
     assert revs == {4: 2, 3: 58, 2: 140, 1: 300 + 200}
     assert totals == sorted(np.repeat([4, 3, 2, 1], [2, 58, 140, 300]).tolist())
+
+
+# -- columns ---------------------------------------------------------------------------------------
+
+words = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=9))
+findings = st.lists(
+    st.tuples(
+        st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)),
+        st.integers(-(2**63), 2**63 - 1),
+        st.booleans(),
+        words,
+    ),
+    max_size=9,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(findings)
+def test_columns_are_inserted_as_rows_are(
+    engine: Engine, rows: list[tuple[float | None, int, bool, str | None]]
+) -> None:
+    """Nulls, the ends of what a number can be, any character, pieces, and no row at all."""
+    n = len(rows)
+    number, whole, truth, text = zip(*rows, strict=True) if rows else ((), (), (), ())
+    columns: dict[str, many.Column] = {
+        "version_id": np.full(n, 7, np.int64), "length": ["hour"] * n,
+        "start_ms": np.arange(n), "segment": ["site=\0\"{,}'"] * n, "feature": ["x"] * n,
+        "rows": np.array(whole, np.int64), "n": np.zeros(n, np.int64),
+        "psi": np.array([np.nan if value is None else value for value in number]),
+        "evidence": text, "verdict": ["ok"] * n, "marks": [""] * n, "exceeds": [""] * n,
+        "is_alarming": np.array(truth, np.bool_),
+    }  # fmt: skip
+    f = t.finding.c
+    with transaction(engine) as conn, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(many, "AT_ONCE", 4)
+        conn.execute(sa.delete(t.finding))
+        many.insert_columns(conn, t.finding, columns)
+        query = sa.select(f.psi, f.rows, f.is_alarming, f.evidence, f.segment)
+        found = conn.execute(query.order_by(f.start_ms)).all()
+        conn.execute(sa.delete(t.finding))
+    assert [tuple(row) for row in found] == [(*row, "site=\0\"{,}'") for row in rows]
+
+
+def test_columns_of_many_rows_are_one_statement(engine: Engine) -> None:
+    n = 300
+    with watched(engine) as (statements, written), transaction(engine) as conn:
+        many.insert_columns(
+            conn, t.finding_measure,
+            {
+                "version_id": np.full(n, 1, np.int64), "length": ["hour"] * n,
+                "start_ms": np.arange(n), "segment": ["all"] * n, "feature": ["x"] * n,
+                "chi_square_df": np.where(np.arange(n) % 2, 3.0, np.nan),
+            },
+        )  # fmt: skip
+        found = [df for (df,) in conn.execute(sa.select(t.finding_measure.c.chi_square_df))]
+    assert sorted(found, key=str) == [3] * 150 + [None] * 150
+    assert {type(value) for value in found} == {int, type(None)}
+    assert (statements["INSERT"], written["INSERT finding_measure"]) == (1, n)
