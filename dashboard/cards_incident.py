@@ -8,13 +8,14 @@ from zoneinfo import ZoneInfo
 
 from dash import html
 
-from dashboard import address, parts
+from dashboard import address, handling, parts
 from dashboard import sentences_incidents as say
 from dashboard.look import Look
 from dashboard.sentences import split_subject
-from dashboard.sentences_history import history
+from dashboard.sentences_history import Entry, history
 from dashboard.words import DASH, cut, moment, plural
 from driftline.stats.words import Evidence
+from monitor.storage.notes import Note
 from monitor.storage.rows import Incident
 from monitor.views.episodes import Opened, evidence_of
 from monitor.views.series import Point
@@ -256,8 +257,11 @@ def _explained(text: str, is_bold: bool) -> list[Any]:
     return [before, parts.term(word), after] if word else [text]
 
 
-def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
-    """Return every transition in the order of the events' own time."""
+def happened(found: Opened, again: Sequence[Point], notes: Sequence[Note], look: Look) -> Any:
+    """Return every transition in the order of the events' own time, and what people did.
+
+    These go by the wall clock: of a log that is read as it is written the two are the same.
+    """
     year = say.data_year(found.judged_to_ms, look.zone)
     entries = history(found)
     late = [entry.recorded_ms for entry in entries if entry.recorded_ms is not None]
@@ -282,19 +286,42 @@ def happened(found: Opened, again: Sequence[Point], look: Look) -> Any:
                 ]
             )
         )
+    if notes:
+        items = _with_notes(items, entries[-ENTRIES_SHOWN:], notes[-ENTRIES_SHOWN:], look, year)
     if again:
         most = max(point.revision for point in again)
         said = f"{plural(len(again), 'window')} judged again after late events, revision {most}"
         items.append(
             html.Li([html.Span(), parts.icon_in("history", "idle"), html.Div(html.Span(said))])
         )
-    notes = []
+    beside = []
     if len(entries) > ENTRIES_SHOWN:
-        notes.append(f"{plural(len(entries) - ENTRIES_SHOWN, 'earlier line')} left out.")
+        beside.append(f"{plural(len(entries) - ENTRIES_SHOWN, 'earlier line')} left out.")
     if is_replay and late:
         day = moment(max(late), look.zone, year=year)
-        notes.append(f"All of it was recorded on {day}, when the log was read.")
+        beside.append(f"All of it was recorded on {day}, when the log was read.")
     return [
         html.Ol(items, className="timeline wide-times"),
-        html.P(" ".join(notes), className="more") if notes else None,
+        html.P(" ".join(beside), className="more") if beside else None,
     ]
+
+
+def _with_notes(
+    items: Sequence[Any],
+    entries: Sequence[Entry],
+    notes: Sequence[Note],
+    look: Look,
+    year: int | None,
+) -> list[Any]:
+    """Return the lines of a history with what people did among them."""
+    timed = [(entry.at_ms, 0, item) for entry, item in zip(entries, items, strict=True)]
+    for at_ms, icon, words in handling.lines(notes):
+        item = html.Li(
+            [
+                html.Span(moment(at_ms, look.zone, year=year), className="num"),
+                parts.icon_in(icon, "idle"),
+                html.Div(html.Span(words)),
+            ]
+        )
+        timed.append((at_ms, 1, item))
+    return [item for *_, item in sorted(timed, key=lambda one: one[:2])]

@@ -331,12 +331,22 @@ def lasted(group: Group, judged_to_ms: int | None) -> str:
     return duration(end - group.opened_ms) if end is not None and end > group.opened_ms else DASH
 
 
-def list_title(firing: int, every: int, muted: int = 0) -> str:
-    """Return the title of the list of incidents; `muted` are those that others speak for."""
+def list_title(firing: int, every: int, muted: int = 0, nobodys: int = 0) -> str:
+    """Return the title of the list of incidents.
+
+    `muted` are those that others speak for, `nobodys` those firing that nobody has.
+    """
     if firing:
         said = f"{firing} {'incident is' if firing == 1 else 'incidents are'} firing"
+        if nobodys:  # shorter: the choices stand beside it
+            who = "none has an" if nobodys == firing else f"{nobodys} {_has(nobodys)} no"
+            said = f"{firing} {'is' if firing == 1 else 'are'} firing, {who} owner"
         return f"{said}, {muted} more {'is' if muted == 1 else 'are'} muted" if muted else said
     return "Nothing is firing" if every else "There was no incident so far"
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def quality(groups: Sequence[Group], models: int, days: float, withdrawn: int) -> str:

@@ -13,7 +13,7 @@
   setInterval(function () {
     var wish = document.querySelector("[data-refresh]");
     if (!wish || document.hidden || paused() || !shown(wish) || !window.dash_clientside ||
-        !window.dash_clientside.set_props || document.querySelector("[role=dialog]")) {
+        !window.dash_clientside.set_props || document.querySelector("[role=dialog], dialog[open]")) {
       return;
     }
     var now = Date.now();

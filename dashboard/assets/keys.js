@@ -110,6 +110,9 @@
       }
       return;
     }
+    if (document.querySelector("dialog[open]")) {
+      return;
+    }
     if (document.querySelector(".mantine-Modal-content")) {
       walk(event);
       return;

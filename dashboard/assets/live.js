@@ -36,7 +36,7 @@
 
   /* ---- New data: a hidden tab and a paused page ask nothing, nor does a page under a dialog. */
   function isDialogOpen() {
-    return !!document.querySelector(".mantine-Modal-content");
+    return !!document.querySelector(".mantine-Modal-content, dialog[open]");
   }
   function beat() {
     set("tick", { n_intervals: Date.now() % 1000000007 });
@@ -257,6 +257,6 @@
   }, TRIES_MS);
 
   Object.assign(driftline, {
-    filled: filled, heard: heard, pause: pause, say: say, screen: screen, set: set,
+    filled: filled, heard: heard, kept: kept, pause: pause, say: say, screen: screen, set: set,
   });
 })();

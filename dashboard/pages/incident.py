@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from dash import html
 
-from dashboard import address, parts
+from dashboard import address, handling, parts
 from dashboard import cards_incident as cards
 from dashboard import sentences_incidents as say
 from dashboard.figures.factory import blank
@@ -24,6 +24,8 @@ from driftline.stats.names import NAMES
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.episodes import Opened, evidence_of, opened
+from monitor.views.handled import NOTHING
+from monitor.views.handled import handled as handled_of
 from monitor.views.history import history
 from monitor.views.scope import NoSuch
 from monitor.views.series import Point, Series, series_of
@@ -36,6 +38,8 @@ SLOTS = {
     "tags": ("incident-tags", "children"),
     "verdict": ("incident-verdict", "children"),
     "note": ("incident-note", "children"),
+    "actions": ("incident-actions", "children"),
+    "rated": ("incident-rated", "children"),
     "aside": ("incident-aside", "children"),
     "evidence": ("incident-evidence", "children"),
     "cards": ("incident-cards", "children"),
@@ -64,13 +68,16 @@ def skeleton() -> Any:
                     className="title",
                 ),
                 html.Div(
-                    html.Button(
-                        [parts.icon("link"), html.Span("Copy link")],
-                        type="button",
-                        className="button",
-                        **{"data-copy-link": "view"},
-                    ),
-                    className="controls copy",
+                    [
+                        html.Div(id="incident-actions"),
+                        html.Button(
+                            [parts.icon("link"), html.Span("Copy link")],
+                            type="button",
+                            className="button copy",
+                            **{"data-copy-link": "view"},
+                        ),
+                    ],
+                    className="controls",
                 ),
             ],
             className="scope incident-scope",
@@ -112,7 +119,10 @@ def skeleton() -> Any:
                         ),
                         parts.card(
                             "What happened",
-                            html.Div(parts.skeleton(4), id="incident-happened"),
+                            [
+                                html.Div(parts.skeleton(4), id="incident-happened"),
+                                html.Div(id="incident-rated"),
+                            ],
                             aside=html.Span(id="incident-times"),
                         ),
                     ],
@@ -143,7 +153,9 @@ def fill(look: Look) -> Mapping[str, Any]:
     who = f"{cut(group.model, 60)} {cut(say.version_tag(group.version), 24)}"
     chosen = subject(found)
     drawn = look.cached(("incident series", number), lambda: episode(look, found, chosen))
-    muted = say.muted_note(found)
+    done = handled_of(look.conn, [group], look.now_ms).get(group.number, NOTHING)
+    year = say.data_year(found.judged_to_ms, look.zone)
+    standing = handling.standing(done, look.zone, look.zone_word, year)
     held = say.holding(found, zone)
     return {
         "title": [html.Span(f"#{group.number} ", className="at-title"), f"{who}: {title}"],
@@ -152,9 +164,9 @@ def fill(look: Look) -> Mapping[str, Any]:
             parts.Verdict(said.icon, said.tone, said.headline, said.notes),
             [parts.link_button("Open in model", _model_link(found), "arrow-right")],
         ),
-        "note": html.P([parts.icon("bell-off"), html.Span(muted)], className="aside")
-        if muted
-        else None,
+        "note": [one for one in (_muted(found), standing) if one is not None] or None,
+        "actions": handling.actions(group, number, done),
+        "rated": handling.rated(done.handling),
         "aside": _aside(found, say.windows_zone(zone, look.zone)),
         "evidence": None if look.is_narrow else cards.evidence(found, zone, number),
         "cards": cards.for_phone(found, zone) if look.is_narrow else None,
@@ -162,7 +174,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "kept": cards.kept(held),
         "kept_zone": say.windows_zone(zone, look.zone),
         "kept_hidden": not held,
-        "happened": cards.happened(found, revised(drawn, chosen), look),
+        "happened": cards.happened(found, revised(drawn, chosen), done.handling.notes, look),
         "times": f"times in {look.zone_word}",
     }
 
@@ -172,6 +184,12 @@ def subject(found: Opened) -> Incident:
     if found.chosen.number != found.group.number:
         return found.chosen
     return found.group.worst
+
+
+def _muted(found: Opened) -> Any:
+    """Return that another speaks for it, where one does."""
+    said = say.muted_note(found)
+    return html.P([parts.icon("bell-off"), html.Span(said)], className="aside") if said else None
 
 
 def _tags(found: Opened, look: Look) -> list[Any]:

@@ -9,14 +9,16 @@ from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, dcc, html
 
-from dashboard import address, gantt, parts, ranges
+from dashboard import address, gantt, handling, parts, ranges
 from dashboard import sentences_incidents as say
 from dashboard.grid import column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
-from dashboard.words import NBSP, cut, moment, plural, shown, whole
+from dashboard.words import DASH, NBSP, cut, moment, plural, shown, whole
 from monitor.storage import reads
 from monitor.views.episodes import STATES, Group, Listed, listed
+from monitor.views.handled import NOTHING, Handled
+from monitor.views.handled import handled as handled_of
 
 ANY = ""
 UTC = ZoneInfo("UTC")
@@ -59,6 +61,7 @@ def columns(zone_word: str = "UTC") -> list[dict[str, Any]]:
         {**column("kind", "Kind", flex=0.9, least_px=96), "sortable": False},
         {**column("opened", f"Opened ({zone_word})", flex=0.9, least_px=112), "sortable": False},
         {**column("lasted", "Lasted", flex=0.6, least_px=74), "sortable": False},
+        {**column("owner", "Owner", flex=0.7, least_px=84), "sortable": False},
     ]
 
 
@@ -141,9 +144,10 @@ def fill(look: Look) -> Mapping[str, Any]:
     page = min(asked.number("page", 1, MOST_PAGES, 1), pages)
     groups = view.groups[(page - 1) * A_PAGE : page * A_PAGE]
     wide = not look.is_narrow
-    rows = [row(group, view, look) for group in groups] if wide else []
+    done = handled_of(look.conn, groups, look.now_ms)
+    rows = [row(group, view, done.get(group.number, NOTHING), look) for group in groups]
     return {
-        "title": say.list_title(view.firing, len(view.models), view.muted),
+        "title": say.list_title(view.firing, len(view.models), view.muted, nobodys(look)),
         "controls": _controls(view, state, model, kind, span, look),
         "quality": _quality(view, span),
         "chart": chart(view, span, look) if span else None,
@@ -163,10 +167,10 @@ def fill(look: Look) -> Mapping[str, Any]:
                 format="csv",
             )
         ),
-        "rows": rows,
+        "rows": rows if wide else [],
         "heads": columns(look.zone_word),
-        "rows_hidden": not rows,
-        "cards": [] if wide else cards(groups, view, look),
+        "rows_hidden": not (wide and rows),
+        "cards": [] if wide else cards(groups, view, done, look),
         "pages": _pages(page, pages),
         "none": None if view.groups else _none(view, wishes, look),
     }
@@ -264,7 +268,19 @@ def _bar(bar: gantt.Bar, view: Listed, lane_px: int) -> dict[str, Any]:
     }
 
 
-def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
+def nobodys(look: Look) -> int:
+    """Return how many problems stand that nobody has."""
+
+    def standing() -> tuple[Group, ...]:
+        return listed(look.conn, state="firing").groups
+
+    groups = look.cached(("standing groups",), standing)
+    done = handled_of(look.conn, groups, look.now_ms)
+    nobody = [handling.owner(group, done.get(group.number, NOTHING)) for group in groups]
+    return nobody.count("nobody yet")
+
+
+def row(group: Group, view: Listed, done: Handled, look: Look) -> dict[str, Any]:
     """Return a group as the grid draws it."""
     icon, word, tone = say.state_word(group)
     year = say.data_year(view.last_ms, look.zone)
@@ -275,7 +291,7 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
             "icon": icon,
             "word": word,
             "tone": tone,
-            "sub": say.muted_word(group, view.speakers),
+            "sub": say.muted_word(group, view.speakers) or handling.silenced_word(done),
         },
         "incident": {
             "number": f"#{group.number}",
@@ -287,13 +303,16 @@ def row(group: Group, view: Listed, look: Look) -> dict[str, Any]:
         "kind": say.kinds(group),
         "opened": moment(group.opened_ms, look.zone, year=year),
         "lasted": say.lasted(group, view.judged_to_ms.get(group.version_id)),
+        "owner": handling.owner(group, done) or DASH,
     }
 
 
-def cards(groups: Sequence[Group], view: Listed, look: Look) -> list[Any]:
+def cards(
+    groups: Sequence[Group], view: Listed, done: Mapping[int, Handled], look: Look
+) -> list[Any]:
     """Return groups as a phone shows them."""
     year = say.data_year(view.last_ms, look.zone)
-    return [_card(group, view, look, year) for group in groups]
+    return [_card(group, view, done.get(group.number, NOTHING), look, year) for group in groups]
 
 
 def _pages(page: int, pages: int) -> list[Any]:
@@ -317,14 +336,16 @@ def _turn(words: str, page: str | None, icon: str) -> Any:
     )
 
 
-def _card(group: Group, view: Listed, look: Look, year: int | None) -> Any:
+def _card(group: Group, view: Listed, done: Handled, look: Look, year: int | None) -> Any:
     icon, word, tone = say.state_word(group)
+    owner = handling.owner(group, done)
+    quiet = say.muted_word(group, view.speakers) or handling.silenced_word(done)
     return parts.link(
         [
             html.Div(
                 [
                     html.Span(f"#{group.number}", className="num number"),
-                    html.Span(say.muted_word(group, view.speakers), className="sub"),
+                    html.Span(quiet, className="sub"),
                     html.Span([parts.icon(icon, 13), html.Span(word)], className=f"pill {tone}"),
                 ],
                 className="top-line",
@@ -336,7 +357,8 @@ def _card(group: Group, view: Listed, look: Look, year: int | None) -> Any:
                     html.Span(f"{cut(group.model, 40)} {cut(say.version_tag(group.version), 24)}"),
                     html.Span(
                         f"{moment(group.opened_ms, look.zone, year=year)}, "
-                        f"{say.lasted(group, view.judged_to_ms.get(group.version_id))}",
+                        f"{say.lasted(group, view.judged_to_ms.get(group.version_id))}"
+                        f"{f', {owner}' if owner else ''}",
                         className="num",
                     ),
                 ],

@@ -6,7 +6,7 @@ turns worse: an acknowledgement is of what was known then.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
+from monitor.storage.evaluation import IN_AT_MOST
 
 ACKNOWLEDGED: Final = "acknowledged"
 GIVEN_BACK: Final = "given back"
@@ -93,14 +94,11 @@ def add(
 def notes_of(conn: Connection, numbers: Collection[int]) -> dict[int, list[Note]]:
     """Return the notes of incidents by number, each list's oldest first."""
     c = t.incident_note.c
-    query = (
-        sa.select(c.incident_number, c.action, c.at_ms, c.author, c.actor, c.text)
-        .where(c.incident_number.in_(sorted(numbers)))
-        .order_by(c.id)
-    )
+    query = sa.select(c.incident_number, c.action, c.at_ms, c.author, c.actor, c.text)
     found: dict[int, list[Note]] = {}
-    for row in conn.execute(query):
-        found.setdefault(row[0], []).append(Note(*row))
+    for some in _in_parts(numbers):
+        for row in conn.execute(query.where(c.incident_number.in_(some)).order_by(c.id)):
+            found.setdefault(row[0], []).append(Note(*row))
     return found
 
 
@@ -109,10 +107,14 @@ def worsened_ms(conn: Connection, numbers: Collection[int]) -> dict[int, int]:
     c = t.incident_event.c
     query = (
         sa.select(c.incident_number, sa.func.max(c.recorded_ms))
-        .where(c.incident_number.in_(sorted(numbers)), c.event.in_(_WORSE))
+        .where(c.event.in_(_WORSE))
         .group_by(c.incident_number)
     )
-    return {row[0]: row[1] for row in conn.execute(query)}
+    return {
+        row[0]: row[1]
+        for some in _in_parts(numbers)
+        for row in conn.execute(query.where(c.incident_number.in_(some)))
+    }
 
 
 def handling(conn: Connection, numbers: Collection[int]) -> dict[int, Handling]:
@@ -173,3 +175,10 @@ def of_group(
     if held and None not in held:
         acknowledged = max((n for n in held if n is not None), key=lambda note: note.at_ms)
     return Handling(acknowledged, last.assignee, last.feedback, tuple(notes))
+
+
+def _in_parts(numbers: Collection[int]) -> Iterator[list[int]]:
+    """Yield what fits into one IN (...)."""
+    ordered = sorted(numbers)
+    for place in range(0, len(ordered), IN_AT_MOST):
+        yield ordered[place : place + IN_AT_MOST]

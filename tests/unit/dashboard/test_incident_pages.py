@@ -26,6 +26,7 @@ from driftline.stats.words import Evidence
 from monitor.storage.engine import reading
 from monitor.storage.rows import Incident
 from monitor.views.episodes import Group, group, listed, opened, speaker_of
+from monitor.views.handled import NOTHING
 from monitor.views.scope import NoSuch
 from monitor.views.standing import Hold, Seen, Standing
 from tests.slots import text
@@ -267,7 +268,7 @@ def test_a_group_that_nobody_was_told_of_says_so(living: Engine) -> None:
             conn=conn, engine=living, path=("incidents",), asked=Asked(""), screen=Screen(),
             now_ms=NOW_MS, checkpoint_interval_s=30.0,
         )  # fmt: skip
-        assert incidents.row(made(muted), view, look)["state"]["sub"] == "muted"
+        assert incidents.row(made(muted), view, NOTHING, look)["state"]["sub"] == "muted"
     page = replace(page, group=made(muted), chosen=muted)
     assert ("", "It is muted: no message tells of it.") in say.verdict(page, UTC).notes
 
@@ -293,12 +294,18 @@ def test_an_incident_without_evidence_is_told_by_its_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("firing", "every", "muted", "said"),
-    [(3, 9, 0, "3 incidents are firing"), (1, 1, 2, "1 incident is firing, 2 more are muted"),
-     (0, 4, 0, "Nothing is firing"), (0, 0, 0, "There was no incident so far")],
+    ("firing", "every", "muted", "nobodys", "said"),
+    [(3, 9, 0, 0, "3 incidents are firing"), (1, 1, 2, 0, "1 incident is firing, 2 more are muted"),
+     (3, 9, 0, 1, "3 are firing, 1 has no owner"),
+     (3, 9, 1, 2, "3 are firing, 2 have no owner, 1 more is muted"),
+     (3, 9, 0, 3, "3 are firing, none has an owner"),
+     (1, 9, 0, 1, "1 is firing, none has an owner"),
+     (0, 4, 0, 0, "Nothing is firing"), (0, 0, 0, 0, "There was no incident so far")],
 )  # fmt: skip
-def test_the_list_is_titled_by_what_fires(firing: int, every: int, muted: int, said: str) -> None:
-    assert say.list_title(firing, every, muted) == said
+def test_the_list_is_titled_by_what_fires(
+    firing: int, every: int, muted: int, nobodys: int, said: str
+) -> None:
+    assert say.list_title(firing, every, muted, nobodys) == said
 
 
 @pytest.mark.parametrize(
@@ -379,7 +386,7 @@ def test_the_axis_has_room_for_its_labels(days: int) -> None:
 
 def test_the_list_shows_groups_and_counts_them_by_state(living: Engine) -> None:
     values = filled(incidents.PAGE, living)
-    assert values["title"] == "2 incidents are firing"
+    assert values["title"] == "2 are firing, none has an owner"
     assert [row["href"] for row in values["rows"]] == [
         "/incidents/8", "/incidents/6", "/incidents/1",
     ]  # fmt: skip
