@@ -18,6 +18,7 @@ from monitor.evaluate.evaluator import Evaluator
 from monitor.storage import engine as storage
 from monitor.storage import schema as t
 from monitor.windows.calendar import DAY_MS
+from monitor.windows.panes import HOUR_MS
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,48 @@ def test_an_hour_that_a_pass_could_have_missed_is_found_in_the_next(
     write(world, "all", 2, 9, n=ROWS)
     assert one.step() == 1
     assert other.step() == one.step() == 0
+
+
+def test_a_window_that_was_not_over_is_looked_at_when_it_is(
+    engine: Engine, two_segments: Reference
+) -> None:
+    """Its panes were there at the look before, and nothing is counted since: only time goes on."""
+    world = fresh_world(engine, two_segments)
+    for hour in range(6):
+        write(world, "all", hour, hour, n=ROWS)
+    evaluator = world.evaluator()
+    for time in (1, 3, 5, 10):
+        passed(world, time)
+        evaluator.step()
+    starts = sorted(row.start_ms for row in world.rows(t.window, t.window.c.length == "hour"))
+    assert starts == [START_MS + hour * HOUR_MS for hour in range(6)]
+
+
+def test_a_restored_database_is_looked_at_as_a_whole(
+    engine: Engine, two_segments: Reference
+) -> None:
+    """Counted before the backup and judged after it: its panes are what was seen, and its window
+    is gone. That the cursor is another says so."""
+    world = fresh_world(engine, two_segments)
+    for hour in range(2):
+        write(world, "all", hour, hour, n=ROWS)
+    passed(world, 3)
+    evaluator = world.evaluator()
+    assert evaluator.step() == 2
+    write(world, "all", 2, 2, n=ROWS)
+    passed(world, 4)
+    tables = [t.evaluator_cursor, t.window, t.model_window, t.finding, t.finding_measure]
+    tables += [t.finding_day, t.latch]
+    backup = {table: [row._asdict() for row in world.rows(table)] for table in tables}
+    assert evaluator.step() == 1
+    facts = world.facts()
+    with storage.transaction(engine) as conn:
+        for table, rows in backup.items():
+            conn.execute(sa.delete(table))
+            if rows:
+                conn.execute(sa.insert(table), rows)
+    assert evaluator.step() == 1
+    assert world.facts() == facts
 
 
 def test_what_is_read_grows_with_what_changed_and_not_with_history(
