@@ -56,6 +56,7 @@ class Http:
         path: str,
         *,
         content: bytes | None = None,
+        content_type: str = "application/json",
         params: Mapping[str, Any] | None = None,
         patience_s: float | None = None,
     ) -> Any:
@@ -74,7 +75,7 @@ class Http:
         ApiError
             It answered that it will not do this.
         """
-        headers = {"content-type": "application/json"} if content is not None else {}
+        headers = {"content-type": content_type} if content is not None else {}
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 response = self._client.request(

@@ -15,6 +15,7 @@ class Calling:
         path: str,
         *,
         content: bytes | None = None,
+        content_type: str = "application/json",
         params: Mapping[str, Any] | None = None,
         patience_s: float | None = None,
     ) -> Any:

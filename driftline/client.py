@@ -23,6 +23,7 @@ from driftline.handling import Handling
 from driftline.letters import Letters
 from driftline.reading import Reading, _escaped, _typed
 from driftline.setting import Setting
+from driftline.uploading import Uploading
 
 # Of events in one request; the server reads 5 MB.
 EVENTS_BYTES = 4_000_000
@@ -60,7 +61,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client(Setting, Handling, Letters, Endpoints, Reading):
+class Client(Setting, Handling, Letters, Endpoints, Uploading, Reading):
     """A connection to one Driftline server.
 
     Parameters
@@ -296,10 +297,14 @@ class Client(Setting, Handling, Letters, Endpoints, Reading):
         path: str,
         *,
         content: bytes | None = None,
+        content_type: str = "application/json",
         params: Mapping[str, Any] | None = None,
         patience_s: float | None = None,
     ) -> Any:
-        return self._http.call(method, path, content=content, params=params, patience_s=patience_s)
+        return self._http.call(
+            method, path, content=content, content_type=content_type, params=params,
+            patience_s=patience_s,
+        )  # fmt: skip
 
     def _write(self, lines: Sequence[bytes]) -> int:
         found = self._http.write(

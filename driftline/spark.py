@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ from driftline.arrow_rows import ArrowRows
 from driftline.counting import cells
 from driftline.errors import InvalidFrame, MissingExtra
 from driftline.events import MAX_TIME_MS, MIN_TIME_MS
+from driftline.history import Packed, Panes, Profiles
 from driftline.rows import columns
+from driftline.stats.panes import pane_ms_of
 from driftline.stats.profile import Profile
 from driftline.stats.reference import ALL, Reference
 
@@ -48,36 +50,6 @@ _KEYS: Final = ("start_ms", "segment", "reason")
 _TIMELESS: Final = -1
 
 
-@dataclass(frozen=True)
-class Profiles:
-    """What was counted.
-
-    Attributes
-    ----------
-    panes : dict
-        (Start of the pane in epoch ms, segment) -> profile; "all" segments together, with sums.
-        Without times there is one pane, and its start is None.
-    refused : Counter
-        Rows that are no predictions, by reason: ``time_missing``, ``time_out_of_range``.
-    """
-
-    panes: dict[tuple[int | None, str], Profile]
-    refused: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows(self) -> int:
-        """How many rows were counted."""
-        return sum(p.rows for (_, segment), p in self.panes.items() if segment == ALL)
-
-    def total(self, segment: str = ALL) -> Profile | None:
-        """Return the profile of a segment over all panes; None where it has no rows."""
-        found: Profile | None = None
-        for (_, name), profile in self.panes.items():
-            if name == segment:
-                found = profile if found is None else found + profile
-        return found
-
-
 def profile(
     df: Any,
     reference: Reference,
@@ -86,7 +58,7 @@ def profile(
     prediction: str | None = None,
     score: str | None = None,
     scores: Mapping[str, str] | None = None,
-    pane_ms: int = 3_600_000,
+    pane_ms: int | None = None,
 ) -> Profiles:
     """Count a DataFrame on the bins of a reference, by pane and segment.
 
@@ -105,7 +77,8 @@ def profile(
     prediction, score, scores
         Columns of what the model said, as in `Client.register_reference`; `scores` by class.
     pane_ms
-        Width of a pane; 3,600,000 (an hour) is what consumers count by in most zones.
+        Width of a pane; that of the stream by default, which the reference's time zone says: an
+        hour, or a quarter of it where a zone is off by a part of an hour.
 
     Raises
     ------
@@ -116,20 +89,22 @@ def profile(
         Without pyspark or pyarrow.
     """
     functions = _pyspark()
+    if pane_ms is None:
+        pane_ms = pane_ms_of(reference.timezone)
     plan = _planned(df, reference, timestamp, prediction, score, scores or {}, pane_ms)
     # By place: what PySpark asks for by name must have no dot in it.
     chosen = [functions.col(_quoted(c)).alias(f"c{i}") for i, c in enumerate(plan.columns)]
     counted = df.select(*chosen).mapInArrow(_counter(plan), _SCHEMA)
     added = counted.groupBy(*_KEYS).applyInArrow(_adder(plan.document), _SCHEMA)
-    panes: dict[tuple[int | None, str], Profile] = {}
+    panes = Panes(reference.gridset)
     refused: Counter[str] = Counter()
     for row in sorted(added.toLocalIterator(), key=lambda row: (row.start_ms, row.segment)):
         if row.reason:
             refused[row.reason] += row.n_rows
         else:
             start = None if row.start_ms == _TIMELESS else row.start_ms
-            panes[start, row.segment] = Profile.from_bytes(reference.gridset, bytes(row.body))
-    return Profiles(panes, refused)
+            panes.put((start, row.segment), Packed(row.n_rows, bytes(row.body)))
+    return Profiles(panes, pane_ms, refused)
 
 
 def sample(df: Any, rows: int = SAMPLE_ROWS, seed: int = 0) -> Any:

@@ -36,7 +36,7 @@ from monitor.storage.checkpoint import RegistryMoved
 from monitor.storage.engine import reading, transaction, without_timeouts
 from monitor.storage.lanes import Lane, Recount
 from monitor.storage.registry import BoundVersion, Registry
-from monitor.storage.swap import NotWhole, Swapped
+from monitor.storage.swap import NotWhole, Swapped, Uploaded
 
 # Live consumers checkpoint far less often than the rest takes to read: two tries are the rule.
 FENCE_AFTER: Final = 4
@@ -331,6 +331,15 @@ class _Run:
                         swapping.hold_live(conn, self.stream_id)
                     return None, lane
                 return self._swap(conn, lane, known, bounds), lane
+        except Uploaded as error:
+            bound = _version(known, error.version_id)
+            assert bound is not None
+            lanes.abandon(self.db, self.stream_id)
+            raise Conflict(
+                f"history of {bound.model} {bound.version} at {instant(error.start_ms)} was "
+                "uploaded, and nothing of that time was counted before: nothing was changed. "
+                "Remove that upload first, or replay with a later --from"
+            ) from error
         except NotWhole as error:
             bound = _version(known, error.version_id)
             assert bound is not None

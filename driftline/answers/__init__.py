@@ -98,6 +98,7 @@ from driftline.answers.streams import (
     UnderWay,
 )
 from driftline.answers.timeline import Column, Heat, Lived, Partial, Timeline
+from driftline.answers.uploads import Upload
 
 __all__ = [
     "Backtest",
@@ -179,6 +180,7 @@ __all__ = [
     "Tried",
     "TriedSegment",
     "UnderWay",
+    "Upload",
     "Verdict",
     "Window",
     "Worst",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import InvalidReference
+from driftline.stats.believed import MAX_ROWS, fault_of
 from driftline.stats.checked import (
     a_list,
     a_string,
@@ -34,7 +35,7 @@ from driftline.stats.excluding import MAX_EXCLUDED
 from driftline.stats.grid_document import MAX_NAME, gridset_of
 from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DEFAULT_LENGTHS, LENGTHS, LONGEST
-from driftline.stats.profile import COUNTERS, MAX_CATEGORY, Profile
+from driftline.stats.profile import MAX_CATEGORY, Profile
 from driftline.stats.reference import (
     ALL,
     BUCKETS,
@@ -61,7 +62,6 @@ MAX_UNPACKED: Final = 1 << 30
 # A century of hours; what they unpack to is bounded above.
 MAX_SLICES: Final = 1_000_000
 MAX_WARNINGS: Final = 10_000
-MAX_ROWS: Final = 1 << 48
 
 
 def write(reference: Reference) -> bytes:
@@ -325,26 +325,10 @@ class _Reader:
             sums = self._array(parts["sums"], f"sums in {what}", "<i8", (size,)).copy()
         low = self._array(parts["low"], f"low in {what}", "<f4", (n,))
         high = self._array(parts["high"], f"high in {what}", "<f4", (n,))
-        if np.isnan(low).any() or np.isnan(high).any():
-            refuse(f"a range in {what} is NaN")
-        self._check_counts(counts, what)
-        return Profile(counts.copy(), sums, low.copy(), high.copy(), self._gridset.digest)
-
-    def _check_counts(self, counts: NDArray[np.int64], what: str) -> None:
-        if (counts < 0).any():
-            refuse(f"a count in {what} is negative")
-        if (counts > counts[0]).any() or counts[0] > MAX_ROWS:
-            refuse(f"a count in {what} is above its number of rows")
-        gridset = self._gridset
-        exclusive = len(COUNTERS) - 2  # zero and negative count values that are in bins too
-        for f, feature in enumerate(gridset.features):
-            values = int(counts[gridset.bins[f]].sum())
-            others = int(counts[gridset.counters[f, :exclusive]].sum())
-            also = int(counts[gridset.counters[f, exclusive:]].sum())
-            total = values + others
-            wrong = total > counts[0] if feature.grid is None else total != counts[0]
-            if wrong or also > values:
-                refuse(f"the counts of {feature.name!r} in {what} do not add up to its rows")
+        made = Profile(counts.copy(), sums, low.copy(), high.copy(), self._gridset.digest)
+        if fault := fault_of(self._gridset, made, what):
+            refuse(fault)
+        return made
 
     def _slices(self, value: Any, what: str) -> Slices:
         parts = an_object(value, what, ("n", *SLICE_ARRAYS))

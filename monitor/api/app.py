@@ -29,6 +29,7 @@ from monitor.api import (
     registering,
     silences,
     trials,
+    uploads,
 )
 from monitor.api.answers.common import Alive
 from monitor.api.guard import (
@@ -111,6 +112,7 @@ def create_app(
     app.include_router(deliveries.router(engine, clock, actor=actor))
     app.include_router(trials.router(engine, clock, actor=actor))
     app.include_router(events.router(clock, delivery))
+    app.include_router(uploads.router(engine, clock, actor=actor))
     app.include_router(letters.router(engine, clock, delivery, actor=actor))
     app.include_router(handling.router(engine, clock, actor=actor))
     app.include_router(silences.router(engine, clock, actor=actor))
@@ -162,6 +164,7 @@ def create_app(
         limits=(
             ("/api/v1/references", MAX_REFERENCE_BYTES),
             ("/api/v1/events", events.MAX_EVENTS_BYTES),
+            ("/api/v1/uploads", uploads.MAX_CHUNK_BYTES),
             ("/login", MAX_FORM_BYTES),
             ("/", MAX_BODY_BYTES),
         ),

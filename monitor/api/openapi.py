@@ -31,6 +31,7 @@ TAGS = {
     "judged": "Windows, findings, one feature through time, and distributions",
     "incidents": "What went wrong, alone and in groups",
     "records": "What became of every record",
+    "history": "What was counted elsewhere, and uploaded",
     "webhooks": "Where alerts are sent, and what became of each",
     "service": "The service itself",
 }

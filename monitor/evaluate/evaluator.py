@@ -202,6 +202,9 @@ class Evaluator:
                 max_hold_ms=spec.max_hold_ms,
             )
             cursor = sql.cursor(conn, bound.version_id)
+            if not streams and cursor.rejudge_from_ms is not None:
+                # Only what was uploaded is there: all of it, whatever comes after.
+                mark = Watermark(span[1] + bound.pane_ms, "watermark", is_final=True)
             known = [row.max_event_time_ms for row in times if row.max_event_time_ms is not None]
             event_ms = max(known) - spec.lateness_ms if mark.is_final and known else mark.time_ms
             if event_ms is None:

@@ -15,7 +15,7 @@ from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DAY_MS, LENGTHS
 from monitor.clock import Clock
 from monitor.retention.policy import LONGEST_DAYS, Policy
-from monitor.storage import evaluation, lanes, reads, registry
+from monitor.storage import evaluation, lanes, reads, registry, uploads
 from monitor.storage import retention as sql
 from monitor.storage.engine import reading, transaction
 from monitor.windows.calendar import Window, window_of
@@ -29,6 +29,7 @@ AT_ONCE: Final = 500
 # What belongs to no version, by what it is called where it cannot be done.
 LETTERS: Final = "dead letters"
 LANES: Final = "replays"
+UPLOADS: Final = "uploads"
 # By then whoever counted again what has ended was told so by its own look at the topic.
 ENDED_MS: Final = DAY_MS
 
@@ -37,8 +38,8 @@ ENDED_MS: Final = DAY_MS
 class Did:
     """What was done: rows of each kind that are no more.
 
-    `hours` became the days' sums; `lanes` are of replays that nobody can go on with; the others
-    expired.
+    `hours` became the days' sums; `lanes` are of replays and uploads that nobody goes on with; the
+    others expired.
     """
 
     hours: int = 0
@@ -84,7 +85,7 @@ class Keeper:
 
     @property
     def failures(self) -> dict[Of, str]:
-        """What keeps old records as they are, by version, `LETTERS` or `LANES`."""
+        """What keeps old records as they are, by version, `LETTERS`, `LANES` or `UPLOADS`."""
         return dict(self._failures)
 
     def step(self) -> bool:
@@ -152,6 +153,7 @@ class Keeper:
             *((each, self._of_version(each)) for each in versions),
             (LETTERS, self._letters()),
             (LANES, self._lanes()),
+            (UPLOADS, self._uploads()),
         ]
 
     def _of_version(self, version: sql.Version) -> Iterator[Task]:
@@ -289,3 +291,23 @@ class Keeper:
                     return Did(lanes=count)
 
                 yield forget
+
+    def _uploads(self) -> Iterator[Task]:
+        until_ms = self._clock.now_ms() - uploads.STALE_MS
+        with reading(self._engine) as conn:
+            stale = uploads.stale(conn, until_ms)
+        for name in stale:
+
+            def give_up(conn: Connection, name: str = name) -> Did:
+                return Did(lanes=int(uploads.give_up(conn, name, until_ms)))
+
+            yield give_up
+        count = 1
+        while count:
+
+            def forget(conn: Connection) -> Did:
+                nonlocal count
+                count = uploads.forget(conn)
+                return Did(lanes=count)
+
+            yield forget

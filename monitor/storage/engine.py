@@ -171,9 +171,9 @@ def _place(engine: Engine) -> str:
 
 
 def take_turns(conn: Connection, what: str) -> None:
-    """Let no other transaction do this until ours ends (`what`: migrate | stream | tell | breaker).
+    """Let no other transaction do this until ours ends.
 
-    SQLite's write lock does the same.
+    `what` is migrate, stream, tell, breaker or upload. SQLite's write lock does the same.
     """
     if conn.dialect.name == "postgresql":
         postgres.take_turns(conn, what)

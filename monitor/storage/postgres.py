@@ -52,7 +52,7 @@ WAITED: Final = "55P03"
 STUCK_S: Final = 30.0
 # What takes turns; numbers under a key of our own among the server's advisory locks.
 _LOCK_KEY: Final = 0x6472_6674
-_TURNS: Final = {"migrate": 1, "stream": 2, "tell": 3, "breaker": 4}
+_TURNS: Final = {"migrate": 1, "stream": 2, "tell": 3, "breaker": 4, "upload": 5}
 
 
 def create(url: sa.URL) -> Engine:

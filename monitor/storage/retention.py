@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from driftline.stats.gridset import Gridset
 from driftline.stats.profile import Profile, add_many
 from monitor.storage import schema as t
-from monitor.storage.engine import insert_tuples
+from monitor.storage.engine import insert_tuples, take_turns
 
 # Tables that hold a row of a judged window; the one that says what was judged goes last.
 _JUDGED: Final = (t.finding_measure, t.finding, t.model_window, t.window)
@@ -119,6 +119,8 @@ def add_up(
     integers, and the sum of the revisions says to every longer window that nothing has changed.
     """
     position = t.stream_position.c
+    if part.stream_id < 0:  # an upload's, whose place no consumer has
+        take_turns(conn, "upload")
     conn.execute(
         sa.select(position.next_offset)
         .where(position.stream_id == part.stream_id, position.partition == part.partition)

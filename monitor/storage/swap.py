@@ -47,6 +47,14 @@ class NotWhole(Exception):
         super().__init__(f"pane {start_ms} holds {rows} rows, the log {found}")
 
 
+class Uploaded(Exception):
+    """What would be counted now was uploaded as history: it would count twice."""
+
+    def __init__(self, version_id: int, start_ms: int) -> None:
+        self.version_id, self.start_ms = version_id, start_ms
+        super().__init__(f"pane {start_ms} was uploaded")
+
+
 @dataclass
 class Swapped:
     """What a swap did.
@@ -137,6 +145,8 @@ def swap(
         The registry is another one than the lane was counted with.
     NotWhole
         Of a partition in `lost` a pane holds more than the log does.
+    Uploaded
+        A time of which nothing was counted before was uploaded as history.
     """
     now = registry.revision(conn, for_share=True)
     if now != lane.registry_revision:
@@ -157,6 +167,7 @@ def swap(
         }
         for partition in sorted(lost):
             _refuse_loss(conn, lane, version_id, from_ms, partition)
+        _refuse_uploaded(conn, lane, version_id, from_ms)
         _replace_panes(conn, lane, version_id, from_ms, grids, made)
     if is_whole:
         _replace_counters(conn, lane, known, whole_models, made)
@@ -164,7 +175,7 @@ def swap(
     else:
         _move_counters(conn, lane, made)
     for version_id, changed_ms in made.changed_ms.items():
-        _judge_again(conn, version_id, changed_ms)
+        judge_again(conn, version_id, changed_ms)
     _remember(conn, lane, now_ms)
     lanes.give_up(conn, lane.stream_id)
     note(
@@ -224,6 +235,36 @@ def _fuller_day(
     return sa.select(d.start_ms, rows, found).where(*where).order_by(d.start_ms.desc()).limit(1)
 
 
+def _refuse_uploaded(conn: Connection, lane: Lane, version_id: int, from_ms: int) -> None:
+    u, own = t.upload.c, t.lane_pane.c
+    is_there = sa.exists().where(u.version_id == version_id, u.counted_ms.is_not(None))
+    if not conn.execute(sa.select(is_there)).scalar_one():  # as a rule
+        return
+    stands, hour, day = t.pane.alias().c, t.pane.alias().c, t.pane_day.alias().c
+
+    def same(c: Any) -> list[sa.ColumnElement[bool]]:
+        return [c.version_id == version_id, c.gridset == own.gridset, c.segment == ALL, c.rows > 0]
+
+    at_hour = sa.exists().where(*same(hour), hour.start_ms == own.start_ms, hour.stream_id < 0)
+    in_day = sa.exists().where(
+        *same(day), day.start_ms <= own.start_ms, day.end_ms > own.start_ms, day.stream_id < 0
+    )
+    was_there = sa.exists().where(
+        *same(stands), stands.start_ms == own.start_ms, stands.stream_id == lane.stream_id
+    )
+    start_ms = conn.execute(
+        sa.select(sa.func.min(own.start_ms)).where(
+            *_scope(t.lane_pane, lane, version_id, from_ms),
+            own.segment == ALL,
+            own.rows > 0,
+            sa.or_(at_hour, in_day),
+            ~was_there,
+        )
+    ).scalar()
+    if start_ms is not None:
+        raise Uploaded(version_id, start_ms)
+
+
 def _replace_panes(
     conn: Connection,
     lane: Lane,
@@ -241,7 +282,7 @@ def _replace_panes(
         (t.pane, ~sa.exists().where(*same).correlate(t.pane)),
         (t.pane_day, sa.true()),
     ):
-        starts += _empty(conn, table, [*_scope(table, lane, version_id, from_ms), is_gone], grids)
+        starts += empty(conn, table, [*_scope(table, lane, version_id, from_ms), is_gone], grids)
     differing = (
         sa.update(t.pane)
         .where(*here, *same, sa.or_(p.body != own.body, p.rows != own.rows))
@@ -259,7 +300,7 @@ def _replace_panes(
         made.panes += len(starts)
 
 
-def _empty(
+def empty(
     conn: Connection,
     table: sa.Table,
     where: Iterable[sa.ColumnElement[bool]],
@@ -370,7 +411,7 @@ def _replace_unseen(conn: Connection, lane: Lane) -> None:
     conn.execute(sa.insert(t.unseen_value).from_select(names, fresh))
 
 
-def _judge_again(conn: Connection, version_id: int, changed_ms: int) -> None:
+def judge_again(conn: Connection, version_id: int, changed_ms: int) -> None:
     """Tell the evaluator from when on, and let it learn anew what it learnt of what differs."""
     c, k, w = t.evaluator_cursor.c, t.calibration.c, t.window.c
     since = sa.func.coalesce(c.rejudge_from_ms, changed_ms)

@@ -238,7 +238,7 @@ def test_the_docs_count_what_they_say(
 
     monkeypatch.setattr(driftline, "Client", Client)
     docs = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
-    [counting, _] = re.findall(r"```python\n(.*?)```", docs, re.DOTALL)
+    counting, *_ = re.findall(r"```python\n(.*?)```", docs, re.DOTALL)
     session.createDataFrame(table).createOrReplaceTempView("predictions")
     done: dict[str, Any] = {"session": session}
     exec(compile(counting, "docs/spark.md", "exec"), done)

@@ -43,6 +43,7 @@ from monitor.storage.schema.lanes import (
     lane_position,
     lane_unseen,
     recount,
+    upload,
 )
 from monitor.storage.schema.registered import (
     binding,
@@ -116,5 +117,6 @@ __all__ = [
     "stream",
     "stream_position",
     "unseen_value",
+    "upload",
     "window",
 ]

@@ -1,12 +1,13 @@
-"""A replay's own tables: what it counts beside what stands, until both change places at once.
+"""What is counted beside what stands, until it takes its place at once: replays and uploads.
 
-Nothing but a replay reads or writes them, so what is half counted is never shown. A stream has
-one lane at a time: the tables have the stream in the place of a lane's number.
+Nothing but them reads or writes these tables, so what is half counted is never shown. A stream
+has one lane at a time: the tables have the stream in the place of a lane's number. An upload has
+its own number there, negated: no stream has it.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, Table, Text, UniqueConstraint
 
 from monitor.storage.schema.columns import Id, String, metadata
 from monitor.storage.schema.counted import counter, pane, unseen_value
@@ -63,4 +64,26 @@ recount = Table(
     Column("to_offset", BigInteger, nullable=False),  # ... to here (exclusive)
     Column("registry_revision", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+)
+
+# History that was counted elsewhere. Its panes are in `lane_pane`, and once they count in `pane`;
+# there its number, negated, stands in the place of a stream's.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("version_id", BigInteger, nullable=False, index=True),
+    Column("gridset", String(64), nullable=False),
+    Column("chunks", BigInteger, nullable=False),  # how many have come, in their order ...
+    Column("digest", String(64), nullable=False),  # ... and what they were
+    Column("panes", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),  # of all segments together
+    Column("first_ms", BigInteger),  # start of the first pane ...
+    Column("end_ms", BigInteger),  # ... and end of the last; null before the first chunk
+    Column("created_ms", BigInteger, nullable=False),
+    Column("touched_ms", BigInteger, nullable=False),
+    Column("counted_ms", BigInteger),  # since when its panes count; null: it is not whole yet
+    UniqueConstraint("name"),
+    sqlite_autoincrement=True,  # what is left of one that was removed keeps its number
 )

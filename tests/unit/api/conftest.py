@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import living_database
 import pytest
-import uvicorn
+import serving
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
@@ -25,18 +24,8 @@ LOCAL = "http://127.0.0.1:8050"
 @contextmanager
 def served(engine: Engine) -> Iterator[str]:
     """The address of a real server on a real socket."""
-    app = create_app(engine, with_dashboard=False, clock=HeldClock(living_database.NOW_MS))
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    sock = config.bind_socket()
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        sock.close()
+    with serving.served(engine, HeldClock(living_database.NOW_MS)) as url:
+        yield url
 
 
 @contextmanager

@@ -32,7 +32,7 @@ READ = (
 )  # fmt: skip
 STREAMED = (
     "partitions", "gaps", "deficits", "dead-letters", "status", "pipeline", "overview",
-    "endpoints", "deliveries", "silences", "incidents/1/handling",
+    "endpoints", "deliveries", "silences", "incidents/1/handling", "uploads", "service-incidents",
 )  # fmt: skip
 TABLES = (
     "models", "versions", "references", f"windows?{V}", f"findings?{V}", f"verdicts?{V}",
