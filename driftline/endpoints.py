@@ -28,7 +28,13 @@ class Endpoints(Reading):
         return self._one(answers.Endpoint, f"endpoints/{_escaped(name)}")
 
     def add_endpoint(
-        self, name: str, url: str, *, secret: str | None = None
+        self,
+        name: str,
+        url: str,
+        *,
+        secret: str | None = None,
+        kind: str = "webhook",
+        mail: Mapping[str, Any] | None = None,
     ) -> answers.NewEndpoint:
         """Send every alert to `url` from now on.
 
@@ -39,11 +45,17 @@ class Endpoints(Reading):
         name
             1 to 100 letters, digits, dots, dashes and underscores.
         url
-            http:// or https://; where it is private, the server's setting `alerts.allow` must
-            hold its network.
+            http:// or https://, of mail smtp:// or smtps://; where it is private, the server's
+            setting `alerts.allow` must hold its network.
         secret
             What signs (``whsec_...``); one is made where none is given, and told in the answer
-            this once: give it to the receiver.
+            this once: give it to the receiver. Of ``pagerduty`` the integration key, of ``smtp``
+            the password.
+        kind
+            webhook, slack, pagerduty, smtp or apprise.
+        mail
+            Of ``smtp``: ``{"from": "me@firm.example", "to": ["ml@firm.example"]}``, and ``user``
+            where the server wants one.
 
         Raises
         ------
@@ -52,6 +64,9 @@ class Endpoints(Reading):
         ApiError
             The name, the address or the secret cannot be.
         """
+        if kind != "webhook":
+            asked = {"name": name, "url": url, "secret": secret, "kind": kind, "mail": mail}
+            return self._told("endpoints", {k: v for k, v in asked.items() if v is not None})
         # Made here, a lost answer can be asked for again: the server then knows it already.
         used = new_secret() if secret is None else secret
         told = self._told("endpoints", {"name": name, "url": url, "secret": used})
@@ -91,11 +106,12 @@ class Endpoints(Reading):
         self, name: str, *, secret: str | None = None, overlap_s: int = 86_400
     ) -> answers.NewEndpoint:
         """Replace an endpoint's secret; the one before signs for `overlap_s` more, too."""
+        kind = "webhook" if secret is None else self.endpoint(name).kind
         used = new_secret() if secret is None else secret
         told = self._told(
             f"endpoints/{_escaped(name)}/rotate", {"secret": used, "overlap_s": overlap_s}
         )
-        return replace(told, secret=used)
+        return replace(told, secret=used) if kind == "webhook" else told
 
     def disable_endpoint(self, name: str, reason: str = "disabled by hand") -> answers.Endpoint:
         """Send nothing there for now: what waits keeps waiting, what comes is not kept for it."""

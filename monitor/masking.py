@@ -18,6 +18,8 @@ _WORDS: Final = re.compile(r"[a-z]+(?:[-_.][a-z]+)*", re.IGNORECASE)
 _USER: Final = re.compile(r"(?<=//)[^/?#]*@")
 # Services whose paths are secrets from their first part on, however short.
 _SECRET_PATHS: Final = ("hooks.slack.com/services/", "discord.com/api/webhooks/")
+# What stands after others is a host.
+_PLAIN: Final = {"http:", "https:", "ftp:", "smtp:", "smtps:", ""}
 MASK: Final = "***"
 
 
@@ -32,12 +34,17 @@ def masked(url: str) -> str:
     'https://hooks.example/drift?team=***'
     >>> masked("smtps://me:pw@mail.example/")
     'smtps://***@mail.example/'
+    >>> masked("tgram://123456789:AAHfoo_bar/-100200300")
+    'tgram://123***/-10***'
     """
     url = _USER.sub(f"{MASK}@", url)
     before, sign, query = url.partition("?")
     scheme, slashes, rest = before.partition("//")
     host, *parts = rest.split("/")
-    if any(rest.lower().startswith(known) for known in _SECRET_PATHS):
+    if slashes and scheme.lower() not in _PLAIN:
+        # Where Apprise's addresses have a host, others of its have the secret.
+        host, parts = _hidden(host), [_hidden(part) for part in parts]
+    elif any(rest.lower().startswith(known) for known in _SECRET_PATHS):
         keep = next(k for k in _SECRET_PATHS if rest.lower().startswith(k)).count("/") - 1
         parts = [*parts[:keep], *(_hidden(part) for part in parts[keep:])]
     else:

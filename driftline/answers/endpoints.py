@@ -16,12 +16,13 @@ class Endpoint:
     """
 
     name: str
+    kind: str
     url: str
     state: str
     disabled_reason: str | None
     disabled: datetime | None
     created: datetime
-    fingerprint: str
+    fingerprint: str | None
     rotating_until: datetime | None
     delivered: int
     failed: int

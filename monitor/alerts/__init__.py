@@ -1,24 +1,28 @@
 """Alerts go out: from the outbox in SQL to the endpoints that people named.
 
-`guard` says where to, `http` sends, `schedule` says when again, `dispatch` puts them together,
-`expiry` forgets what was sent long ago.
+`guard` says where to, `ways` how each kind of endpoint is sent to, `http`, `smtp` and `apprise`
+send, `schedule` says when again, `dispatch` puts them together, `expiry` forgets what was sent
+long ago.
 Nothing here decides what is told: the evaluator has written it, and its body is frozen.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from driftline.errors import StorageUnavailable
+from monitor.alerts.apprise import Notifier
 from monitor.alerts.dispatch import Dispatcher
 from monitor.alerts.expiry import Expiry, Keep
 from monitor.alerts.guard import Network
 from monitor.alerts.http import Poster
+from monitor.alerts.smtp import Mailer
+from monitor.alerts.ways import Ways
 from monitor.clock import Clock, SystemClock
 from monitor.storage import engine as storage
 
@@ -37,6 +41,11 @@ class DeliverSettings:
     database_url: str = field(repr=False)
     allow: tuple[Network, ...] = ()
     keep: Keep = field(default_factory=Keep)
+
+
+def ways_of(allow: Sequence[Network]) -> Ways:
+    """Return what sends to every kind of endpoint."""
+    return Ways(Poster(allow), Mailer(allow), Notifier(allow))
 
 
 def run(
@@ -59,7 +68,7 @@ def run(
     try:
         storage.check_schema(engine)
         clock = clock or SystemClock()
-        dispatcher = Dispatcher(engine, Poster(settings.allow), clock=clock)
+        dispatcher = Dispatcher(engine, ways_of(settings.allow), clock=clock)
         expiry = Expiry(engine, clock, settings.keep)
         is_up = True
         while not stop.is_set():

@@ -12,17 +12,17 @@ import secrets
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
-from driftline.webhooks import sign
-from monitor.alerts import messages
+from monitor.alerts import messages, ways
 from monitor.alerts.schedule import DELAYS_S, Answer, Next, next_step
+from monitor.alerts.ways import Post, Ways
 from monitor.clock import Clock
 from monitor.storage import deliveries, endpoints, failing
 from monitor.storage.deliveries import TEST_TYPE, Attempt, Claim, Due
@@ -38,12 +38,6 @@ WORKERS: Final = 16
 WORKERS_PER_ENDPOINT: Final = 2
 _STOP_S: Final = 2.0
 _RECORD_AGAIN_S: Final = 1.0
-
-
-class Post(Protocol):
-    """What sends a body to a URL, and never raises."""
-
-    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer: ...
 
 
 def _nothing(_: Claim) -> None:
@@ -67,7 +61,7 @@ class Dispatcher:
     engine
         An upgraded database.
     post
-        What sends.
+        What sends over HTTP; or `Ways`, with what sends otherwise.
     clock
         Of attempts and leases. Those of several machines must agree within `lease_s` less the
         longest attempt.
@@ -82,14 +76,15 @@ class Dispatcher:
     def __init__(
         self,
         engine: Engine,
-        post: Post,
+        post: Post | Ways,
         *,
         clock: Clock,
         limits: Limits = Limits(),
         draw: Callable[[], float] = random.random,
         after_sending: Callable[[Claim], None] = _nothing,
     ) -> None:
-        self._engine, self._post, self._clock, self._limits = engine, post, clock, limits
+        self._ways = post if isinstance(post, Ways) else Ways(post)
+        self._engine, self._clock, self._limits = engine, clock, limits
         self._draw, self._after_sending = draw, after_sending
         self._owner = f"{socket.gethostname()[:100]}-{secrets.token_hex(8)}"
         self._in_flight: Counter[int] = Counter()
@@ -163,7 +158,7 @@ class Dispatcher:
             # This process stood still. Others may have sent it, its endpoint may be removed.
             log.warning("too late to send", webhook=held.message.webhook_id, attempt=held.number)
             return
-        answer = self._post(held.endpoint.url, _headers(held, at_ms), held.message.body.encode())
+        answer = ways.send(held, at_ms, self._ways)
         duration_ms = round((self._clock.monotonic_s() - began_s) * 1_000)
         self._after_sending(held)
         attempt = Attempt(
@@ -230,18 +225,3 @@ class Dispatcher:
                 return why, True
         failing.note(conn, endpoint_id, now_ms, arrived=answer.is_delivered)
         return "", False
-
-
-def _headers(held: Claim, at_ms: int) -> dict[str, str]:
-    """What Standard Webhooks asks for; the signature is of this attempt's time."""
-    at_s, message = at_ms // 1_000, held.message
-    signatures = [
-        sign(secret, message.webhook_id, at_s, message.body)
-        for secret in held.endpoint.signing(at_ms)
-    ]
-    return {
-        "content-type": "application/json",
-        "webhook-id": message.webhook_id,
-        "webhook-timestamp": str(at_s),
-        "webhook-signature": " ".join(signatures),
-    }

@@ -25,8 +25,10 @@ SETTING: Final = "alerts.allow"
 MAX_URL: Final = 2_000
 # Below 1024 stand mail, name and login services, which a body of a webhook could be made to speak
 # to; above it are the ports that unprivileged services choose.
-LOW_PORTS: Final = frozenset({80, 443})
 PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+# Of mail servers: with STARTTLS, and encrypted from the first byte.
+MAIL_PORTS: Final[Mapping[str, int]] = {"smtp": 587, "smtps": 465}
+_LOW_PORTS: Final = {80: PORTS, 443: PORTS, 25: MAIL_PORTS, 465: MAIL_PORTS, 587: MAIL_PORTS}
 # Labels of a name, as resolvers take them; containers have underscores in theirs.
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 # No name ends in a number. C libraries read 127.1, 0x7f000001 and 2130706433 as an address.
@@ -97,11 +99,12 @@ class Target:
     def authority(self) -> str:
         """What the Host header says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+        usual = {**PORTS, **MAIL_PORTS}[self.scheme]
+        return host if self.port == usual else f"{host}:{self.port}"
 
 
-def target_of(url: str) -> Target:
-    """Return the parts of a URL that webhooks can be sent to.
+def target_of(url: str, ports: Mapping[str, int] = PORTS) -> Target:
+    """Return the parts of a URL that webhooks can be sent to; with `MAIL_PORTS`, mail.
 
     Raises
     ------
@@ -129,8 +132,10 @@ def target_of(url: str) -> Target:
         port = parts.port
     except ValueError as error:
         raise InvalidEndpoint(f"{shown} is no URL: {error}") from None
-    if parts.scheme not in PORTS:
-        raise InvalidEndpoint(f"{shown} begins with neither http:// nor https://")
+    if parts.scheme not in ports:
+        raise InvalidEndpoint(
+            f"{shown} begins with neither {' nor '.join(f'{scheme}://' for scheme in ports)}"
+        )
     if parts.username is not None or parts.password is not None:
         raise InvalidEndpoint(
             "the URL holds credentials, and would be shown with them: webhooks are signed instead"
@@ -141,10 +146,11 @@ def target_of(url: str) -> Target:
         raise InvalidEndpoint(f"{shown} names no host")
     host = _host(parts.hostname, parts.netloc, shown)
     if port is None:
-        port = PORTS[parts.scheme]
-    elif port < 1024 and port not in LOW_PORTS:
+        port = ports[parts.scheme]
+    elif port < 1024 and _LOW_PORTS.get(port) is not ports:
+        low = ", ".join(str(low) for low, whose in _LOW_PORTS.items() if whose is ports)
         raise InvalidEndpoint(
-            f"port {port} belongs to another kind of service: use 80, 443, or one from 1024 on"
+            f"port {port} belongs to another kind of service: use {low}, or one from 1024 on"
         )
     path = parts.path or "/"
     return Target(parts.scheme, host, port, f"{path}?{parts.query}" if parts.query else path)

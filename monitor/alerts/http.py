@@ -118,7 +118,7 @@ class _Dialler(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        addresses = _resolved(self._resolve, self._target, self._deadline_s)
+        addresses = resolved(self._resolve, self._target, self._deadline_s)
         checked(self._target, addresses, self._allow)
         failed: Exception = OSError(f"{self._target.host} has no address")
         for place, address in enumerate(addresses):
@@ -169,7 +169,7 @@ def _left(deadline_s: float) -> float:
     return left_s
 
 
-def _resolved(resolve: Resolve, target: Target, deadline_s: float) -> Sequence[Address]:
+def resolved(resolve: Resolve, target: Target, deadline_s: float) -> Sequence[Address]:
     """The addresses of a host; a name server that does not answer is not waited for for ever."""
     found: list[Sequence[Address]] = []
     failed: list[OSError] = []

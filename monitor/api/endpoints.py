@@ -12,10 +12,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Response
 from sqlalchemy.engine import Connection, Engine
 
-from driftline.errors import Conflict, InvalidEndpoint, WebhookVerificationError
+from driftline.errors import Conflict, InvalidEndpoint
 from driftline.program import NAME
-from driftline.webhooks import fingerprint, key_of, new_secret
-from monitor.alerts import guard, messages
+from driftline.webhooks import key_of, new_secret
+from monitor.alerts import messages
+from monitor.alerts.admission import admit, secret_of
 from monitor.alerts.guard import Network
 from monitor.api import openapi
 from monitor.api.answers.endpoints import (
@@ -80,13 +81,16 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
         The same name and address again change nothing, not even the secret: `fingerprint` tells
         which one it has.
         """
-        warnings = _checked(asked.name, asked.url, allow)
-        made = new_secret() if asked.secret is None else None
-        secret = made if made is not None else _secret(asked.secret or "")
-        now_ms = clock.now_ms()
+        _check_name(asked.name)
+        mail = None if asked.mail is None else asked.mail.model_dump(by_alias=True)
+        admitted = admit(asked.kind, asked.url, asked.secret, mail, allow)
+        made, now_ms = admitted.made, clock.now_ms()
         with transaction(engine) as conn:
             try:
-                found, is_new = store.add(conn, asked.name, asked.url, secret, now_ms=now_ms)
+                found, is_new = store.add(
+                    conn, asked.name, asked.url, admitted.secret, now_ms=now_ms, kind=asked.kind,
+                    settings=admitted.settings,
+                )  # fmt: skip
             except Conflict as error:
                 raise Problem(
                     409, "The name is taken", str(error),
@@ -98,7 +102,7 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
                 response.status_code = 200
                 made = None
             answer = endpoint_answers(conn, [found], now_ms)[0]
-        return EndpointTold(**dict(answer), is_new=is_new, secret=made, warnings=warnings)
+        return EndpointTold(**dict(answer), is_new=is_new, secret=made, warnings=admitted.warnings)
 
     @routes.delete("/endpoints/{name}", summary="Remove an endpoint", responses=_WRITTEN)
     def remove_endpoint(name: EndpointName) -> EndpointGone:
@@ -142,16 +146,18 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
     ) -> EndpointTold:
         """Sign with a new secret from now on, and with the one before for a while, too."""
         asked = asked or RotationBody()
-        made = new_secret() if asked.secret is None else None
-        secret = made if made is not None else _secret(asked.secret or "")
         now_ms = clock.now_ms()
         with transaction(engine) as conn:
             found = known(conn, name)
+            is_webhook = found.kind == store.WEBHOOK
+            made = new_secret() if asked.secret is None and is_webhook else None
+            secret = made if made is not None else secret_of(found.kind, asked.secret or "")
             # The same request again, after an answer that was lost.
-            if key_of(found.secrets[0].value) != key_of(secret):
-                until_ms = now_ms + asked.overlap_s * 1_000
-                store.rotate(conn, found, secret, now_ms=now_ms, until_ms=until_ms)
-                note(conn, "rotate", name, fingerprint=fingerprint(secret))
+            if not found.secrets or not _is_same(found, secret):
+                # What is no signature is replaced at once.
+                overlap_ms = asked.overlap_s * 1_000 if is_webhook else 0
+                store.rotate(conn, found, secret, now_ms=now_ms, until_ms=now_ms + overlap_ms)
+                note(conn, "rotate", name)
             answer = _answer(conn, name)
         return EndpointTold(**dict(answer), is_new=False, secret=made, warnings=[])
 
@@ -180,38 +186,14 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
     return routes
 
 
-def _checked(name: str, url: str, allow: Sequence[Network]) -> list[str]:
-    """Return what to know about an endpoint to be.
+def _is_same(found: store.Endpoint, secret: str) -> bool:
+    before = found.secrets[0].value
+    return key_of(before) == key_of(secret) if found.kind == store.WEBHOOK else before == secret
 
-    Raises
-    ------
-    InvalidEndpoint
-        Its name or its address cannot be.
-    """
+
+def _check_name(name: str) -> None:
     if NAMES.fullmatch(name) is None:
         raise InvalidEndpoint(
             f"an endpoint's name has 1 to 100 letters, digits, dots, dashes and underscores, and "
             f"begins with a letter or a digit, not {name[:40]!r}"
         )
-    target = guard.target_of(url)
-    address = guard.literal(target.host)
-    if address is not None:
-        # A name may mean another address by the time something is sent: it is checked then.
-        try:
-            guard.checked(target, [address], allow)
-        except guard.Refused as error:
-            raise InvalidEndpoint(str(error)) from None
-    if target.scheme == "http" and (address is None or not address.is_loopback):
-        return [
-            f"{target.host} is told over plain http: whoever is on the way can read it, though "
-            "not change it; use https where it leaves this machine"
-        ]
-    return []
-
-
-def _secret(text: str) -> str:
-    try:
-        key_of(text)
-    except WebhookVerificationError as error:
-        raise InvalidEndpoint(error.detail) from None
-    return text.strip()

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Where alerts are sent.", no_args_is_help=True)
 
+
+class Kind(StrEnum):
+    """What is sent to an endpoint, and how."""
+
+    webhook = "webhook"
+    slack = "slack"
+    pagerduty = "pagerduty"
+    smtp = "smtp"
+    apprise = "apprise"
+
+
 # What a terminal shows of an answer's beginning.
 _SHOWN: Final = 200
 
@@ -36,8 +48,20 @@ SecretFile = Annotated[
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Its name: letters, digits, dots, dashes.")],
-    address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https://")],
+    address: Annotated[
+        str, typer.Argument(metavar="URL", help="http:// or https://; of mail smtp:// or smtps://")
+    ],
     secret: SecretFile = None,
+    kind: Annotated[Kind, typer.Option(help="What is sent there, and how.")] = Kind.webhook,
+    sender: Annotated[
+        str | None, typer.Option("--from", help="Of smtp: who a mail is from.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option(help="Of smtp: who it is for; may be repeated.")
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Of smtp: who logs in; --secret has the password.")
+    ] = None,
     url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
@@ -45,13 +69,17 @@ def add(
 ) -> None:
     """Send every alert to URL, signed. The same name and URL again change nothing."""
     with _client(url, config, token_file) as client:
-        made = client.add_endpoint(name, address, secret=_secret(secret))
+        made = client.add_endpoint(
+            name, address, secret=_secret(secret, kind), kind=kind.value,
+            mail=_mail(sender, to, user),
+        )  # fmt: skip
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
         print_json(told)
         return
     what = "is added" if made.is_new else "is there already"
-    options.echo(f"endpoint {name} {what}: {made.url} (secret {made.fingerprint})")
+    known = f" (secret {made.fingerprint})" if made.fingerprint else ""
+    options.echo(f"endpoint {name} {what}: {made.url}{known}")
     _tell_secret(told)
     for warning in made.warnings:
         options.echo(f"warning: {warning}")
@@ -118,7 +146,8 @@ def rotate(
 ) -> None:
     """Sign with a new secret from now on, and with the one before for a day, too."""
     with _client(url, config, token_file) as client:
-        made = client.rotate_endpoint(name, secret=_secret(secret), overlap_s=overlap_s)
+        kind = Kind.webhook if secret is None else Kind(client.endpoint(name).kind)
+        made = client.rotate_endpoint(name, secret=_secret(secret, kind), overlap_s=overlap_s)
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
         print_json(told)
@@ -189,7 +218,13 @@ def _client(url: str | None, config: Path | None, token_file: Path | None) -> Cl
     return connect(url, options.settings(config=config), token_file)
 
 
-def _secret(file: str | None) -> str | None:
+def _mail(sender: str | None, to: list[str] | None, user: str | None) -> dict[str, Any] | None:
+    """Who a mail is from and for, where anything of it is given."""
+    given = {"from": sender or "", "to": to or [], "user": user}
+    return given if any(given.values()) else None
+
+
+def _secret(file: str | None, kind: Kind) -> str | None:
     """The secret in a file: an argument would stand in the shell's history.
 
     Raises
@@ -207,6 +242,8 @@ def _secret(file: str | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise InvalidEndpoint(f"the secret's file {file} cannot be read: {why}") from None
+    if kind != Kind.webhook:
+        return text.strip()
     try:
         key_of(text)
     except WebhookVerificationError as error:
@@ -230,9 +267,11 @@ def _print_list(found: list[answers.Endpoint]) -> None:
             "never tried" if one.last_attempt is None else f"last tried {at_text(one.last_attempt)}"
         )
         counts = f"{one.delivered:,} delivered, {one.failed:,} given up, {one.pending:,} pending"
-        options.echo(printable(f"{one.name} ({state})"))
+        kind = "" if one.kind == "webhook" else f"{one.kind}, "
+        options.echo(printable(f"{one.name} ({kind}{state})"))
         options.echo(printable(f"  {one.url}"))
-        options.echo(f"  {counts}; secret {one.fingerprint}")
+        secret = f"; secret {one.fingerprint}" if one.fingerprint else ""
+        options.echo(f"  {counts}{secret}")
         wrong = "" if one.last_error is None else f": {one.last_error}"
         options.echo(printable(f"  {last}{wrong}"))
 

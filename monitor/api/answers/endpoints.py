@@ -33,6 +33,7 @@ class EndpointAnswer(Answer):
     """Where alerts are sent. Its secret is never told again."""
 
     name: str = said("Its name", "on-call")
+    kind: str = said("webhook, slack, pagerduty, smtp or apprise", "webhook")
     url: str = said(
         "Its address; what may be a secret in it, long parts and a query's values, is hidden", URL
     )
@@ -40,7 +41,9 @@ class EndpointAnswer(Answer):
     disabled_reason: str | None = said("Why nothing is sent to it", None)
     disabled: Instant | None = said("Since when", "2025-06-02T08:00:00Z", at="disabled_ms")
     created: Instant = said("When it was added", "2025-06-01T08:00:00Z", at="created_ms")
-    fingerprint: str = said("Tells its secret from others and gives nothing away", "f74e1720")
+    fingerprint: str | None = said(
+        "Tells its secret from others and gives nothing away; null where it has none", "f74e1720"
+    )
     rotating_until: Instant | None = said(
         "Until when the secret before signs, too", "2025-06-03T08:00:00Z", at="rotating_until_ms"
     )
@@ -154,6 +157,24 @@ class RedeliveryBody(BaseModel):
     dry_run: bool = Field(False, description="Tell which, and change nothing")
 
 
+class MailBody(BaseModel):
+    """Who a mail is from and for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sender: str = Field(
+        max_length=254, alias="from", examples=["driftline@firm.example"],
+        description="Who a mail is from",
+    )  # fmt: skip
+    to: list[Annotated[str, Field(max_length=254)]] = Field(
+        min_length=1, max_length=20, examples=[["ml@firm.example"]], description="Who it is for"
+    )
+    user: str | None = Field(
+        None, max_length=254, examples=["driftline"],
+        description="Who logs in at the mail server; `secret` is the password",
+    )  # fmt: skip
+
+
 class EndpointBody(BaseModel):
     """What an endpoint is added with."""
 
@@ -163,11 +184,19 @@ class EndpointBody(BaseModel):
         min_length=1, max_length=100, examples=["on-call"],
         description="1 to 100 letters, digits, dots, dashes and underscores",
     )  # fmt: skip
-    url: str = Field(max_length=2_000, examples=[URL], description="http:// or https://")
+    url: str = Field(
+        max_length=2_000, examples=[URL],
+        description="http:// or https://; of mail smtp:// or smtps://",
+    )  # fmt: skip
     secret: str | None = Field(
         default=None, max_length=200, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
-        description="Base64 of 24 to 64 bytes after whsec_; one is made where none is given",
+        description="Of a webhook: base64 of 24 to 64 bytes after whsec_; one is made where none "
+        "is given. Of pagerduty: the integration key. Of smtp: the password",
     )  # fmt: skip
+    kind: Literal["webhook", "slack", "pagerduty", "smtp", "apprise"] = Field(
+        "webhook", description="What is sent there, and how"
+    )
+    mail: MailBody | None = Field(None, description="Of smtp: who a mail is from and for")
 
 
 class RotationBody(BaseModel):

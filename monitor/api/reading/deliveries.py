@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy.engine import Connection
 
-from driftline.webhooks import fingerprint
+from monitor.alerts import admission
 from monitor.api import openapi
 from monitor.api.answering import Answering, Listing, whole
 from monitor.api.answers.common import Page
@@ -186,12 +186,13 @@ def endpoint_answers(conn: Connection, listed: list[Endpoint], now_ms: int) -> l
         found.append(
             EndpointAnswer(
                 name=one.name,
+                kind=one.kind,
                 url=masked(one.url),
                 state="enabled" if one.is_enabled else "disabled",
                 disabled_reason=one.disabled_reason,
                 disabled_ms=one.disabled_ms,
                 created_ms=one.created_ms,
-                fingerprint=fingerprint(one.secrets[0].value),
+                fingerprint=admission.fingerprint_of(one),
                 rotating_until_ms=max(rotating, default=None),
                 delivered=tally.delivered,
                 failed=tally.failed,
