@@ -16,9 +16,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
-from consumers.bounded import POLL_BYTES
+from consumers.bounded import BATCH_BYTES, POLL_BYTES
 from consumers.kafka import CLOSE_MS, POLL_RECORDS, KafkaSource
 from consumers.librdkafka import translated
 from consumers.source import Change, Identity, LogTruncated, Record
@@ -44,6 +45,8 @@ UNHEARD_S: Final = 3.0
 WAKE_S: Final = 0.1
 # Without a partition for so long, what librdkafka complains of is why.
 SILENT_S: Final = 5.0
+# A batch that librdkafka cannot inflate is read without it so long before it is tried again.
+BY_HAND_S: Final = 10.0
 # Where the broker's log ends, as librdkafka words it: it passes no number of a log that was cut.
 _END: Final = re.compile(r"broker end offset is (\d+)")
 
@@ -69,6 +72,8 @@ class ConfluentSource:
         As kafka-python names them: TLS, SASL and the consumer's tunable ones.
     epoch
         Makes each start of a broker without memory a stream of its own.
+    batch_bytes
+        As of `KafkaSource`; it holds for batches that librdkafka refuses to inflate.
 
     Raises
     ------
@@ -88,6 +93,7 @@ class ConfluentSource:
         *,
         options: Mapping[str, Any] | None = None,
         epoch: str | None = None,
+        batch_bytes: int = BATCH_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         try:
@@ -120,6 +126,9 @@ class ConfluentSource:
         self._complaint = ""
         self._silent_since_s = 0.0
         self._asked = KafkaSource(bootstrap, topic, group_id, options=given, epoch=epoch)
+        self._without_it = partial(
+            KafkaSource, bootstrap, topic, None, options=given, batch_bytes=batch_bytes
+        )
         try:
             self._consumer: Any = confluent_kafka.Consumer(told)
         except confluent_kafka.KafkaException as error:
@@ -150,14 +159,21 @@ class ConfluentSource:
             self._wake()
         messages = self._messages(timeout_s)
         faults = [message for message in messages if message.error() is not None]
+        packed: set[int] = set()
         if faults:
             for fault in faults:
-                self._face(fault, timeout_s)
+                if fault.error().code() == self._lib.KafkaError._BAD_COMPRESSION:
+                    packed.add(fault.partition())
+                else:
+                    self._face(fault, timeout_s)
             messages = [message for message in messages if message.error() is None]
-        if not messages:
+        if not messages and not packed:
             self._complain()
             return {}
-        return self._taken(messages)
+        found = self._taken(messages)
+        for partition in packed & self._positions.keys():
+            found[partition] = [*found.get(partition, ()), *self._unpacked(partition)]
+        return found
 
     def changes(self) -> list[Change]:
         """See `Source.changes`."""
@@ -288,6 +304,28 @@ class ConfluentSource:
             self._doubted.pop(partition, None)
             self._unheard.pop(partition, None)
         return {p: found[p] for p in found if p in self._positions}
+
+    def _unpacked(self, partition: int) -> Sequence[Record]:
+        """What begins with a batch that librdkafka does not inflate, read by kafka-python.
+
+        librdkafka refuses one of zstd that becomes more than an answer may be, and asks for it
+        again for ever. What kafka-python makes of it is bounded, and if nothing, then counted.
+        """
+        at, until_s = self._positions[partition], self._monotonic() + BY_HAND_S
+        found: Sequence[Record] = ()
+        source = self._without_it()
+        try:
+            source.assign([partition])
+            source.seek(partition, at)
+            source.resume([partition])
+            while not found and self._monotonic() < until_s:
+                found = source.poll(SEEK_S).get(partition, ())
+        finally:
+            source.close()
+        if not found:
+            raise StreamError(f"{self._topic} {partition} cannot be inflated at {at}")
+        self.seek(partition, found[-1].offset + 1)
+        return found
 
     # What is no record.
 

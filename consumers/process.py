@@ -56,10 +56,9 @@ def run(
     options: dict[str, Any] = dict(settings.client_options)
     options.setdefault("session_timeout_ms", settings.session_ms)
     options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))
-    kind: Callable[..., Source] = (
-        ConfluentSource
-        if settings.client == "confluent"
-        else partial(KafkaSource, batch_bytes=batch_bytes(settings.max_record_bytes))
+    kind: Callable[..., Source] = partial(
+        ConfluentSource if settings.client == "confluent" else KafkaSource,
+        batch_bytes=batch_bytes(settings.max_record_bytes),
     )
     source = kind(
         settings.bootstrap,

@@ -13,7 +13,8 @@ from kafka import KafkaProducer
 from sqlalchemy.engine import Engine
 from stage import Stage
 
-from consumers import bounded
+from consumers import bounded, librdkafka
+from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from monitor.storage import schema as t
 
@@ -100,3 +101,23 @@ def test_a_record_that_is_larger_than_what_may_be_fetched_stops_nothing(stage: S
     with stage.engine.connect() as conn:
         size = conn.execute(sa.select(t.dead_letter.c.size_bytes)).scalar_one()
     assert size == 900_000
+
+
+def test_a_batch_that_librdkafka_does_not_inflate_is_read_without_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of zstd beyond its limit for answers: it would ask for it for ever."""
+    monkeypatch.setattr(librdkafka, "ANSWER_BYTES", 0)
+    stage.send(prediction(i) for i in range(60))
+    send(stage, [bytes(900_000)] * 10, "zstd")
+    stage.send(prediction(i) for i in range(60, 120))
+    stage.member(
+        source=partial(ConfluentSource, batch_bytes=4 * MB),
+        options={"max_partition_fetch_bytes": 500_000, "fetch_max_bytes": 1_000_000},
+    )
+    stage.read()
+    stage.members[0].leave()
+    assert counters(stage.engine) == {"prediction": 120, "dead:oversized": 10}
+    (letter,) = stage.rows(t.dead_letter)
+    assert "a zstd batch" in letter.detail
+    assert "becomes over 4,000,000 bytes" in letter.detail
