@@ -111,6 +111,8 @@ def consume(asked: Mapping[str, Any]) -> dict[str, Any]:
     stop, span = threading.Event(), Span()
     meter = Timing(span)
     sampler = Sampler(is_on=bool(asked.get("is_sampled")))
+    # What memory is made of, about once a second: when, MB held for checkpoints, Python's blocks.
+    made_of: list[tuple[float, float, int]] = []
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     read = 0
 
@@ -125,6 +127,8 @@ def consume(asked: Mapping[str, Any]) -> dict[str, Any]:
             if span.began is None:
                 sampler.start()
                 span.begin()
+            if asked.get("is_watched") and (not made_of or time.time() - made_of[-1][0] >= 1.0):
+                made_of.append((time.time(), self._held[1] / MB, sys.getallocatedblocks()))
             at = {p: ledger.position for p, ledger in owned.items() if ledger is not None}
             if ends and all(position >= ends[p] for p, position in at.items()):
                 nonlocal read
@@ -144,7 +148,7 @@ def consume(asked: Mapping[str, Any]) -> dict[str, Any]:
     process.run(settings, stop, meter=meter)
     stacks = sampler.stop()
     assert not meter.failures, meter.failures[:3]
-    return span.found(read, checkpoints=meter.checkpoints, stacks=stacks)
+    return span.found(read, checkpoints=meter.checkpoints, stacks=stacks, made_of=made_of)
 
 
 # -- what the client alone can do ------------------------------------------------------------

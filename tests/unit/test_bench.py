@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -217,5 +218,22 @@ def test_a_fleet_says_which_figures_are_missing() -> None:
 
 
 def test_a_slope_is_a_rise_an_hour() -> None:
-    assert slope_an_hour([(0.0, 100.0), (1_800.0, 101.0), (3_600.0, 102.0)]) == pytest.approx(2.0)
-    assert slope_an_hour([(0.0, 100.0)]) == 0.0
+    rise, give = slope_an_hour([(0.0, 100.0), (1_800.0, 101.0), (3_600.0, 102.0)])
+    assert (rise, give) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-6))
+    assert slope_an_hour([(0.0, 100.0)]) == (0.0, 0.0)
+
+
+def test_what_goes_up_and_down_has_a_slope_that_is_within_its_uncertainty() -> None:
+    """A sawtooth as checkpoints make it, and noise; then the same with a leak."""
+    rng = np.random.default_rng(1)
+    times = np.arange(300.0)
+    is_within = []
+    for _ in range(200):
+        period, phase = rng.uniform(10, 30), rng.uniform(0, 30)
+        values = 400 + (times + phase) % period + rng.normal(0, 5, len(times))
+        rise, give = slope_an_hour(list(zip(times, values, strict=True)))
+        is_within.append(abs(rise) <= give)
+        leaking = values + times / 3_600 * 600
+        rise, give = slope_an_hour(list(zip(times, leaking, strict=True)))
+        assert rise > give
+    assert np.mean(is_within) > 0.9

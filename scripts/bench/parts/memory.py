@@ -1,4 +1,10 @@
-"""A consumer's memory over time, under a steady load of many wide models."""
+"""A consumer's memory over time, under a steady load of many wide models.
+
+Resident memory goes up and down with what is held for the next checkpoint, and the allocator keeps
+what was freed: a line through minutes of it has a slope whether or not anything leaks. So the
+slope comes with its uncertainty, and beside it what a leak of objects would have to raise: the
+blocks that Python has handed out.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,7 @@ from typing import Final
 
 import numpy as np
 import psutil
+from scipy.stats import t
 
 from bench import rig as rigs
 from bench.material import Shape
@@ -25,6 +32,8 @@ PER_SECOND: Final = 1_500
 MB: Final = 1e6
 EVERY_S: Final = 1.0
 LEFT_S: Final = 240.0
+# Longer than from checkpoint to checkpoint, so that means of it are about independent.
+MEAN_S: Final = 30.0
 
 
 def memory(asked: Asked) -> Part:
@@ -38,11 +47,11 @@ def memory(asked: Asked) -> Part:
     )  # fmt: skip
     consuming = rig.start(
         "consume", rig.own, client="kafka-python", database_url=url, bootstrap=rig.bootstrap,
-        topic=topic, group=f"g-{uuid.uuid4().hex[:12]}", ends=None,
+        topic=topic, group=f"g-{uuid.uuid4().hex[:12]}", ends=None, is_watched=True,
     )  # fmt: skip
     samples: list[tuple[float, float]] = []
     try:
-        began = time.monotonic()
+        began, began_at = time.monotonic(), time.time()
         process = psutil.Process(consuming.pid)
         while (at := time.monotonic() - began) < asked.minutes * 60:
             for one in (feeding, consuming):
@@ -69,7 +78,17 @@ def memory(asked: Asked) -> Part:
     if counted != sent:
         raise RuntimeError(f"{counted:,} of {sent:,} events were counted")
     peak = part.note_runs("peak", "MB", [max(mb for _, mb in samples)])
-    slope = part.note_runs("slope", "MB an hour", [slope_an_hour(samples[len(samples) // 2 :])])
+    half_s = samples[-1][0] / 2
+    rise, give = slope_an_hour([sample for sample in samples if sample[0] >= half_s])
+    slope = part.note_runs("slope", "MB an hour", [rise])
+    part.note_runs("slope_error", "MB an hour", [give])
+    made_of = [(at - began_at, mb, n) for at, mb, n in used["made_of"]]
+    made_of = [sample for sample in made_of if half_s <= sample[0] <= samples[-1][0]]
+    blocks = [n for _, _, n in made_of]
+    more, more_give = slope_an_hour([(at, float(n)) for at, _, n in made_of])
+    part.note_runs("blocks", "blocks", [float(np.median(blocks))])
+    part.note_runs("blocks_slope", "blocks an hour", [more])
+    held = [mb for _, mb, _ in made_of]
     last = part.note_runs("end", "MB", [float(np.median([mb for _, mb in samples[-30:]]))])
     part.note_runs("minutes", "min", [samples[-1][0] / 60])
     part.note_runs("events", "events", [sent])
@@ -82,6 +101,15 @@ def memory(asked: Asked) -> Part:
         f"{PER_SECOND:,} events/s for {samples[-1][0] / 60:.0f} minutes into PostgreSQL, a "
         f"checkpoint every 30 s or when too much is held; {sent:,} events, all counted, with "
         f"{used['cpu_s'] / (used['ended_at'] - used['began_at']):.0%} of a core."
+    )
+    part.notes.append(
+        f"In the second half what is held for the next checkpoint goes up and down between "
+        f"{min(held):,.0f} and {max(held):,.0f} MB, and resident memory with it, between "
+        f"{min(mb for at, mb in samples if at >= half_s):,.0f} and "
+        f"{max(mb for at, mb in samples if at >= half_s):,.0f} MB: its slope is "
+        f"{rise:+,.0f} ± {give:,.0f} MB an hour (95 %, of means of {MEAN_S:.0f} s). Objects that "
+        f"nobody lets go would raise the blocks that Python has handed out: there are "
+        f"{np.median(blocks):,.0f}, {more:+,.0f} ± {more_give:,.0f} an hour."
     )
     half = "the second half's slope, MB an hour"
     part.tables.append(
@@ -98,15 +126,30 @@ def memory(asked: Asked) -> Part:
     return part
 
 
-def slope_an_hour(samples: Sequence[tuple[float, float]]) -> float:
-    """The line through (seconds, value) samples that fits best: its rise an hour.
+def slope_an_hour(
+    samples: Sequence[tuple[float, float]], mean_s: float = MEAN_S
+) -> tuple[float, float]:
+    """The line through (seconds, value) samples that fits best: its rise an hour, and 95 % of it.
+
+    What lies within `mean_s` is one mean: neighbours are alike, and no more is known by more of
+    them. The second number is 0 where there are too few means to know their scatter.
 
     Examples
     --------
-    >>> round(slope_an_hour([(0.0, 5.0), (60.0, 6.0), (120.0, 7.0)]), 6)
-    60.0
+    >>> rise, give = slope_an_hour([(t, 5.0 + t / 60) for t in range(240)])
+    >>> round(rise, 6), round(give, 6)
+    (60.0, 0.0)
     """
     if len(samples) < 2:
-        return 0.0
+        return 0.0, 0.0
     at, values = np.array(samples).T
-    return float(np.polyfit(at, values, 1)[0]) * 3_600
+    which = ((at - at[0]) // mean_s).astype(int)
+    n = np.bincount(which)
+    is_there = n > 0
+    if is_there.sum() < 3:
+        return float(np.polyfit(at, values, 1)[0]) * 3_600, 0.0
+    at, values = (np.bincount(which, x)[is_there] / n[is_there] for x in (at, values))
+    rise, start = np.polyfit(at, values, 1)
+    scatter = float(np.sum((values - start - rise * at) ** 2) / (len(at) - 2))
+    error = np.sqrt(scatter / np.sum((at - at.mean()) ** 2))
+    return float(rise) * 3_600, float(t.ppf(0.975, len(at) - 2) * error) * 3_600
