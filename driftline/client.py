@@ -133,7 +133,9 @@ class Client(Setting, Handling, Letters, Endpoints, Uploading, Reading):
         model, version
             Names, 1 to 200 characters; both are created when they are new. The version 3 is "3".
         data
-            What the model was trained on: a pandas, polars or pyarrow table.
+            What the model was trained on: a pandas, polars or pyarrow table. Or a reference that
+            is made already (`driftline.spark.reference`), which says all that follows up to
+            `exclude_slices` itself.
         prediction, score, label, timestamp
             Columns that hold the model's output, its score, the outcome, and event time.
         scores
@@ -164,23 +166,26 @@ class Client(Setting, Handling, Letters, Endpoints, Uploading, Reading):
         Conflict
             Other data are the version's reference already (`ApiConflict`, with what to do).
         """
+        from driftline.stats.reference import Reference as Made
         from driftline.stats.reference import build_reference
 
-        reference = build_reference(
-            data,
-            prediction=prediction,
-            score=score,
-            scores=scores,
-            label=label,
-            timestamp=timestamp,
-            timezone=timezone,
-            features=features,
-            exclude=exclude,
-            categorical=categorical,
-            segments=segments,
-            importance=importance,
-            exclude_slices=exclude_slices,
-        )
+        said: dict[str, Any] = {
+            "prediction": prediction, "score": score, "scores": scores, "label": label,
+            "timestamp": timestamp, "timezone": timezone, "features": features,
+            "exclude": exclude, "categorical": categorical, "segments": segments,
+            "importance": importance, "exclude_slices": exclude_slices,
+        }  # fmt: skip
+        if isinstance(data, Made):
+            also = [name for name, value in said.items() if value and name != "timezone"]
+            if timezone not in ("UTC", data.timezone):
+                also.append("timezone")
+            if also:
+                raise InvalidReference(
+                    f"this reference is made already: give {also[0]} to what made it"
+                )
+            reference, timezone = data, data.timezone
+        else:
+            reference = build_reference(data, **said)
         body = {
             "model": model,
             "version": _name(version),

@@ -37,7 +37,8 @@ from driftline.history import Packed, Panes, Profiles
 from driftline.rows import columns
 from driftline.stats.panes import pane_ms_of
 from driftline.stats.profile import Profile
-from driftline.stats.reference import ALL, Reference
+from driftline.stats.reference import ALL, Reference, build_reference
+from driftline.stats.whole import count_whole
 
 # A task gives on what it has counted where its profiles would take more than this.
 HELD_BYTES: Final = 64_000_000
@@ -119,13 +120,94 @@ def sample(df: Any, rows: int = SAMPLE_ROWS, seed: int = 0) -> Any:
         The same rows again, as long as Spark lays the data out alike.
     """
     _pyspark()
+    _check_columns(df)
+    return _sampled(df, rows, seed)[1]
+
+
+def _sampled(df: Any, rows: int, seed: int) -> tuple[int, Any]:
+    """How many rows there are, and so many of them."""
     if rows < 1:
         raise InvalidFrame(f"rows must be 1 or more, not {rows}")
     n = df.count()
     if n > rows:
         # A sample of a share is a little smaller or larger: a hundredth more, then cut.
         df = df.sample(fraction=min(1.0, 1.01 * rows / n), seed=seed).limit(rows)
-    return df.toArrow()
+    return n, df.toArrow()
+
+
+def reference(
+    df: Any,
+    *,
+    rows: int = SAMPLE_ROWS,
+    seed: int = 0,
+    timestamp: str | None = None,
+    timezone: str = "UTC",
+    prediction: str | None = None,
+    score: str | None = None,
+    scores: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    **more: Any,
+) -> Reference:
+    """Make a reference of a table whose every row is counted, however many there are.
+
+    Two passes: bins are made of `rows` random rows here in the driver, and then all rows are
+    counted on them where they lie. A table of no more rows is read here as a whole.
+
+    ``client.register_reference(model, version, spark.reference(df, ...))`` registers it.
+
+    Parameters
+    ----------
+    rows, seed
+        As in `sample`.
+    timestamp, timezone, prediction, score, scores, **more
+        As in `Client.register_reference`: also label, features, exclude, categorical, segments,
+        importance and exclude_slices. `timestamp` is a column as `profile` takes it.
+    progress
+        Told in a sentence what is being done.
+
+    Raises
+    ------
+    InvalidReference
+        The sample cannot become a reference; says why.
+    InvalidFrame, MissingExtra
+        As `profile`.
+    """
+    functions = _pyspark()
+    say = progress or (lambda _: None)
+    _check_columns(df)
+    if timestamp is not None:
+        if timestamp not in df.columns:
+            raise InvalidFrame(_no_column(timestamp, df.columns))
+        _check_times(df, timestamp)
+    say(f"taking {rows:,} random rows")
+    n, taken = _sampled(df, rows, seed)
+    made = build_reference(
+        taken, timestamp=timestamp, timezone=timezone, prediction=prediction, score=score,
+        scores=scores, **more,
+    )  # fmt: skip
+    if n <= rows:
+        return made
+    del taken
+    span = None
+    if timestamp is not None:
+        at = functions.col(_quoted(timestamp))
+        if df.schema[timestamp].dataType.typeName() == "timestamp":
+            at = functions.unix_millis(at)
+        for start_ms, end_ms in made.excluded:
+            df = df.where(at.isNull() | (at < start_ms) | (at >= end_ms))
+        possible = at.between(MIN_TIME_MS, MAX_TIME_MS - 1)
+        found = df.where(possible).agg(functions.min(at), functions.max(at)).first()
+        if found[0] is None:
+            raise InvalidFrame(f"no row has a time in {timestamp!r}")
+        span = int(found[0]), int(found[1])
+    say(f"counting {n:,} rows on bins of {made.rows:,} of them")
+    counted = profile(
+        df, made, timestamp=timestamp, prediction=prediction, score=score, scores=scores
+    )
+    notes = [f"its bins are of {made.rows:,} random rows of {n:,}; all are counted"]
+    if refused := counted.refused.total():
+        notes.append(f"{refused:,} rows have no time that can be, and are not counted")
+    return count_whole(made, counted.panes, span, notes)
 
 
 @dataclass(frozen=True)
@@ -152,16 +234,14 @@ def _planned(
     pane_ms: int,
 ) -> _Plan:
     there: list[str] = df.columns
-    if len(set(there)) < len(there):
-        twice = next(name for name, n in Counter(there).items() if n > 1)
-        raise InvalidFrame(f"two columns are named {twice!r}: rename one of them")
+    _check_columns(df)
     if pane_ms < 1:
         raise InvalidFrame(f"pane_ms must be 1 or more, not {pane_ms}")
     outputs = [("value", prediction), ("score", score)]
     given = [timestamp, prediction, score, *scores.values()]
     for name in given:
         if name is not None and name not in there:
-            raise InvalidFrame(f"there is no column {name!r}; there are {', '.join(there[:20])}")
+            raise InvalidFrame(_no_column(name, there))
     if timestamp is not None:
         _check_times(df, timestamp)
     wanted = dict.fromkeys((*reference.gridset.names(), *reference.dimensions))
@@ -181,6 +261,28 @@ def _planned(
         tuple(scores.items()),
         pane_ms,
     )
+
+
+def _check_columns(df: Any) -> None:
+    """Refuse names that Spark cannot tell apart."""
+    there: list[str] = df.columns
+    if len(set(there)) < len(there):
+        twice = next(name for name, n in Counter(there).items() if n > 1)
+        raise InvalidFrame(f"two columns are named {twice!r}: rename one of them")
+    if df.sparkSession.conf.get("spark.sql.caseSensitive") == "true":
+        return
+    known: dict[str, str] = {}
+    for name in there:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise InvalidFrame(
+                f"the columns {other!r} and {name!r} differ by case alone, and Spark takes them "
+                "for one: rename one of them, or set spark.sql.caseSensitive to true"
+            )
+
+
+def _no_column(name: str, there: Sequence[str]) -> str:
+    return f"there is no column {name!r}; there are {', '.join(there[:20])}"
 
 
 def _check_times(df: Any, timestamp: str) -> None:

@@ -15,16 +15,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from fake_source import HOUR_MS, KAFKA_MS, START_MS, Entry
+from serving import served
+from sqlalchemy.engine import Engine
 
 import driftline
 from consumers.admit import Rules, admit
 from consumers.count import count
-from driftline import spark
-from driftline.errors import InvalidFrame
-from driftline.stats.profile import Profile
+from driftline import Client, spark
+from driftline.errors import ApiConflict, InvalidFrame
+from driftline.stats.grid import CategoricalGrid
+from driftline.stats.profile import COUNTERS, Profile
 from driftline.stats.reference import Reference, build_reference
+from monitor.clock import HeldClock
+from monitor.evaluate import EvaluateSettings, Evaluator
+from monitor.storage import registry
+from monitor.storage import schema as t
 from monitor.storage.delta import Delta
+from monitor.storage.engine import transaction
 from monitor.storage.registry import BoundVersion, Registry
 
 # Nothing here is pandas' to Spark.
@@ -135,8 +144,8 @@ def _streamed(table: pa.Table, reference: Reference) -> Delta:
         for i, (line, time) in enumerate(zip(lines, times, strict=True))
     ]
     bound = BoundVersion(1, "m", "1", "UTC", HOUR_MS, ((0, reference.digest),))
-    registry = Registry(1, frozenset({"m"}), {("m", "1"): bound}, {reference.digest: reference})
-    return count(admit(log, Rules()), registry)
+    known = Registry(1, frozenset({"m"}), {("m", "1"): bound}, {reference.digest: reference})
+    return count(admit(log, Rules()), known)
 
 
 NAMED = {
@@ -228,7 +237,7 @@ def test_what_cannot_be_counted_is_said(
 def test_the_docs_count_what_they_say(
     session: Any, table: pa.Table, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Client:
+    class Fake:
         """A server has the reference: tests/unit/api/test_reference_document.py asks a real one."""
 
         def __init__(self, url: str) -> None: ...
@@ -236,7 +245,7 @@ def test_the_docs_count_what_they_say(
         def reference_document(self, digest: str) -> Reference:
             return reference
 
-    monkeypatch.setattr(driftline, "Client", Client)
+    monkeypatch.setattr(driftline, "Client", Fake)
     docs = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
     counting, *_ = re.findall(r"```python\n(.*?)```", docs, re.DOTALL)
     session.createDataFrame(table).createOrReplaceTempView("predictions")
@@ -258,3 +267,131 @@ def test_a_sample_becomes_a_reference(session: Any) -> None:
     assert build_reference(few, **named).rows == few.num_rows
     with pytest.raises(InvalidFrame, match="rows"):
         spark.sample(df, 0)
+
+
+def test_a_reference_counts_every_row_of_a_table(session: Any) -> None:
+    frame = _frame(ROWS, 1)
+    df = session.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False))
+    named: dict[str, Any] = {
+        "prediction": "class", "score": "p_yes", "timestamp": "at", "segments": ["site"],
+        "exclude_slices": ["2013-01-09"], "timezone": "America/New_York",
+    }  # fmt: skip
+    # All of it fits: it is read as it is.
+    assert spark.reference(df, **named).digest == build_reference(frame, **named).digest
+    told: list[str] = []
+    found = spark.reference(df, rows=1_500, progress=told.append, **named)
+    whole = build_reference(frame, **named)
+    assert found.rows == whole.rows == ROWS - 96
+    assert (found.first_ms, found.last_ms) == (whole.first_ms, whole.last_ms)
+    assert found.excluded == whole.excluded
+    assert found.dimensions == whole.dimensions
+    assert found.gridset.digest != whole.gridset.digest
+    for segment in ("all", "site=north"):
+        mine, theirs = found.slices[segment]["day"], whole.slices[segment]["day"]
+        assert mine.starts_ms.tolist() == theirs.starts_ms.tolist()
+        assert mine.rows.tolist() == theirs.rows.tolist()
+    # Its profile is what counting the rows on its bins gives.
+    kept = frame[frame["at"].dt.tz_convert("America/New_York").dt.date.astype(str) != "2013-01-09"]
+    again = spark.profile(
+        session.createDataFrame(pa.Table.from_pandas(kept, preserve_index=False)), found,
+        timestamp="at", prediction="class", score="p_yes",
+    )  # fmt: skip
+    assert found.profiles["all"] == again.total()
+    assert any("random rows of 3,000" in note for note in found.warnings)
+    assert len(told) == 2
+    assert Reference.from_document(found.to_document()).digest == found.digest
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "counted"),
+    [
+        # What is counted of a numeric feature's column: values, nulls, type errors.
+        ("decimal(10,3)", "1.500, 2.25, null", (2, 1, 0)),
+        ("float", "cast('nan' as float), 1.0, null", (1, 1, 0)),
+        ("boolean", "true, false, null", (0, 1, 2)),
+        ("string", "'1.5', 'x', null", (0, 1, 2)),
+        ("void", "null, null, null", (0, 3, 0)),
+        ("date", "date'2013-01-01', date'2014-01-01', null", (0, 1, 2)),
+        ("timestamp", "timestamp'2013-01-01', timestamp'2014-01-01', null", (0, 1, 2)),
+        ("binary", "X'00', X'01', null", (0, 1, 2)),
+        ("array<int>", "array(1), array(), null", (0, 1, 2)),
+        ("map<string,int>", "map('a', 1), map(), null", (0, 1, 2)),
+        ("struct<a:int>", "named_struct('a', 1), named_struct('a', 2), null", (0, 1, 2)),
+        ("interval day", "interval '1' day, interval '2' day, null", (0, 1, 2)),
+    ],
+)
+def test_columns_of_odd_types_are_counted_or_refused_by_name(
+    session: Any, reference: Reference, column: str, values: str, counted: tuple[int, int, int]
+) -> None:
+    cast = "x" if column in ("void", "map<string,int>", "array<int>") else f"cast(x as {column})"
+    df = session.sql(f"select {cast} as x, 'a' as kind from (select explode(array({values})) as x)")
+    total = spark.profile(df, reference).total()
+    assert total is not None
+    grids = reference.gridset
+    f = grids.names().index("x")
+    states = dict(zip(COUNTERS, total.counts[grids.counters[f]].tolist(), strict=True))
+    values_in_bins = int(total.counts[grids.bins[f]].sum())
+    assert (values_in_bins, states["null"], states["type_error"]) == counted
+    assert total.rows == 3
+
+
+def test_categories_are_counted_whatever_their_type(session: Any, reference: Reference) -> None:
+    """`hour` is a category of integers."""
+    kinds = {
+        "7": "in", "cast(7 as double)": "in", "cast(7 as decimal(5,2))": "in", "'7'": "in",
+        "7.5": "odd", "true": "unseen", "'later'": "unseen", "date'2013-01-01'": "odd",
+        "X'37'": "odd", "array(7)": "odd", "named_struct('a', 7)": "odd",
+    }  # fmt: skip
+    grids = reference.gridset
+    f = grids.names().index("hour")
+    grid = grids.features[f].grid
+    assert isinstance(grid, CategoricalGrid)
+    for value, must in kinds.items():
+        total = spark.profile(session.sql(f"select {value} as hour"), reference).total()
+        assert total is not None
+        counts = dict(zip(COUNTERS, total.counts[grids.counters[f]].tolist(), strict=True))
+        unseen = int(total.counts[grids.unseen[f]])
+        in_bins = int(total.counts[grids.bins[f]].sum()) - unseen
+        found = {"in": in_bins, "unseen": unseen, "odd": counts["type_error"]}
+        assert found == {"in": 0, "unseen": 0, "odd": 0} | {must: 1}, value
+
+
+def test_columns_that_differ_by_case_alone_are_refused_with_what_mends_it(
+    session: Any, reference: Reference
+) -> None:
+    df = session.createDataFrame([(1.0, 2.0)], "x double, X double")
+    for ask in (
+        lambda: spark.profile(df, reference),
+        lambda: spark.sample(df),
+        lambda: spark.reference(df),
+    ):
+        with pytest.raises(InvalidFrame, match="'x' and 'X' differ by case alone"):
+            ask()
+    session.conf.set("spark.sql.caseSensitive", "true")
+    try:
+        assert spark.profile(df, reference).rows == 1
+    finally:
+        session.conf.set("spark.sql.caseSensitive", "false")
+
+
+def test_what_spark_counted_is_uploaded_and_judged_and_refused_where_it_was_streamed(
+    session: Any, table: pa.Table, reference: Reference, engine: Engine
+) -> None:
+    with transaction(engine) as conn:
+        registry.register_reference(conn, reference, model="churn", version="3", now_ms=1)
+    found = spark.profile(session.createDataFrame(table), reference, timestamp="at", **NAMED)
+    with served(engine, HeldClock(KAFKA_MS)) as url, Client(url) as client:
+        done = client.upload_history("churn", "3", found)
+        assert (done.rows, done.panes) == (table.num_rows, len(found.panes))
+        with engine.connect() as conn:
+            bodies = {
+                (row.start_ms, row.segment): row.body for row in conn.execute(sa.select(t.pane))
+            }
+        streamed = _streamed(table, reference).counted()
+        assert bodies == {
+            (key.start_ms, key.segment): profile.to_bytes() for key, profile in streamed.items()
+        }
+        judged = Evaluator(engine, EvaluateSettings(""), now_ms=lambda: KAFKA_MS).step()
+        assert judged > 100
+        with pytest.raises(ApiConflict, match="has counted that time"):
+            client.upload_history("churn", "3", found, upload="again")
