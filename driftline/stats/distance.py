@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from driftline.stats.quantile import noncentral_chi_square
 from driftline.stats.side_by_side import SideBySide
 
 Floats = NDArray[np.float64]
@@ -109,10 +110,19 @@ def psi_limit(
     asked = np.empty(np.broadcast_shapes(safe_df.shape, moved.shape), np.complex128)
     asked.real, asked.imag = safe_df, moved
     each, which = np.unique(asked, return_inverse=True)
-    # scipy.stats.ncx2.ppf gives the same digits at twenty times the price.
-    quantiles = special.chndtrix(1 - alpha, each.real, each.imag)
-    limit = safe_v * quantiles[which].reshape(asked.shape)
+    quantiles = noncentral_chi_square(1 - alpha, each.real, each.imag)
+    limit = np.asarray(safe_v * quantiles[which].reshape(asked.shape))
+    # Where the last digit that counts could fall otherwise, SciPy's search says it.
+    unsure = _between_digits(limit)
+    exact = special.chndtrix(1 - alpha, asked.real[unsure], asked.imag[unsure])
+    limit[unsure] = np.broadcast_to(safe_v, limit.shape)[unsure] * exact
     return np.where(enough, limit, np.inf)
+
+
+def _between_digits(values: Floats, digits: int = 9) -> NDArray[np.bool_]:
+    """Where rounding goes up or down by less than a thousandth of the last digit."""
+    scaled = values * 10.0 ** (digits - 1 - np.floor(np.log10(values)))
+    return np.asarray(np.abs(scaled - np.floor(scaled) - 0.5) < 1e-3)
 
 
 def psi_lower_bound(
