@@ -13,7 +13,7 @@ import contextlib
 import re
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +41,9 @@ SEEK_S: Final = 0.25
 START_S: Final = 1.0
 # A partition that is read brings a record or its end within half a second, where a broker is there.
 UNHEARD_S: Final = 3.0
+# Twice as long each time that it brings nothing, so often: what takes long to inflate is thrown
+# away by a seek and inflated again, for ever where it takes longer than that. 3 s become 96.
+DOUBLED: Final = 5
 # For the answer to a question that is asked only to wake librdkafka; it is given in 2 ms.
 WAKE_S: Final = 0.1
 # Without a partition for so long, what librdkafka complains of is why.
@@ -119,6 +122,8 @@ class ConfluentSource:
         self._paused: set[int] = set()
         # Since when those that were sought or resumed have brought nothing yet.
         self._unheard: dict[int, float] = {}
+        # How often they were sought in vain since they brought something.
+        self._in_vain: Counter[int] = Counter()
         # Where a fault of another place than ours was heard of, by partition.
         self._doubted: dict[int, int] = {}
         self._is_asleep = False
@@ -267,9 +272,11 @@ class ConfluentSource:
         """
         now = self._monotonic()
         for partition, since_s in list(self._unheard.items()):
+            wait_s = UNHEARD_S * 2 ** min(self._in_vain[partition], DOUBLED)
             if partition not in self._positions:
-                del self._unheard[partition]
-            elif partition not in self._paused and now - since_s > UNHEARD_S:
+                self._is_heard(partition)
+            elif partition not in self._paused and now - since_s > wait_s:
+                self._in_vain[partition] += 1
                 self.seek(partition, self._positions[partition])
                 self.resume([partition])
 
@@ -283,6 +290,10 @@ class ConfluentSource:
         self._is_asleep = False
         with contextlib.suppress(self._lib.KafkaException):
             self._consumer.list_topics(self._topic, timeout=WAKE_S)
+
+    def _is_heard(self, partition: int) -> None:
+        self._unheard.pop(partition, None)
+        del self._in_vain[partition]
 
     def _taken(self, messages: Sequence[Any]) -> dict[int, Sequence[Record]]:
         """Records by partition, in columns first: a method a field costs less than one a record."""
@@ -302,7 +313,7 @@ class ConfluentSource:
             behind = found[partition][-1].offset + 1
             self._positions[partition] = max(self._positions[partition], behind)
             self._doubted.pop(partition, None)
-            self._unheard.pop(partition, None)
+            self._is_heard(partition)
         return {p: found[p] for p in found if p in self._positions}
 
     def _unpacked(self, partition: int) -> Sequence[Record]:
@@ -351,7 +362,7 @@ class ConfluentSource:
                 # Behind the markers of transactions, which are no records.
                 self._positions[partition] = max(self._positions[partition], at)
                 self._doubted.pop(partition, None)
-                self._unheard.pop(partition, None)
+                self._is_heard(partition)
             return
         if code == codes._AUTO_OFFSET_RESET:
             if partition in self._positions:

@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from sqlalchemy.engine import Engine
 from stage import Stage
 
-from consumers import bounded, librdkafka
+from consumers import bounded, confluent, librdkafka
 from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from monitor.storage import schema as t
@@ -121,3 +121,21 @@ def test_a_batch_that_librdkafka_does_not_inflate_is_read_without_it(
     (letter,) = stage.rows(t.dead_letter)
     assert "a zstd batch" in letter.detail
     assert "becomes over 4,000,000 bytes" in letter.detail
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_what_takes_long_to_inflate_is_not_thrown_away_for_ever(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, is_patient: bool
+) -> None:
+    """A partition that brings nothing is sought again, and librdkafka begins anew with a batch."""
+    monkeypatch.setattr(confluent, "UNHEARD_S", 0.02)
+    monkeypatch.setattr(confluent, "DOUBLED", 10 if is_patient else 0)
+    stage.send(prediction(i) for i in range(60))
+    send(stage, [bytes(900_000)] * 90, "gzip")
+    member = stage.member(source=ConfluentSource, breaker=False)
+    whole = {"prediction": 60, "dead:bad_json": 90}
+    if is_patient:
+        stage.until(lambda: counters(stage.engine) == whole, "it is not read")
+        return
+    stage.until(lambda: member.source._in_vain[0] > 20, "it is not asked for again")
+    assert "dead:bad_json" not in counters(stage.engine)
