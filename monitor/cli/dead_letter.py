@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from driftline.errors import ConfigError
 from monitor.cli import access, options
 from monitor.cli.connect import connect
+from monitor.cli.saying import line, plain, seconds
 from monitor.words import counted
 
 if TYPE_CHECKING:
@@ -67,14 +66,14 @@ def list_(
     with _client(url, config, token_file) as client:
         found = list(client.dead_letters(reason, topic=topic, limit=limit))
     if json_:
-        options.echo(json.dumps([_plain(one) for one in found]))
+        options.echo(json.dumps([plain(one) for one in found]))
         return
     if not found:
         options.echo("no dead letter is kept" + (f" with reason {reason}" if reason else ""))
         return
     width = max(len(one.id) for one in found)
     for one in found:
-        detail = _printable(one.detail)[:_SHOWN]
+        detail = line(one.detail)[:_SHOWN]
         options.echo(
             f"{one.id:<{width}}  {one.recorded:%Y-%m-%d %H:%M:%S}  {one.reason}"
             f"{': ' + detail if detail else ''}{_state(one)}"
@@ -93,24 +92,24 @@ def show(
     with _client(url, config, token_file) as client:
         found = client.dead_letter(id_)
     if json_:
-        options.echo(json.dumps(_plain(found)))
+        options.echo(json.dumps(plain(found)))
         return
-    line = f", line {found.line}" if found.line else ""
+    place = f", line {found.line}" if found.line else ""
     told = {
         "id": found.id,
-        "where": f"{found.topic}, partition {found.partition}, offset {found.offset}{line}",
+        "where": f"{found.topic}, partition {found.partition}, offset {found.offset}{place}",
         "reason": f"{found.reason}: {found.detail}" if found.detail else found.reason,
         "size": counted(found.size_bytes, "byte"),
         "sha256": found.payload_sha256,
-        "written": "unknown" if found.written is None else _at(found.written),
-        "set aside": _at(found.recorded),
+        "written": "unknown" if found.written is None else seconds(found.written),
+        "set aside": seconds(found.recorded),
         "again": _again(found),
     }
     for name, words in told.items():
-        options.echo(f"{name:<10} {_printable(words)}")
+        options.echo(f"{name:<10} {line(words)}")
     if found.payload:
         options.echo("")
-        options.echo("\n".join(_printable(part) for part in found.payload.split("\n")))
+        options.echo("\n".join(line(part) for part in found.payload.split("\n")))
 
 
 @app.command()
@@ -154,7 +153,7 @@ def replay(
             everything=everything, in_doubt=in_doubt, dry_run=dry_run, progress=told,
         )  # fmt: skip
     if json_:
-        options.echo(json.dumps(_plain(found)))
+        options.echo(json.dumps(plain(found)))
     else:
         done = "would be sent" if found.is_dry_run else "sent"
         options.echo(
@@ -182,7 +181,7 @@ def accept(
     with _client(url, config, token_file) as client:
         found = client.accept_dead_letters(topic)
     if json_:
-        options.echo(json.dumps([_plain(one) for one in found]))
+        options.echo(json.dumps([plain(one) for one in found]))
         return
     if not found:
         options.echo("no consumer has stopped")
@@ -214,7 +213,7 @@ def export(
         try:
             with _output(file) as write:
                 for one in letters:
-                    write(json.dumps(_plain(client.dead_letter(one.id))) + "\n")
+                    write(json.dumps(plain(client.dead_letter(one.id))) + "\n")
                     how[one.replay] += 1
                     told(1)
         except OSError as error:
@@ -245,7 +244,7 @@ def _state(one: answers.DeadLetter) -> str:
 def _again(one: answers.DeadLetter) -> str:
     if one.replay == "possible":
         return "can be sent again"
-    at = "" if one.replayed is None else f", {_at(one.replayed)}"
+    at = "" if one.replayed is None else f", {seconds(one.replayed)}"
     if one.replay == "sent":
         place = f"partition {one.replayed_partition}, offset {one.replayed_offset}"
         return f"sent again as {place}{at}"
@@ -271,19 +270,3 @@ def _progress() -> Iterator[Callable[[int], None]]:
 
 def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
     return connect(url, options.settings(config=config), token_file)
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _printable(text: str) -> str:
-    """A record's words on one line of a terminal: they are data."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    """What JSON says of an answer: instants as RFC 3339."""
-    text = json.dumps(dataclasses.asdict(found), default=lambda at: at.isoformat())
-    plain: dict[str, Any] = json.loads(text)
-    return plain

@@ -11,7 +11,7 @@ from driftline.errors import ConfigError
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
-from monitor.cli.endpoint import at_text, plain, print_json, printable
+from monitor.cli.saying import instant, line, plain
 from monitor.words import counted
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def list_(
     width = max(len(str(one.id)) for one in found)
     for one in found:
         options.echo(
-            printable(
+            line(
                 f"{one.id:>{width}}  {one.created:%Y-%m-%d %H:%M:%S}  {one.endpoint}  {one.type}  "
                 f"{_became(one)}"
             )
@@ -73,7 +73,7 @@ def show(
     with connect(url, options.settings(config=config), token_file) as client:
         found = client.delivery(id_)
     if json_:
-        print_json(found)
+        options.echo(json.dumps(plain(found)))
         return
     told = {
         "id": str(found.id),
@@ -81,22 +81,22 @@ def show(
         "type": found.type,
         "webhook-id": found.webhook_id,
         "alert": "none" if found.alert_id is None else f"{found.alert_id}, {found.sequence}",
-        "decided": at_text(found.created),
+        "decided": instant(found.created),
         "became": _became(found),
     }
     for name, words in told.items():
-        options.echo(f"{name:<10} {printable(words)}")
+        options.echo(f"{name:<10} {line(words)}")
     for one in found.tried:
         status = "no answer" if one.status is None else str(one.status)
         options.echo(
-            printable(
-                f"  attempt {one.number}  {at_text(one.at)}  {status} in {one.duration_ms:,} ms"
+            line(
+                f"  attempt {one.number}  {instant(one.at)}  {status} in {one.duration_ms:,} ms"
                 f"{': ' + one.error if one.error else ''}"
             )
         )
         if one.response:
-            options.echo(printable(f"    {' '.join(one.response[:_SHOWN].split())}"))
-    options.echo(printable(found.body))
+            options.echo(line(f"    {' '.join(one.response[:_SHOWN].split())}"))
+    options.echo(line(found.body))
 
 
 @app.command()
@@ -169,5 +169,5 @@ def _became(one: answers.Delivery) -> str:
         return "cancelled"
     if not one.attempts:
         return "waits for its first attempt"
-    due = "" if one.due is None else f", due {at_text(one.due)}"
+    due = "" if one.due is None else f", due {instant(one.due)}"
     return f"waits {sent}{due}{why}"

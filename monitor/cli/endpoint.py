@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +15,7 @@ from driftline.errors import InvalidEndpoint
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
+from monitor.cli.saying import instant, line, plain
 from monitor.words import counted
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def add(
         )  # fmt: skip
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
-        print_json(told)
+        options.echo(json.dumps(plain(told)))
         return
     what = "is added" if made.is_new else "is there already"
     known = f" (secret {made.fingerprint})" if made.fingerprint else ""
@@ -117,7 +117,7 @@ def test(
     with _client(url, config, token_file) as client:
         found = client.test_endpoint(name, timeout_s=timeout_s)
     if json_:
-        print_json(found)
+        options.echo(json.dumps(plain(found)))
     else:
         last = found.tried[-1] if found.tried else None
         took = f" in {last.duration_ms:,} ms" if last is not None else ""
@@ -150,10 +150,10 @@ def rotate(
         made = client.rotate_endpoint(name, secret=_secret(secret, kind), overlap_s=overlap_s)
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
-        print_json(told)
+        options.echo(json.dumps(plain(told)))
         return
     until = (
-        "" if made.rotating_until is None else f"; both sign until {at_text(made.rotating_until)}"
+        "" if made.rotating_until is None else f"; both sign until {instant(made.rotating_until)}"
     )
     options.echo(f"endpoint {name} has a new secret ({made.fingerprint}){until}")
     _tell_secret(told)
@@ -171,7 +171,7 @@ def enable(
     with _client(url, config, token_file) as client:
         found = client.enable_endpoint(name)
     if json_:
-        print_json(found)
+        options.echo(json.dumps(plain(found)))
     else:
         waiting = counted(found.pending, "message") + (" waits" if found.pending == 1 else " wait")
         options.echo(f"endpoint {name} is enabled; {waiting} for it")
@@ -190,7 +190,7 @@ def disable(
     with _client(url, config, token_file) as client:
         found = client.disable_endpoint(name, reason)
     if json_:
-        print_json(found)
+        options.echo(json.dumps(plain(found)))
     else:
         options.echo(f"endpoint {name} is disabled: {found.disabled_reason}")
 
@@ -264,40 +264,13 @@ def _print_list(found: list[answers.Endpoint]) -> None:
     for one in found:
         state = one.state if one.is_enabled else f"disabled: {one.disabled_reason}"
         last = (
-            "never tried" if one.last_attempt is None else f"last tried {at_text(one.last_attempt)}"
+            "never tried" if one.last_attempt is None else f"last tried {instant(one.last_attempt)}"
         )
         counts = f"{one.delivered:,} delivered, {one.failed:,} given up, {one.pending:,} pending"
         kind = "" if one.kind == "webhook" else f"{one.kind}, "
-        options.echo(printable(f"{one.name} ({kind}{state})"))
-        options.echo(printable(f"  {one.url}"))
+        options.echo(line(f"{one.name} ({kind}{state})"))
+        options.echo(line(f"  {one.url}"))
         secret = f"; secret {one.fingerprint}" if one.fingerprint else ""
         options.echo(f"  {counts}{secret}")
         wrong = "" if one.last_error is None else f": {one.last_error}"
-        options.echo(printable(f"  {last}{wrong}"))
-
-
-def printable(text: str) -> str:
-    """Names and reasons are data: one line, and no control character."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def print_json(found: Any) -> None:
-    options.echo(json.dumps(plain(found)))
-
-
-def plain(found: Any) -> dict[str, Any]:
-    """A value's fields for JSON; instants are RFC 3339."""
-
-    def told(value: Any) -> Any:
-        if isinstance(value, datetime):
-            return at_text(value)
-        if isinstance(value, dict):
-            return {name: told(part) for name, part in value.items()}
-        return [told(part) for part in value] if isinstance(value, list | tuple) else value
-
-    said: dict[str, Any] = told(dataclasses.asdict(found))
-    return said
-
-
-def at_text(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        options.echo(line(f"  {last}{wrong}"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +14,7 @@ from driftline.errors import Conflict, DriftlineError
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
+from monitor.cli.saying import line, plain
 
 if TYPE_CHECKING:
     from driftline import Client, answers
@@ -44,19 +44,19 @@ def list_(
     with client_of(url, config, token_file) as client:
         found = client.models(archived=archived)
     if json_:
-        options.echo(json.dumps([_plain(model) for model in found]))
+        options.echo(json.dumps([plain(model) for model in found]))
         return
     if not found:
         options.echo("no model yet: a reference that is registered makes one")
         return
     for model in found:
         when = "" if model.archived is None else f", archived {model.archived:%Y-%m-%d %H:%M} UTC"
-        options.echo(f"{_printable(model.model)} ({model.timezone}{when})")
+        options.echo(f"{line(model.model)} ({model.timezone}{when})")
         for version in model.versions:
             judged = "not judged yet"
             if version.judged_to is not None:
                 judged = f"judged up to {version.judged_to:%Y-%m-%d %H:%M} UTC"
-            options.echo(f"  {_printable(version.version)}: {version.health}, {judged}")
+            options.echo(f"  {line(version.version)}: {version.health}, {judged}")
 
 
 @app.command()
@@ -75,7 +75,7 @@ def archive(
     """
     with client_of(url, config, token_file) as client:
         client.model(name)  # that it is there, before anybody is asked
-        _confirm(yes, name, f"{_printable(name)} will be counted and judged no longer")
+        _confirm(yes, name, f"{line(name)} will be counted and judged no longer")
         found = client.archive_model(name)
     _tell(found, json_, "is archived: its events are counted as unmonitored from now on")
 
@@ -111,15 +111,15 @@ def delete(
         # What the server would refuse is said before anybody is asked.
         if client.model(name).archived is None:
             raise Conflict(
-                f"model {_printable(name)} is not archived: `{command('model archive')} "
+                f"model {line(name)} is not archived: `{command('model archive')} "
                 f"{shlex.quote(name)}` first, then delete it"
             )
-        _confirm(yes, name, f"All of {_printable(name)} will be deleted, for good")
+        _confirm(yes, name, f"All of {line(name)} will be deleted, for good")
         rows = client.delete_model(name)
     if json_:
         options.echo(json.dumps({"model": name, "rows": rows}))
     else:
-        options.echo(f"{_printable(name)} is deleted: {sum(rows.values()):,} rows")
+        options.echo(f"{line(name)} is deleted: {sum(rows.values()):,} rows")
 
 
 def client_of(url: str | None, config: Path | None, token_file: Path | None) -> Client:
@@ -144,16 +144,4 @@ def _confirm(is_said: bool, name: str, what: str) -> None:
 
 
 def _tell(found: answers.Model, as_json: bool, what: str) -> None:
-    options.echo(json.dumps(_plain(found)) if as_json else f"{_printable(found.model)} {what}")
-
-
-def _printable(name: str) -> str:
-    """A name on one line of a terminal: names are data."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-
-
-def _plain(found: Any) -> dict[str, Any]:
-    """What JSON says of an answer: instants as RFC 3339."""
-    text = json.dumps(dataclasses.asdict(found), default=lambda at: at.isoformat())
-    plain: dict[str, Any] = json.loads(text)
-    return plain
+    options.echo(json.dumps(plain(found)) if as_json else f"{line(found.model)} {what}")

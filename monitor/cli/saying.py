@@ -47,6 +47,15 @@ def line(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def seconds(at: datetime) -> str:
+    """Return an instant to the second, for people.
+
+    >>> seconds(datetime(2025, 6, 2, 8, tzinfo=UTC))
+    '2025-06-02 08:00:00 UTC'
+    """
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def user() -> str:
     """Return who types this; "" where the system has no name for them."""
     try:
