@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -216,6 +216,51 @@ class Endpoints(Reading):
             if not found["more"] or not found["ids"]:
                 return ids
             body["first"] = ids[-1] + 1
+
+    def routes(self, model: str | None = None) -> list[answers.Route]:
+        """Return which messages go where, by model and name; a model without any sends all."""
+        asked = {} if model is None else {"model": model}
+        return _typed(
+            self._call("GET", "/api/v1/routes", params=asked)["items"], list[answers.Route]
+        )
+
+    def set_route(
+        self,
+        model: str,
+        name: str,
+        endpoints: Sequence[str],
+        *,
+        events: Sequence[str] = ("*",),
+        severity: str = "warning",
+        quiet: str | None = None,
+        timezone: str | None = None,
+    ) -> answers.Route:
+        """Let messages of a model go to some endpoints from now on.
+
+        From the first route on, what no route takes goes nowhere.
+
+        Parameters
+        ----------
+        events
+            Types such as ``drift.detected``, or the words before their dots; ``*`` is all.
+        severity
+            From which on: warning or critical.
+        quiet
+            Hours of each day in which nothing below critical is sent, such as ``22:00-07:00``.
+        timezone
+            The zone whose clock they go by; the model's unless given.
+        """
+        asked = {
+            "endpoints": list(endpoints), "events": list(events), "severity": severity,
+            "quiet": quiet, "timezone": timezone,
+        }  # fmt: skip
+        body = {k: v for k, v in asked.items() if v is not None}
+        path = f"/api/v1/models/{_escaped(model)}/routes/{_escaped(name)}"
+        return _typed(self._call("PUT", path, content=msgspec.json.encode(body)), answers.Route)
+
+    def remove_route(self, model: str, name: str) -> None:
+        """Remove a route; without any, all messages go to every endpoint again."""
+        self._call("DELETE", f"/api/v1/models/{_escaped(model)}/routes/{_escaped(name)}")
 
     def service_incidents(
         self, *, only_open: bool = False, limit: int | None = None

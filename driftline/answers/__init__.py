@@ -19,6 +19,7 @@ from driftline.answers.endpoints import (
     DeliveryDetail,
     Endpoint,
     NewEndpoint,
+    Route,
     ServiceIncident,
 )
 from driftline.answers.handled import (
@@ -164,6 +165,7 @@ __all__ = [
     "ReferenceUse",
     "Replay",
     "Resent",
+    "Route",
     "Segment",
     "Series",
     "ServiceIncident",

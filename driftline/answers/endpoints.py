@@ -106,3 +106,20 @@ class ServiceIncident:
     opened: datetime
     resolved: datetime | None
     resolved_as: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which of a model's messages go to some endpoints, and when not.
+
+    `quiet` are hours of `timezone` in which nothing below critical is sent.
+    """
+
+    model: str
+    name: str
+    events: tuple[str, ...]
+    severity: str
+    endpoints: tuple[str, ...]
+    quiet: str | None
+    timezone: str | None
+    created: datetime

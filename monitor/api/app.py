@@ -27,6 +27,7 @@ from monitor.api import (
     problems,
     reading,
     registering,
+    routes,
     silences,
     trials,
     uploads,
@@ -108,6 +109,8 @@ def create_app(
     app.include_router(registering.router(engine, clock))
     actor = "api:token" if token is not None else "api:loopback"
     app.include_router(endpoints.router(engine, clock, alerts_allow, actor=actor))
+    # Before what deletes a model: a model's name may have slashes in it.
+    app.include_router(routes.router(engine, clock, actor=actor))
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(deliveries.router(engine, clock, actor=actor))
     app.include_router(trials.router(engine, clock, actor=actor))

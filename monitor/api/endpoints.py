@@ -40,6 +40,7 @@ from monitor.clock import Clock
 from monitor.masking import masked
 from monitor.storage import endpoints as store
 from monitor.storage import models, outbox
+from monitor.storage import routes as routing
 from monitor.storage.engine import transaction
 
 # Typed in a shell and written in addresses: nothing that needs quotes there.
@@ -104,11 +105,19 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
             answer = endpoint_answers(conn, [found], now_ms)[0]
         return EndpointTold(**dict(answer), is_new=is_new, secret=made, warnings=admitted.warnings)
 
-    @routes.delete("/endpoints/{name}", summary="Remove an endpoint", responses=_WRITTEN)
+    @routes.delete(
+        "/endpoints/{name}", summary="Remove an endpoint", responses={**_WRITTEN, **TAKEN}
+    )
     def remove_endpoint(name: EndpointName) -> EndpointGone:
         """Send nothing there any more, and forget its secret. What was sent stays listed."""
         with transaction(engine) as conn:
             found = known(conn, name)
+            mend = _named_by(conn, found.id)
+            if mend is not None:
+                raise Problem(
+                    409, "A route sends there", f"Messages of a model go to {name} by a route.",
+                    mend=f"set the route otherwise, or `{mend}` first",
+                )  # fmt: skip
             cancelled = messages.remove(conn, found, clock.now_ms())
             note(conn, "remove", name, cancelled=cancelled)
         return EndpointGone(name=name, cancelled=cancelled)
@@ -184,6 +193,14 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
         return endpoint_answers(conn, [known(conn, name)], clock.now_ms())[0]
 
     return routes
+
+
+def _named_by(conn: Connection, endpoint_id: int) -> str | None:
+    """Return how to remove a route that sends to an endpoint; None where none does."""
+    for one in routing.listed(conn):
+        if endpoint_id in one.route.endpoints:
+            return f"{NAME} route remove {one.model} {one.name}"
+    return None
 
 
 def _is_same(found: store.Endpoint, secret: str) -> bool:

@@ -112,6 +112,7 @@ VERBS: Final = {
     ),
     "silence": Verb("monitor.cli.silence:app", "Of what nobody is told for a while."),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
+    "route": Verb("monitor.cli.route:app", "Which of a model's alerts go where."),
     "delivery": Verb(
         "monitor.cli.delivery:app", "What was sent to endpoints: listed, shown, sent again."
     ),

@@ -172,8 +172,8 @@ def delete(
         still = sa.select(t.binding.c.reference_digest)
         unused = (t.reference.c.digest.in_(digests), t.reference.c.digest.not_in(still))
         _delete(conn, deleted, t.reference, *unused)
-        for table, owner in ((t.model_version, "model_id"), (t.monitor, "model_id")):
-            _delete(conn, deleted, table, table.c[owner] == model_id)
+        for table in (t.model_version, t.monitor, t.route):
+            _delete(conn, deleted, table, table.c.model_id == model_id)
         _delete(conn, deleted, t.model, t.model.c.id == model_id)
         conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number + 1))
         registry.bump_data_version(conn)

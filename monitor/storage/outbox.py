@@ -7,6 +7,7 @@ holds its lease.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -32,8 +33,17 @@ class Message:
     body: str
 
 
-def enqueue(conn: Connection, message: Message, now_ms: int) -> int:
+def enqueue(
+    conn: Connection,
+    message: Message,
+    now_ms: int,
+    *,
+    to: Mapping[int, int | None] | None = None,
+) -> int:
     """Write `message` for every enabled endpoint; return for how many it is new.
+
+    `to` names those that it is for, by id, each with the instant until which it is left in peace;
+    what is not held lets go what waits there of the same alert.
 
     A disabled one for which an earlier message of the alert waits gets what follows, too: once
     it is enabled, it must not believe for ever that the alert is open. A message that an
@@ -50,7 +60,25 @@ def enqueue(conn: Connection, message: Message, now_ms: int) -> int:
         )
         .exists()
     )
-    return _write(conn, message, now_ms, sa.or_(IS_ENABLED, sa.and_(IS_STANDING, waits)))
+    may_have = sa.or_(IS_ENABLED, sa.and_(IS_STANDING, waits))
+    if to is None:
+        return _write(conn, message, now_ms, may_have)
+    count = 0
+    for endpoint_id, until_ms in sorted(to.items()):
+        is_this = sa.and_(may_have, t.endpoint.c.id == endpoint_id)
+        count += _write(conn, message, now_ms, is_this, until_ms)
+        if until_ms is None and message.alert_id is not None:
+            conn.execute(
+                sa.update(t.outbox)
+                .where(
+                    o.endpoint_id == endpoint_id,
+                    o.alert_id == message.alert_id,
+                    o.state == "pending",
+                    o.not_before_ms.is_not(None),
+                )
+                .values(not_before_ms=None)
+            )
+    return count
 
 
 def enqueue_for(conn: Connection, endpoint_id: int, message: Message, now_ms: int) -> bool:
@@ -85,7 +113,13 @@ def number_of(conn: Connection, endpoint_id: int, webhook_id: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement[bool]) -> int:
+def _write(
+    conn: Connection,
+    message: Message,
+    now_ms: int,
+    to: sa.ColumnElement[bool],
+    not_before_ms: int | None = None,
+) -> int:
     o = t.outbox.c
     has_it = (
         sa.select(o.id)
@@ -101,6 +135,7 @@ def _write(conn: Connection, message: Message, now_ms: int, to: sa.ColumnElement
         o.created_ms: now_ms,
         o.state: "pending",
         o.due_ms: now_ms,
+        o.not_before_ms: not_before_ms,
     }
     rows = (
         sa.select(

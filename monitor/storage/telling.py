@@ -16,7 +16,8 @@ from sqlalchemy.engine import Connection
 from monitor.detect.alerts import Gone, Notice, end
 from monitor.detect.knowledge import HELD_AT_MOST_MS, OPEN_STATES, Held, Knowledge, Moment
 from monitor.detect.messages import body_of, webhook_id_of
-from monitor.storage import alerts, outbox
+from monitor.detect.routes import destinations
+from monitor.storage import alerts, outbox, routes
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.reads.incidents import incidents
@@ -40,7 +41,12 @@ def tell(
     web_url: str,
     now_ms: int,
 ) -> None:
-    """Write messages of one version for every endpoint, in the transaction that decided them."""
+    """Write messages of one version for its endpoints, in the transaction that decided them.
+
+    Those are all, or where the model has routes, those that its routes name. Who was told of an
+    alert is told of it until its end, whatever became of the routes.
+    """
+    ways = [named.route for named in routes.listed(conn, model)] if notices else []
     numbers = {n for notice in notices for n in (*notice.numbers, *notice.others)}
     described = {i.number: i for i in (incidents(conn, numbers=numbers) if numbers else ())}
     for notice in notices:
@@ -59,7 +65,12 @@ def tell(
             type=notice.type,
             body=body,
         )
-        outbox.enqueue(conn, message, now_ms)
+        to = None
+        if ways:
+            alert = notice.alert
+            to = destinations(ways, notice.type, alert.worst, now_ms)
+            to |= {i: None for i in routes.knowing(conn, alert.alert_id) if i not in to}
+        outbox.enqueue(conn, message, now_ms, to=to)
 
 
 def end_alerts(conn: Connection, model_id: int, why: Gone, *, now_ms: int, web_url: str) -> Ended:
