@@ -55,6 +55,11 @@ class Buffer:
     ----------
     max_events, max_bytes
         What may be pending.
+
+    Attributes
+    ----------
+    is_abandoned : bool
+        Whether nobody waits for what is in the air any more.
     """
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
@@ -68,7 +73,7 @@ class Buffer:
         self._sent = self._values_dropped = 0
         self._settled_upto = 0
         self._dropped: Counter[str] = Counter()
-        self._is_abandoned = False
+        self.is_abandoned = False
         self._bell: queue.SimpleQueue[None] | None = None
         self._has_rung = False
         self._progress = Condition()
@@ -89,7 +94,7 @@ class Buffer:
                 or self._bytes + self._air_bytes + cost > self._max_bytes
             )
             # A record larger than all room is taken by an empty queue.
-            if (is_full and pending) or self._is_abandoned:
+            if (is_full and pending) or self.is_abandoned:
                 return False
             self._items.append((time.monotonic(), item))
             # No call from here on: a handler that logs in between would be overwritten.
@@ -222,7 +227,7 @@ class Buffer:
     def settle(self, rows: int, cost: int, reason: str | None = None) -> None:
         """Count events that the broker has, or that were given up for a reason."""
         with self._lock:
-            if self._is_abandoned:
+            if self.is_abandoned:
                 return
             self._settled += rows
             self._air_bytes -= cost
@@ -243,7 +248,7 @@ class Buffer:
         with self._lock:
             left = self._accepted - self._settled
             self._settled = self._accepted
-            self._is_abandoned = True
+            self.is_abandoned = True
             self._items.clear()
             self._bytes = self._air_bytes = 0
             if left:
@@ -251,11 +256,6 @@ class Buffer:
         with self._progress:
             self._progress.notify_all()
         return left
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether nobody waits for what is in the air any more."""
-        return self._is_abandoned
 
 
 def cost_of(items: Sequence[bytes]) -> int:

@@ -100,9 +100,6 @@ class Lines:
         Refused
             No event can be made of them.
         """
-        usual = self._usual(features, prediction, id, time, tags)
-        if usual is not None:
-            return Line(usual, [])
         nulled: list[str] = []
         event = Event(
             "prediction", self.model, self._at_ms(time), self.version, _id(id, nulled),
@@ -112,24 +109,23 @@ class Lines:
         )  # fmt: skip
         return _line(event, nulled)
 
-    def _usual(self, features: Any, prediction: Any, id: Any, time: Any, tags: Any) -> bytes | None:
-        """The same line, where nothing has to be looked at twice; None where something has.
+    def usual(self, features: Any, prediction: Any, id: Any, time: Any, tags: Any) -> bytes | None:
+        """Return the same line, where nothing has to be looked at twice; None where something has.
 
         Called once an event by somebody who waits: what is called from here is cold then, and
         each call costs more than all its instructions.
         """
         if type(features) is not dict or tags is not None or type(id) not in _SCALARS:
             return None
-        values = features.values()
-        if not (PLAIN.issuperset(map(type, values)) and INFINITE.isdisjoint(values)):
-            return None
         if type(prediction) is dict:
-            values = prediction.values()
-            if not (PLAIN.issuperset(map(type, values)) and INFINITE.isdisjoint(values)):
-                return None
+            values = (*features.values(), *prediction.values())
         elif prediction is None:
-            prediction = UNSET
-        elif type(prediction) not in _TAKEN or prediction in INFINITE:
+            prediction, values = UNSET, tuple(features.values())
+        elif type(prediction) in _TAKEN:
+            values = (*features.values(), prediction)
+        else:
+            return None
+        if not PLAIN.issuperset(map(type, values)):
             return None
         at_ms = clock.time_ns() // 1_000_000 if time is None else time
         if type(at_ms) is not int or not MIN_TIME_MS <= at_ms < MAX_TIME_MS:
@@ -139,6 +135,9 @@ class Lines:
                 Event("prediction", self.model, at_ms, self.version, id, features, prediction)
             )
         except Exception:  # noqa: BLE001 - what is wrong is found where each value is looked at
+            return None
+        # An infinity was written as null: only then one is looked for.
+        if b"null" in value and not INFINITE.isdisjoint(values):
             return None
         return value if len(value) <= MAX_RECORD_BYTES else None
 

@@ -164,6 +164,16 @@ class EventLogger:
         tags
             Words about the event that are no features.
         """
+        # Who waits for this has had other things in its processor's cache: the usual event passes
+        # through as few functions as can be.
+        try:
+            line = None
+            if not self._is_closed:
+                line = self._lines.usual(features, prediction, id, time, tags)
+            if line is not None:
+                return self._put(line)
+        except Exception as error:  # noqa: BLE001 - never into the serving path
+            return self._refuse("internal_error", f"{type(error).__name__}: {first_line(error)}")
         return self._log(self._lines.prediction, features, prediction, id, time, tags)
 
     def log_label(self, id: Any, label: Any, *, time: Any = None) -> bool:
@@ -350,7 +360,9 @@ class EventLogger:
             if self._is_closed:
                 return self._refuse("closed", "an event was logged after close")
             return self._refuse("queue_full", self._full())
-        return self._is_on_its_way()
+        if self._thread is None or self._late_until is not None:
+            self._see_to_sending()
+        return not self._buffer.is_abandoned
 
     def _put_waiting(self, record: Record, wait_s: float) -> bool:
         """Take a record when there is room, while the broker makes some."""
@@ -370,16 +382,12 @@ class EventLogger:
                 return False
             self._started()
             buffer.wait_for_progress(min(0.1, wait_s))
-        self._is_on_its_way()
-        return True
-
-    def _is_on_its_way(self) -> bool:
-        """See that somebody sends what was put; False where Python has ended too far for it."""
         if self._thread is None or self._late_until is not None:
             self._see_to_sending()
-        return not self._buffer.is_abandoned
+        return True
 
     def _see_to_sending(self) -> None:
+        """See that somebody sends what was put; the buffer is abandoned where nobody can."""
         try:
             self._started()
             late_s = None if self._late_until is None else self._late_until - clock.monotonic()
