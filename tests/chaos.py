@@ -6,6 +6,7 @@ is over, restarts broker and database, and makes members come and go. Then one u
 reads to the end, the whole topic is counted offline, and the two are compared.
 
     make chaos ARGS="--faults 500"
+    make chaos ARGS="--client confluent --faults 100 --sleepers 40"
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 from sqlalchemy.engine import Engine
+from stage import CLIENTS
 
 from driftline.errors import StorageUnavailable
 from monitor.storage import engine as storage
@@ -445,55 +447,85 @@ class Chaos:
         report.checkpoints = sum(row.checkpoints for row in positions)
 
 
+@dataclass(frozen=True)
+class Run:
+    """One line of the report: what is asked of one `Chaos`."""
+
+    faults: int
+    zombies: bool = False
+    control: str = ""
+    backend: str = "postgresql"
+
+
+def planned(faults: int, sleepers: int) -> Sequence[Run]:
+    """Return the runs of a client: all faults, sleepers only, SQLite, and without the guard."""
+    return (
+        Run(faults),
+        Run(sleepers, zombies=True),
+        Run(max(1, faults // 5), backend="sqlite"),
+        Run(max(1, sleepers // 2), zombies=True, control="unguarded"),
+    )
+
+
+def tried(broker: apache_kafka.Broker | str, run: Run, client: str, seed: int) -> Report:
+    """Do what a line asks, on a database of its own that is gone afterwards."""
+    with ExitStack() as kept:
+        server = None
+        if run.backend == "sqlite":
+            url = f"sqlite:///{kept.enter_context(tempfile.TemporaryDirectory())}/chaos.db"
+            storage.upgrade(storage.create(url))
+        else:
+            databases = postgres.start()
+            kept.callback(databases.close)
+            url, server = databases.copy_of("empty"), databases.server
+        chaos = Chaos(
+            broker, url, seed=seed, server=server, control=run.control, zombies=run.zombies,
+            client=client,
+        )  # fmt: skip
+        return chaos.run(run.faults, limit_s=run.faults * 10.0)
+
+
 def main() -> None:
-    """Run on Apache Kafka with PostgreSQL, with SQLite, and without the guard."""
+    """Run each client on PostgreSQL, with sleepers only, on SQLite, and without the guard."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=500, help="in the run on PostgreSQL")
+    parser.add_argument("--faults", type=int, default=500, help="in the run of all faults")
+    parser.add_argument(
+        "--sleepers", type=int, help="in the run of sleepers only; two fifths of the faults"
+    )
+    parser.add_argument(
+        "--client", choices=CLIENTS, action="append", help="what reads; each when it is left out"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="also write the reports here")
     parser.add_argument("--write", action="store_true", help="put them into docs/guarantees.md")
     asked = parser.parse_args()
-    broker, databases = apache_kafka.start(), postgres.start()
-    reports = []
+    sleepers = max(1, 2 * asked.faults // 5) if asked.sleepers is None else asked.sleepers
+    broker, everything = apache_kafka.start(), []
     try:
-        few = max(1, asked.faults // 5)
-        for faults, zombies, control, backend, client in (
-            (asked.faults, False, "", "postgresql", "kafka-python"),
-            (2 * few, True, "", "postgresql", "kafka-python"),
-            (few, False, "", "sqlite", "kafka-python"),
-            (few, True, "unguarded", "postgresql", "kafka-python"),
-            (2 * few, False, "", "postgresql", "confluent"),
-            (few, True, "", "postgresql", "confluent"),
-        ):
-            server = databases.server if backend == "postgresql" else None
-            with tempfile.TemporaryDirectory() as folder:
-                url = f"sqlite:///{folder}/chaos.db"
-                if backend == "sqlite":
-                    storage.upgrade(storage.create(url))
-                else:
-                    url = databases.copy_of("empty")
-                chaos = Chaos(
-                    broker, url, seed=asked.seed, server=server, control=control, zombies=zombies,
-                    client=client,
-                )  # fmt: skip
-                report = chaos.run(faults, limit_s=faults * 10.0)
-            reports.append(report)
-            print(report.line(), flush=True)
-            for how, n in report.faults.most_common():
-                print(f"  {n:5} {how}")
-            for wrong in [] if control else report.wrong + report.crashed:
-                print(f"  WRONG {wrong}")
+        for client in asked.client or CLIENTS:
+            reports = []
+            for run in planned(asked.faults, sleepers):
+                reports.append(tried(broker, run, client, asked.seed))
+                _tell(reports[-1])
+            if asked.write:
+                put_into_docs(reports, client)
+            everything += reports
     finally:
-        databases.close()
         if not isinstance(broker, str):
             broker.remove()
     if asked.json:
-        asked.json.write_text(json.dumps([report.to_dict() for report in reports], indent=1))
-    if asked.write:
-        put_into_docs(reports)
-    is_right = all(not r.wrong and not r.crashed for r in reports if not r.control)
-    is_proof = all(r.lost or r.doubled for r in reports if r.control)
+        asked.json.write_text(json.dumps([report.to_dict() for report in everything], indent=1))
+    is_right = all(not r.wrong and not r.crashed for r in everything if not r.control)
+    is_proof = all(r.lost or r.doubled for r in everything if r.control)
     sys.exit(0 if is_right and is_proof else 1)
+
+
+def _tell(report: Report) -> None:
+    print(report.line(), flush=True)
+    for how, n in report.faults.most_common():
+        print(f"  {n:5} {how}")
+    for wrong in [] if report.control else report.wrong + report.crashed:
+        print(f"  WRONG {wrong}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "guarantees.md"
 NAMES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+# Each client has its tables: `make chaos` of one leaves those of the other.
+BEGIN, END = "<!-- measured {}: begin -->", "<!-- measured {}: end -->"
 
 
 @dataclass
@@ -124,9 +125,11 @@ def _by_place(faults: Counter[str]) -> list[str]:
     return [*lines, "", f"And to all of them: {said}."] if said else lines
 
 
-def put_into_docs(reports: Sequence[Report]) -> None:
-    """Put the tables between the marks of the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+def put_into_docs(reports: Sequence[Report], client: str, page: Path = PAGE) -> None:
+    """Put the tables between the marks that the page has for this client."""
+    begin, end = BEGIN.format(client), END.format(client)
+    before, begins, rest = page.read_text().partition(begin)
+    _, ends, after = rest.partition(end)
+    assert begins and ends, f"{page} has no place for the tables of {client}"
     day = datetime.now(UTC).date().isoformat()
-    PAGE.write_text(f"{before}{BEGIN}\n\n{to_markdown(reports, day)}\n\n{END}{after}")
+    page.write_text(f"{before}{begin}\n\n{to_markdown(reports, day)}\n\n{end}{after}")
