@@ -28,7 +28,7 @@ from monitor.retention import Keeper, Policy
 from monitor.storage import checkpoint, models, registry, uploads
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import Move
-from monitor.storage.engine import transaction
+from monitor.storage.engine import take_turns, transaction
 
 pytestmark = pytest.mark.both_databases
 
@@ -470,6 +470,42 @@ def test_uploaded_hours_become_days_and_go_with_their_model(world: World) -> Non
     assert deleted is not None
     assert deleted["upload"] == 2
     assert not world.rows(t.pane)
+
+
+def test_an_upload_while_an_evaluator_judges_another_is_judged_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong was: who was judging said that all was judged, and the new history never was."""
+    world.upload(world.history(150, 150))
+    real = Evaluator._write
+    earlier = world.history(0, 140)
+
+    def write(self: Evaluator, found: Any) -> bool:
+        if len(world.client.uploads()) == 1:
+            world.upload(earlier)
+        return real(self, found)
+
+    monkeypatch.setattr(Evaluator, "_write", write)
+    world.evaluate()
+    world.evaluate()
+    hours = [row for row in world.rows(t.window) if (row.length, row.segment) == ("hour", "all")]
+    assert sum(row.rows for row in hours) == 290
+
+
+def test_retention_and_removal_take_turns(world: World) -> None:
+    """Wrong was: a day was made of hours that had been taken out meanwhile."""
+    world.upload(world.history(0, 144 * 60))
+    world.evaluate()
+    keeper = Keeper(world.engine, Policy(hours_days=45), world.rig.clock)
+    thread = threading.Thread(target=keeper.run)
+    with transaction(world.engine) as conn:
+        take_turns(conn, "upload")
+        thread.start()
+        _wait(lambda: _waits_for_a_lock(world.engine) or not thread.is_alive())
+        assert thread.is_alive(), "it did not wait for its turn"
+    thread.join(timeout=60)
+    assert world.rows(t.pane_day)
+    assert not keeper.failures
 
 
 def test_bodies_are_bounded_and_of_one_type(world: World) -> None:

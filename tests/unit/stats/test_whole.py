@@ -126,6 +126,14 @@ def test_a_sample_has_the_bins_and_the_whole_table_the_counts() -> None:
     assert len(days.starts_ms) > 3 * len(sample.slices["all"]["day"].starts_ms) - 3
 
 
+def test_an_hour_that_begins_in_its_middle_is_no_slice() -> None:
+    rows = frame()[2:]  # from 05:40 on
+    made = build_reference(rows, **NAMED)
+    found = count_whole(made, panes_of(rows, made), span_of(rows))
+    first_ms = span_of(rows)[0]
+    assert found.slices["all"]["hour"].starts_ms[0] == first_ms // 3_600_000 * 3_600_000 + 3_600_000
+
+
 def test_rows_without_times_are_one_profile() -> None:
     rows = frame()
     made = build_reference(rows, **{**NAMED, "timestamp": None, "exclude": ["at"]})
