@@ -23,6 +23,7 @@ PLACES = (
     ("/", "layout-dashboard", "Overview"),
     ("/incidents", "siren", "Incidents"),
     ("/pipeline", "activity", "Pipeline"),
+    ("/deliveries", "inbox", "Deliveries"),
     ("/references", "layers", "References"),
 )
 KEYS = (

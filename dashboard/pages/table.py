@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dashboard.pages import (
     Page,
+    deliveries,
     feature,
     first_steps,
     incident,
@@ -23,6 +24,7 @@ PAGES: tuple[Page, ...] = (
     incidents.PAGE,
     incident.PAGE,
     pipeline.PAGE,
+    deliveries.PAGE,
     references.PAGE,
     reference.PAGE,
 )

@@ -38,6 +38,8 @@ def one_of_each(engine: Engine, names: Names) -> dict[str, str]:
         "incident": address.incident(incident(engine, names.weight)),
         "pipeline": "/pipeline",
         "letter": letter(engine),
+        "deliveries": "/deliveries",
+        "delivery": "/deliveries?delivery=1",
         "references": "/references",
         "reference": address.reference(reference(engine, names)),
     }
