@@ -1,7 +1,7 @@
 """What was counted of a table, by pane and segment: kept as bytes, read where it is looked at.
 
-A year of hours in twenty segments is 175,000 profiles: dense they are 10 GB, as bytes some
-hundred megabytes. `driftline.spark` makes them, `Client.upload_history` sends them.
+A year of hours in twenty segments is 175,000 profiles: dense they are 10 GB, as bytes a
+gigabyte at most. `driftline.spark` makes them, `Client.upload_history` sends them.
 """
 
 from __future__ import annotations
