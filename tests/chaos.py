@@ -62,6 +62,7 @@ LONGEST_SLEEP_S: Final = 15.0
 ZOMBIES: Final = (("stops after",), ("poll", "decode"))
 CATCH_UP_S: Final = 120.0
 RECORDS_A_SECOND: Final = 400
+LEAST: Final = 5
 
 
 class Producing:
@@ -462,8 +463,9 @@ def planned(faults: int, sleepers: int) -> Sequence[Run]:
     return (
         Run(faults),
         Run(sleepers, zombies=True),
-        Run(max(1, faults // 5), backend="sqlite"),
-        Run(max(1, sleepers // 2), zombies=True, control="unguarded"),
+        # So few are over before anything is written.
+        Run(max(LEAST, faults // 5), backend="sqlite"),
+        Run(max(LEAST, sleepers // 2), zombies=True, control="unguarded"),
     )
 
 
@@ -482,7 +484,7 @@ def tried(broker: apache_kafka.Broker | str, run: Run, client: str, seed: int) -
             broker, url, seed=seed, server=server, control=run.control, zombies=run.zombies,
             client=client,
         )  # fmt: skip
-        return chaos.run(run.faults, limit_s=run.faults * 10.0)
+        return chaos.run(run.faults, limit_s=max(60.0, run.faults * 10.0))
 
 
 def main() -> None:
