@@ -62,7 +62,9 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
             starts = admitted.times_ms[rows] // bound.pane_ms * bound.pane_ms
             for digest, part in _by_reference(bound, starts):
                 reference = registry.references[digest]
-                step = max(1, CODED // len(reference.gridset.features))
+                most = max(1, CODED // len(reference.gridset.features))
+                # Alike: what was read together often is a little more than is coded at once.
+                step = max(1, -(-len(part) // max(1, -(-len(part) // most))))
                 for first in range(0, len(part), step):
                     piece = part[first : first + step]
                     made = Delta()

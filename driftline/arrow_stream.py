@@ -9,10 +9,12 @@ and because what is admitted must not depend on what this process has imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import Struct
 from struct import error as StructError
 from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driftline.arrow import pyarrow
 from driftline.errors import DecodeError
@@ -39,7 +41,6 @@ _REFUSALS: Final = (ValueError, TypeError, LookupError, OverflowError, OSError)
 _T = TypeVar("_T")
 
 _U16, _I32, _U32, _I64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<q")
-_TWO_I64: Final = Struct("<qq")
 
 
 class Stream(NamedTuple):
@@ -159,13 +160,14 @@ class _Table:
         at = self.place(slot)
         return _Table(self.data, at + _U32.unpack_from(self.data, at)[0]) if at else None
 
-    def pairs(self, slot: int) -> Iterator[tuple[int, int]]:
-        """A field that is a vector of pairs of 64 bits."""
+    def pairs(self, slot: int) -> NDArray[np.int64]:
+        """A field that is a vector of pairs of 64 bits [pairs, 2]."""
         at = self.place(slot)
-        if at:
-            at += _U32.unpack_from(self.data, at)[0]
-            n = _U32.unpack_from(self.data, at)[0]
-            yield from _TWO_I64.iter_unpack(self.data[at + 4 : at + 4 + 16 * n])
+        if not at:
+            return np.empty((0, 2), np.int64)
+        at += _U32.unpack_from(self.data, at)[0]
+        n = _U32.unpack_from(self.data, at)[0]
+        return np.frombuffer(self.data, "<i8", 2 * n, at + 4).reshape(n, 2)
 
 
 def _measure(value: bytes, max_decoded: int) -> int:
@@ -187,36 +189,26 @@ def _measure(value: bytes, max_decoded: int) -> int:
         header = data[at : at + size]
         if size < 0 or len(header) != size:
             raise DecodeError("bad_arrow", "it ends within a message")
-        message = _Table(header, _U32.unpack_from(header)[0])
-        kind = header[message.place(1)] if message.place(1) else 0
-        n_body = message.integer(3)
         at += size
-        body = data[at : at + n_body] if n_body >= 0 else data[:0]
-        if len(body) != n_body:
+        said = _said(bytes(header))
+        body = data[at : at + said.n_body] if said.n_body >= 0 else data[:0]
+        if len(body) != said.n_body:
             raise DecodeError("bad_arrow", "it ends within a body")
-        at += n_body
-        content = message.table(2)
-        if content is None or (kind == _SCHEMA) != (not schema_ends):
+        at += said.n_body
+        if not said.has_content or (said.kind == _SCHEMA) != (not schema_ends):
             raise DecodeError("bad_arrow", "its messages are in no order")
         schema_ends = schema_ends or at
-        if kind == _SCHEMA:
-            if _EXTENSION in value[at - n_body - size : at]:
+        if said.kind == _SCHEMA:
+            if _EXTENSION in value[at - said.n_body - size : at]:
                 raise DecodeError("bad_arrow", "an extension type: send its storage type")
             continue
-        if kind == _DICTIONARY:
-            content = content.table(1)
-            if content is None:
-                raise DecodeError("bad_arrow", "a dictionary without values")
-        elif kind != _BATCH:
-            raise DecodeError("bad_arrow", f"a message of kind {kind}")
-        length = content.integer(0)
-        if length < 0:
-            raise DecodeError("bad_arrow", f"{length} rows")
-        if kind == _BATCH:
-            rows += length
+        if said.fault:
+            raise DecodeError("bad_arrow", said.fault)
+        if said.kind == _BATCH:
+            rows += said.length
         else:
-            words += length
-        decoded += _decoded(content, body)
+            words += said.length
+        decoded += _decoded(said, body)
         if rows > MAX_ROWS:
             raise DecodeError("oversized", f"{rows} rows, {MAX_ROWS} are allowed")
         if words > MAX_WORDS:
@@ -226,18 +218,69 @@ def _measure(value: bytes, max_decoded: int) -> int:
     return schema_ends
 
 
-def _decoded(batch: _Table, body: memoryview) -> int:
+class _Said(NamedTuple):
+    """What the header of a message says.
+
+    `buffers` are where those of its body lie that say themselves what they become, as (offset,
+    length), and `n_bytes` is what all others hold; `fault` is why it cannot be read, if it cannot.
+    """
+
+    kind: int
+    n_body: int
+    has_content: bool
+    length: int = 0
+    n_bytes: int = 0
+    buffers: tuple[tuple[int, int], ...] = ()
+    fault: str = ""
+
+
+# What headers of dictionaries say: who writes alike sends the same ones with every record.
+_HEADERS: Final[dict[bytes, _Said]] = {}
+
+
+def _said(header: bytes) -> _Said:
+    """Read a header; what points outside of it is an error of `struct`, or of numpy's."""
+    found = _HEADERS.get(header)
+    if found is None:
+        found = _read_header(header)
+        if found.kind == _DICTIONARY:
+            remember(_HEADERS, header, found)
+    return found
+
+
+def _read_header(header: bytes) -> _Said:
+    message = _Table(memoryview(header), _U32.unpack_from(header)[0])
+    kind = header[message.place(1)] if message.place(1) else 0
+    n_body = message.integer(3)
+    content = message.table(2)
+    if content is None or kind == _SCHEMA:
+        return _Said(kind, n_body, content is not None)
+    if kind == _DICTIONARY:
+        content = content.table(1)
+        if content is None:
+            return _Said(kind, n_body, True, fault="a dictionary without values")
+    elif kind != _BATCH:
+        return _Said(kind, n_body, True, fault=f"a message of kind {kind}")
+    length = content.integer(0)
+    if length < 0:
+        return _Said(kind, n_body, True, fault=f"{length} rows")
+    buffers = content.pairs(2)
+    offsets, lengths = buffers[:, 0], buffers[:, 1]
+    # Each alone first: the sum of two that are too large may look small.
+    is_outside = (offsets < 0) | (offsets > n_body) | (lengths < 0) | (lengths > n_body - offsets)
+    if is_outside.any():
+        return _Said(kind, n_body, True, fault="a buffer outside of its body")
+    if content.table(3) is None:
+        return _Said(kind, n_body, True, length, int(lengths.sum()))
+    compressed = tuple((offset, n) for offset, n in buffers.tolist() if n)
+    return _Said(kind, n_body, True, length, buffers=compressed)
+
+
+def _decoded(said: _Said, body: memoryview) -> int:
     """How many bytes the buffers of a batch become."""
-    is_compressed = batch.table(3) is not None
-    total = 0
-    for offset, length in batch.pairs(2):
-        if offset < 0 or length < 0 or offset + length > len(body):
-            raise DecodeError("bad_arrow", "a buffer outside of its body")
-        becomes = length
-        if is_compressed and length:
-            # Each buffer says its size before it; -1 is a buffer that was left as it is.
-            becomes = _I64.unpack_from(body, offset)[0]
-            if becomes < 0:
-                becomes = length
-        total += becomes
+    total = said.n_bytes
+    for offset, length in said.buffers:
+        # Each says its size before it; -1 is a buffer that was left as it is.
+        becomes: int = _I64.unpack_from(body, offset)[0]
+        total += length if becomes < 0 else becomes
     return total

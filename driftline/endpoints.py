@@ -220,9 +220,13 @@ class Endpoints(Reading):
     def routes(self, model: str | None = None) -> list[answers.Route]:
         """Return which messages go where, by model and name; a model without any sends all."""
         asked = {} if model is None else {"model": model}
-        return _typed(
-            self._call("GET", "/api/v1/routes", params=asked)["items"], list[answers.Route]
-        )
+        found: list[answers.Route] = []
+        while True:
+            page = self._call("GET", "/api/v1/routes", params=asked)
+            found += _typed(page["items"], list[answers.Route])
+            if page["next"] is None:
+                return found
+            asked["cursor"] = page["next"]
 
     def set_route(
         self,

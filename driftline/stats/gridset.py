@@ -333,8 +333,8 @@ class Gridset:
             counts = np.bincount(codes.flat.ravel(), minlength=self.size).reshape(1, -1)
             # Values of presence-only features were coded 0, the place of the rows.
             counts[:, 0] = codes.rows
-            starts = present = np.zeros(1, np.intp)
-            by_pane, offsets = codes.values, None
+            present, starts, offsets = np.zeros(1, np.intp), None, None
+            by_pane = codes.values
         else:
             total = n_panes * self.size
             offsets = pane * self.size
@@ -350,8 +350,8 @@ class Gridset:
         )
         if codes.rows and self.numeric:
             # Overflow is in the range as the infinity it became; nothing at all is NaN.
-            least = np.fmin.reduceat(by_pane, starts, axis=1).T
-            most = np.fmax.reduceat(by_pane, starts, axis=1).T
+            least = _reduced(np.fmin, by_pane, starts).T
+            most = _reduced(np.fmax, by_pane, starts).T
             where = np.ix_(present, self._numeric)
             low[where] = np.where(np.isnan(least), np.inf, least)
             high[where] = np.where(np.isnan(most), -np.inf, most)
@@ -360,7 +360,7 @@ class Gridset:
                 (NEGATIVE, np.less, low < 0),
             ):
                 if may_be.any():
-                    n = np.add.reduceat(is_so(by_pane, 0), starts, axis=1, dtype=np.int64)
+                    n = _reduced(np.add, is_so(by_pane, 0), starts, dtype=np.int64)
                     counts[np.ix_(present, self.counters[self._numeric, counter])] = n.T
         sums = self._sums(codes, offsets, low, high) if with_sums else None
         return [
@@ -515,6 +515,18 @@ class Gridset:
         order = np.argsort(self.group_of[grouped], kind="stable")
         places = np.flatnonzero(grouped)[order]
         return places, np.flatnonzero(np.diff(self.group_of[places], prepend=-1))
+
+
+def _reduced(
+    of: np.ufunc, values: NDArray[Any], starts: NDArray[np.intp] | None, **more: Any
+) -> NDArray[Any]:
+    """Reduce the columns of [features, rows] from each start on to one; None = all of them.
+
+    All at once takes a quarter of the time of the same by its one start.
+    """
+    if starts is None:
+        return np.asarray(of.reduce(values, axis=1, **more))[:, None]
+    return np.asarray(of.reduceat(values, starts, axis=1, **more))
 
 
 def _most(counter: Counter[str]) -> Counter[str]:

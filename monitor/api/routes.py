@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.engine import Connection, Engine
 
 from monitor.api import openapi
+from monitor.api.answering import Answering, Listing, whole
 from monitor.api.answers.common import Page
 from monitor.api.answers.routes import RouteAnswer, RouteBody, RouteGone
+from monitor.api.asking import only_known
 from monitor.api.endpoints import NAMES
-from monitor.api.parameters import AnyModel, ModelPath
+from monitor.api.parameters import AnyModel, Cursor, Limit, ModelPath
 from monitor.api.problems import Problem
 from monitor.api.reading.deliveries import TAG, known
 from monitor.api.reading.finding import find_model
@@ -20,7 +22,7 @@ from monitor.clock import Clock
 from monitor.detect.routes import EVENTS, Quiet, Route, is_hours
 from monitor.storage import endpoints, models
 from monitor.storage import routes as store
-from monitor.storage.engine import reading, transaction
+from monitor.storage.engine import transaction
 from monitor.storage.routes import Named
 from monitor.views.scope import NoSuch, nearest
 
@@ -32,13 +34,27 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
     """Return the routes of the API about routes of messages; `actor` is who the audit names."""
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
 
-    @routes.get("/routes", summary="List routes", responses=openapi.problems(404, 421, 422, 503))
-    def list_routes(model: AnyModel = None) -> Page[RouteAnswer]:
+    answering = Answering(engine)
+
+    @routes.get(
+        "/routes", dependencies=[Depends(only_known)],
+        **openapi.told(Page[RouteAnswer], "List routes", 404),
+    )  # fmt: skip
+    def list_routes(
+        request: Request, model: AnyModel = None, limit: Limit = None, cursor: Cursor = None
+    ) -> Response:
         """By model and name. A model without any sends all its messages to every endpoint."""
-        with reading(engine) as conn:
+
+        def read(conn: Connection) -> list[RouteAnswer]:
             if model is not None:
                 find_model(conn, model)
-            return Page[RouteAnswer](items=_answers(conn, store.listed(conn, model)), next=None)
+            return _answers(conn, store.listed(conn, model))
+
+        def key(row: RouteAnswer) -> tuple[Any, ...]:
+            return (row.model, row.name)
+
+        listing = Listing(RouteAnswer, whole(read, key), key, (str, str), lambda row: row)
+        return answering.page(request, listing, limit=limit, cursor=cursor, by_content=True)
 
     @routes.put(
         "/models/{name:path}/routes/{route}",

@@ -203,6 +203,7 @@ GOALS: Final = (
     Goal("JSON, confluent, SQLite", _CONFLUENT, "confluent.sqlite", 150_000, "events/s"),
     Goal("JSON, confluent, PostgreSQL", _CONFLUENT, "confluent.postgresql", 150_000, "events/s"),
     Goal("Arrow, 1,000 rows a record, kafka-python", _KAFKA, "arrow.sqlite", 1_000_000, "rows/s"),
+    Goal("Arrow, the same, confluent", _CONFLUENT, "arrow.confluent_sqlite", 1_000_000, "rows/s"),
     Goal("2 consumers on 2 cores", _ONE, "two.ratio", 1.5, "times"),
     Goal("their processor time a record", _ONE, "two.cpu_ratio", 1.15, "times", True),
     Goal("EventLogger, one process", _SENDING, "logger.ratio", 0.8, "%"),

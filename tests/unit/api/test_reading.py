@@ -33,6 +33,7 @@ READ = (
 STREAMED = (
     "partitions", "gaps", "deficits", "dead-letters", "status", "pipeline", "overview",
     "endpoints", "deliveries", "silences", "incidents/1/handling", "uploads", "service-incidents",
+    "routes",
 )  # fmt: skip
 TABLES = (
     "models", "versions", "references", f"windows?{V}", f"findings?{V}", f"verdicts?{V}",

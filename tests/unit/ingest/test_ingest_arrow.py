@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from arrow_records import HEADERS, entry, predictions, stream, written
@@ -17,7 +18,8 @@ from consumers import admit as admission
 from consumers.admit import LETTERS_OF_RECORD, Rules, admit
 from consumers.count import count
 from consumers.ledger import Ledger
-from driftline.arrow_rows import decode
+from driftline import arrow_stream
+from driftline.arrow_rows import ArrowRows, decode
 from driftline.arrow_stream import MAX_FIELDS, MAX_ROWS, MAX_WORDS
 from driftline.errors import DataError
 from driftline.events import REASONS
@@ -353,6 +355,68 @@ def test_a_stream_that_is_cut_is_refused_wherever_it_is_cut() -> None:
             decode(value[:cut])
         assert caught.value.reason in ("bad_arrow", "empty")
     assert _refusal(value + value)[0] == "bad_arrow"
+
+
+def test_a_stream_whose_dictionaries_were_met_before_is_refused_where_it_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = pa.array(["a", "b", "a"]).dictionary_encode()
+    features = pa.StructArray.from_arrays([words], ["c"])
+    value = stream({"time": pa.array([START_MS] * 3), "features": features}, type="prediction")
+    decode(value)
+    assert arrow_stream._HEADERS  # what its dictionary's header says is known from now on
+    for end in range(len(value) - 8):  # the end of a stream may be left out
+        with pytest.raises(DataError):
+            decode(value[:end])
+    # What is known of a header is no more than what is read of it.
+    known = dict(arrow_stream._HEADERS)
+    monkeypatch.setattr(arrow_stream, "_HEADERS", {})
+    decode(value)
+    assert all(known[header] == said for header, said in arrow_stream._HEADERS.items())
+
+
+def test_words_of_a_dictionary_that_was_met_before_count_like_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = pa.array([str(i) for i in range(40)]).dictionary_encode()
+    tags = pa.StructArray.from_arrays([words], ["w"])
+    value = stream({"time": pa.array([START_MS] * 40), "tags": tags}, type="prediction")
+    decode(value)
+    monkeypatch.setattr(arrow_stream, "MAX_WORDS", 39)
+    assert _refusal(value) == ("oversized", "40 words, 39 are allowed")
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 3), (2, 7), (5, 9), (4, 5)])
+def test_rows_that_follow_each_other_are_the_same_as_those_that_are_picked(
+    first: int, last: int
+) -> None:
+    features = pa.StructArray.from_arrays(
+        [
+            pa.array([1.5, None, 3.0, 4.0, None, 6.0, 7.0, 8.0, 9.0]),
+            pa.array(["a", "b", None, "a", "c", "c", "b", "a", None]).dictionary_encode(),
+        ],
+        ["x", "c"],
+        mask=pa.array([False, False, False, True, False, False, True, False, False]),
+    )
+    rows = ArrowRows({"features": features}, 9)
+    kinds = [("x", "numeric"), ("c", "categorical"), ("gone", "numeric")]
+    run = rows.take(np.arange(first, last))
+    picked = ArrowRows({"features": features}, 9, np.arange(first, last))
+    assert run.places is None and len(run) == len(picked) == last - first
+
+    def told(found: ArrowRows) -> list[Any]:
+        columns, others = found.columns(kinds)
+        said: list[Any] = [others, found.segments("c", {"a": 0, "b": 1}).tolist()]
+        for column in columns.values():
+            state = [0] * len(found) if column.state is None else column.state.tolist()
+            values = [] if column.values is None else list(column.values)
+            kept = [v for v, is_odd in zip(values, state, strict=False) if not is_odd]
+            said.append((state, kept))
+        return said
+
+    assert told(run) == told(picked)
+    again = run.take(np.array([0])), picked.take(np.array([0]))
+    assert told(again[0]) == told(again[1])
 
 
 def test_what_one_poll_brings_is_counted_in_pieces_that_fit_into_memory() -> None:
