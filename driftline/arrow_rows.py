@@ -283,13 +283,8 @@ def _events(batch: Any, first_number: int, columns: Mapping[str, Any]) -> ArrowE
         return ArrowEvents(rows, names, type_of, times_ms, faults, first_number, batch)
     type_rank = _ranks(types, ("prediction", "label"))[type_of]
     is_label = type_rank == 1
-    no_model = _is(models, None)[model_of]
+    no_model = (_is(models, None) | _is(models, ""))[model_of]
     no_version = _is(versions, None)[version_of]
-    # As in JSON, which looks twice at what is plainly wrong: then an empty model is no model.
-    is_wrong = (type_rank < 0) | no_model | no_time
-    if "version" in columns:
-        is_wrong |= no_version
-    no_model |= is_wrong & _is(models, "")[model_of]
     faults = np.select(
         [
             (_is(types, None) | _is(types, ""))[type_of],

@@ -89,6 +89,8 @@ def decode(value: bytes | None, max_bytes: int = MAX_RECORD_BYTES) -> Event:
         event = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         event = _second_look(value)
+    if event.model == "":
+        raise SchemaError("model_missing")
     if event.type == "label":
         if event.id is None or event.id == "":
             raise SchemaError("id_missing")

@@ -139,6 +139,7 @@ def test_every_bad_row_is_counted_and_the_first_of_them_are_kept() -> None:
         ({"type": None}, "type_missing"),
         ({"type": "guess"}, "type_unknown"),
         ({"model": None}, "model_missing"),
+        ({"model": pa.array(["", ""]), "version": pa.array(["", "1"])}, "model_missing"),
         ({"model": "a\nb"}, "model_invalid"),
         ({"model": pa.array(["x" * 201, "x" * 201])}, "model_invalid"),
         ({"version": None}, "version_missing"),

@@ -79,6 +79,9 @@ def test_the_schema_refuses_what_would_be_a_dead_letter(missing: str) -> None:
         (_bytes(type=["prediction"]), "type_unknown"),
         (_bytes(model=...), "model_missing"),
         (_bytes(model=None), "model_missing"),
+        # Whatever else is wrong, at the first look and at the second.
+        (_bytes(model="", version=""), "model_missing"),
+        (_bytes(model="", version="").replace(b"{", b'{"x": Infinity, ', 1), "model_missing"),
         (_bytes(model=7), "model_invalid"),
         (_bytes(version=...), "version_missing"),
         (_bytes(version=None), "version_missing"),

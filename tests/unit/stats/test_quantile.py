@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import scipy
 from scipy import special
 
 from driftline.stats.distance import psi_limit, round_significant
 from driftline.stats.quantile import noncentral_chi_square
 
+# Before Boost did it, SciPy's own functions were right to 10 digits: nothing to compare with.
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 17), reason="an older SciPy"
+)
 N = 10_000
 P = 0.999
 
