@@ -206,7 +206,7 @@ def test_the_verdicts_numbers_are_the_apis(
     one = visit(base)
     one.go("/incidents")
     count = one.text("#firing")
-    assert one.heading() == f"{count} incidents are firing"
+    assert one.heading() == f"{count} are firing, none has an owner"
     groups = one.page.request.get(f"{base}/api/v1/incident-groups?state=firing").json()
     assert str(len(groups["items"])) == count
     answer = one.page.request.get(f"{base}/api/v1/incidents/{told(demo, 'temp', 'missing')['id']}")

@@ -22,6 +22,7 @@ from monitor.storage import engine as storage
 from monitor.storage import reads
 from monitor.storage import schema as t
 from monitor.views.episodes import listed, standing_groups
+from monitor.views.handled import NOTHING
 from monitor.views.models import models
 
 LAST_MS = START_MS + 10 * DAY_MS
@@ -79,7 +80,7 @@ def test_every_page_tells_of_silence(silent: Engine) -> None:
     )
     # The silence, and the feature that is not sent, which speaks for its missing values.
     page = said(incidents.PAGE, silent, "incidents")
-    assert "2 incidents are firing, 1 more is muted" in page
+    assert "2 are firing, none has an owner, 1 more is muted" in page
     assert "no predictions since" in said(model.PAGE, silent, "models", "m").lower()
     assert "sends no predictions since 11 Jan 00:00" in said(overview.PAGE, silent)
 
@@ -105,9 +106,9 @@ def test_missing_values_of_a_feature_that_is_not_sent_are_no_second_story(silent
             conn=conn, engine=silent, path=("incidents",), asked=Asked(""), screen=Screen(),
             now_ms=NOW_MS, checkpoint_interval_s=30.0,
         )  # fmt: skip
-        assert incidents.row(group, view, look)["state"]["sub"] == f"muted by #{schema}"
+        assert incidents.row(group, view, NOTHING, look)["state"]["sub"] == f"muted by #{schema}"
         assert f"muted by #{schema}" in text(
-            json.loads(to_json_plotly(incidents.cards([group], view, look)))
+            json.loads(to_json_plotly(incidents.cards([group], view, {}, look)))
         )
     page = said(incident.PAGE, silent, "incidents", str(missing))
     assert f"#{missing} (c) is muted while the feature is not sent, which #{schema} tells." in page
