@@ -188,7 +188,7 @@ def _messages(
             html.Tr(
                 [
                     html.Th(parts.link(f"#{one.id}", href, className="name num"), scope="row"),
-                    html.Td(told(one.created_ms), className="num"),
+                    html.Td(html.Span(told(one.created_ms), className="num")),
                     html.Td(cut(one.endpoint, 60)),
                     html.Td(one.type),
                     html.Td([parts.status(name, word, tone), _sub(last)]),
@@ -213,7 +213,7 @@ def _one(one: Delivery, attempts: Sequence[Attempt], told: _Told) -> Any:
         html.Tr(
             [
                 html.Th(str(each.number), scope="row"),
-                html.Td(told(each.at_ms), className="num"),
+                html.Td(html.Span(told(each.at_ms), className="num")),
                 html.Td(cut(each.error or "arrived", 200)),
                 html.Td(DASH if each.status is None else str(each.status), className="num"),
                 html.Td(f"{whole(each.duration_ms)} ms", className="num"),
