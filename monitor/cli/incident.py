@@ -89,8 +89,9 @@ def show(
     if found.n_members > len(found.members):
         options.echo(f"  and {found.n_members - len(found.members):,} more")
     for note in done.notes:
-        said = f": {note.text}" if note.text else ""
-        options.echo(line(f"  {minute(note.at)} {note.by} {_SAYS[note.action]}{said}"))
+        did = _SAYS[note.action] if note.text or note.action != "assigned" else "unassigned it"
+        said = f" {note.text}" if note.text else ""
+        options.echo(line(f"  {minute(note.at)} {note.by} {did}{said}"))
 
 
 @app.command()
@@ -184,8 +185,8 @@ def feedback(
 _SAYS: Final = {
     "acknowledged": "acknowledged it",
     "given back": "gave it back",
-    "assigned": "assigned it",
-    "commented": "said",
+    "assigned": "assigned it to",
+    "commented": "said:",
     "useful": "found it useful",
     "noise": "found it noise",
     "unjudged": "took back their verdict",

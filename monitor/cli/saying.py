@@ -7,6 +7,7 @@ import getpass
 import json
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import category
 
 
 def plain(found: Any) -> dict[str, Any]:
@@ -41,10 +42,17 @@ def minute(at: datetime) -> str:
 def line(text: str) -> str:
     r"""Return data for one line of a terminal: no control character reaches it.
 
+    The spaces of sentences that do not break are spaces there.
+
     >>> line("a\x1b[31m\nb") == "a\ufffd[31m\ufffdb"
     True
+    >>> line("missing 0.2\xa0%")
+    'missing 0.2 %'
     """
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() else " " if category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
 
 
 def seconds(at: datetime) -> str:

@@ -409,7 +409,8 @@ def _around(conn: Connection, number: int) -> tuple[Incident, Group, list[Incide
         near = tuple(str(n) for n in reads.nearest_numbers(conn, number))
         raise NoSuch("incident", str(number)[:40], near)
     (incident,) = asked
-    every = reads.incidents(conn, version_ids=[incident.version_id])
+    # A message's link is followed after its model was archived, too.
+    every = reads.incidents(conn, version_ids=[incident.version_id], include_archived=True)
     found = next(
         made for made in group(every) if any(member.number == number for member in made.members)
     )

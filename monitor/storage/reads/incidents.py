@@ -32,11 +32,13 @@ def incidents(
     before: int | None = None,
     limit: int | None = None,
     is_outline: bool = False,
+    include_archived: bool = False,
 ) -> list[Incident]:
     """Return incidents, newest number first; `[from_ms, to_ms)` asks for those open in that time.
 
     Pending ones stay out unless `states` names them, and those that stand of an archived model
-    unless they are asked for by number. `before` (a number) continues a page.
+    unless they are asked for by number, or `include_archived`. `before` (a number) continues a
+    page.
     An outline leaves out what is long: episodes, summary and evidence are empty.
     """
     c = t.incident.c
@@ -56,7 +58,7 @@ def incidents(
     )
     if version_ids is not None:
         query = query.where(c.version_id.in_(list(version_ids)))
-    if number is None and numbers is None:
+    if number is None and numbers is None and not include_archived:
         query = query.where(
             sa.or_(t.model.c.archived_ms.is_(None), c.state.not_in(("pending", *OPEN_STATES)))
         )

@@ -188,6 +188,18 @@ def test_deleting_the_model_deletes_what_was_said(api: TestClient, living: Engin
         assert conn.execute(t.incident_note.select()).all() == []
 
 
+def test_what_stood_of_an_archived_model_still_opens_by_its_number(api: TestClient) -> None:
+    found = api.get("/api/v1/incident-groups", params={"state": "firing"}).json()["items"][0]
+    assert api.post(f"/api/v1/models/{found['model']}/archive").status_code == 200
+    number = found["id"]
+    group = api.get(f"/api/v1/incident-groups/{number}")
+    assert (group.status_code, group.json()["incidents"]) == (200, found["incidents"])
+    assert handling(api, number)["acknowledged_by"] is None
+    assert post(api, f"/incidents/{number}/comment", text="a")["notes"][-1]["text"] == "a"
+    listed = api.get("/api/v1/incident-groups", params={"state": "firing"}).json()["items"]
+    assert number not in [one["id"] for one in listed]
+
+
 # -- silences ------------------------------------------------------------------------------------
 
 
@@ -299,7 +311,8 @@ def test_a_name_that_nothing_has_is_refused(api: TestClient, matched: dict[str, 
 
 @pytest.mark.parametrize("number", [7, 0, -3, 10**30])
 def test_an_unknown_silence_is_said(api: TestClient, number: int) -> None:
-    assert api.post(f"/api/v1/silences/{number}/end").status_code == 404
+    answer = api.post(f"/api/v1/silences/{number}/end")
+    assert (answer.status_code, "GET /api/v1/silences" in answer.json()["mend"]) == (404, True)
     later = {"until": (NOW + timedelta(hours=1)).isoformat()}
     assert api.post(f"/api/v1/silences/{number}/until", json=later).status_code == 404
 
@@ -387,6 +400,7 @@ def test_the_shell_handles_incidents(run: Run, serve: Serve, living: Engine) -> 
         assert "assigned to Li" in run(url, "incident", "assign", number, "Li")
         assert "commented" in run(url, "incident", "comment", number, "a\x1b[31m", "--by", "Mo")
         shown = run(url, "incident", "show", number)
+        assert "assigned it to Li" in shown and "\xa0" not in shown
         assert "Mo said: a\N{REPLACEMENT CHARACTER}[31m" in shown and "\x1b" not in shown
         assert "noise" in run(url, "incident", "feedback", number, "noise")
         assert "nobody" in run(url, "incident", "give-back", number)
