@@ -119,7 +119,7 @@ def body_of(
     }
     if len(named) > NAMED_AT_MOST:
         data["more"] = len(named) - NAMED_AT_MOST
-    body = {"type": notice.type, "timestamp": _instant(alert.recorded_ms), "data": data}
+    body = {"type": notice.type, "timestamp": instant(alert.recorded_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -210,14 +210,15 @@ def _described(incident: Described, why: str) -> dict[str, Any]:
 
 
 def _window(start_ms: int, end_ms: int) -> dict[str, str]:
-    return {"start": _instant(start_ms), "end": _instant(end_ms)}
+    return {"start": instant(start_ms), "end": instant(end_ms)}
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _instant(ms: int) -> str:
+def instant(ms: int) -> str:
+    """Return an instant as messages write it, in UTC."""
     at = datetime.fromtimestamp(ms / 1000, UTC)
     precision = "milliseconds" if ms % 1000 else "seconds"
     return at.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -172,7 +172,7 @@ def delete(
         still = sa.select(t.binding.c.reference_digest)
         unused = (t.reference.c.digest.in_(digests), t.reference.c.digest.not_in(still))
         _delete(conn, deleted, t.reference, *unused)
-        for table in (t.model_version, t.monitor, t.route):
+        for table in (t.model_version, t.monitor, t.route, t.retraining):
             _delete(conn, deleted, table, table.c.model_id == model_id)
         _delete(conn, deleted, t.model, t.model.c.id == model_id)
         conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number + 1))
@@ -211,6 +211,10 @@ def _parts(versions: sa.Select[tuple[int]]) -> Iterator[tuple[sa.Table, sa.Colum
     yield t.alert_held, t.alert_held.c.version_id.in_(versions)
     yield t.alert_incident, t.alert_incident.c.incident_number.in_(numbers)
     yield t.alert, t.alert.c.version_id.in_(versions)
+    retrains = sa.select(t.retrain.c.id).where(t.retrain.c.version_id.in_(versions))
+    yield t.retrain_event, t.retrain_event.c.retrain_id.in_(retrains)
+    yield t.retrain_incident, t.retrain_incident.c.retrain_id.in_(retrains)
+    yield t.retrain, t.retrain.c.version_id.in_(versions)
     yield t.incident_event, t.incident_event.c.incident_number.in_(numbers)
     yield t.incident_note, t.incident_note.c.incident_number.in_(numbers)
     yield t.incident, t.incident.c.version_id.in_(versions)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from monitor.detect.retraining import TRAINS_ONLY
 from monitor.storage import schema as t
 from monitor.storage.endpoints import IS_ENABLED, IS_STANDING
 from monitor.storage.engine import take_turns
@@ -40,7 +41,7 @@ def enqueue(
     *,
     to: Mapping[int, int | None] | None = None,
 ) -> int:
-    """Write `message` for every enabled endpoint; return for how many it is new.
+    """Write `message` for every enabled endpoint that takes alerts; return for how many it is new.
 
     `to` names those that it is for, by id, each with the instant until which it is left in peace;
     what is not held lets go what waits there of the same alert.
@@ -60,7 +61,8 @@ def enqueue(
         )
         .exists()
     )
-    may_have = sa.or_(IS_ENABLED, sa.and_(IS_STANDING, waits))
+    takes_alerts = t.endpoint.c.kind.not_in(TRAINS_ONLY)
+    may_have = sa.and_(takes_alerts, sa.or_(IS_ENABLED, sa.and_(IS_STANDING, waits)))
     if to is None:
         return _write(conn, message, now_ms, may_have)
     count = 0
@@ -104,6 +106,17 @@ def cancel_superseded(conn: Connection, versions: sa.Select[tuple[int]], now_ms:
         .values(state="cancelled", finished_ms=now_ms)
     )
     return done.rowcount
+
+
+def cancel(conn: Connection, webhook_id: str, now_ms: int) -> bool:
+    """Cancel a message that waits; False when none does. One under way keeps its lease."""
+    o = t.outbox.c
+    done = conn.execute(
+        sa.update(t.outbox)
+        .where(o.webhook_id == webhook_id, o.state == "pending")
+        .values(state="cancelled", finished_ms=now_ms)
+    )
+    return done.rowcount > 0
 
 
 def number_of(conn: Connection, endpoint_id: int, webhook_id: str) -> int:

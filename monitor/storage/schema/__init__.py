@@ -54,6 +54,12 @@ from monitor.storage.schema.registered import (
     reference,
     registry,
 )
+from monitor.storage.schema.retrained import (
+    retrain,
+    retrain_event,
+    retrain_incident,
+    retraining,
+)
 from monitor.storage.schema.running import (
     audit,
     data_version,
@@ -111,6 +117,10 @@ __all__ = [
     "reference",
     "registry",
     "registry_switch",
+    "retrain",
+    "retrain_event",
+    "retrain_incident",
+    "retraining",
     "route",
     "service_incident",
     "silence",

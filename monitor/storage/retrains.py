@@ -1,0 +1,337 @@
+"""The SQL of requests for a retraining: asked once, followed to their end, closed by a new version.
+
+A request is open until `ended_ms`. The trainer's words move it, never back: requested, accepted,
+running, succeeded or failed. One that succeeded stays open until its new version is live; one
+whose trainer says nothing more in time expires. Of a version one is open at a time.
+
+Functions that take a connection belong inside `engine.transaction`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftline.errors import Conflict
+from monitor.detect.retrain_messages import REQUESTED, Wish, body_of, webhook_id_of
+from monitor.storage import outbox
+from monitor.storage import schema as t
+from monitor.storage.endpoints import Endpoint
+from monitor.storage.engine import insert_rows, take_turns
+from monitor.storage.retrain_rows import Retrain, Run, find, found, open_of
+from monitor.storage.retraining_policies import Standing
+
+HOUR_MS: Final = 3_600_000
+_RANK: Final = {"requested": 0, "accepted": 1, "running": 2, "succeeded": 3, "failed": 4}
+REPORTED: Final = ("running", "succeeded", "failed")
+
+
+class NoSuchRetrain(LookupError):
+    """There is no request of that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A retraining that was decided, before it is asked for.
+
+    Attributes
+    ----------
+    key
+        By what it is known again: what was asked under it once is not asked again.
+    evidence
+        What its message says of why; its "incidents" are numbers.
+    event_ms
+        Event time up to which it was decided.
+    origin, actor
+        "policy", or "asked" by somebody.
+    """
+
+    version: str
+    version_id: int
+    key: str
+    summary: str
+    event_ms: int
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "policy"
+    actor: str = "evaluator"
+    is_dry_run: bool = False
+
+
+def request(
+    conn: Connection, wanted: Wanted, standing: Standing, *, now_ms: int, web_url: str
+) -> Retrain | None:
+    """Ask for a retraining: write it down, and its message for the trainer.
+
+    A dry run is written down, ends at once and sends nothing. None where this was asked before.
+
+    Raises
+    ------
+    Conflict
+        A request of the version is open, or its trainer takes no messages.
+    """
+    take_turns(conn, "tell")
+    r = t.retrain.c
+    if conn.execute(sa.select(r.id).where(r.key == wanted.key)).first() is not None:
+        return None
+    trainer = ready(standing)
+    if not wanted.is_dry_run and (other := open_of(conn, wanted.version_id)) is not None:
+        raise Conflict(
+            f"request {other.id} for {standing.model} {wanted.version} is {other.state}: one is "
+            "open at a time"
+        )
+    within_ms = standing.policy.answer_within_hours * HOUR_MS
+    values = {
+        "key": wanted.key,
+        "model_id": standing.model_id,
+        "version_id": wanted.version_id,
+        "state": "requested",
+        "is_dry_run": wanted.is_dry_run,
+        "origin": wanted.origin,
+        "actor": wanted.actor,
+        "summary": wanted.summary,
+        "evidence": json.dumps(wanted.evidence, sort_keys=True),
+        "basis_withdrawn": False,
+        "event_ms": wanted.event_ms,
+        "requested_ms": now_ms,
+        "deadline_ms": now_ms + within_ms,
+        "answer_within_ms": within_ms,
+        "endpoint_id": trainer.id,
+        "url": "",
+        "ended_ms": now_ms if wanted.is_dry_run else None,
+    }
+    number = conn.execute(sa.insert(t.retrain).values(values).returning(r.id)).scalar_one()
+    url = f"{web_url.rstrip('/')}/retrains/{number}"
+    conn.execute(sa.update(t.retrain).where(r.id == number).values(url=url))
+    incidents = sorted(set(wanted.evidence.get("incidents", ())))
+    insert_rows(
+        conn,
+        t.retrain_incident,
+        [{"retrain_id": number, "incident_number": incident} for incident in incidents],
+    )
+    event(conn, number, "requested", now_ms, actor=wanted.actor, words=wanted.summary)
+    made = _sure(conn, number)
+    if not wanted.is_dry_run:
+        told = outbox.Message(webhook_id_of(made.key), None, 0, REQUESTED, body_of(wish_of(made)))
+        outbox.enqueue_for(conn, trainer.id, told, now_ms)
+    return made
+
+
+def ready(standing: Standing) -> Endpoint:
+    """Return a policy's trainer.
+
+    Raises
+    ------
+    Conflict
+        It takes no messages.
+    """
+    trainer = standing.trainer
+    if trainer is None:
+        raise Conflict(f"the trainer of {standing.model} was removed: name another one")
+    if not trainer.is_enabled:
+        raise Conflict(f"trainer {trainer.name} is disabled: enable it first")
+    return trainer
+
+
+def wish_of(one: Retrain) -> Wish:
+    """Return a request as its messages tell of it."""
+    return Wish(
+        id=one.id,
+        key=one.key,
+        model=one.model,
+        version=one.version,
+        summary=one.summary,
+        evidence=one.evidence,
+        requested_ms=one.requested_ms,
+        deadline_ms=one.deadline_ms,
+        url=one.url,
+        is_dry_run=one.is_dry_run,
+    )
+
+
+def accept(
+    conn: Connection, webhook_id: str, run: Run | None, *, now_ms: int, words: str = ""
+) -> Retrain | None:
+    """The trainer took the message; `run` is what it began, if it says so, and is followed.
+
+    Again changes nothing, and neither does it of a request that is over: None.
+    """
+    held = found(
+        conn, t.retrain.c.key == webhook_id.removeprefix("retrain_"), for_update=True, limit=1
+    )
+    if not held or held[0].ended_ms is not None:
+        return None
+    one = held[0]
+    values: dict[str, Any] = {}
+    if run is not None and one.run is None:
+        values |= {"run": json.dumps(asdict(run)), "look_ms": now_ms}
+    if one.state == "requested":
+        values |= {"state": "accepted", "deadline_ms": now_ms + one.answer_within_ms}
+        event(conn, one.id, "accepted", now_ms, actor=one.trainer, words=words)
+    if values:
+        _set(conn, one.id, **values)
+    return _sure(conn, one.id)
+
+
+def report(
+    conn: Connection,
+    retrain_id: int,
+    state: str,
+    *,
+    actor: str,
+    now_ms: int,
+    words: str = "",
+    version: str | None = None,
+    run_url: str | None = None,
+) -> Retrain:
+    """Move a request on by its trainer's word; the same word again changes nothing.
+
+    More of the same state (a `running` with other words) is kept, and gives time again.
+    `failed` ends it. After `succeeded` it may still fail, where nobody wants what was made.
+
+    Parameters
+    ----------
+    state
+        running, succeeded or failed.
+    version
+        The new version that was made.
+
+    Raises
+    ------
+    NoSuchRetrain
+        There is no such request.
+    Conflict
+        It is over, or further on already.
+    ValueError
+        There is no such state.
+    """
+    if state not in REPORTED:
+        raise ValueError(f"a request cannot be reported {state}: it is one of {REPORTED}")
+    one = find(conn, retrain_id, for_update=True)
+    if one is None:
+        raise NoSuchRetrain(retrain_id)
+    last = next(event for event in reversed(one.events) if event.state in _RANK)
+    is_same = (
+        one.state == state == last.state
+        and (words, actor) == (last.words, last.actor)
+        and version in (None, one.made_version)
+        and run_url in (None, one.run.url if one.run else None)
+    )
+    if is_same:
+        return one
+    if one.ended_ms is not None:
+        raise Conflict(f"request {one.id} is over, {_end(one)}: it takes no more reports")
+    if _RANK[state] < _RANK[one.state]:
+        raise Conflict(f"request {one.id} is {one.state} already: it cannot be {state} any more")
+    values: dict[str, Any] = {"state": state, "deadline_ms": now_ms + one.answer_within_ms}
+    if version is not None:
+        values["made_version"] = version
+    if run_url is not None:
+        run = Run(one.run.kind, one.run.id, run_url) if one.run else Run("", "", run_url)
+        values["run"] = json.dumps(asdict(run))
+    if state in ("succeeded", "failed"):
+        values["look_ms"] = None
+    event(conn, one.id, state, now_ms, actor=actor, words=words)
+    if state == "failed":
+        values["ended_ms"] = now_ms
+    _set(conn, one.id, **values)
+    outbox.cancel(conn, webhook_id_of(one.key), now_ms)
+    return _sure(conn, one.id)
+
+
+def to_follow(conn: Connection, now_ms: int, limit: int) -> list[Retrain]:
+    """Return open requests whose runs are to be looked at now, those that wait longest first."""
+    r = t.retrain.c
+    is_due = (r.look_ms <= now_ms, r.ended_ms.is_(None))
+    return found(conn, *is_due, order=(r.look_ms, r.id), limit=limit)
+
+
+def look_again(conn: Connection, retrain_id: int, at_ms: int | None) -> None:
+    """Look at a request's run at that time; None: not any more."""
+    _set(conn, retrain_id, look_ms=at_ms)
+
+
+def live(
+    conn: Connection, old_version_id: int, new_version_id: int, *, now_ms: int, actor: str
+) -> Retrain | None:
+    """Another version took over: the open request of the one before it ends well.
+
+    Whether or not its trainer has said so. None where none is open.
+    """
+    one = open_of(conn, old_version_id, for_update=True)
+    if one is None:
+        return None
+    c = t.model_version.c
+    name = conn.execute(sa.select(c.name).where(c.id == new_version_id)).scalar_one()
+    _set(
+        conn, one.id, state="succeeded", look_ms=None, live_version_id=new_version_id,
+        live_ms=now_ms, ended_ms=now_ms,
+    )  # fmt: skip
+    event(conn, one.id, "live", now_ms, actor=actor, words=f"version {name} took over")
+    outbox.cancel(conn, webhook_id_of(one.key), now_ms)
+    return _sure(conn, one.id)
+
+
+def withdraw_basis(conn: Connection, incidents: Collection[int], *, now_ms: int) -> list[int]:
+    """Say of requests that late events took away what they stand on; return which.
+
+    `incidents` are numbers of some that were withdrawn. A request goes by all of its own: one
+    that stands is enough.
+    """
+    i, r, n = t.retrain_incident.c, t.retrain.c, t.incident.c
+    if not incidents:
+        return []
+    stands = (
+        sa.select(n.number)
+        .join(t.retrain_incident, i.incident_number == n.number)
+        .where(i.retrain_id == r.id, n.state != "withdrawn")
+        .exists()
+    )
+    query = (
+        sa.select(r.id)
+        .distinct()
+        .join(t.retrain_incident, i.retrain_id == r.id)
+        .where(i.incident_number.in_(sorted(incidents)), r.basis_withdrawn.is_(sa.false()), ~stands)
+        .order_by(r.id)
+    )
+    ids = list(conn.execute(query).scalars())
+    for number in ids:
+        _set(conn, number, basis_withdrawn=True)
+        event(
+            conn, number, "basis_withdrawn", now_ms, actor="evaluator",
+            words="late events withdrew the incidents that it stands on",
+        )  # fmt: skip
+    return ids
+
+
+def event(
+    conn: Connection, retrain_id: int, state: str, at_ms: int, *, actor: str, words: str
+) -> None:
+    """Write down what became of a request."""
+    conn.execute(
+        sa.insert(t.retrain_event).values(
+            retrain_id=retrain_id, at_ms=at_ms, state=state, actor=actor, words=words
+        )
+    )
+
+
+def _set(conn: Connection, retrain_id: int, **values: Any) -> None:
+    conn.execute(sa.update(t.retrain).where(t.retrain.c.id == retrain_id).values(**values))
+
+
+def _sure(conn: Connection, retrain_id: int) -> Retrain:
+    one = find(conn, retrain_id)
+    assert one is not None, retrain_id
+    return one
+
+
+def _end(one: Retrain) -> str:
+    if one.is_dry_run:
+        return "it was a dry run"
+    if one.live_version is not None:
+        return f"version {one.live_version} took over"
+    return f"it {one.state}"
