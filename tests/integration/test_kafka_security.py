@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,10 +49,21 @@ CLIENTS = {"scorer": "oauth-canary"}
 # What a program needs besides: several start at a time, beside busy neighbours.
 TOLD_S, START_S, WAIT_S = 10.0, 8.0, 120.0
 AT_A_TIME = 4
-# Where the TLS handshake fails, kafka-python leaves its socket to the garbage collector.
+# Where the TLS handshake fails, kafka-python leaves its socket to the garbage collector: of TLS, or
+# the plain one below it, as far as it has come.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
+    r"ignore:Exception ignored in. <(ssl\.SSLS|socket\.s)ocket"
+    ":pytest.PytestUnraisableExceptionWarning"
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _sockets_end_here() -> Iterator[None]:
+    """What was left lying is collected where it is expected, not in somebody else's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @dataclass
