@@ -12,6 +12,7 @@ import gc
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ import spread
 from demo_year import Demo
 from hostile import hostile_names
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import QueuePool
 
 from driftline.stats.reference import Reference
 from monitor.cli.broker import EmbeddedBroker
@@ -158,14 +160,27 @@ def engine(
         shutil.copyfile(empty_file, file)
         made = storage.create(f"sqlite:///{file}")
         yield made
-        made.dispose()
+        _close(made)
         return
     databases: postgres.Databases = request.getfixturevalue("databases")
     url = databases.copy_of("empty")
     made = storage.create(url)
     yield made
-    made.dispose()
+    _close(made)
     databases.drop(url)
+
+
+def _close(engine: Engine) -> None:
+    """Close an engine's connections, once the test's threads have given theirs back.
+
+    One that is given back later would be found open by the garbage collector, in another test.
+    """
+    assert isinstance(engine.pool, QueuePool)
+    deadline = time.monotonic() + 30
+    while (held := engine.pool.checkedout()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    engine.dispose()
+    assert not held, f"{held} connections were in use for half a minute after the test"
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +220,7 @@ def copy_of(tmp_path: Path) -> Iterator[Callable[[Path], Engine]]:
 
     yield copied
     for engine in made:
-        engine.dispose()
+        _close(engine)
 
 
 @pytest.fixture
