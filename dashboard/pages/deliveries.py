@@ -84,7 +84,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     listed = [*found, *opened]
     tried = reads.attempts_of(conn, [one.id for one in listed]) if listed else {}
     tallies = reads.tallies_by_endpoint(conn)
-    stands = service_incidents.listed(conn, only_open=True)
+    stands = service_incidents.listed(conn, kind=service_incidents.DELIVERY, only_open=True)
     year = datetime.fromtimestamp(look.now_ms / 1_000, look.zone).year
     told = _Told(look, year)
     return {

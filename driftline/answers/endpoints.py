@@ -93,9 +93,10 @@ class DeliveryDetail(Delivery):
 
 @dataclass(frozen=True, slots=True)
 class ServiceIncident:
-    """What is wrong with a part of Driftline itself, such as an endpoint where nothing arrives.
+    """What is wrong with a part of Driftline itself: an endpoint (`kind` delivery) or the way from
+    the log to the verdicts (pipeline).
 
-    Open while `resolved` is None; `resolved_as` is enabled or removed.
+    Open while `resolved` is None; `resolved_as` is enabled or removed, recovered or forgotten.
     """
 
     id: int

@@ -25,6 +25,7 @@ from monitor.alerts.smtp import Mailer
 from monitor.alerts.ways import Ways
 from monitor.clock import Clock, SystemClock
 from monitor.storage import engine as storage
+from monitor.storage.pipeline_watch import PipelineWatch
 
 __all__ = ["DeliverSettings", "Dispatcher", "Keep", "Poster", "run"]
 
@@ -36,11 +37,16 @@ _LOOK_S: Final = 0.5
 
 @dataclass(frozen=True)
 class DeliverSettings:
-    """What the dispatcher needs to know; `allow` as `monitor.alerts.guard.networks` reads it."""
+    """What the dispatcher needs to know; `allow` as `monitor.alerts.guard.networks` reads it.
+
+    `web_url` and `stalled_after_s` are the evaluator's (`monitor.evaluate.EvaluateSettings`).
+    """
 
     database_url: str = field(repr=False)
     allow: tuple[Network, ...] = ()
     keep: Keep = field(default_factory=Keep)
+    web_url: str = "http://127.0.0.1:8050"
+    stalled_after_s: float = 90.0
 
 
 def ways_of(allow: Sequence[Network]) -> Ways:
@@ -57,7 +63,8 @@ def run(
 ) -> None:
     """Send what is due, again and again, until `stop` is set; a lost database is waited for.
 
-    Where nothing is due, what was sent long ago is forgotten. `went_on` is called at every round.
+    Where nothing is due, what was sent long ago is forgotten. Meanwhile the pipeline is watched.
+    `went_on` is called at every round.
 
     Raises
     ------
@@ -70,10 +77,14 @@ def run(
         clock = clock or SystemClock()
         dispatcher = Dispatcher(engine, ways_of(settings.allow), clock=clock)
         expiry = Expiry(engine, clock, settings.keep)
+        watch = PipelineWatch(
+            engine, clock, settings.web_url, stalled_after_s=settings.stalled_after_s
+        )
         is_up = True
         while not stop.is_set():
             went_on()
             try:
+                watch.step()
                 # What is due first, and then a few of what was sent long ago.
                 begun = dispatcher.step() or expiry.step()
             except StorageUnavailable as error:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-from datetime import UTC, datetime
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.engine import Connection
 
-from monitor.storage import endpoints, outbox, service_incidents
+from monitor.storage import endpoints, service_incidents, service_telling
 from monitor.storage.deliveries import TEST_TYPE
 from monitor.storage.endpoints import Endpoint
 from monitor.storage.outbox import Message
@@ -26,7 +23,11 @@ def endpoint_test(endpoint: Endpoint, now_ms: int) -> Message:
     summary = f"A test of endpoint {endpoint.name}: nothing is wrong."
     data = {"endpoint": endpoint.name, "summary": summary}
     return Message(
-        f"test_{secrets.token_hex(16)}", None, 0, TEST_TYPE, _body(TEST_TYPE, data, now_ms)
+        f"test_{secrets.token_hex(16)}",
+        None,
+        0,
+        TEST_TYPE,
+        service_telling.body_of(TEST_TYPE, data, now_ms),
     )
 
 
@@ -67,28 +68,8 @@ def _tell(
     more: dict[str, str],
     now_ms: int,
 ) -> None:
-    # Named by what happened: whoever says it again says the same.
-    named = f"{incident.kind} {incident.subject} {incident.opened_ms}"
-    alert_id = blake2b(named.encode(), digest_size=16).hexdigest()
-    data = {
-        "alert_id": alert_id,
-        "sequence": sequence,
-        "severity": incident.severity,
-        "endpoint": incident.name,
-        **more,
-        "summary": summary,
-    }
-    message = Message(
-        f"endpoint_{incident.subject}_{kind.partition('.')[2]}_{incident.opened_ms}",
-        alert_id,
-        sequence,
-        kind,
-        _body(kind, data, now_ms),
-    )
-    outbox.enqueue(conn, message, now_ms)
-
-
-def _body(kind: str, data: dict[str, Any], now_ms: int) -> str:
-    at = datetime.fromtimestamp(now_ms / 1_000, UTC).isoformat(timespec="milliseconds")
-    said = {"type": kind, "timestamp": at.replace("+00:00", "Z"), "data": data}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    webhook_id = f"endpoint_{incident.subject}_{kind.partition('.')[2]}_{incident.opened_ms}"
+    service_telling.tell(
+        conn, incident, kind, sequence, summary, {"endpoint": incident.name, **more},
+        now_ms=now_ms, webhook_id=webhook_id,
+    )  # fmt: skip

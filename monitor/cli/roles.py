@@ -15,6 +15,7 @@ from monitor.cli import measuring, options
 from monitor.cli.access import access
 from monitor.cli.processes import require_free_port, stop_with_parent, url_of
 from monitor.cli.running import actor, running, shown
+from monitor.config import Settings
 
 
 def ingest(
@@ -91,8 +92,7 @@ def evaluate(
         database_url=url,
         interval_s=settings.number("evaluate.interval_s"),
         idle_timeout_s=settings.number("evaluate.idle_timeout_s"),
-        # Three checkpoints without a word: that owner is stuck or gone.
-        stalled_after_s=max(90.0, 3 * settings.number("ingest.checkpoint_interval_s")),
+        stalled_after_s=_stalled_after_s(settings),
         web_url=public_url(settings),
     )
     what = f"judges the windows that are over in {shown(url)}"
@@ -118,6 +118,7 @@ def deliver(
     """Send alerts to their endpoints, again until they arrive."""
     stop = _stopping()
     from monitor.alerts import DeliverSettings, Keep, guard, run
+    from monitor.cli.links import public_url
     from monitor.clock import SystemClock
     from monitor.metrics.working import Working
 
@@ -131,7 +132,8 @@ def deliver(
         measuring.served(working, settings, metrics_host, metrics_port),
         running("deliver", url, what, working) as went_on,
     ):
-        run(DeliverSettings(url, allow, keep), stop, went_on=went_on)
+        asked = DeliverSettings(url, allow, keep, public_url(settings), _stalled_after_s(settings))
+        run(asked, stop, went_on=went_on)
 
 
 def web(
@@ -196,6 +198,11 @@ def web(
         server.run()
     delivery.close()
     engine.dispose()
+
+
+def _stalled_after_s(settings: Settings) -> float:
+    """Three checkpoints without a word: that owner is stuck or gone."""
+    return max(90.0, 3 * settings.number("ingest.checkpoint_interval_s"))
 
 
 def _stopping() -> threading.Event:

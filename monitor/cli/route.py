@@ -57,7 +57,9 @@ def set_(
     endpoint: Annotated[list[str], typer.Option(help="Where it goes; may be repeated.")],
     event: Annotated[
         list[str] | None,
-        typer.Option(help="drift, schema, model, or a type such as drift.detected; repeated. All."),
+        typer.Option(
+            help="drift, schema, model, pipeline, or a type (drift.detected); repeated. All."
+        ),
     ] = None,
     severity: Annotated[
         Severity, typer.Option("--from-severity", help="From which severity on.")

@@ -43,6 +43,7 @@ class Status:
     models: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[dict[str, Any]] = field(default_factory=list)
     replays: list[dict[str, Any]] = field(default_factory=list)
+    service_incidents: list[dict[str, Any]] = field(default_factory=list)
 
 
 def status(
@@ -92,7 +93,7 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     StorageUnavailable
         It cannot be reached.
     """
-    from monitor.storage import breakers, lanes, reads
+    from monitor.storage import breakers, lanes, reads, service_incidents
     from monitor.storage import engine as storage
     from monitor.views.episodes import standing_groups
     from monitor.views.overview import overview
@@ -190,6 +191,17 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                     }
                     for r in lanes.under_way(conn)
                 ],
+                service_incidents=[
+                    {
+                        "id": one.id,
+                        "kind": one.kind,
+                        "name": one.name,
+                        "severity": one.severity,
+                        "opened_at": instant(one.opened_ms),
+                        "summary": one.summary,
+                    }
+                    for one in service_incidents.listed(conn, only_open=True)
+                ],
             )
     finally:
         engine.dispose()
@@ -274,6 +286,9 @@ def _print(found: Status, now_ms: int) -> None:
                 f"nothing is lost. Mend the producer, or `{command('dead-letter accept')}`"
             )
         )
+    for one in found.service_incidents:
+        if one["kind"] != "delivery":  # those are said with their endpoints
+            console.print(Text(f"{one['severity'].upper()}: {one['summary']}"))
     for replay in found.replays:
         console.print(Text(_replay(replay)))
     if found.partitions and not any(p["is_fresh"] for p in found.partitions):

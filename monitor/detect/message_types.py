@@ -41,6 +41,10 @@ SILENT, RECOVERED, ENDED = "model.silent", "model.recovered", "model.ended"
 SILENCE_WITHDRAWN = "model.silence_withdrawn"
 BROKEN, SCHEMA_UPDATED = "schema.broken", "schema.updated"
 SCHEMA_RESOLVED, SCHEMA_WITHDRAWN = "schema.resolved", "schema.withdrawn"
+# Of the way from the log to the verdicts, whatever the model.
+PIPELINE_GAP, PIPELINE_STALLED = "pipeline.gap", "pipeline.stalled"
+PIPELINE_RECOVERED = "pipeline.recovered"
+PIPELINE: Final = (PIPELINE_GAP, PIPELINE_STALLED, PIPELINE_RECOVERED)
 
 TYPES: Final[Mapping[Subject, Types]] = {
     "drift": Types(DETECTED, UPDATED, RESOLVED, RESOLVED, WITHDRAWN),

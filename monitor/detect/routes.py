@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from monitor.detect.message_types import TYPES
+from monitor.detect.message_types import PIPELINE, TYPES
 
 ANY: Final = "*"
 # A whole subject by the word before the dot, or one type.
@@ -29,6 +29,8 @@ EVENTS: Final = (
             for name in (types.opened, types.updated, types.over, types.gone, types.withdrawn)
         }
     ),
+    "pipeline",
+    *PIPELINE,
 )
 SEVERITIES: Final = ("warning", "critical")
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
@@ -144,6 +146,30 @@ def destinations(
                 before = found[endpoint]
                 found[endpoint] = None if None in (before, until_ms) else min(before, until_ms)  # type: ignore[type-var]
     return found
+
+
+def pipeline_destinations(
+    routes: Iterable[Route], event: str, severity: str, now_ms: int
+) -> dict[int, int | None] | None:
+    """Return where a message about the pipeline goes; None for every endpoint.
+
+    It is about no model, and no model's `*` takes it: from the first route on that names the
+    pipeline, whichever model's, it goes where those say.
+
+    Examples
+    --------
+    >>> ways = [Route(("*",), "warning", (1,)), Route(("pipeline",), "warning", (2,))]
+    >>> pipeline_destinations(ways[:1], "pipeline.gap", "warning", 0) is None
+    True
+    >>> pipeline_destinations(ways, "pipeline.gap", "warning", 0)
+    {2: None}
+    """
+    named = {"pipeline", *PIPELINE}
+    own = [route for route in routes if not named.isdisjoint(route.events)]
+    if not own:
+        return None
+    without_any = (replace(r, events=tuple(e for e in r.events if e != ANY)) for r in own)
+    return destinations(without_any, event, severity, now_ms)
 
 
 def is_hours(text: str) -> bool:

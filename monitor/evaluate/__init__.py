@@ -10,8 +10,10 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from driftline.errors import StorageUnavailable
+from monitor.clock import SystemClock
 from monitor.evaluate.evaluator import EvaluateSettings, Evaluator
 from monitor.storage import engine as storage
+from monitor.storage.pipeline_watch import PipelineWatch
 
 __all__ = ["EvaluateSettings", "Evaluator", "run"]
 
@@ -30,7 +32,8 @@ def run(
 
     A database that goes away is waited for. `went_on` is called at every round and, in a long
     one, before every stride of a version. What `meanwhile` makes of the engine is called while
-    nothing is to be judged, again for as long as it says that there is more.
+    nothing is to be judged, again for as long as it says that there is more. The pipeline is
+    watched, too.
 
     Raises
     ------
@@ -41,12 +44,17 @@ def run(
     try:
         storage.check_schema(engine)
         evaluator = Evaluator(engine, settings, now_ms=now_ms, went_on=went_on)
+        watch = PipelineWatch(
+            engine, SystemClock(), settings.web_url, stalled_after_s=settings.stalled_after_s
+        )
         tidy = None if meanwhile is None else meanwhile(engine)
         is_up = True
         while not stop.is_set():
             went_on()
             looks_at_s = 0.0
             try:
+                if settings.tells:
+                    watch.step()
                 count = evaluator.step()
                 looks_at_s = time.monotonic() + settings.interval_s
                 while tidy is not None and not count and time.monotonic() < looks_at_s:

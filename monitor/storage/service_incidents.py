@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from monitor.storage import schema as t
 
 DELIVERY: Final = "delivery"
+PIPELINE: Final = "pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,12 @@ class ServiceIncident:
     Attributes
     ----------
     kind
-        delivery: an endpoint that was switched off because nothing arrived there.
+        delivery: an endpoint that was switched off because nothing arrived there. pipeline:
+        records are lost or not counted, or a role does not work (`monitor.detect.pipeline`).
     subject, name
         Which one: its number, and what people call it.
     resolved_as
-        enabled or removed.
+        enabled or removed; of the pipeline recovered or forgotten.
     """
 
     id: int
@@ -43,9 +45,19 @@ class ServiceIncident:
 
 
 def begin(
-    conn: Connection, kind: str, subject: str, *, name: str, summary: str, now_ms: int
+    conn: Connection,
+    kind: str,
+    subject: str,
+    *,
+    name: str,
+    summary: str,
+    now_ms: int,
+    severity: str = "warning",
 ) -> ServiceIncident:
-    """Open an incident, or return the one that is open."""
+    """Open an incident, or return the one that is open.
+
+    Who may do it in two processes takes turns first (`take_turns(conn, "tell")`).
+    """
     standing = _open(conn, kind, subject)
     if standing is not None:
         return standing
@@ -53,7 +65,7 @@ def begin(
         "kind": kind,
         "subject": subject,
         "name": name,
-        "severity": "warning",
+        "severity": severity,
         "summary": summary,
         "opened_ms": now_ms,
     }
@@ -78,9 +90,20 @@ def end(
     return None if done is None else _incident(done)
 
 
+def restate(conn: Connection, incident: ServiceIncident, summary: str) -> None:
+    """Say anew what is wrong, while it stands; nobody is told of it."""
+    c = t.service_incident.c
+    conn.execute(
+        sa.update(t.service_incident)
+        .where(c.id == incident.id, c.resolved_ms.is_(None))
+        .values(summary=summary)
+    )
+
+
 def listed(
     conn: Connection,
     *,
+    kind: str | None = None,
     only_open: bool = False,
     before: int | None = None,
     limit: int | None = None,
@@ -88,6 +111,8 @@ def listed(
     """Return incidents, the last opened first; `before` (an id) continues a page."""
     c = t.service_incident.c
     query = sa.select(t.service_incident).order_by(c.id.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(c.kind == kind)
     if only_open:
         query = query.where(c.resolved_ms.is_(None))
     if before is not None:

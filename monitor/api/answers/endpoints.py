@@ -121,13 +121,17 @@ class ServiceIncidentAnswer(Answer):
     """What is wrong with a part of Driftline itself; open while `resolved` is null."""
 
     id: int = said("Its number, apart from those of models' incidents", 2)
-    kind: str = said("delivery: an endpoint was disabled because nothing arrived there", "delivery")
+    kind: str = said(
+        "delivery: an endpoint was disabled because nothing arrived there; pipeline: records are "
+        "lost or not counted, or a role does not work",
+        "delivery",
+    )
     name: str = said("Which one", "on-call")
     severity: str = said("warning or critical", "warning")
     summary: str = said("What happened, in a sentence", "Endpoint on-call was disabled: 410.")
     opened: Instant = said("When it began", "2025-06-02T08:00:00Z", at="opened_ms")
     resolved: Instant | None = said("When it ended", None, at="resolved_ms")
-    resolved_as: str | None = said("enabled or removed", None)
+    resolved_as: str | None = said("enabled or removed; recovered or forgotten", None)
 
 
 class RedeliveryAnswer(Answer):

@@ -141,7 +141,7 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
         limit: Limit = None,
         cursor: Cursor = None,
     ) -> Response:
-        """Endpoints that were disabled because nothing arrived there; the last opened first."""
+        """Endpoints where nothing arrives, records that are lost or wait; the last opened first."""
 
         def read(conn: Connection, after: Key | None, most: int) -> list[ServiceIncidentAnswer]:
             found = service_incidents.listed(

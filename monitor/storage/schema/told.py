@@ -127,14 +127,14 @@ service_incident = Table(
     "service_incident",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", String(20), nullable=False),  # delivery
-    Column("subject", String(200), nullable=False),  # an endpoint's number
+    Column("kind", String(20), nullable=False),  # delivery | pipeline
+    Column("subject", String(200), nullable=False),  # an endpoint's number, a topic
     Column("name", String(200), nullable=False),  # what people call it
     Column("severity", String(10), nullable=False),
     Column("summary", Text, nullable=False),
     Column("opened_ms", BigInteger, nullable=False),
     Column("resolved_ms", BigInteger),
-    Column("resolved_as", String(20)),  # enabled | removed
+    Column("resolved_as", String(20)),  # enabled | removed | recovered | forgotten
     Index(
         "ix_service_incident_open",
         "kind",
