@@ -238,6 +238,7 @@ class Endpoints(Reading):
         severity: str = "warning",
         quiet: str | None = None,
         timezone: str | None = None,
+        repeat_hours: int | None = None,
     ) -> answers.Route:
         """Let messages of a model go to some endpoints from now on.
 
@@ -253,10 +254,13 @@ class Endpoints(Reading):
             Hours of each day in which nothing below critical is sent, such as ``22:00-07:00``.
         timezone
             The zone whose clock they go by; the model's unless given.
+        repeat_hours
+            After so many hours (1 to 720) without another message an alert that still stands, and
+            that nobody has acknowledged or silenced, is told again. Never unless given.
         """
         asked = {
             "endpoints": list(endpoints), "events": list(events), "severity": severity,
-            "quiet": quiet, "timezone": timezone,
+            "quiet": quiet, "timezone": timezone, "repeat_hours": repeat_hours,
         }  # fmt: skip
         body = {k: v for k, v in asked.items() if v is not None}
         path = f"/api/v1/models/{_escaped(model)}/routes/{_escaped(name)}"

@@ -113,7 +113,8 @@ class ServiceIncident:
 class Route:
     """Which of a model's messages go to some endpoints, and when not.
 
-    `quiet` are hours of `timezone` in which nothing below critical is sent.
+    `quiet` are hours of `timezone` in which nothing below critical is sent. After `repeat_hours`
+    an alert that still stands is told again; None is never.
     """
 
     model: str
@@ -124,3 +125,4 @@ class Route:
     quiet: str | None
     timezone: str | None
     created: datetime
+    repeat_hours: int | None = None

@@ -83,7 +83,7 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
             quiet = _quiet(asked, model.timezone)
             numbers = tuple(sorted({known(conn, each).id for each in asked.endpoints}))
             events = tuple(dict.fromkeys(asked.events))
-            made = Route(events, asked.severity, numbers, quiet)
+            made = Route(events, asked.severity, numbers, quiet, asked.repeat_hours)
             if store.put(conn, model.id, route, made, now_ms=clock.now_ms()):
                 models.note(
                     conn, actor=actor, action="route.set", subject=name, now_ms=clock.now_ms(),
@@ -147,5 +147,6 @@ def _said(one: Named, names: dict[int, str]) -> dict[str, Any]:
         "endpoints": sorted(names[number] for number in route.endpoints if number in names),
         "quiet": None if route.quiet is None else route.quiet.hours,
         "timezone": None if route.quiet is None else route.quiet.timezone,
+        "repeat_hours": route.repeat_hours,
         "created_ms": one.created_ms,
     }

@@ -71,6 +71,16 @@ def set_(
     timezone: Annotated[
         str | None, typer.Option(help="Whose clock they go by; the model's unless given.")
     ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="HOURS",
+            min=1,
+            max=720,
+            help="Tell again what still stands and nobody acknowledged, so often; never unless "
+            "given.",
+        ),
+    ] = None,
     url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
@@ -80,7 +90,7 @@ def set_(
     with connect(url, options.settings(config=config), token_file) as client:
         found = client.set_route(
             model, name, endpoint, events=event or ["*"], severity=severity.value, quiet=quiet,
-            timezone=timezone,
+            timezone=timezone, repeat_hours=repeat,
         )  # fmt: skip
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -106,7 +116,8 @@ def remove(
 def _line(one: answers.Route) -> str:
     events = "everything" if "*" in one.events else ", ".join(one.events)
     quiet = "" if one.quiet is None else f", quiet {one.quiet} {one.timezone}"
+    again = "" if one.repeat_hours is None else f", again every {one.repeat_hours} h"
     return line(
         f"{one.model} {one.name}: {events} from {one.severity} on to {', '.join(one.endpoints)}"
-        f"{quiet}"
+        f"{quiet}{again}"
     )

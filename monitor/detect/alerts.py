@@ -50,6 +50,18 @@ GONE: tuple[Gone, ...] = get_args(Gone)
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """That a message says again what was said: the how manieth after so many hours each, and when.
+
+    `at_ms` is wall time.
+    """
+
+    hours: int
+    nth: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One message that is due: what it is about, not yet its words.
 
@@ -66,6 +78,8 @@ class Notice:
         Event time of the first of what is new.
     others
         Incidents of the alert that ended meanwhile.
+    repeat
+        Of a reminder; `why` is "reminder" then, and the alert is as it was.
     """
 
     type: str
@@ -74,6 +88,7 @@ class Notice:
     numbers: tuple[int, ...]
     since_ms: int
     others: tuple[int, ...] = ()
+    repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from monitor.windows.panes import HOUR_MS
 
 # A body stays small enough for what receivers take: 50 incidents are some 40 kB.
 NAMED_AT_MOST = 50
-_LEADS = {"": "", "also": "also: ", "critical": "now critical: "}
+_LEADS = {"": "", "also": "also: ", "critical": "now critical: ", "reminder": "still: "}
 
 
 class Described(Protocol):
@@ -81,6 +81,8 @@ class Described(Protocol):
 def webhook_id_of(notice: Notice) -> str:
     """Return the id by which receivers know a message again: the same for the same message."""
     told = f"{notice.alert.alert_id} {notice.type} {notice.alert.sequence}"
+    if notice.repeat is not None:
+        told += f" reminder {notice.repeat.hours} {notice.repeat.nth}"
     return "msg_" + blake2b(told.encode(), digest_size=16).hexdigest()
 
 
@@ -119,7 +121,10 @@ def body_of(
     }
     if len(named) > NAMED_AT_MOST:
         data["more"] = len(named) - NAMED_AT_MOST
-    body = {"type": notice.type, "timestamp": instant(alert.recorded_ms), "data": data}
+    at_ms = alert.recorded_ms
+    if notice.repeat is not None:
+        at_ms, data["reminder"] = notice.repeat.at_ms, True
+    body = {"type": notice.type, "timestamp": instant(at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

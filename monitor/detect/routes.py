@@ -94,12 +94,16 @@ class Route:
         From which on: of the worst that was told of the alert.
     endpoints
         Their numbers.
+    repeat_hours
+        After so many hours without another message an alert that still stands, and that nobody
+        looks after, is told again; None is never.
     """
 
     events: tuple[str, ...]
     severity: str
     endpoints: tuple[int, ...]
     quiet: Quiet | None = None
+    repeat_hours: int | None = None
 
     def takes(self, event: str, worst: str) -> bool:
         """Whether a message goes this way.

@@ -17,9 +17,9 @@ from monitor.detect.groups import TOGETHER_MS
 from monitor.detect.knowledge import IncidentNow, Knowledge, Moment
 from monitor.detect.silencing import silenced
 from monitor.storage import alerts as sql
-from monitor.storage import evaluation
+from monitor.storage import evaluation, reminders
 from monitor.storage import silences as silences_store
-from monitor.storage.engine import transaction
+from monitor.storage.engine import reading, transaction
 from monitor.storage.registry import BoundVersion, bump_data_version
 from monitor.storage.telling import tell
 
@@ -152,3 +152,23 @@ def tell_overdue(
             return
         AlertBook(conn, bound, Moment(at_ms, now_ms, bound.timezone), web_url).update(())
         bump_data_version(conn)
+
+
+def remind(engine: Engine, bound: BoundVersion, now_ms: int, web_url: str, owner: str) -> int:
+    """Tell again what still stands where a route says so; return how many messages that is.
+
+    Decided where the cursor is moved, so that no evaluator tells anything else meanwhile; to where
+    it is already: no event need come.
+    """
+    with reading(engine) as conn:
+        if not reminders.due(conn, bound, now_ms):
+            return 0
+    with transaction(engine) as conn:
+        before = evaluation.cursor(conn, bound.version_id)
+        at_ms = before.watermark_ms
+        if at_ms is None or not evaluation.move_cursor(
+            conn, bound.version_id, before, at_ms, owner
+        ):
+            return 0
+        found = reminders.due(conn, bound, now_ms)
+        return reminders.tell(conn, found, bound, web_url=web_url, now_ms=now_ms)

@@ -25,7 +25,7 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import Moment
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
-from monitor.evaluate.alerts import AlertBook, tell_overdue
+from monitor.evaluate.alerts import AlertBook, remind, tell_overdue
 from monitor.evaluate.changes import Asked, Changes, Look
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
@@ -33,7 +33,7 @@ from monitor.evaluate.judging import Judged
 from monitor.evaluate.silence import SilenceBook, looks_back_to
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.evaluate.writing import write_windows
-from monitor.storage import alerts, latches
+from monitor.storage import alerts, latches, reminders
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
 from monitor.storage.engine import reading, transaction
@@ -130,6 +130,7 @@ class Evaluator:
         self._changes = Changes()
         self._failures: dict[int, str] = {}
         self._looked: dict[int, int] = {}
+        self._reminded_ms = -LOOK_MS
 
     def step(self) -> int:
         """Judge all that is due; return how many windows that was.
@@ -137,7 +138,7 @@ class Evaluator:
         A version whose judging fails does not keep the others waiting.
         """
         self._registry = registry_store.load(self._engine, self._registry)
-        count, overdue = 0, self._overdue()
+        count, overdue, repeating = 0, self._overdue(), self._repeating()
         for bound in self._registry.versions.values():
             if not bound.bindings:
                 continue
@@ -148,6 +149,11 @@ class Evaluator:
                     tell_overdue(
                         self._engine, bound, self._now_ms(), settings.web_url, settings.owner
                     )
+                if bound.model in repeating:
+                    remind(
+                        self._engine, bound, self._now_ms(), self._settings.web_url,
+                        self._settings.owner,
+                    )  # fmt: skip
             except StorageUnavailable:
                 raise
             except Exception as error:
@@ -405,6 +411,15 @@ class Evaluator:
             return set()
         with reading(self._engine) as conn:
             return alerts.versions_overdue(conn, self._now_ms())
+
+    def _repeating(self) -> set[str]:
+        """Return the models of which somebody wants to be reminded, where it is time to look."""
+        now_ms = self._now_ms()
+        if not self._settings.tells or 0 <= now_ms - self._reminded_ms < LOOK_MS:
+            return set()
+        self._reminded_ms = now_ms
+        with reading(self._engine) as conn:
+            return reminders.models_reminded(conn)
 
     def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
         """End the latches of lengths that have had nothing to judge for too long."""

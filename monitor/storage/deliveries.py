@@ -14,13 +14,14 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from monitor.detect.knowledge import OPEN
 from monitor.storage import schema as t
 from monitor.storage.endpoints import IS_ENABLED, Endpoint, endpoint_of
 from monitor.storage.outbox import Message
 
 TEST_TYPE = "endpoint.test"
 # What a message is when nobody sends it any more.
-FINISHED: Final = ("delivered", "cancelled", "dead")
+FINISHED: Final = ("delivered", "cancelled", "dead", ~is_open)
 # No lease and no wait is longer: what ends later was written by a clock that ran ahead. Twice
 # the lease, because clocks of several machines differ; a day with its jitter (2.4 h) and more.
 _LONGEST_LEASE_MS: Final = 120_000
@@ -199,9 +200,14 @@ def forget(conn: Connection, state: str, before_ms: int, limit: int) -> int:
     """Delete messages that ended in a state before some time, with their attempts.
 
     The oldest first, `limit` at most; return how many that was. One that another process is at
-    is left to it.
+    is left to it, and one of an alert that is open is kept: it says who was told.
     """
     o, a = t.outbox.c, t.delivery_attempt.c
+    is_open = (
+        sa.select(t.alert.c.id)
+        .where(t.alert.c.alert_id == o.alert_id, t.alert.c.state == OPEN)
+        .exists()
+    )
     query = (
         sa.select(o.id)
         .where(o.state == state, o.finished_ms < before_ms)

@@ -38,9 +38,11 @@ def test_routes_are_set_listed_and_removed(server: str) -> None:
 
     assert run("list").startswith("no route: everything goes everywhere")
     line = "m night: drift, schema.broken from critical on to hook, quiet 22:00-07:00 Europe/Berlin"
+    line += ", again every 24 h"
     assert line == run(
         "set", "m", "night", "--endpoint", "hook", "--event", "drift", "--event", "schema.broken",
         "--from-severity", "critical", "--quiet", "22:00-07:00", "--timezone", "Europe/Berlin",
+        "--repeat", "24",
     )  # fmt: skip
     assert run("list", "m") == line
     assert json.loads(run("list", "--json"))[0]["endpoints"] == ["hook"]

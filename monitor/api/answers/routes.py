@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.api.answers.common import Answer, Instant, said
+from monitor.detect.reminders import AT_LEAST_H, AT_MOST_H
 
 
 class RouteAnswer(Answer):
@@ -21,6 +22,9 @@ class RouteAnswer(Answer):
         "Hours of each day in which nothing below critical is sent", "22:00-07:00"
     )
     timezone: str | None = said("The zone whose clock the quiet hours go by", "Europe/Berlin")
+    repeat_hours: int | None = said(
+        "After so many hours an alert that still stands is told again; null is never", 24
+    )
     created: Instant = said("When it was set first", "2025-06-01T08:00:00Z", at="created_ms")
 
 
@@ -53,4 +57,9 @@ class RouteBody(BaseModel):
     timezone: str | None = Field(
         None, max_length=64, examples=["Europe/Berlin"],
         description="The zone whose clock they go by; the model's where none is given",
+    )  # fmt: skip
+    repeat_hours: int | None = Field(
+        None, ge=AT_LEAST_H, le=AT_MOST_H, examples=[24],
+        description="After so many hours without another message an alert that still stands, and "
+        "that nobody has acknowledged or silenced, is told again; never where none is given",
     )  # fmt: skip
