@@ -40,7 +40,7 @@ def intervals(
 
     Examples
     --------
-    >>> daily = Route(("drif endpoint in knowing andt",), "warning", (1,), repeat_hours=24)
+    >>> daily = Route(("drift",), "warning", (1,), repeat_hours=24)
     >>> intervals([daily, Route(("*",), "warning", (1, 2))], ["drift.updated"], "warning", 0)
     {1: 24}
     """
@@ -81,7 +81,7 @@ def reminders(
     numbers = tuple(sorted(incident.number for incident in incidents))
     for endpoint, hours in sorted(by_endpoint.items()):
         nth = waited_ms // (hours * HOUR_MS)
-        if nth >= 1:
+        if endpoint in knowing and nth >= 1:
             again = Repeat(hours, nth, now_ms)
             notice = Notice(types.updated, alert, WHY, numbers, alert.opened_ms, repeat=again)
             found[notice] = (*found.get(notice, ()), endpoint)

@@ -21,7 +21,7 @@ from monitor.storage.outbox import Message
 
 TEST_TYPE = "endpoint.test"
 # What a message is when nobody sends it any more.
-FINISHED: Final = ("delivered", "cancelled", "dead", ~is_open)
+FINISHED: Final = ("delivered", "cancelled", "dead")
 # No lease and no wait is longer: what ends later was written by a clock that ran ahead. Twice
 # the lease, because clocks of several machines differ; a day with its jitter (2.4 h) and more.
 _LONGEST_LEASE_MS: Final = 120_000
@@ -210,7 +210,7 @@ def forget(conn: Connection, state: str, before_ms: int, limit: int) -> int:
     )
     query = (
         sa.select(o.id)
-        .where(o.state == state, o.finished_ms < before_ms)
+        .where(o.state == state, o.finished_ms < before_ms, ~is_open)
         .order_by(o.finished_ms)
         .limit(limit)
         .with_for_update(skip_locked=True)

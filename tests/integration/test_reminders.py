@@ -1,4 +1,4 @@
-"""An alert that still stands and that nobody looks after is told again, as often as a route says."""
+"""An alert that still stands, and nobody looks after, is told again as often as its route says."""
 
 from __future__ import annotations
 
