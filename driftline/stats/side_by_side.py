@@ -18,8 +18,10 @@ Floats = NDArray[np.float64]
 Whole = NDArray[Any]
 Places = NDArray[np.intp]
 
-# Numbers worked on at once: a megabyte each array, which a processor's cache holds.
-_AT_ONCE = 1 << 17
+# Numbers worked on at once: 256 KB each array. The handful of them that a step works with stays in
+# a processor's cache, and comes from memory that was used before: of larger ones every page is
+# asked of the system anew, which takes as long as the arithmetic.
+_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class SideBySide:
     firsts: Places
     lasts: Places
     owners: Places
+    _sizes: Places  # [F]
     _padded: Places  # [T] the places in a row with a zero before each stretch
     _starts: Places  # [F] those zeros
 
@@ -54,7 +57,7 @@ class SideBySide:
         firsts = np.cumsum(n) - n
         owners = np.repeat(np.arange(len(n), dtype=np.intp), n)
         padded = np.arange(len(owners), dtype=np.intp) + owners + 1
-        return cls(firsts, firsts + n - 1, owners, padded, firsts + np.arange(len(n)))
+        return cls(firsts, firsts + n - 1, owners, n, padded, firsts + np.arange(len(n)))
 
     def count(self, values: Whole) -> Whole:
         """Return the sum of whole numbers [W, T] over each stretch, [W, F]."""
@@ -80,14 +83,18 @@ class SideBySide:
         """
         total = self.count(counts)
         until = counts.cumsum(axis=1)
-        until -= (until[:, self.firsts] - counts[:, self.firsts])[:, self.owners]
+        until -= self._spread(until[:, self.firsts] - counts[:, self.firsts])
         with np.errstate(invalid="ignore", divide="ignore"):
-            upper = until / total.astype(np.float64)[:, self.owners]
+            upper = until / self._spread(total.astype(np.float64))
         # Before a place is what there is with the one before it.
         lower = np.empty_like(upper)
         lower[:, 1:] = upper[:, :-1]
         lower[:, self.firsts] = np.where(total > 0, 0.0, np.nan)
         return upper, lower, total
+
+    def _spread(self, values: Whole) -> Whole:
+        """Return what is of stretches [W, F] at each of their places, [W, T]."""
+        return np.repeat(values, self._sizes, axis=1)
 
     def ks(self, is_atom: NDArray[np.bool_], r: Whole, c: Whole) -> tuple[Floats, Floats]:
         """Return bounds (low, high) of the KS statistic, both [W, F], of counts on cells.
@@ -105,7 +112,7 @@ class SideBySide:
         upper_c, lower_c, _ = self.cumulated(c)
         low = self.largest(np.abs(upper_r - upper_c))
         inside = np.maximum(upper_r - lower_c, upper_c - lower_r)
-        inside[is_atom | (r <= 0) | (c <= 0)] = 0.0
+        inside = np.where(is_atom | (r <= 0) | (c <= 0), 0.0, inside)
         return low, np.asarray(np.maximum(low, self.largest(inside)))
 
 

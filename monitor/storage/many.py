@@ -12,7 +12,7 @@ The values must be what the driver takes: no type of ours is converted here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -80,9 +80,23 @@ def insert_columns(conn: Connection, table: sa.Table, columns: Mapping[str, Colu
         each if isinstance(each, np.ndarray) else np.array(each, dtype=object)
         for each in columns.values()
     ]
-    sql = _insert_of(table, names, tuple(arrays.type_of(column) for column in given))
+    kinds = tuple(arrays.type_of(column) for column in given)
     for start in range(0, len(given[0]), AT_ONCE):
-        conn.exec_driver_sql(sql, tuple(column[start : start + AT_ONCE] for column in given))
+        some = [column[start : start + AT_ONCE] for column in given]
+        # Of a window most columns hold one value: that is sent, and made, once.
+        is_one = [len(column) > 1 and _is_one_value(column) for column in some]
+        is_one[0] = is_one[0] and not all(is_one)
+        sent = tuple(
+            column[:1] if one else column for column, one in zip(some, is_one, strict=True)
+        )
+        conn.exec_driver_sql(_insert_of(table, names, kinds, tuple(is_one)), sent)
+
+
+def _is_one_value(column: NDArray[Any]) -> bool:
+    first = column[0]
+    if column.dtype.kind == "f" and np.isnan(first):
+        return bool(np.isnan(column).all())
+    return bool((column == first).all())
 
 
 def add_up(conn: Connection, table: sa.Table, names: tuple[str, ...], rows: Tuples) -> None:
@@ -163,10 +177,21 @@ def _select_listed(table: sa.Table, keys: tuple[str, ...], names: tuple[str, ...
     )
 
 
-@cache
-def _insert_of(table: sa.Table, names: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+# Which columns hold one value differs from window to window.
+@lru_cache(maxsize=512)
+def _insert_of(
+    table: sa.Table, names: tuple[str, ...], kinds: tuple[str, ...], is_one: tuple[bool, ...]
+) -> str:
+    """Columns side by side in the list of what is selected, where the server keeps none of them.
+
+    As a table (`FROM unnest`) it writes each of them down before the first row is made.
+    """
     into = f"INSERT INTO {_quoted(table.name)} ({_columns(table, names)})"
-    return f"{into} SELECT * FROM {_unnested(table, names, kinds)}"
+    made = ", ".join(
+        f"(%b::{kind}[])[1]" if one else f"unnest(%b::{kind}[])"
+        for kind, one in zip(kinds, is_one, strict=True)
+    )
+    return f"{into} SELECT {made}"
 
 
 def _given(table: sa.Table, names: tuple[str, ...]) -> str:
