@@ -66,6 +66,7 @@ class World:
         partition: int = 0,
         segment: str = "all",
         seed: int = 7,
+        version_id: int = 1,
         **changed: Any,
     ) -> None:
         """Count `hours` of rows into panes; `changed` replaces columns, or leaves one out."""
@@ -82,7 +83,7 @@ class World:
         profiles = self.reference.gridset.count(columns, len(rows), pane, hours, with_sums=True)
         with storage.transaction(self.engine) as conn:
             for hour, profile in enumerate(profiles):
-                self._add(conn, start_ms + hour * HOUR_MS, partition, profile, segment)
+                self._add(conn, start_ms + hour * HOUR_MS, partition, profile, segment, version_id)
             self._position(conn, partition, start_ms + hours * HOUR_MS + HOUR_MS)
 
     def _add(
@@ -92,9 +93,10 @@ class World:
         partition: int,
         profile: Profile,
         segment: str = "all",
+        version_id: int = 1,
     ) -> None:
         key = {
-            "version_id": 1,
+            "version_id": version_id,
             "gridset": self.reference.gridset.digest,
             "start_ms": start_ms,
             "segment": segment,

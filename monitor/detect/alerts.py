@@ -17,6 +17,7 @@ about two of them, and each has types of its own (`monitor.detect.message_types`
 - What is critical goes at once. Below that there is one detection or update a day for a
   version; what comes later the same day is held until the day is over, or goes along when
   its alert has another message. Of several alerts that wait, each day has one.
+- What another version took over is told as over, and why.
 - A muted incident is not told: another speaks for it. What was withdrawn before it was told
   stays unsaid; what opened and ended meanwhile is told, as detected and then resolved.
 - Of an incident that is silenced nothing new is told while the silence lasts, but the end of what
@@ -43,6 +44,7 @@ from monitor.detect.knowledge import (
     Moment,
 )
 from monitor.detect.message_types import TYPES, Types
+from monitor.detect.succession import SUPERSEDED
 
 # What became of a model whose alerts ended though nobody found that their incidents are over.
 Gone = Literal["archived", "deleted"]
@@ -71,7 +73,7 @@ class Notice:
         As it stands with this message.
     why
         What is new, where that needs a word: "" | again | also | critical; or why an alert
-        ended that is not over: archived | deleted.
+        ended that is not over: archived | deleted | superseded.
     numbers
         The incidents it is about.
     since_ms
@@ -428,7 +430,9 @@ class _Case:
         ended = replace(alert, state="resolved", severity=worst, worst=worst)
         is_over = any(everyone[number].state == "resolved" for number in own)
         kind = self.types.over if is_over else self.types.gone
-        self._tell(kind, ended, "", own, alert.opened_ms)
+        # Whoever took over did so last: what else was over was over before.
+        why = SUPERSEDED if any(everyone[n].state == SUPERSEDED for n in own) else ""
+        self._tell(kind, ended, why, own, alert.opened_ms)
 
     def _stands(self, incident: IncidentNow) -> bool:
         """Whether the alert cannot be over because of this incident."""

@@ -28,7 +28,10 @@ class IncidentState(StrEnum):
     RESOLVED = "resolved"
     EXPIRED = "expired"  # nothing could be judged for too long
     WITHDRAWN = "withdrawn"  # late events took its ground away
-    SUPERSEDED = "superseded"
+    SUPERSEDED = "superseded"  # another version of the model answers
+
+
+_ENDED = {"cleared": IncidentState.RESOLVED, "superseded": IncidentState.SUPERSEDED}
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,20 @@ class Episode:
         ends = [member.latch.closed_ms for member in self.members]
         known = [end for end in ends if end is not None]
         return max(known) if len(known) == len(ends) else None
+
+    @property
+    def closed_as(self) -> str | None:
+        """What ended the latch that ended last: cleared, expired or superseded; None while open."""
+        if self.resolved_ms is None:
+            return None
+        latches = [member.latch for member in self.members]
+        # At one instant the successor's coming is the better reason.
+        return max(latches, key=lambda x: (x.closed_ms or 0, x.closed_as or "")).closed_as
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it ended because another version took over."""
+        return self.closed_as == "superseded"
 
     def is_open_at(self, time_ms: int) -> bool:
         """Whether any member is still latched just before `time_ms`."""
@@ -126,9 +143,7 @@ class Incident:
     def state(self) -> IncidentState:
         current = self.episodes[-1]
         if current.resolved_ms is not None:
-            last = max(current.members, key=lambda member: member.latch.closed_ms or 0)
-            cleared = last.latch.closed_as == "cleared"
-            return IncidentState.RESOLVED if cleared else IncidentState.EXPIRED
+            return _ENDED.get(current.closed_as or "", IncidentState.EXPIRED)
         open_now = [member for member in current.members if member.latch.closed_ms is None]
         if all(member.clear_count for member in open_now):
             return IncidentState.RECOVERING

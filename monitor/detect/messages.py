@@ -19,6 +19,7 @@ from monitor.detect.evidence import evidence_in, ratio_of
 from monitor.detect.groups import ALL
 from monitor.detect.message_types import ENDED, RECOVERED, STANDING, WITHDRAWALS
 from monitor.detect.silence import VOLUME
+from monitor.detect.succession import SUPERSEDED
 from monitor.windows.panes import HOUR_MS
 
 # A body stays small enough for what receivers take: 50 incidents are some 40 kB.
@@ -94,6 +95,7 @@ def body_of(
     version: str,
     timezone: str,
     web_url: str,
+    successor: str | None = None,
 ) -> str:
     """Return the body of a message as JSON, in the form of the design.
 
@@ -105,6 +107,8 @@ def body_of(
         The model's, for the days and hours of the summary.
     web_url
         Where the pages are, for the link.
+    successor
+        Which version took over, where that is why the alert ended.
     """
     alert = notice.alert
     concerned = _worst_first(notice.numbers, incidents)
@@ -115,10 +119,12 @@ def body_of(
         "model": model,
         "version": version,
         "severity": alert.severity,
-        "summary": f"{model} {version}: {_summary(notice, concerned, timezone)}",
+        "summary": f"{model} {version}: {_summary(notice, concerned, timezone, successor)}",
         "url": f"{web_url.rstrip('/')}/incidents/{alert.number}",
         "incidents": [_described(incident, notice.why) for incident in named[:NAMED_AT_MOST]],
     }
+    if notice.why == SUPERSEDED:
+        data |= {"ended": SUPERSEDED, "successor": successor}
     if len(named) > NAMED_AT_MOST:
         data["more"] = len(named) - NAMED_AT_MOST
     at_ms = alert.recorded_ms
@@ -142,7 +148,9 @@ def _worst_first(numbers: Sequence[int], incidents: Mapping[int, Described]) -> 
     )
 
 
-def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> str:
+def _summary(
+    notice: Notice, concerned: Sequence[Described], timezone: str, successor: str | None
+) -> str:
     first, others = concerned[0], len(concerned) - 1
     if notice.type in STANDING:
         evidence = evidence_in(first.evidence)
@@ -168,7 +176,8 @@ def _summary(notice: Notice, concerned: Sequence[Described], timezone: str) -> s
         return f"no predictions for {lasted}: nobody waits for them any longer."
     ends = [i.resolved_ms for i in concerned if i.state != "withdrawn" and i.resolved_ms]
     stood_ms = max(ends, default=notice.alert.opened_ms) - notice.alert.opened_ms
-    return f"{who} {are} over after {_lasting(stood_ms)}."
+    why = f": version {successor} took over" if notice.why == SUPERSEDED else ""
+    return f"{who} {are} over after {_lasting(stood_ms)}{why}."
 
 
 def _silent_ms(concerned: Sequence[Described]) -> int:

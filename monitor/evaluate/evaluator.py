@@ -31,9 +31,10 @@ from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import IncidentBook, Touched
 from monitor.evaluate.judging import Judged
 from monitor.evaluate.silence import SilenceBook, looks_back_to
+from monitor.evaluate.succession import SuccessionBook
 from monitor.evaluate.teacher import Lesson, SliceCalibrations, Teacher
 from monitor.evaluate.writing import write_windows
-from monitor.storage import alerts, latches, reminders
+from monitor.storage import alerts, latches, promotions, reminders
 from monitor.storage import evaluation as sql
 from monitor.storage import registry as registry_store
 from monitor.storage.engine import reading, transaction
@@ -108,6 +109,7 @@ class _Pass:
     # Event time up to which predictions are known, and whether they say anything new of silence.
     clock_ms: int = 0
     has_silence: bool = False
+    is_relieved: bool = False  # or not any more
 
 
 class Evaluator:
@@ -129,7 +131,7 @@ class Evaluator:
         self._slices = SliceCalibrations()
         self._changes = Changes()
         self._failures: dict[int, str] = {}
-        self._looked: dict[int, int] = {}
+        self._looked: dict[int, tuple[int, int]] = {}  # by the clock, in event time
         self._reminded_ms = -LOOK_MS
 
     def step(self) -> int:
@@ -262,10 +264,20 @@ class Evaluator:
             for digest, effective_ms, replaced_ms in while_bound(bound):
                 self._judge_binding(conn, found, digest, effective_ms, replaced_ms)
             is_idle = not (found.judged or is_again) and judged_to_ms is None
-            if not is_idle or now_ms - self._looked.get(bound.version_id, 0) >= LOOK_MS:
-                self._looked[bound.version_id] = now_ms
+            if not is_idle or self._is_time_to_look(conn, found):
+                self._looked[bound.version_id] = now_ms, found.clock_ms
                 found.has_silence = self._silence(conn, found).has_news
+                found.is_relieved = self._succession(conn, found).since_ms is not None
         return found
+
+    def _is_time_to_look(self, conn: Connection, found: _Pass) -> bool:
+        version_id = found.bound.version_id
+        looked_ms, clock_ms = self._looked.get(version_id, (0, 0))
+        if found.now_ms - looked_ms >= LOOK_MS:
+            return True
+        # Of a log that is sent faster than it was written a minute holds days.
+        is_later = found.clock_ms - clock_ms >= HOUR_MS
+        return is_later and promotions.is_replaced(conn, version_id)
 
     def _silence(self, conn: Connection, found: _Pass) -> SilenceBook:
         assert self._registry is not None
@@ -276,6 +288,16 @@ class Evaluator:
             from_ms=looks_back_to(found.done_ms, found.monitor.latest.spec.horizon_ms),
             clock_ms=found.clock_ms,
             now_ms=found.now_ms,
+        )
+
+    def _succession(self, conn: Connection, found: _Pass) -> SuccessionBook:
+        assert self._registry is not None
+        return SuccessionBook(
+            conn,
+            found.bound,
+            self._registry,
+            from_ms=looks_back_to(found.done_ms, found.monitor.latest.spec.horizon_ms),
+            clock_ms=found.clock_ms,
         )
 
     def _judge_binding(
@@ -342,7 +364,7 @@ class Evaluator:
         """Write one pass in one transaction; False when another evaluator was faster."""
         bound = found.bound
         is_again = found.cursor.rejudge_from_ms is not None
-        is_news = bool(found.judged) or found.has_silence or is_again
+        is_news = bool(found.judged) or found.has_silence or found.is_relieved or is_again
         if not is_news and found.next_watermark_ms == found.cursor.watermark_ms:
             self._changes.keep(bound.version_id, found.looks, found.cursor.epoch)
             return True
@@ -384,9 +406,17 @@ class Evaluator:
                 # First: what opens while the model is silent is not told.
                 silence = self._silence(conn, found)
                 since_ms, changed = silence.since_ms, silence.update()
-            if touched or since_ms is not None:
+            relieved_ms = None
+            if found.is_relieved:
+                # First, too: what opens while another version answers is none of this one's.
+                succession = self._succession(conn, found)
+                relieved_ms = succession.since_ms
+                succession.update()
+            if touched or since_ms is not None or relieved_ms is not None:
                 book = IncidentBook(conn, bound, self._registry.references, found.now_ms)
-                changed |= book.update(touched, silence_since_ms=since_ms)
+                changed |= book.update(
+                    touched, silence_since_ms=since_ms, relieved_since_ms=relieved_ms
+                )
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
             registry_store.bump_data_version(conn)
         self._changes.keep(bound.version_id, found.looks, found.cursor.epoch + 1)

@@ -18,8 +18,9 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import OPEN_STATES
 from monitor.detect.silence import VOLUME
 from monitor.detect.speaking import Span, speaking, told_at
+from monitor.detect.succession import relieved
 from monitor.evaluate.shown import Shown
-from monitor.storage import latches
+from monitor.storage import latches, promotions
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
 
@@ -50,9 +51,14 @@ class IncidentBook:
         self._shown = Shown(conn, bound, references)
         self._now_ms = now_ms
         self._changed: set[int] = set()
+        self._takeovers = promotions.takeovers(conn, bound.version_id)
 
     def update(
-        self, touched: Iterable[Touched], *, silence_since_ms: int | None = None
+        self,
+        touched: Iterable[Touched],
+        *,
+        silence_since_ms: int | None = None,
+        relieved_since_ms: int | None = None,
     ) -> set[int]:
         """Derive the incidents of what was touched, in every segment, and store what changed.
 
@@ -63,6 +69,8 @@ class IncidentBook:
         silence_since_ms
             Where silences changed, when the first of them opened: what stood since may be
             told, or not told, otherwise.
+        relieved_since_ms
+            Where it changed by whom the version was relieved, from when on at the earliest.
 
         Returns
         -------
@@ -75,6 +83,14 @@ class IncidentBook:
         touched = set(touched)
         if silence_since_ms is not None:
             touched |= self._standing_since(silence_since_ms)
+        if relieved_since_ms is not None:
+            touched |= self._standing_since(relieved_since_ms - 1)
+            touched |= {
+                Touched(feature, KIND_OF[statistic])
+                for feature, statistic in latches.standing_since(
+                    self._conn, self._bound.version_id, relieved_since_ms
+                )
+            }
         # A broken schema speaks for whatever else its feature has.
         touched |= {
             Touched(key.feature, kind) for key in touched if key.kind == SCHEMA for kind in _KINDS
@@ -107,7 +123,10 @@ class IncidentBook:
         """Return the incidents of a feature and kind by segment."""
         statistics = [name for name, opens in KIND_OF.items() if opens == kind]
         found = latches.members(self._conn, self._bound.version_id, segments, feature, statistics)
-        return {segment: derive(members) for segment, members in found.items()}
+        return {
+            segment: derive(relieved(members, self._takeovers))
+            for segment, members in found.items()
+        }
 
     def _standing_since(self, since_ms: int) -> set[Touched]:
         c = t.incident.c
@@ -231,14 +250,22 @@ class IncidentBook:
             (event, at_ms, None) for at_ms, event in incident.told
         ]
         happened += [
-            ("resolved", episode.resolved_ms, episode)
+            ("superseded" if episode.is_superseded else "resolved", episode.resolved_ms, episode)
             for episode in incident.episodes
             if episode.resolved_ms is not None
         ]
         for event, at_ms, ended in sorted(happened, key=lambda item: item[1]):
             if (event, at_ms) not in known:
-                detail = said if ended is None else self._shown.ending(ended, segment, key.feature)
+                detail = said if ended is None else self._ending(ended, segment, key.feature)
                 self._event(number, event, at_ms, detail)
+
+    def _ending(self, ended: Episode, segment: str, feature: str) -> str:
+        if ended.is_superseded:
+            at_ms = ended.resolved_ms
+            # One that nobody could know of yet ended where it began.
+            by = [found for found in self._takeovers if found.since_ms <= (at_ms or 0)]
+            return f"version {promotions.name_of(self._conn, by[-1].by_version_id)} took over"
+        return self._shown.ending(ended, segment, feature)
 
     def _event(self, number: int, event: str, at_ms: int, detail: str) -> None:
         self._conn.execute(

@@ -134,6 +134,17 @@ def open_latches(conn: Connection, version_id: int) -> list[tuple[str, Key, Memb
     ]
 
 
+def standing_since(conn: Connection, version_id: int, since_ms: int) -> set[tuple[str, str]]:
+    """Return (feature, statistic) of every latch that was open then or later, in any segment."""
+    c = t.latch.c
+    query = (
+        sa.select(c.feature, c.statistic)
+        .distinct()
+        .where(c.version_id == version_id, sa.or_(c.closed_ms.is_(None), c.closed_ms >= since_ms))
+    )
+    return {(feature, statistic) for feature, statistic in conn.execute(query)}
+
+
 def close_latch(
     conn: Connection, version_id: int, segment: str, key: Key, length: str, latch: Latch
 ) -> None:

@@ -24,6 +24,7 @@ from driftline.errors import Conflict
 from monitor.detect.spec import MonitorSpec
 from monitor.storage import evaluation, registry, telling
 from monitor.storage import schema as t
+from monitor.storage.audit import note as note
 from monitor.storage.engine import transaction
 
 # One transaction deletes so many rows: others wait for it no longer than for a checkpoint.
@@ -34,6 +35,7 @@ WEB_URL: Final = "http://127.0.0.1:8050"
 _OF_VERSION: Final = (
     t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.pane,
     t.pane_day, t.unseen_value, t.latch, t.calibration, t.upload,
+    t.takeover,
 )  # fmt: skip
 
 
@@ -52,21 +54,6 @@ class MonitorChange:
     revision: int
     spec: MonitorSpec
     before: Mapping[str, Any]
-
-
-def note(
-    conn: Connection, *, actor: str, action: str, subject: str, now_ms: int, **detail: Any
-) -> None:
-    """Write into the audit who did what to which."""
-    conn.execute(
-        sa.insert(t.audit).values(
-            at_ms=now_ms,
-            actor=actor,
-            action=action,
-            subject=subject,
-            detail=json.dumps(detail, sort_keys=True),
-        )
-    )
 
 
 def archive(
@@ -172,7 +159,7 @@ def delete(
         still = sa.select(t.binding.c.reference_digest)
         unused = (t.reference.c.digest.in_(digests), t.reference.c.digest.not_in(still))
         _delete(conn, deleted, t.reference, *unused)
-        for table in (t.model_version, t.monitor, t.route, t.retraining):
+        for table in (t.model_version, t.monitor, t.route, t.retraining, t.promotion):
             _delete(conn, deleted, table, table.c.model_id == model_id)
         _delete(conn, deleted, t.model, t.model.c.id == model_id)
         conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number + 1))

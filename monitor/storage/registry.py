@@ -29,9 +29,16 @@ from driftline.stats.reference import Reference, refuse_too_wide
 from driftline.stats.rule import Rule
 from driftline.wire import is_name, is_output
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
+from monitor.storage import promotions
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
+from monitor.storage.turns import bump_data_version as bump_data_version
+from monitor.storage.turns import revision as revision
+from monitor.storage.turns import take_turn as take_turn
 from monitor.windows.panes import pane_ms_of, pane_start
+
+# Who promotes a version by registering its reference, where nobody says who.
+REGISTRATION: Final = "registration"
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,7 @@ class BoundVersion:
         return digest
 
 
-# Built once: building a statement takes longer than SQLite takes to run it, and the revision is
-# asked at every checkpoint.
-_REVISION: Final = sa.select(t.registry.c.revision).where(t.registry.c.id == 1)
-_REVISION_FOR_SHARE: Final = _REVISION.with_for_update(read=True)
+# Built once: building a statement takes longer than SQLite takes to run it.
 _MODELS: Final = sa.select(t.model).where(t.model.c.archived_ms.is_(None))
 _BINDINGS: Final = sa.select(t.binding).order_by(t.binding.c.effective_from_ms)
 _VERSIONS: Final = sa.select(t.model_version)
@@ -128,20 +132,6 @@ def _wanted(references: Sequence[Reference]) -> Wanted | None:
     names = dict.fromkeys([*(f.name for f in features if not is_output(f.name)), *dimensions])
     others = {*(f.name for f in features if f.kind != "numeric"), *dimensions}
     return Wanted(tuple(names), frozenset(names.keys() - others)) if references else None
-
-
-def revision(conn: Connection, *, for_share: bool = False) -> int:
-    """Return the registry's revision; `for_share` keeps it until the transaction ends."""
-    # For share: PostgreSQL; SQLite's write lock does the same.
-    return int(conn.execute(_REVISION_FOR_SHARE if for_share else _REVISION).scalar_one())
-
-
-def take_turn(conn: Connection) -> int:
-    """Return the registry's revision, which nobody else moves until the transaction ends."""
-    conn.execute(
-        sa.update(t.registry).where(t.registry.c.id == 1).values(revision=t.registry.c.revision)
-    )
-    return revision(conn)
 
 
 def load(engine: Engine, previous: Registry | None = None) -> Registry:
@@ -217,10 +207,13 @@ def register_reference(
     replaces: str | None = None,
     owner: str | None = None,
     description: str | None = None,
+    actor: str = REGISTRATION,
 ) -> Registered:
     """Keep `reference` and bind it to a model version; create model, version and monitor if new.
 
-    The same reference for the same version is accepted again and changes nothing.
+    The same reference for the same version is accepted again and changes nothing. `replaces`
+    promotes the version: from when on the reference counts, or without such a time from now on in
+    event time (`monitor.storage.promotions`).
 
     Raises
     ------
@@ -229,7 +222,8 @@ def register_reference(
     Conflict
         The version is bound to another reference and no effective time is
         given; the effective time lies in panes that hold data, or in the pane
-        from which another reference counts; or the model has another time zone.
+        from which another reference counts; or the model has another time zone; or `replaces`
+        names no version of the model, or one that cannot be replaced by this one.
     """
     for what, name in (("model", model), ("version", version), ("replaced version", replaces)):
         # An event that bears any other name is a dead letter.
@@ -261,6 +255,8 @@ def register_reference(
         if row.reference_digest == reference.digest and (
             effective_from_ms is None or row.effective_from_ms == start_ms
         ):
+            if replaces is not None:
+                _promote(conn, model, version, replaces, effective_from_ms, actor, now_ms)
             return Registered(False, reference.digest, row.effective_from_ms, warnings)
     if bound and effective_from_ms is None:
         raise Conflict(
@@ -295,21 +291,29 @@ def register_reference(
             created_ms=now_ms,
         )
     )
+    if replaces is not None:
+        _promote(conn, model, version, replaces, effective_from_ms, actor, now_ms)
     bump_data_version(conn)
     return Registered(True, reference.digest, start_ms, warnings)
 
 
+def _promote(
+    conn: Connection,
+    model: str,
+    version: str,
+    replaces: str,
+    effective_ms: int | None,
+    actor: str,
+    now_ms: int,
+) -> None:
+    promotions.promote(
+        conn, model=model, version=version, replaces=replaces, effective_ms=effective_ms,
+        source="registration", actor=actor, now_ms=now_ms,
+    )  # fmt: skip
+
+
 def _instant(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
-
-
-def bump_data_version(conn: Connection) -> None:
-    """Tell open pages that there is something new to read."""
-    conn.execute(
-        sa.update(t.data_version)
-        .where(t.data_version.c.id == 1)
-        .values(value=t.data_version.c.value + 1)
-    )
 
 
 def monitor_of(conn: Connection, model_id: int) -> tuple[int, MonitorSpec]:

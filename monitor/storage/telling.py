@@ -17,7 +17,8 @@ from monitor.detect.alerts import Gone, Notice, end
 from monitor.detect.knowledge import HELD_AT_MOST_MS, OPEN_STATES, Held, Knowledge, Moment
 from monitor.detect.messages import body_of, webhook_id_of
 from monitor.detect.routes import destinations
-from monitor.storage import alerts, outbox, routes
+from monitor.detect.succession import SUPERSEDED
+from monitor.storage import alerts, outbox, promotions, routes
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.reads.incidents import incidents
@@ -57,6 +58,7 @@ def tell(
             version=version,
             timezone=timezone,
             web_url=web_url,
+            successor=_successor(conn, notice),
         )
         message = outbox.Message(
             webhook_id=webhook_id_of(notice),
@@ -71,6 +73,14 @@ def tell(
             to = destinations(ways, notice.type, alert.worst, now_ms)
             to |= {i: None for i in routes.knowing(conn, alert.alert_id) if i not in to}
         outbox.enqueue(conn, message, now_ms, to=to)
+
+
+def _successor(conn: Connection, notice: Notice) -> str | None:
+    """Return which version took over, where that is why an alert ended."""
+    if notice.why != SUPERSEDED:
+        return None
+    own = sa.select(t.incident.c.version_id).where(t.incident.c.number.in_(notice.numbers))
+    return promotions.who_took_over(conn, conn.execute(own.limit(1)).scalar_one())
 
 
 def end_alerts(conn: Connection, model_id: int, why: Gone, *, now_ms: int, web_url: str) -> Ended:

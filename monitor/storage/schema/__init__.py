@@ -34,6 +34,7 @@ from monitor.storage.schema.judged import (
     incident_event,
     latch,
     model_window,
+    takeover,
     window,
 )
 from monitor.storage.schema.lanes import (
@@ -51,6 +52,7 @@ from monitor.storage.schema.registered import (
     model,
     model_version,
     monitor,
+    promotion,
     reference,
     registry,
 )
@@ -113,6 +115,7 @@ __all__ = [
     "outbox",
     "pane",
     "pane_day",
+    "promotion",
     "recount",
     "reference",
     "registry",
@@ -126,6 +129,7 @@ __all__ = [
     "silence",
     "stream",
     "stream_position",
+    "takeover",
     "unseen_value",
     "upload",
     "window",

@@ -225,3 +225,14 @@ incident_event = Table(
     Column("recorded_ms", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
 )
+
+# When a version was relieved by one that was promoted in its place, in event time.
+takeover = Table(
+    "takeover",
+    metadata,
+    Column("version_id", BigInteger, primary_key=True),
+    Column("since_ms", BigInteger, primary_key=True),
+    Column("sure_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger),
+    Column("by_version_id", BigInteger, nullable=False),
+)

@@ -94,3 +94,19 @@ calibration = Table(
     # Windows that end later are judged by it, in event time; null: after those it came from.
     Column("after_ms", BigInteger),
 )
+
+# Which version was made live when, in event time, and instead of which.
+promotion = Table(
+    "promotion",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", BigInteger, nullable=False),
+    Column("version_id", BigInteger, nullable=False),
+    Column("replaces_version_id", BigInteger),
+    Column("effective_ms", BigInteger, nullable=False),
+    Column("source", String(16), nullable=False),  # registration | api | mlflow
+    Column("actor", String(200), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    UniqueConstraint("model_id", "effective_ms"),
+    sqlite_autoincrement=True,
+)

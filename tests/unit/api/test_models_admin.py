@@ -111,7 +111,7 @@ def test_an_archived_model_is_on_no_list_and_comes_back_as_it_was(
     assert {k: v for k, v in after.items() if k != "overview"} == {
         k: v for k, v in before.items() if k != "overview"
     }
-    said = [(row.actor, row.action, row.subject) for row in rows(there, t.audit)]
+    said = [(row.actor, row.action, row.subject) for row in rows(there, t.audit)][1:]
     assert said == [
         ("api:loopback", "model.archive", MODEL),
         ("api:loopback", "model.unarchive", MODEL),
@@ -282,7 +282,7 @@ def test_a_monitor_that_is_set_is_a_revision_and_says_what_changed(
         2,
         1,
     ]
-    (said,) = rows(there, t.audit)
+    _, said = rows(there, t.audit)
     assert (said.action, json.loads(said.detail)["after"]["lateness_ms"]) == (
         "monitor.set",
         1_800_000,
@@ -319,7 +319,7 @@ def test_a_profile_and_fixed_limits_are_kept_and_told(living: Engine, changing: 
     (now, before) = changing.get(f"/api/v1/monitors?model={MODEL}").json()["items"]
     assert now["limits"] == told["limits"]
     assert (before["profile"], before["limits"]) == ("standard", [])
-    (said,) = rows(living, t.audit)
+    _, said = rows(living, t.audit)
     assert json.loads(said.detail)["after"]["limits"] == told["limits"]
     assert before["after"] == {}
     assert now["after"] == told["after"]
@@ -451,7 +451,7 @@ def test_what_the_reference_knows_is_not_learnt_anew(changing: TestClient, livin
     found = changing.post(post, json={"length": "day", "segment": "all"}).json()
     assert [each["is_new"] for each in found["items"]] == [False]
     assert "the reference knows its wobble" in found["items"][0]["why"]
-    assert rows(living, t.audit) == []
+    assert [row.action for row in rows(living, t.audit)] == ["model.promote"]
     refused = changing.post(post, json={"length": "4weeks"})
     assert refused.status_code == 409
     assert "is not judged by '4weeks'" in refused.json()["detail"]
