@@ -96,6 +96,7 @@ def body_of(
     timezone: str,
     web_url: str,
     successor: str | None = None,
+    retrains: Sequence[int] = (),
 ) -> str:
     """Return the body of a message as JSON, in the form of the design.
 
@@ -109,6 +110,8 @@ def body_of(
         Where the pages are, for the link.
     successor
         Which version took over, where that is why the alert ended.
+    retrains
+        Requests for a retraining that stood on what is withdrawn.
     """
     alert = notice.alert
     concerned = _worst_first(notice.numbers, incidents)
@@ -130,6 +133,8 @@ def body_of(
     at_ms = alert.recorded_ms
     if notice.repeat is not None:
         at_ms, data["reminder"] = notice.repeat.at_ms, True
+    if retrains:
+        data["retrains"] = list(retrains)
     body = {"type": notice.type, "timestamp": instant(at_ms), "data": data}
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -216,8 +221,8 @@ def _described(incident: Described, why: str) -> dict[str, Any]:
         "severity": incident.severity,
         "state": why if why in GONE and incident.is_open else incident.state,
         "statistic": evidence.statistic if evidence else None,
-        "value": _finite(evidence.value) if evidence else None,
-        "limit": _finite(evidence.limit) if evidence else None,
+        "value": finite(evidence.value) if evidence else None,
+        "limit": finite(evidence.limit) if evidence else None,
         "window": window,
         "summary": incident.summary,
     }
@@ -227,7 +232,8 @@ def _window(start_ms: int, end_ms: int) -> dict[str, str]:
     return {"start": instant(start_ms), "end": instant(end_ms)}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """Return a number as JSON can hold it."""
     return value if math.isfinite(value) else None
 
 

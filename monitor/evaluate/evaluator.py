@@ -25,6 +25,7 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.knowledge import Moment
 from monitor.detect.plan import Due
 from monitor.detect.spec import Monitor
+from monitor.evaluate import retraining
 from monitor.evaluate.alerts import AlertBook, remind, tell_overdue
 from monitor.evaluate.changes import Asked, Changes, Look
 from monitor.evaluate.due import judge_due, while_bound
@@ -418,6 +419,7 @@ class Evaluator:
                     touched, silence_since_ms=since_ms, relieved_since_ms=relieved_ms
                 )
             self._tell(conn, bound, changed, found.next_watermark_ms, found.now_ms)
+            self._ask(conn, found, is_again=is_again)
             registry_store.bump_data_version(conn)
         self._changes.keep(bound.version_id, found.looks, found.cursor.epoch + 1)
         return True
@@ -432,8 +434,22 @@ class Evaluator:
     ) -> None:
         """Decide the messages about what changed, and about what waits, in this transaction."""
         if self._settings.tells and event_ms is not None:
+            retraining.withdraw(conn, changed, now_ms)
             moment = Moment(event_ms, now_ms, bound.timezone)
             AlertBook(conn, bound, moment, self._settings.web_url).update(changed)
+
+    def _ask(self, conn: Connection, found: _Pass, *, is_again: bool) -> None:
+        """Ask for a retraining where one is due; what judges the past does not."""
+        until_ms = found.next_watermark_ms
+        if self._settings.tells and found.is_last and not is_again and until_ms is not None:
+            retraining.ask_where_due(
+                conn,
+                found.bound,
+                before_ms=found.cursor.watermark_ms,
+                until_ms=until_ms,
+                now_ms=found.now_ms,
+                web_url=self._settings.web_url,
+            )
 
     def _overdue(self) -> set[int]:
         """Return the versions with news that has waited for long enough by the clock."""

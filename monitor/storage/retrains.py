@@ -308,6 +308,19 @@ def withdraw_basis(conn: Connection, incidents: Collection[int], *, now_ms: int)
     return ids
 
 
+def without_basis(conn: Connection, incidents: Collection[int]) -> list[int]:
+    """Return the requests whose basis was withdrawn and that stood on any of some incidents."""
+    i, r = t.retrain_incident.c, t.retrain.c
+    query = (
+        sa.select(r.id)
+        .distinct()
+        .join(t.retrain_incident, i.retrain_id == r.id)
+        .where(i.incident_number.in_(sorted(incidents)), r.basis_withdrawn.is_(sa.true()))
+        .order_by(r.id)
+    )
+    return list(conn.execute(query).scalars())
+
+
 def event(
     conn: Connection, retrain_id: int, state: str, at_ms: int, *, actor: str, words: str
 ) -> None:

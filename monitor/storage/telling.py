@@ -15,10 +15,11 @@ from sqlalchemy.engine import Connection
 
 from monitor.detect.alerts import Gone, Notice, end
 from monitor.detect.knowledge import HELD_AT_MOST_MS, OPEN_STATES, Held, Knowledge, Moment
+from monitor.detect.message_types import WITHDRAWALS
 from monitor.detect.messages import body_of, webhook_id_of
 from monitor.detect.routes import destinations
 from monitor.detect.succession import SUPERSEDED
-from monitor.storage import alerts, outbox, promotions, routes
+from monitor.storage import alerts, outbox, promotions, retrains, routes
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.reads.incidents import incidents
@@ -59,6 +60,9 @@ def tell(
             timezone=timezone,
             web_url=web_url,
             successor=_successor(conn, notice),
+            retrains=retrains.without_basis(conn, notice.numbers)
+            if notice.type in WITHDRAWALS
+            else (),
         )
         message = outbox.Message(
             webhook_id=webhook_id_of(notice),
