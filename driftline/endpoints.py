@@ -35,8 +35,9 @@ class Endpoints(Reading):
         secret: str | None = None,
         kind: str = "webhook",
         mail: Mapping[str, Any] | None = None,
+        trainer: Mapping[str, Any] | None = None,
     ) -> answers.NewEndpoint:
-        """Send every alert to `url` from now on.
+        """Send every alert to `url` from now on; to a trainer, its requests alone.
 
         The same name and address again change nothing, so this may be retried freely.
 
@@ -50,12 +51,18 @@ class Endpoints(Reading):
         secret
             What signs (``whsec_...``); one is made where none is given, and told in the answer
             this once: give it to the receiver. Of ``pagerduty`` the integration key, of ``smtp``
-            the password.
+            the password, of ``airflow`` the user's password or a token, of ``databricks`` and
+            ``github`` a token.
         kind
-            webhook, slack, pagerduty, smtp or apprise.
+            webhook, slack, pagerduty, smtp or apprise; or a trainer: airflow, databricks, github.
         mail
             Of ``smtp``: ``{"from": "me@firm.example", "to": ["ml@firm.example"]}``, and ``user``
             where the server wants one.
+        trainer
+            What it starts. Of ``airflow``: ``{"dag": "retrain_flights", "user": "driftline"}``
+            and ``airflow`` (``"2"`` or ``"3"``) where it is not to be found out; of
+            ``databricks``: ``{"job": 11223344}`` and ``parameters``; of ``github``:
+            ``{"repository": "acme/models"}`` and ``event``.
 
         Raises
         ------
@@ -64,8 +71,12 @@ class Endpoints(Reading):
         ApiError
             The name, the address or the secret cannot be.
         """
-        if kind != "webhook":
-            asked = {"name": name, "url": url, "secret": secret, "kind": kind, "mail": mail}
+        if kind != "webhook" or trainer is not None:
+            asked: dict[str, Any] = {
+                "name": name, "url": url, "secret": secret, "kind": kind, "mail": mail,
+            }  # fmt: skip
+            if trainer is not None:
+                asked[kind] = trainer
             return self._told("endpoints", {k: v for k, v in asked.items() if v is not None})
         # Made here, a lost answer can be asked for again: the server then knows it already.
         used = new_secret() if secret is None else secret

@@ -12,12 +12,13 @@ class Endpoint:
 
     `failed` messages were given up; `fingerprint` tells its secret from others. `url` is as it
     may be shown: what may be a secret in it is hidden. `failing_since` is when nothing arrived
-    any more, None while something does.
+    any more, None while something does. `starts` is what a trainer starts, None where it is none.
     """
 
     name: str
     kind: str
     url: str
+    starts: str | None
     state: str
     disabled_reason: str | None
     disabled: datetime | None

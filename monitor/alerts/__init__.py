@@ -1,8 +1,8 @@
 """Alerts go out: from the outbox in SQL to the endpoints that people named.
 
 `guard` says where to, `ways` how each kind of endpoint is sent to, `http`, `smtp` and `apprise`
-send, `schedule` says when again, `dispatch` puts them together, `expiry` forgets what was sent
-long ago.
+send, `trainers` start trainings, `schedule` says when again, `dispatch` puts them together,
+`following` looks at trainings until they end, `expiry` forgets what was sent long ago.
 Nothing here decides what is told: the evaluator has written it, and its body is frozen.
 """
 
@@ -19,9 +19,11 @@ from driftline.errors import StorageUnavailable
 from monitor.alerts.apprise import Notifier
 from monitor.alerts.dispatch import Dispatcher
 from monitor.alerts.expiry import Expiry, Keep
+from monitor.alerts.following import Follower
 from monitor.alerts.guard import Network
-from monitor.alerts.http import Poster
+from monitor.alerts.http import Caller, Poster
 from monitor.alerts.smtp import Mailer
+from monitor.alerts.trainers import Trainers
 from monitor.alerts.ways import Ways
 from monitor.clock import Clock, SystemClock
 from monitor.storage import engine as storage
@@ -51,7 +53,7 @@ class DeliverSettings:
 
 def ways_of(allow: Sequence[Network]) -> Ways:
     """Return what sends to every kind of endpoint."""
-    return Ways(Poster(allow), Mailer(allow), Notifier(allow))
+    return Ways(Poster(allow), Mailer(allow), Notifier(allow), Trainers(Caller(allow)))
 
 
 def run(
@@ -75,7 +77,9 @@ def run(
     try:
         storage.check_schema(engine)
         clock = clock or SystemClock()
-        dispatcher = Dispatcher(engine, ways_of(settings.allow), clock=clock)
+        ways = ways_of(settings.allow)
+        dispatcher = Dispatcher(engine, ways, clock=clock)
+        follower = Follower(engine, ways.train, clock=clock)
         expiry = Expiry(engine, clock, settings.keep)
         watch = PipelineWatch(
             engine, clock, settings.web_url, stalled_after_s=settings.stalled_after_s
@@ -86,6 +90,7 @@ def run(
             try:
                 watch.step()
                 # What is due first, and then a few of what was sent long ago.
+                follower.step()
                 begun = dispatcher.step() or expiry.step()
             except StorageUnavailable as error:
                 if is_up:
@@ -97,7 +102,8 @@ def run(
                 is_up = True
             if not begun:
                 dispatcher.wait(_LOOK_S)
-        # What is still under way is sent again when its lease ends.
+        # What is still under way is sent again when its lease ends, or looked at again.
         dispatcher.finish()
+        follower.finish()
     finally:
         engine.dispose()

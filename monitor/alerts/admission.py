@@ -1,11 +1,14 @@
-"""What may become an endpoint: its address, its secret and its settings, by its kind."""
+"""What may become an endpoint: its address, its secret and its settings, by its kind.
+
+What of them is of trainers is in `monitor.alerts.trainers.admission`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,8 +16,10 @@ from driftline import webhooks
 from driftline.errors import InvalidEndpoint, WebhookVerificationError
 from monitor.alerts import apprise, guard
 from monitor.alerts.guard import MAIL_PORTS, Network, Target
+from monitor.alerts.trainers import admission as training
 from monitor.alerts.ways import APPRISE, PAGERDUTY, SLACK, SMTP
-from monitor.storage.endpoints import WEBHOOK, Endpoint
+from monitor.detect.retraining import TRAINS_ONLY
+from monitor.storage.endpoints import AIRFLOW, WEBHOOK, Endpoint
 
 # An integration key of Events API v2.
 _KEY: Final = re.compile(r"[A-Za-z0-9]{32}")
@@ -35,17 +40,37 @@ class Admitted:
 
 
 def admit(
-    kind: str, url: str, secret: str | None, mail: dict[str, Any] | None, allow: Sequence[Network]
+    kind: str,
+    url: str,
+    secret: str | None,
+    given: Mapping[str, dict[str, Any]],
+    allow: Sequence[Network],
 ) -> Admitted:
-    """Return what is stored of an endpoint.
+    """Return what is stored of an endpoint; `given` are settings by the kind that they are of.
 
     Raises
     ------
     InvalidEndpoint
         Its address, its secret or its settings cannot be.
     """
+    mail = given.get(SMTP)
     if mail is not None and kind != SMTP:
         raise InvalidEndpoint(f"who a mail is from and for is of kind smtp, not of {kind}")
+    for other in sorted(given.keys() - {kind}):
+        raise InvalidEndpoint(f"what a trainer of kind {other} starts is not of kind {kind}")
+    if kind in TRAINS_ONLY:
+        target, warnings = _web(url, allow)
+        settings = training.settings_of(kind, url, given.get(kind))
+        if warnings and kind == AIRFLOW:
+            warnings = [
+                f"{target.host} is told over plain http, and with it what opens it: whoever is "
+                "on the way can start runs, too; use https where it leaves this machine"
+            ]
+        elif warnings:
+            raise InvalidEndpoint(f"{target.host} is told its token over plain http: use https")
+        return Admitted(
+            training.secret_of(kind, secret or "", settings), settings=settings, warnings=warnings
+        )
     match kind:
         case "webhook":
             _, warnings = _web(url, allow)
@@ -69,8 +94,8 @@ def admit(
     return Admitted(None)
 
 
-def secret_of(kind: str, text: str) -> str:
-    """Return the secret of an endpoint as it is stored.
+def secret_of(kind: str, text: str, settings: Mapping[str, Any] | None = None) -> str:
+    """Return the secret of an endpoint as it is stored; its settings say of what it is.
 
     Raises
     ------
@@ -83,6 +108,8 @@ def secret_of(kind: str, text: str) -> str:
         except WebhookVerificationError as error:
             raise InvalidEndpoint(error.detail) from None
         return text.strip()
+    if kind in TRAINS_ONLY:
+        return training.secret_of(kind, text, settings or {})
     if kind == PAGERDUTY:
         if _KEY.fullmatch(text.strip()) is None:
             raise InvalidEndpoint(

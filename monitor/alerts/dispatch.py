@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import StorageUnavailable
-from monitor.alerts import messages, ways
+from monitor.alerts import messages, requests, ways
 from monitor.alerts.schedule import DELAYS_S, Answer, Next, next_step
 from monitor.alerts.ways import Post, Ways
 from monitor.clock import Clock
@@ -182,8 +182,11 @@ class Dispatcher:
         then = next_step(answer, held.number_of_round, now_ms, self._draw(), attempts=most)
         lost = 0
         with transaction(self._engine) as conn:
+            requests.take_turn(conn, held)
             why, ends = self._ending(conn, held, then, answer, now_ms)
             counts = deliveries.record(conn, held, attempt, then.state, due_ms=then.due_ms)
+            if counts:
+                requests.note(conn, held, then.state, answer, now_ms)
             if ends:
                 # Who wants nothing more gets nothing more; who is down may be mended.
                 lost = deliveries.bury(conn, held.endpoint.id, now_ms) if then.is_gone else 0

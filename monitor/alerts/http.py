@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpcore2
@@ -35,15 +36,40 @@ class _Late(httpcore2.TimeoutException):
     """The deadline is over."""
 
 
-class Poster:
-    """Sends bodies to endpoints.
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back of one request.
+
+    Attributes
+    ----------
+    status
+        Of the answer; None without one.
+    error
+        Why there was none, in one line.
+    headers
+        The answer's, the names in lower case.
+    body
+        Its beginning, as many bytes as were asked for.
+    is_whole
+        Whether that is all of it: it was neither longer, nor did it break off.
+    """
+
+    status: int | None = None
+    error: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_whole: bool = False
+
+
+class Caller:
+    """Makes one request over HTTP.
 
     Parameters
     ----------
     allow
         Networks that may be reached although they are on the deny list.
     timeout_s
-        For one attempt, from the name's resolution to the answer's end.
+        For one request, from the name's resolution to the answer's end.
     resolve
         How a name becomes addresses.
     tls
@@ -61,18 +87,36 @@ class Poster:
         self._allow, self._timeout_s, self._resolve = tuple(allow), timeout_s, resolve
         self._tls = tls or httpcore2.default_ssl_context()
 
-    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a body to a URL, and return what came back; nothing is raised."""
-        deadline_s = time.monotonic() + self._timeout_s
-        try:
-            target = target_of(url)
-            return self._post(target, headers, body, deadline_s)
-        except Exception as error:  # noqa: BLE001 - whatever a receiver does is one failed attempt
-            return Answer(error=_words(error, self._timeout_s))
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        most_bytes: int = MAX_ANSWER_BYTES,
+        timeout_s: float | None = None,
+    ) -> Response:
+        """Send a request, and return at most `most_bytes` of what came back; nothing is raised.
 
-    def _post(
-        self, target: Target, headers: Mapping[str, str], body: bytes, deadline_s: float
-    ) -> Answer:
+        `timeout_s` is for this one, where it has less time than the others.
+        """
+        limit_s = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
+        deadline_s = time.monotonic() + limit_s
+        try:
+            return self._call(method, target_of(url), headers, body, most_bytes, deadline_s)
+        except Exception as error:  # noqa: BLE001 - whatever a receiver does is one failed attempt
+            return Response(error=_words(error, limit_s))
+
+    def _call(
+        self,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes,
+        most_bytes: int,
+        deadline_s: float,
+    ) -> Response:
         sent = {
             "host": target.authority,
             "user-agent": USER_AGENT,
@@ -80,7 +124,7 @@ class Poster:
             # What is shown to people must not have to be unpacked.
             "accept-encoding": "identity",
             "connection": "close",
-            "content-length": str(len(body)),
+            **({} if method == "GET" else {"content-length": str(len(body))}),
             **headers,
         }
         dialler = _Dialler(target, self._resolve, self._allow, deadline_s)
@@ -89,15 +133,29 @@ class Poster:
         )
         with (
             httpcore2.ConnectionPool(ssl_context=self._tls, network_backend=dialler) as pool,
-            pool.stream("POST", url, headers=list(sent.items()), content=body) as response,
+            pool.stream(method, url, headers=list(sent.items()), content=body) as response,
         ):
-            found = {name.lower(): value for name, value in response.headers}
-            retry_after = found.get(b"retry-after")
-            return Answer(
-                status=response.status,
-                retry_after=None if retry_after is None else retry_after.decode("latin-1"),
-                body=_beginning(response.iter_stream()),
-            )
+            found = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in response.headers}
+            kept, is_whole = _beginning(response.iter_stream(), most_bytes)
+            return Response(response.status, None, found, kept, is_whole)
+
+
+class Poster:
+    """Sends bodies to endpoints; the parameters are a `Caller`'s."""
+
+    def __init__(self, allow: Sequence[Network] = (), **more: Any) -> None:
+        self._call = Caller(allow, **more)
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send a body to a URL, and return what came back; nothing is raised."""
+        told = self._call("POST", url, headers, body)
+        return Answer(told.status, told.error, told.headers.get("retry-after"), text(told.body))
+
+
+def text(body: bytes) -> str:
+    """Return an answer's beginning as it is stored and shown."""
+    # No database keeps a NUL in a text.
+    return body[:MAX_ANSWER_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 class _Dialler(httpcore2.NetworkBackend):
@@ -190,18 +248,17 @@ def resolved(resolve: Resolve, target: Target, deadline_s: float) -> Sequence[Ad
     return found[0]
 
 
-def _beginning(chunks: Iterable[bytes]) -> str:
-    """The first bytes of an answer as text; that it breaks off later changes nothing."""
-    kept = b""
+def _beginning(chunks: Iterable[bytes], most_bytes: int) -> tuple[bytes, bool]:
+    """The first bytes of an answer, and whether they are all; that it breaks off is no error."""
+    kept = bytearray()
     try:
         for chunk in chunks:
-            kept += chunk[: MAX_ANSWER_BYTES - len(kept)]
-            if len(kept) >= MAX_ANSWER_BYTES:
-                break
+            if len(kept) + len(chunk) > most_bytes:
+                return bytes(kept + chunk[: most_bytes - len(kept)]), False
+            kept += chunk
     except Exception:  # noqa: BLE001 - the status was read: that is the answer
-        pass
-    # No database keeps a NUL in a text.
-    return kept.decode("utf-8", "replace").replace("\x00", "\ufffd")
+        return bytes(kept), False
+    return bytes(kept), True
 
 
 def _words(error: Exception, timeout_s: float) -> str:

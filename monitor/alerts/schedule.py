@@ -7,6 +7,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from monitor.storage.retrain_rows import Run
+
 MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
 # Each after the one before: a restart of the receiver is over in seconds, an outage in hours,
@@ -30,29 +32,32 @@ class Answer:
     status
         Of the HTTP answer; None without one.
     error
-        Why there was none, in one line.
+        Why there was none, or why the one that came is a refusal whatever its status, in one line.
     retry_after
         The header of that name, as it came.
     body
         The answer's beginning.
+    run
+        The training that it began, where it can be followed.
     """
 
     status: int | None = None
     error: str | None = None
     retry_after: str | None = None
     body: str = ""
+    run: Run | None = None
 
     @property
     def is_delivered(self) -> bool:
         """Whether the receiver has taken it."""
-        return self.status is not None and 200 <= self.status < 300
+        return self.error is None and self.status is not None and 200 <= self.status < 300
 
     @property
     def why(self) -> str | None:
         """Why it was not delivered, in one line."""
         if self.is_delivered:
             return None
-        if self.status is None:
+        if self.status is None or self.error is not None:
             return self.error or "no answer"
         if 300 <= self.status < 400:
             return f"it answered {self.status}: redirects are not followed, name the new address"

@@ -13,14 +13,20 @@ from typing import Any, Final, Protocol
 from driftline.webhooks import sign
 from monitor.alerts import pagerduty, slack
 from monitor.alerts.apprise import Notifier
+from monitor.alerts.http import Caller
 from monitor.alerts.said import Said, said
 from monitor.alerts.schedule import Answer
 from monitor.alerts.smtp import Mailer
+from monitor.alerts.trainers import Trainers
+from monitor.alerts.trainers.talk import Seen
+from monitor.detect.retraining import TRAINS_ONLY
 from monitor.storage.deliveries import Claim
-from monitor.storage.endpoints import WEBHOOK
+from monitor.storage.endpoints import WEBHOOK, Endpoint
+from monitor.storage.outbox import Message
+from monitor.storage.retrain_rows import Run
 
 SLACK, PAGERDUTY, SMTP, APPRISE = "slack", "pagerduty", "smtp", "apprise"
-KINDS: Final = (WEBHOOK, SLACK, PAGERDUTY, SMTP, APPRISE)
+KINDS: Final = (WEBHOOK, SLACK, PAGERDUTY, SMTP, APPRISE, *TRAINS_ONLY)
 _JSON: Final = {"content-type": "application/json"}
 
 
@@ -44,13 +50,22 @@ class Notify(Protocol):
     def __call__(self, url: str, said: Said) -> Answer: ...
 
 
+class Train(Protocol):
+    """What asks a trainer for a training, and how it is; it never raises."""
+
+    def send(self, endpoint: Endpoint, message: Message) -> Answer: ...
+
+    def look(self, endpoint: Endpoint, run: Run) -> Seen: ...
+
+
 @dataclass(frozen=True)
 class Ways:
-    """What sends: over HTTP, as mail, and through Apprise."""
+    """What sends: over HTTP, as mail, through Apprise, and to trainers."""
 
     post: Post
     mail: Mail = field(default_factory=Mailer)
     notify: Notify = field(default_factory=Notifier)
+    train: Train = field(default_factory=lambda: Trainers(Caller()))
 
 
 def send(held: Claim, at_ms: int, ways: Ways) -> Answer:
@@ -69,6 +84,8 @@ def send(held: Claim, at_ms: int, ways: Ways) -> Answer:
             return ways.notify(endpoint.url, said(message))
         case "webhook":
             return ways.post(endpoint.url, _signed(held, at_ms), message.body.encode())
+        case kind if kind in TRAINS_ONLY:
+            return ways.train.send(endpoint, message)
     return Answer(error=f"endpoints of kind {endpoint.kind} are of a newer release than this one")
 
 

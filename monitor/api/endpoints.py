@@ -77,14 +77,13 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
         },
     )
     def add_endpoint(asked: EndpointBody, response: Response) -> EndpointTold:
-        """Send every alert there from now on.
+        """Send every alert there from now on; to a trainer, its requests for a retraining alone.
 
         The same name and address again change nothing, not even the secret: `fingerprint` tells
         which one it has.
         """
         _check_name(asked.name)
-        mail = None if asked.mail is None else asked.mail.model_dump(by_alias=True)
-        admitted = admit(asked.kind, asked.url, asked.secret, mail, allow)
+        admitted = admit(asked.kind, asked.url, asked.secret, asked.given, allow)
         made, now_ms = admitted.made, clock.now_ms()
         with transaction(engine) as conn:
             try:
@@ -160,7 +159,11 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
             found = known(conn, name)
             is_webhook = found.kind == store.WEBHOOK
             made = new_secret() if asked.secret is None and is_webhook else None
-            secret = made if made is not None else secret_of(found.kind, asked.secret or "")
+            secret = (
+                made
+                if made is not None
+                else secret_of(found.kind, asked.secret or "", found.settings)
+            )
             # The same request again, after an answer that was lost.
             if not found.secrets or not _is_same(found, secret):
                 # What is no signature is replaced at once.
@@ -177,7 +180,10 @@ def router(engine: Engine, clock: Clock, allow: Sequence[Network], *, actor: str
         responses={**_WRITTEN, **TAKEN},
     )
     def test_endpoint(name: EndpointName) -> DeliveryDetail:
-        """Enqueue a message that says nothing; the delivery tells what became of it. Tried once."""
+        """Enqueue a message that says nothing; the delivery tells what became of it. Tried once.
+
+        A trainer is asked whether it could start a training, and starts none.
+        """
         now_ms = clock.now_ms()
         with transaction(engine) as conn:
             found = known(conn, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -81,7 +82,9 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
         with transaction(engine) as conn:
             model = find_model(conn, name)
             quiet = _quiet(asked, model.timezone)
-            numbers = tuple(sorted({known(conn, each).id for each in asked.endpoints}))
+            named = [known(conn, each) for each in asked.endpoints]
+            _no_trainer(named, asked.events)
+            numbers = tuple(sorted({each.id for each in named}))
             events = tuple(dict.fromkeys(asked.events))
             made = Route(events, asked.severity, numbers, quiet, asked.repeat_hours)
             if store.put(conn, model.id, route, made, now_ms=clock.now_ms()):
@@ -111,6 +114,25 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
         return RouteGone(model=name, name=route)
 
     return routes
+
+
+def _no_trainer(named: Sequence[endpoints.Endpoint], events: Sequence[str]) -> None:
+    """Refuse to send alerts where each message starts a training.
+
+    Raises
+    ------
+    Problem
+        With the way to let a trainer train.
+    """
+    for each in named:
+        alerts = [one for one in events if one.partition(".")[0] != "retrain"]
+        if each.is_trainer and alerts:
+            raise Problem(
+                422, "A trainer takes no alerts",
+                f"{each.name} ({each.kind}) takes requests for a retraining alone, no {alerts[0]}.",
+                mend="name it as the trainer of the model's retraining policy, and route alerts "
+                "to another endpoint",
+            )  # fmt: skip
 
 
 def _quiet(asked: RouteBody, timezone: str) -> Quiet | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -32,6 +33,16 @@ class Kind(StrEnum):
     pagerduty = "pagerduty"
     smtp = "smtp"
     apprise = "apprise"
+    airflow = "airflow"
+    databricks = "databricks"
+    github = "github"
+
+
+class Airflow(StrEnum):
+    """Which Airflow an address is of."""
+
+    two = "2"
+    three = "3"
 
 
 # What a terminal shows of an answer's beginning.
@@ -60,18 +71,51 @@ def add(
         list[str] | None, typer.Option(help="Of smtp: who it is for; may be repeated.")
     ] = None,
     user: Annotated[
-        str | None, typer.Option(help="Of smtp: who logs in; --secret has the password.")
+        str | None,
+        typer.Option(help="Of smtp and airflow: who logs in; --secret has the password."),
+    ] = None,
+    dag: Annotated[str | None, typer.Option(help="Of airflow: the DAG that is started.")] = None,
+    airflow: Annotated[
+        Airflow | None, typer.Option(help="Of airflow: which one; else it is found out.")
+    ] = None,
+    job: Annotated[int | None, typer.Option(help="Of databricks: the job that runs.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Of databricks: a job parameter; {model}, {report_url} and such are filled in.",
+        ),
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="Of github: owner/name of what is told.")
+    ] = None,
+    event: Annotated[
+        str | None, typer.Option(help="Of github: the event; driftline-retrain unless given.")
     ] = None,
     url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,
 ) -> None:
-    """Send every alert to URL, signed. The same name and URL again change nothing."""
+    """Send every alert to URL, signed. The same name and URL again change nothing.
+
+    Of kind airflow, databricks or github it is a trainer: it gets no alerts, but the requests of
+    the models whose retraining policy names it. `endpoint test` tries it and starts nothing.
+    """
+    is_airflow = kind == Kind.airflow
+    mail = _mail(sender, to, None if is_airflow else user)
+    of_kinds: dict[Kind, dict[str, Any]] = {
+        Kind.airflow: {
+            "dag": dag, "airflow": airflow and airflow.value, "user": user if is_airflow else None,
+        },
+        Kind.databricks: {"job": job, "parameters": _parameters(parameter)},
+        Kind.github: {"repository": repository, "event": event},
+    }  # fmt: skip
+    trainer = _trainer(kind, of_kinds)
     with _client(url, config, token_file) as client:
         made = client.add_endpoint(
-            name, address, secret=_secret(secret, kind), kind=kind.value,
-            mail=_mail(sender, to, user),
+            name, address, secret=_secret(secret, kind), kind=kind.value, mail=mail,
+            trainer=trainer,
         )  # fmt: skip
     told = made if secret is None else dataclasses.replace(made, secret=None)
     if json_:
@@ -224,6 +268,41 @@ def _mail(sender: str | None, to: list[str] | None, user: str | None) -> dict[st
     return given if any(given.values()) else None
 
 
+def _trainer(kind: Kind, of_kinds: Mapping[Kind, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a trainer starts, where anything of it is given.
+
+    Raises
+    ------
+    InvalidEndpoint
+        Something of another kind is.
+    """
+    given = {
+        one: {name: value for name, value in options_.items() if value is not None}
+        for one, options_ in of_kinds.items()
+    }
+    for other, found in given.items():
+        if found and other != kind:
+            name = next(iter(found)).removesuffix("s")
+            raise InvalidEndpoint(f"--{name} is of --kind {other.value}, not of {kind.value}")
+    return given.get(kind) or None
+
+
+def _parameters(given: list[str] | None) -> dict[str, str] | None:
+    """Job parameters by name.
+
+    Raises
+    ------
+    InvalidEndpoint
+        One has no name.
+    """
+    if not given:
+        return None
+    found = dict(one.partition("=")[::2] for one in given)
+    if "" in found or any("=" not in one for one in given):
+        raise InvalidEndpoint("a job parameter is NAME=VALUE, such as report={report_url}")
+    return found
+
+
 def _secret(file: str | None, kind: Kind) -> str | None:
     """The secret in a file: an argument would stand in the shell's history.
 
@@ -269,7 +348,8 @@ def _print_list(found: list[answers.Endpoint]) -> None:
         counts = f"{one.delivered:,} delivered, {one.failed:,} given up, {one.pending:,} pending"
         kind = "" if one.kind == "webhook" else f"{one.kind}, "
         options.echo(line(f"{one.name} ({kind}{state})"))
-        options.echo(line(f"  {one.url}"))
+        starts = "" if one.starts is None else f"; starts {one.starts}"
+        options.echo(line(f"  {one.url}{starts}"))
         secret = f"; secret {one.fingerprint}" if one.fingerprint else ""
         options.echo(f"  {counts}{secret}")
         wrong = "" if one.last_error is None else f": {one.last_error}"

@@ -19,11 +19,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftline.errors import Conflict
+from monitor.detect.retraining import TRAINS_ONLY
 from monitor.masking import masked
 from monitor.storage import schema as t
 from monitor.storage.engine import take_turns
 
 WEBHOOK: Final = "webhook"
+AIRFLOW, DATABRICKS, GITHUB = TRAINS_ONLY
 
 IS_STANDING = t.endpoint.c.removed_ms.is_(None)
 IS_ENABLED = sa.and_(IS_STANDING, t.endpoint.c.disabled_ms.is_(None))
@@ -44,7 +46,8 @@ class Endpoint:
     Attributes
     ----------
     kind
-        webhook, slack, pagerduty, smtp or apprise: what is sent there, and how.
+        webhook, slack, pagerduty, smtp or apprise, or one of `TRAINS_ONLY`: what is sent there, and
+        how.
     settings
         What its kind needs beside address and secret.
     failing_since_ms, failures
@@ -62,6 +65,11 @@ class Endpoint:
     settings: Mapping[str, Any] = field(default_factory=dict)
     failing_since_ms: int | None = None
     failures: int = 0
+
+    @property
+    def is_trainer(self) -> bool:
+        """Whether it starts trainings and takes nothing else."""
+        return self.kind in TRAINS_ONLY
 
     @property
     def is_enabled(self) -> bool:
@@ -82,6 +90,13 @@ def endpoints(conn: Connection) -> list[Endpoint]:
 def find(conn: Connection, name: str) -> Endpoint | None:
     """Return the endpoint of that name, if there is one."""
     query = sa.select(t.endpoint).where(IS_STANDING, t.endpoint.c.name == name)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else endpoint_of(row)
+
+
+def by_id(conn: Connection, endpoint_id: int) -> Endpoint | None:
+    """Return the endpoint of that number; None where it was removed."""
+    query = sa.select(t.endpoint).where(IS_STANDING, t.endpoint.c.id == endpoint_id)
     row = conn.execute(query).one_or_none()
     return None if row is None else endpoint_of(row)
 

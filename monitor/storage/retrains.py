@@ -250,9 +250,19 @@ def to_follow(conn: Connection, now_ms: int, limit: int) -> list[Retrain]:
     return found(conn, *is_due, order=(r.look_ms, r.id), limit=limit)
 
 
-def look_again(conn: Connection, retrain_id: int, at_ms: int | None) -> None:
-    """Look at a request's run at that time; None: not any more."""
-    _set(conn, retrain_id, look_ms=at_ms)
+def look_again(
+    conn: Connection, retrain_id: int, at_ms: int | None, *, was_ms: int | None = None
+) -> bool:
+    """Look at a request's run at that time; None: not any more.
+
+    With `was_ms` only where it was to be looked at then, and is open: False where another was
+    faster.
+    """
+    r = t.retrain.c
+    this = sa.update(t.retrain).where(r.id == retrain_id)
+    if was_ms is not None:
+        this = this.where(r.look_ms == was_ms, r.ended_ms.is_(None))
+    return conn.execute(this.values(look_ms=at_ms)).rowcount == 1
 
 
 def live(

@@ -33,10 +33,13 @@ class EndpointAnswer(Answer):
     """Where alerts are sent. Its secret is never told again."""
 
     name: str = said("Its name", "on-call")
-    kind: str = said("webhook, slack, pagerduty, smtp or apprise", "webhook")
+    kind: str = said(
+        "webhook, slack, pagerduty, smtp, apprise, airflow, databricks or github", "webhook"
+    )
     url: str = said(
         "Its address; what may be a secret in it, long parts and a query's values, is hidden", URL
     )
+    starts: str | None = said("What a trainer starts; null where it is none", None)
     state: str = said("enabled or disabled", "enabled")
     disabled_reason: str | None = said("Why nothing is sent to it", None)
     disabled: Instant | None = said("Since when", "2025-06-02T08:00:00Z", at="disabled_ms")
@@ -179,6 +182,50 @@ class MailBody(BaseModel):
     )  # fmt: skip
 
 
+class AirflowBody(BaseModel):
+    """Which DAG a request starts, and as whom."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dag: str = Field(
+        min_length=1, max_length=250, examples=["retrain_flight_delay"], description="Its id"
+    )
+    user: str | None = Field(
+        None, min_length=1, max_length=254, examples=["driftline"],
+        description="Who starts it; `secret` is the password. Without one `secret` is a token",
+    )  # fmt: skip
+    airflow: Literal["2", "3"] | None = Field(
+        None, description="Which Airflow it is; found out where it is not said"
+    )
+
+
+class DatabricksBody(BaseModel):
+    """Which job a request runs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: int = Field(ge=1, le=MAX_INT, examples=[11223344], description="Its number")
+    parameters: dict[str, Annotated[str, Field(max_length=1_000)]] | None = Field(
+        None, max_length=50, examples=[{"driftline_report_url": "{report_url}"}],
+        description="Its job parameters, filled from the request: {request_id}, {key}, {model}, "
+        "{version}, {reason}, {url}, {report_url}, {deadline}, and {request} as JSON",
+    )  # fmt: skip
+
+
+class GithubBody(BaseModel):
+    """Which repository is sent an event."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    repository: str = Field(
+        min_length=3, max_length=140, examples=["acme/models"], description="owner/name"
+    )
+    event: str | None = Field(
+        None, min_length=1, max_length=100, examples=["driftline-retrain"],
+        description="For which a workflow of it waits; driftline-retrain unless given",
+    )  # fmt: skip
+
+
 class EndpointBody(BaseModel):
     """What an endpoint is added with."""
 
@@ -193,14 +240,31 @@ class EndpointBody(BaseModel):
         description="http:// or https://; of mail smtp:// or smtps://",
     )  # fmt: skip
     secret: str | None = Field(
-        default=None, max_length=200, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        default=None, max_length=4_096, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
         description="Of a webhook: base64 of 24 to 64 bytes after whsec_; one is made where none "
-        "is given. Of pagerduty: the integration key. Of smtp: the password",
+        "is given. Of pagerduty: the integration key. Of smtp: the password. Of airflow: the "
+        "user's password, or a token. Of databricks and github: a token",
     )  # fmt: skip
-    kind: Literal["webhook", "slack", "pagerduty", "smtp", "apprise"] = Field(
-        "webhook", description="What is sent there, and how"
-    )
+    kind: Literal[
+        "webhook", "slack", "pagerduty", "smtp", "apprise", "airflow", "databricks", "github"
+    ] = Field("webhook", description="What is sent there, and how")
     mail: MailBody | None = Field(None, description="Of smtp: who a mail is from and for")
+    airflow: AirflowBody | None = Field(None, description="Of airflow: which DAG is started")
+    databricks: DatabricksBody | None = Field(None, description="Of databricks: which job runs")
+    github: GithubBody | None = Field(None, description="Of github: which repository is told")
+
+    @property
+    def given(self) -> dict[str, dict[str, Any]]:
+        """What is given of each kind's settings."""
+        bodies = {
+            "smtp": self.mail, "airflow": self.airflow, "databricks": self.databricks,
+            "github": self.github,
+        }  # fmt: skip
+        return {
+            kind: body.model_dump(by_alias=True)
+            for kind, body in bodies.items()
+            if body is not None
+        }
 
 
 class RotationBody(BaseModel):
@@ -209,7 +273,7 @@ class RotationBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     secret: str | None = Field(
-        default=None, max_length=200, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        default=None, max_length=4_096, examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
         description="The new secret; one is made where none is given",
     )  # fmt: skip
     overlap_s: int = Field(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AfterValidator
 from sqlalchemy.engine import Connection
 
-from monitor.alerts import admission
+from monitor.alerts import admission, trainers
 from monitor.api import openapi
 from monitor.api.answering import Answering, Listing, whole
 from monitor.api.answers.common import Page
@@ -188,6 +188,7 @@ def endpoint_answers(conn: Connection, listed: list[Endpoint], now_ms: int) -> l
                 name=one.name,
                 kind=one.kind,
                 url=masked(one.url),
+                starts=trainers.starts(one),
                 state="enabled" if one.is_enabled else "disabled",
                 disabled_reason=one.disabled_reason,
                 disabled_ms=one.disabled_ms,

@@ -19,7 +19,7 @@ endpoint = Table(
     Column("disabled_ms", BigInteger),
     Column("disabled_reason", Text),
     Column("removed_ms", BigInteger),
-    # webhook | slack | pagerduty | smtp | apprise
+    # webhook | slack | pagerduty | smtp | apprise | airflow | databricks | github
     Column("kind", String(16), nullable=False, server_default="webhook"),
     Column("settings", Text, nullable=False, server_default="{}"),
     # Since when and how often nothing has arrived; null and 0 after something has.
