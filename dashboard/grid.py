@@ -21,6 +21,16 @@ THEME = (
     "headerHeight: 30, wrapperBorder: false, columnBorder: false, spacing: 6,"
     "headerColumnResizeHandleDisplay: 'none', browserColorScheme: 'inherit'})"
 )
+# A click opens a row; its box, or Space, chooses it.
+SELECTING = {
+    "rowSelection": {
+        "mode": "multiRow",
+        "enableClickSelection": False,
+        "hideDisabledCheckboxes": True,
+        "isRowSelectable": {"function": "params.data.selectable"},
+    },
+    "selectionColumnDef": {"width": 36, "minWidth": 36, "maxWidth": 36, "suppressNavigable": True},
+}
 # Rows up to this many are all in the page; more are drawn as they scroll into view.
 ALL_DRAWN = 50
 VIRTUAL_PX = 640
@@ -69,13 +79,18 @@ def grid(
     label: str,
     row_px: int = 46,
     empty: str = "Nothing here.",
+    selects: bool = False,
 ) -> Any:
     """Return an empty grid; its rows are the slot `(name, "rowData")`.
+
+    With `selects` rows whose `selectable` is true have a box; `assets/many.js` knows which.
 
     A page whose list may be long fills `(name, "dashGridOptions")` and `(name, "style")` with
     what `room` returns, too.
     """
     options, style = room(0, row_px=row_px, empty=empty)
+    if selects:
+        options |= SELECTING
     return html.Div(
         dag.AgGrid(
             id=name,
@@ -93,6 +108,7 @@ def grid(
             eventListeners={
                 "cellKeyDown": ["driftlineKey(params)"],
                 "rowClicked": ["driftlineRow(params)"],
+                **({"selectionChanged": ["driftlineSelected(params)"]} if selects else {}),
             },
             style=style,
         ),

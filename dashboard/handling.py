@@ -30,11 +30,12 @@ SAYS = {
 }
 
 
-def about(group: Group, number: int, handled: Handled) -> dict[str, str]:
-    """Return the attribute that tells the dialogs what they are about."""
+def about(group: Group, number: int, handled: Handled, title: str = "") -> dict[str, Any]:
+    """Return what a dialog must know of a problem; `title` names it where there are several."""
     told = group.told
-    said = {
+    return {
         "number": number,
+        "title": title,
         "model": group.model,
         "version": group.version,
         "features": _distinct([i.feature for i in told if i.feature]),
@@ -43,7 +44,30 @@ def about(group: Group, number: int, handled: Handled) -> dict[str, str]:
         "assignee": handled.handling.assignee,
         "silence": handled.silence.number if handled.silence is not None else None,
     }
-    return {"data-about": json.dumps(said)}
+
+
+def many() -> Any:
+    """Return the buttons for all that is selected in a list, and where that is counted."""
+    return [
+        html.Span(id="incidents-selected", className="selected", role="status"),
+        _button("acknowledge-many", "Acknowledge", "check"),
+        _button("silence-many", "Silence ...", "bell-off"),
+    ]
+
+
+def box(group: Group, handled: Handled, title: str) -> Any:
+    """Return what selects one of a phone's list; only what stands can be looked after."""
+    return html.Button(
+        parts.icon("check", 16),
+        type="button",
+        role="checkbox",
+        className="pick",
+        **{
+            "aria-checked": "false",
+            "aria-label": f"Select #{group.number}",
+            "data-pick": json.dumps(about(group, group.number, handled, title)),
+        },
+    )
 
 
 def actions(group: Group, number: int, handled: Handled) -> Any:
@@ -57,7 +81,11 @@ def actions(group: Group, number: int, handled: Handled) -> Any:
         buttons += [_button(*words), _button("assign", "Assign", "user", is_minor=True)]
         buttons.append(_button("silence", "Silence ...", "bell-off"))
     buttons.append(_button("comment", "Comment", "message-square", is_minor=group.is_open))
-    return html.Div(buttons, className="choices incident-actions", **about(group, number, handled))
+    return html.Div(
+        buttons,
+        className="choices incident-actions",
+        **{"data-about": json.dumps(about(group, number, handled))},
+    )
 
 
 def standing(handled: Handled, zone: ZoneInfo, zone_word: str, year: int | None) -> Any:

@@ -21,7 +21,7 @@ from dashboard.freshness import Sample, judge
 from dashboard.look import Screen
 from driftline.errors import StorageError
 from monitor.clock import Clock
-from monitor.storage import reads
+from monitor.storage import reads, service_incidents
 from monitor.storage.engine import reading
 from monitor.views.models import models
 
@@ -50,6 +50,8 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
                 positions = reads.positions(conn)
                 zone = _zone(conn, Screen.of(screen), address.path_parts(pathname))
                 listed = models(conn) if before.get("version") != version else None
+                # No data version grows when an endpoint is switched off.
+                own = len(service_incidents.listed(conn, only_open=True))
         except (SQLAlchemyError, StorageError) as error:
             answer["banner"] = parts.error_panel(
                 "The database could not be read.",
@@ -79,11 +81,11 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
             "freshness": parts.freshness(fresh),
             "banner": parts.stale_banner(fresh, "/pipeline"),
         }
+        firing = listed.firing if listed is not None else before.get("firing")
+        firing = firing if isinstance(firing, int) else 0
+        said["firing"] = str(firing + own or "")
         if listed is not None:
-            said |= {
-                "models": shell.model_links(listed.lines),
-                "firing": str(listed.firing or ""),
-            }
+            said["models"] = shell.model_links(listed.lines)
         marks = digests(before.get("marks"), OUTPUTS)
         found = {key: digest(value) for key, value in said.items()}
         answer |= {key: value for key, value in said.items() if marks.get(key) != found[key]}
@@ -91,6 +93,7 @@ def install(app: Dash, engine: Engine, clock: Clock, checkpoint_interval_s: floa
             "version": version,
             "at_ms": at_ms,
             "watermark_ms": seen,
+            "firing": firing,
             "earlier": {"at_ms": earlier.at_ms, "watermark_ms": earlier.watermark_ms}
             if earlier
             else None,

@@ -49,6 +49,10 @@ KINDS = {
     "type_error": "Wrong type",
     "volume": "Silent",
     "schema": "Schema",
+    "delivery": "Delivery",
+    "pipeline": "Pipeline",
+    "retrain": "Retraining",
+    "promotion": "Promotion",
 }
 # What several features did, by kind and by whether they still do.
 TOGETHER = {
@@ -331,11 +335,13 @@ def lasted(group: Group, judged_to_ms: int | None) -> str:
     return duration(end - group.opened_ms) if end is not None and end > group.opened_ms else DASH
 
 
-def list_title(firing: int, every: int, muted: int = 0, nobodys: int = 0) -> str:
+def list_title(firing: int, every: int, muted: int = 0, nobodys: int = 0, troubles: int = 0) -> str:
     """Return the title of the list of incidents.
 
-    `muted` are those that others speak for, `nobodys` those firing that nobody has.
+    `muted` are those that others speak for, `nobodys` those firing that nobody has; `troubles`
+    are Driftline's own, which belong to nobody.
     """
+    firing += troubles
     if firing:
         said = f"{firing} {'incident is' if firing == 1 else 'incidents are'} firing"
         if nobodys:  # shorter: the choices stand beside it

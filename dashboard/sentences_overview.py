@@ -32,6 +32,7 @@ from dashboard.words import (
 from driftline.program import command
 from driftline.stats.lengths import WORDS
 from monitor.storage.rows import Incident
+from monitor.storage.service_incidents import DELIVERY
 from monitor.views.overview import (
     ATTENTION,
     DAYS,
@@ -43,11 +44,13 @@ from monitor.views.overview import (
     Overview,
     Pipe,
 )
+from monitor.views.service import Trouble
 
 STATUS = {**HEALTH, UNREFERENCED: ("file-warning", "No reference", "idle")}
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# Models that the line under the title names.
+# Models that the line under the title names, and parts of Driftline before them.
 NAMED = 3
+TROUBLES_NAMED = 2
 EVENT_NAMED = 3
 
 Parts = tuple[tuple[str, bool], ...]
@@ -64,8 +67,22 @@ class Told:
     number: int | None = None
 
 
-def title(lines: Sequence[Line]) -> str:
-    """Return the answer to "is anything wrong?" as a count."""
+def title(lines: Sequence[Line], troubles: int = 0) -> str:
+    """Return the answer to "is anything wrong?" as a count.
+
+    `troubles` is how many parts of Driftline itself something is wrong with.
+    """
+    said = _models_title(lines)
+    if not troubles:
+        return said
+    parts_ = f"{whole(troubles)}{NBSP}{'part' if troubles == 1 else 'parts'} of Driftline"
+    if any(line.health in URGENT for line in lines):
+        return f"{said}, and so {'does' if troubles == 1 else 'do'} {parts_}"
+    beside = f"; {said[:1].lower()}{said[1:]}" if lines else ""
+    return f"{parts_} {'needs' if troubles == 1 else 'need'} you now{beside}"
+
+
+def _models_title(lines: Sequence[Line]) -> str:
     every = len(lines)
     urgent = sum(line.health in URGENT for line in lines)
     drifting = sum(line.health == "drifting" for line in lines)
@@ -93,10 +110,20 @@ def title(lines: Sequence[Line]) -> str:
     return "Your model is well" if every == 1 else f"All {every} models are well"
 
 
-def lead(lines: Sequence[Line], zone: ZoneInfo, judged_to_ms: int | None) -> Parts:
-    """Return one sentence for each of the worst models, then what is with the others."""
+def lead(
+    lines: Sequence[Line],
+    zone: ZoneInfo,
+    judged_to_ms: int | None,
+    troubles: Sequence[Trouble] = (),
+) -> Parts:
+    """Return one sentence for each of the worst models, then what is with the others.
+
+    What is wrong with Driftline itself comes first: it may be why nobody was told.
+    """
     year = data_year(judged_to_ms, zone)
-    parts: list[tuple[str, bool]] = []
+    parts: list[tuple[str, bool]] = [
+        part for one in troubles[:TROUBLES_NAMED] for part in _broken(one)
+    ]
     named = [line for line in lines if line.health in ATTENTION][:NAMED]
     for line in named:
         parts += [(cut(line.name, 40), True), (f" {_trouble(line, zone, year)}. ", False)]
@@ -129,6 +156,14 @@ def lead(lines: Sequence[Line], zone: ZoneInfo, judged_to_ms: int | None) -> Par
         parts.append(("The other is well." if is_one else
                       f"The other {_number(len(rest))} are well.", False))  # fmt: skip
     return tuple(parts)
+
+
+def _broken(one: Trouble) -> Parts:
+    """Return what is wrong with a part of Driftline, as a sentence."""
+    name = cut(one.incident.name, 40)
+    if one.incident.kind == DELIVERY:
+        return ((name, True), (" gets no alerts: the endpoint was switched off. ", False))
+    return ((f"{cut(one.incident.summary, 160)} ", False),)
 
 
 def _number(n: int) -> str:

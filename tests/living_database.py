@@ -28,6 +28,7 @@ from typing import Any
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
+import living_deliveries
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
@@ -221,12 +222,19 @@ def _live(world: Living) -> Living:
     timeless = main_reference(names, seed=3, with_times=False)
     register(world, names.timeless, "1", timeless, description=None)
     register(world, names.collecting, "7", main_reference(names, seed=4), description=None)
+    sender = None
     for number in range(16):
         if number == SUCCESSOR_DAY:
             reference = main_reference(names, seed=2)
             register(world, names.model, names.successor, reference, replaces=names.version)
+        if number == living_deliveries.FIRST_TOLD_DAY:
+            sender = living_deliveries.add(world)
         _day(world, number)
         world.judge()
+        if sender is not None:
+            living_deliveries.deliver(world, sender, goes_on=number < 15)
+        if number == 14:
+            living_deliveries.leave(world)
     return world
 
 

@@ -95,7 +95,7 @@
   functions.driftlineRow = function (params) {
     var event = params.event;
     var chosen = String(window.getSelection ? window.getSelection() : "");
-    if (!params.data || !params.data.href || chosen || event.target.closest("a,button")) {
+    if (!params.data || !params.data.href || chosen || event.target.closest("a,button,input,[col-id=ag-Grid-SelectionColumn]")) {
       return;
     }
     if (event.metaKey || event.ctrlKey) {

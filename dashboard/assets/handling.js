@@ -10,7 +10,9 @@
     "give-back": ["Give back", "Nobody looks after it from then on."],
     "assign": ["Assign", "A name that others read. Nobody is told by a message."],
     "comment": ["Comment", "It stands in what happened, for good."],
-    "silence": ["Silence", "Nothing new of it is told until the silence is over. What still stands is told then."]
+    "silence": ["Silence", "Nothing new of it is told until the silence is over. What still stands is told then."],
+    "redeliver": ["Redeliver", "It keeps its id and its body: a receiver that has it already does nothing. Its attempts begin anew."],
+    "try-now": ["Try now", "The next attempt is made at once; the schedule goes on from there."]
   };
   var LASTING = [["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["259200", "3 days"],
     ["604800", "1 week"], ["2592000", "30 days"]];
@@ -73,6 +75,9 @@
     ];
   }
   function fieldsOf(what, about) {
+    if (about.delivery) {
+      return [];
+    }
     var comment = element("textarea", { rows: 3, maxLength: 4000, required: what === "comment" });
     if (what === "silence") {
       return silenceFields(about);
@@ -117,6 +122,22 @@
     });
   }
 
+  /* A dialog around a form: Escape, a press beside it and its button give up. */
+  function open(form, cancel) {
+    var dialog = element("dialog", { className: "handling" }, [form]);
+    dialog.setAttribute("aria-labelledby", "handling-title");
+    cancel.addEventListener("click", function () { dialog.close(); });
+    dialog.addEventListener("close", function () { dialog.remove(); });
+    dialog.addEventListener("pointerdown", function (event) {
+      if (event.target === dialog) {
+        dialog.close();
+      }
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    return dialog;
+  }
+
   function ask(what, about) {
     var line = element("p", { className: "preview" });
     line.setAttribute("aria-live", "polite");
@@ -126,33 +147,26 @@
     name.value = driftline.kept(NAME) || "";
     var send = element("button", { type: "submit", className: "button main", textContent: WORDS[what][0] });
     var cancel = element("button", { type: "button", className: "button", textContent: "Cancel" });
-    var head = element("h2", { id: "handling-title", textContent: WORDS[what][0] + " #" + about.number });
+    var whom = about.delivery ? " to " + about.endpoint : " #" + about.number;
+    var head = element("h2", { id: "handling-title", textContent: WORDS[what][0] + whom });
     var form = element("form", { method: "dialog", noValidate: false }, [
       head, element("p", { className: "lead", textContent: WORDS[what][1] })
     ].concat(fieldsOf(what, about), [
-      field("Your name, as others know you", name, "by"), what === "silence" ? line : "", wrong,
+      about.delivery ? "" : field("Your name, as others know you", name, "by"),
+      what === "silence" ? line : "", wrong,
       element("div", { className: "ends" }, [cancel, send])
     ]));
-    var dialog = element("dialog", { className: "handling" }, [form]);
-    dialog.setAttribute("aria-labelledby", "handling-title");
-    function close() {
-      dialog.close();
-    }
-    cancel.addEventListener("click", close);
-    dialog.addEventListener("close", function () { dialog.remove(); });
-    dialog.addEventListener("pointerdown", function (event) {
-      if (event.target === dialog) {
-        close();
-      }
-    });
     form.addEventListener("submit", function (event) {
       event.preventDefault();
       send.disabled = true;
       wrong.hidden = true;
-      driftline.kept(NAME, name.value.trim());
-      var path = what === "silence" ? "/silences" : "/incidents/" + about.number + "/" + what;
+      if (!about.delivery) {
+        driftline.kept(NAME, name.value.trim());
+      }
+      var path = about.delivery ? "/deliveries/" + about.delivery + "/redeliver"
+        : what === "silence" ? "/silences" : "/incidents/" + about.number + "/" + what;
       post(path, bodyOf(form, what)).then(function () {
-        close();
+        dialog.close();
         driftline.say(WORDS[what][0] + ": done.");
         again();
       }, function (error) {
@@ -161,12 +175,8 @@
         wrong.hidden = false;
       });
     });
-    document.body.append(dialog);
-    dialog.showModal();
-    var first = form.querySelector("textarea, input");
-    if (first) {
-      first.focus();
-    }
+    var dialog = open(form, cancel);
+    (form.querySelector("textarea, input") || send).focus();
     if (what === "silence") {
       form.addEventListener("change", function () { preview(form, line); });
       preview(form, line);
@@ -189,12 +199,24 @@
     if (!button) {
       return;
     }
+    var what = button.dataset.do;
+    if (/-many$/.test(what)) {
+      return; /* see many.js */
+    }
+    if (what === "redeliver") {
+      ask(button.dataset.was === "pending" ? "try-now" : what,
+        { delivery: button.dataset.delivery, endpoint: button.dataset.endpoint });
+      return;
+    }
     var box = button.closest("[data-about]") || document.querySelector("[data-about]");
-    var about = JSON.parse(box.dataset.about), what = button.dataset.do;
+    var about = JSON.parse(box.dataset.about);
     if (what === "feedback" || what === "end-silence") {
       at_once(what, about, button);
     } else {
       ask(what, about);
     }
   });
+
+  driftline.handling = { NAME: NAME, LASTING: LASTING, element: element, field: field, choice: choice,
+    post: post, plural: plural, open: open, again: again };
 })();

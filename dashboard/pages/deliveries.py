@@ -77,7 +77,8 @@ def fill(look: Look) -> Mapping[str, Any]:
         asked.notes.append(f"The link asks for state {cut(state, 60)!r}, which is none.")
         state = None
     number = asked.number("delivery", 1, 10**15, 0)
-    found = reads.deliveries(conn, endpoint=endpoint, state=state, limit=SHOWN)
+    alert = asked.text("alert")
+    found = reads.deliveries(conn, endpoint=endpoint, state=state, alert_id=alert, limit=SHOWN)
     opened = reads.deliveries(conn, delivery_id=number) if number else []
     if number and not opened:
         asked.notes.append(f"There is no delivery {number}.")
@@ -91,7 +92,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "title": _title(known, tallies, len(stands)),
         "note": [html.P(one.summary) for one in stands] or None,
         "endpoints": _endpoints(known, tallies, _ways(look)),
-        "messages": _messages(found, tried, told, is_filtered=bool(endpoint or state)),
+        "messages": _messages(found, tried, told, is_filtered=bool(endpoint or state or alert)),
         "one": _one(opened[0], tried[opened[0].id], told) if opened else None,
     }
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from dash import html
 
 from dashboard import address, handling, parts
+from dashboard import cards_deliveries as sent
 from dashboard import cards_incident as cards
 from dashboard import sentences_incidents as say
 from dashboard.figures.factory import blank
@@ -17,12 +18,14 @@ from dashboard.figures.series import HEIGHT, MAX_WINDOWS, axis_of
 from dashboard.figures.series import series as series_figure
 from dashboard.look import Look
 from dashboard.pages import Page
+from dashboard.pages.refreshing import refreshing
 from dashboard.sentences_series import EACH
 from dashboard.statistics import is_share
 from dashboard.words import NBSP, cut, moment, plural
 from driftline.stats.names import NAMES
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
+from monitor.views.delivered import delivered
 from monitor.views.episodes import Opened, evidence_of, opened
 from monitor.views.handled import NOTHING
 from monitor.views.handled import handled as handled_of
@@ -32,6 +35,8 @@ from monitor.views.series import Point, Series, series_of
 
 ALL = "all"
 NUMBER = re.compile(r"\d{1,18}")
+# How often the page asks again while a message waits.
+REFRESH_S = 6
 
 SLOTS = {
     "title": ("incident-title", "children"),
@@ -47,6 +52,9 @@ SLOTS = {
     "chart_label": ("incident-chart-box", "aria-label"),
     "chart_head": ("incident-chart-head", "children"),
     "chart_hidden": ("incident-chart-part", "hidden"),
+    "sent_head": ("incident-sent-head", "children"),
+    "sent": ("incident-sent", "children"),
+    "waits": ("incident-waits", "children"),
     "kept": ("incident-kept", "children"),
     "kept_zone": ("incident-kept-zone", "children"),
     "kept_hidden": ("incident-kept-card", "hidden"),
@@ -84,22 +92,36 @@ def skeleton() -> Any:
         ),
         html.Div(parts.skeleton(2), id="incident-verdict", role="status"),
         html.Div(id="incident-note"),
+        html.Div(id="incident-waits"),
         html.Div(
             [
-                html.Section(
+                html.Div(
                     [
-                        html.Header([html.H3("Evidence"), html.Span(id="incident-aside")]),
-                        html.Div(parts.skeleton(4), id="incident-evidence"),
-                        html.Div(id="incident-cards", className="evidence-cards"),
-                        html.Div(
+                        html.Section(
                             [
-                                html.P(id="incident-chart-head"),
-                                parts.graph("incident-chart", HEIGHT, "The worst statistic"),
+                                html.Header([html.H3("Evidence"), html.Span(id="incident-aside")]),
+                                html.Div(parts.skeleton(4), id="incident-evidence"),
+                                html.Div(id="incident-cards", className="evidence-cards"),
+                                html.Div(
+                                    [
+                                        html.P(id="incident-chart-head"),
+                                        parts.graph(
+                                            "incident-chart", HEIGHT, "The worst statistic"
+                                        ),
+                                    ],
+                                    id="incident-chart-part",
+                                ),
                             ],
-                            id="incident-chart-part",
+                            className="card bare",
+                        ),
+                        html.Section(
+                            [
+                                html.Header(html.H3("Deliveries"), id="incident-sent-head"),
+                                html.Div(parts.skeleton(3), id="incident-sent"),
+                            ],
+                            className="card",
                         ),
                     ],
-                    className="card",
                 ),
                 html.Div(
                     [
@@ -157,6 +179,11 @@ def fill(look: Look) -> Mapping[str, Any]:
     year = say.data_year(found.judged_to_ms, look.zone)
     standing = handling.standing(done, look.zone, look.zone_word, year)
     held = say.holding(found, zone)
+    # By the wall clock, not by the data version: an attempt is no finding.
+    told = delivered(look.conn, group)
+    chosen_delivery = look.asked.number("delivery", 1, 10**15, 0)
+    if chosen_delivery and all(one.sent.id != chosen_delivery for one in told.messages):
+        look.asked.notes.append(f"Message {chosen_delivery} does not tell of this incident.")
     return {
         "title": [html.Span(f"#{group.number} ", className="at-title"), f"{who}: {title}"],
         "tags": _tags(found, look),
@@ -171,6 +198,16 @@ def fill(look: Look) -> Mapping[str, Any]:
         "evidence": None if look.is_narrow else cards.evidence(found, zone, number),
         "cards": cards.for_phone(found, zone) if look.is_narrow else None,
         **_chart(drawn, chosen, zone, look),
+        "sent_head": sent.head(told),
+        "sent": sent.body(
+            told,
+            chosen_delivery,
+            number,
+            look,
+            is_muted=group.is_muted,
+            is_silenced=done.silence is not None,
+        ),
+        "waits": refreshing(REFRESH_S) if sent.is_moving(told) else None,
         "kept": cards.kept(held),
         "kept_zone": say.windows_zone(zone, look.zone),
         "kept_hidden": not held,

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dash import Dash, Input, Output, dcc, html
 
-from dashboard import address, gantt, handling, parts, ranges
+from dashboard import address, cards_service, gantt, handling, parts, ranges
+from dashboard import sentences_deliveries as sent
 from dashboard import sentences_incidents as say
 from dashboard.grid import column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.words import DASH, NBSP, cut, moment, plural, shown, whole
 from monitor.storage import reads
+from monitor.views.delivered import Counts, counts
 from monitor.views.episodes import STATES, Group, Listed, listed
 from monitor.views.handled import NOTHING, Handled
 from monitor.views.handled import handled as handled_of
+from monitor.views.service import Trouble, troubles
 
 ANY = ""
 UTC = ZoneInfo("UTC")
@@ -32,6 +36,9 @@ MAX_SPAN_MS = 400 * 86_400_000
 # Rows of the list at once: more cost a second in the browser.
 A_PAGE = 25
 MOST_PAGES = 1_000_000
+# Of Driftline's own incidents, those that are over: the newest.
+OVER_SHOWN = 20
+NONE_SENT = Counts()
 STATE_WORDS = {"firing": "Firing", "all": "All", "resolved": "Resolved", "withdrawn": "Withdrawn"}
 
 SLOTS = {
@@ -40,6 +47,8 @@ SLOTS = {
     "quality": ("incidents-quality", "children"),
     "chart": ("incidents-bars", "data"),
     "chart_hidden": ("incidents-when", "hidden"),
+    "service": ("incidents-service", "children"),
+    "service_hidden": ("incidents-own", "hidden"),
     "count": ("incidents-count", "children"),
     "unit": ("incidents-unit", "children"),
     "tools": ("incidents-tools", "children"),
@@ -55,19 +64,21 @@ SLOTS = {
 def columns(zone_word: str = "UTC") -> list[dict[str, Any]]:
     """Return the columns of the list; the head of the times says their zone."""
     return [
-        {**column("state", "State", draw="Status", flex=0.9, least_px=118), "sortable": False},
-        column("incident", "Incident", draw="Two", flex=3, least_px=280),
-        {**column("model", "Model", flex=1.3, least_px=120), "sortable": False},
-        {**column("kind", "Kind", flex=0.9, least_px=96), "sortable": False},
-        {**column("opened", f"Opened ({zone_word})", flex=0.9, least_px=112), "sortable": False},
-        {**column("lasted", "Lasted", flex=0.6, least_px=74), "sortable": False},
-        {**column("owner", "Owner", flex=0.7, least_px=84), "sortable": False},
-    ]
+        {**column("state", "State", draw="Status", flex=0.9, least_px=106), "sortable": False},
+        column("incident", "Incident", draw="Two", flex=3, least_px=210),
+        {**column("model", "Model", flex=1.2, least_px=100), "sortable": False},
+        {**column("kind", "Kind", flex=0.9, least_px=88), "sortable": False},
+        {**column("opened", f"Opened ({zone_word})", flex=0.9, least_px=104), "sortable": False},
+        {**column("lasted", "Lasted", flex=0.6, least_px=66), "sortable": False},
+        {**column("delivered", "Delivered", draw="Status", flex=0.65, least_px=76),
+         "sortable": False},
+        {**column("owner", "Owner", flex=0.7, least_px=80), "sortable": False},
+    ]  # fmt: skip
 
 
 def skeleton() -> Any:
     """Return the page before it is read."""
-    label = "Incidents, newest first; Enter opens one"
+    label = "Incidents, newest first; Enter opens one, Space selects it"
     empty = "No incident."
     return [
         html.Div(
@@ -95,6 +106,17 @@ def skeleton() -> Any:
         html.Section(
             [
                 html.Header(
+                    [html.H3("Driftline itself"), html.Span("what is wrong though no model is")]
+                ),
+                html.Div(id="incidents-service"),
+            ],
+            id="incidents-own",
+            className="card",
+            hidden=True,
+        ),
+        html.Section(
+            [
+                html.Header(
                     [
                         html.H3(id="incidents-count"),
                         html.Span(id="incidents-unit"),
@@ -102,7 +124,7 @@ def skeleton() -> Any:
                     ]
                 ),
                 html.Div(
-                    grid("incidents-grid", columns(), label=label, empty=empty),
+                    grid("incidents-grid", columns(), label=label, empty=empty, selects=True),
                     id="incidents-short",
                 ),
                 html.Div(id="incidents-cards", className="incident-cards"),
@@ -137,7 +159,9 @@ def fill(look: Look) -> Mapping[str, Any]:
     )
     if model is not None and model not in view.models:
         asked.notes.append(f"No incident is of model {cut(model, 60)!r}.")
-    if kind is not None and kind not in view.kinds:
+    own = _own(look, state, model, kind)
+    standing = [one for one in own.every if one.is_open]
+    if kind is not None and kind not in (*view.kinds, *own.kinds):
         asked.notes.append(f"No incident is of kind {cut(kind, 60)!r}.")
     span = _span(view, from_ms, to_ms)
     pages = max(1, -(-len(view.groups) // A_PAGE))
@@ -145,35 +169,85 @@ def fill(look: Look) -> Mapping[str, Any]:
     groups = view.groups[(page - 1) * A_PAGE : page * A_PAGE]
     wide = not look.is_narrow
     done = handled_of(look.conn, groups, look.now_ms)
-    rows = [row(group, view, done.get(group.number, NOTHING), look) for group in groups]
+    arrived = counts(look.conn, groups) if groups else {}
+    rows = [
+        row(
+            group, view, done.get(group.number, NOTHING), look,
+            arrived.get(group.number, Counts()),
+        )
+        for group in groups
+    ]  # fmt: skip
     return {
-        "title": say.list_title(view.firing, len(view.models), view.muted, nobodys(look)),
-        "controls": _controls(view, state, model, kind, span, look),
+        "title": say.list_title(
+            view.firing, len(view.models), view.muted, nobodys(look), len(standing)
+        ),
+        "controls": _controls(view, own, state, model, kind, span, look),
         "quality": _quality(view, span),
         "chart": chart(view, span, look) if span else None,
         "chart_hidden": span is None or not view.groups,
+        "service": cards_service.table(own.shown, look) if own.shown else None,
+        "service_hidden": not own.shown,
         "count": plural(len(view.groups), "incident"),
         "unit": ["newest first; ", whole(view.members), NBSP, parts.term("members", "member")]
         if view.groups
         else None,
-        "tools": parts.csv_link(
-            address.api(
-                "incident-groups",
-                state=None if state == "all" else state,
-                model=model,
-                kind=kind,
-                from_=_instant(from_ms),
-                to=_instant(to_ms),
-                format="csv",
-            )
-        ),
+        "tools": [
+            *(handling.many() if any(group.is_open for group in groups) else []),
+            parts.csv_link(
+                address.api(
+                    "incident-groups",
+                    state=None if state == "all" else state,
+                    model=model,
+                    kind=kind,
+                    from_=_instant(from_ms),
+                    to=_instant(to_ms),
+                    format="csv",
+                )
+            ),
+        ],
         "rows": rows if wide else [],
         "heads": columns(look.zone_word),
         "rows_hidden": not (wide and rows),
         "cards": [] if wide else cards(groups, view, done, look),
         "pages": _pages(page, pages),
-        "none": None if view.groups else _none(view, wishes, look),
+        "none": None if view.groups else _none(wishes, own),
     }
+
+
+@dataclass(frozen=True)
+class _Own:
+    """Driftline's own incidents: all that stand with some that are over, and those to show."""
+
+    every: tuple[Trouble, ...]
+    asked: tuple[Trouble, ...]  # whatever their state
+    shown: tuple[Trouble, ...]
+
+    def count(self, state: str) -> int:
+        """Return how many of those that are asked for are in a state."""
+        return sum(_is_in(one, state) for one in self.asked)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What kinds there are of them."""
+        return tuple(sorted({one.incident.kind for one in self.every}))
+
+
+def _own(look: Look, state: str, model: str | None, kind: str | None) -> _Own:
+    """Read Driftline's own incidents; one of a model belongs to none, unless it names it."""
+    over = troubles(look.conn, limit=OVER_SHOWN)
+    found = {one.incident.id: one for one in (*troubles(look.conn, only_open=True), *over)}
+    every = tuple(found.values())
+    asked = tuple(
+        one
+        for one in every
+        if (kind is None or one.incident.kind == kind)
+        and (model is None or one.incident.subject.startswith(f"{model}/"))
+    )
+    return _Own(every, asked, tuple(one for one in asked if _is_in(one, state)))
+
+
+def _is_in(one: Trouble, state: str) -> bool:
+    return {"firing": one.is_open, "resolved": not one.is_open}.get(state, state == "all")
 
 
 def _instant(ms: int | None) -> str | None:
@@ -193,19 +267,23 @@ def _span(view: Listed, from_ms: int | None, to_ms: int | None) -> tuple[int, in
 
 def _controls(
     view: Listed,
+    own: _Own,
     state: str,
     model: str | None,
     kind: str | None,
     span: tuple[int, int] | None,
     look: Look,
 ) -> list[Any]:
-    states = {name: f"{word} {view.counts[name]}" for name, word in STATE_WORDS.items()}
+    states = {
+        name: f"{word} {view.counts[name] + own.count(name)}" for name, word in STATE_WORDS.items()
+    }
     controls = [parts.switch("state", state, states, "State", default="all")]
     if len(view.models) > 1 or model:
         options = {ANY: "any", **{name: shown(name) for name in view.models}}
         controls.append(parts.select("model", _known(model, options), options, "Model"))
-    if len(view.kinds) > 1 or kind:
-        kinds = {ANY: "any", **{name: say.kind_word(name) for name in view.kinds}}
+    names = (*view.kinds, *(name for name in own.kinds if name not in view.kinds))
+    if len(names) > 1 or kind:
+        kinds = {ANY: "any", **{name: say.kind_word(name) for name in names}}
         controls.append(parts.select("kind", _known(kind, kinds), kinds, "Kind"))
     if span is not None and view.first_ms is not None and view.last_ms is not None:
         presets = ranges.offered("day", view.first_ms, view.last_ms, UTC)
@@ -280,9 +358,13 @@ def nobodys(look: Look) -> int:
     return nobody.count("nobody yet")
 
 
-def row(group: Group, view: Listed, done: Handled, look: Look) -> dict[str, Any]:
+def row(
+    group: Group, view: Listed, done: Handled, look: Look, arrived: Counts = NONE_SENT
+) -> dict[str, Any]:
     """Return a group as the grid draws it."""
     icon, word, tone = say.state_word(group)
+    tally = sent.tally(arrived)
+    title = say.title(group, view.features.get(group.version_id))
     year = say.data_year(view.last_ms, look.zone)
     return {
         "id": str(group.number),
@@ -295,7 +377,7 @@ def row(group: Group, view: Listed, done: Handled, look: Look) -> dict[str, Any]
         },
         "incident": {
             "number": f"#{group.number}",
-            "title": say.title(group, view.features.get(group.version_id)),
+            "title": title,
             "href": address.incident(group.number),
             "sub": say.evidence_line(group),
         },
@@ -303,7 +385,12 @@ def row(group: Group, view: Listed, done: Handled, look: Look) -> dict[str, Any]
         "kind": say.kinds(group),
         "opened": moment(group.opened_ms, look.zone, year=year),
         "lasted": say.lasted(group, view.judged_to_ms.get(group.version_id)),
+        "delivered": dict(zip(("icon", "word", "tone"), tally, strict=True))
+        if tally is not None
+        else {"word": DASH},
         "owner": handling.owner(group, done) or DASH,
+        "selectable": group.is_open,
+        "about": handling.about(group, group.number, done, title) if group.is_open else None,
     }
 
 
@@ -340,7 +427,8 @@ def _card(group: Group, view: Listed, done: Handled, look: Look, year: int | Non
     icon, word, tone = say.state_word(group)
     owner = handling.owner(group, done)
     quiet = say.muted_word(group, view.speakers) or handling.silenced_word(done)
-    return parts.link(
+    title = say.title(group, view.features.get(group.version_id))
+    card = parts.link(
         [
             html.Div(
                 [
@@ -350,7 +438,7 @@ def _card(group: Group, view: Listed, done: Handled, look: Look, year: int | Non
                 ],
                 className="top-line",
             ),
-            html.B(say.title(group, view.features.get(group.version_id))),
+            html.B(title),
             html.Div(say.evidence_line(group), className="sub"),
             html.Div(
                 [
@@ -368,9 +456,14 @@ def _card(group: Group, view: Listed, done: Handled, look: Look, year: int | Non
         address.incident(group.number),
         className="incident-card",
     )
+    if not group.is_open:
+        return card
+    return html.Div([handling.box(group, done, title), card], className="picked-card")
 
 
-def _none(view: Listed, wishes: Sequence[Any], look: Look) -> Any:
+def _none(wishes: Sequence[Any], own: _Own) -> Any:
+    if own.shown:
+        return parts.nothing("No incident of a model matches.")
     if any(wishes[1:]) or wishes[0] != "all":
         way = "Show all incidents"
         return parts.nothing(["Nothing matches. ", parts.link(way, "/incidents")])

@@ -9,17 +9,22 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import html
 
-from dashboard import address, parts
+from dashboard import address, cards_service, handling, parts
+from dashboard import sentences_deliveries as sent
 from dashboard import sentences_incidents as incidents
 from dashboard import sentences_overview as say
 from dashboard.grid import ALL_DRAWN, column, grid, room
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.pages.refreshing import refreshing
-from dashboard.words import cut, day_text, plural
+from dashboard.words import DASH, cut, day_text, plural
 from monitor.storage import reads
+from monitor.views.delivered import Counts, counts
 from monitor.views.episodes import Group
+from monitor.views.handled import NOTHING, Handled
+from monitor.views.handled import handled as handled_of
 from monitor.views.overview import ATTENTION, Line, Overview, overview
+from monitor.views.service import Trouble, troubles
 
 SHOW = {"all": "All", "attention": "Needs attention"}
 SORT = {"worst": "worst first", "name": "name", "volume": "predictions"}
@@ -127,12 +132,14 @@ def fill(look: Look) -> Mapping[str, Any]:
     wanted = asked.text("q") or ""
     visit_ms = look.last_visit_ms
     view = look.cached(key(look), lambda: overview(look.conn, last_visit_ms=visit_ms))
+    # By the wall clock, not by the data version: no window is judged when an endpoint breaks.
+    broken = troubles(look.conn, only_open=True)
     lines = chosen(view.lines, show=show, sort=sort, wanted=wanted)
     options, height = room(len(lines), row_px=ROW_PX)
     rows = [] if look.is_narrow else [row(line, look, view.judged_to_ms) for line in lines]
     return {
-        "title": say.title(view.lines),
-        "lead": _said(say.lead(view.lines, look.zone, view.judged_to_ms)),
+        "title": say.title(view.lines, len(broken)),
+        "lead": _said(say.lead(view.lines, look.zone, view.judged_to_ms, broken)),
         "controls": _controls(view, show, sort, wanted),
         "rows": rows,
         "options": options,
@@ -140,7 +147,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "rows_hidden": not lines or look.is_narrow,
         "cards": cards(lines, look, view.judged_to_ms) if look.is_narrow else [],
         "none": None if lines else _none(show, wanted),
-        "open": open_incidents(view, look),
+        "open": open_incidents(view, broken, look),
         "news_head": _news_head(view, look),
         "news": news(view, look),
         "pipeline": pipeline(view, look),
@@ -306,41 +313,30 @@ def bars(values: Sequence[int], words: str) -> Any:
     )
 
 
-def open_incidents(view: Overview, look: Look) -> Any:
-    """Return what stands, the critical ones first, newest first; eight at most."""
-    if not view.groups:
+def open_incidents(view: Overview, broken: Sequence[Trouble], look: Look) -> Any:
+    """Return what stands: Driftline's own parts, then the critical ones, newest first; eight."""
+    if not view.groups and not broken:
         if not any(line.judged_to_ms for line in view.lines):
             return parts.nothing("Nothing was judged yet.", "hourglass")
         return parts.nothing("Nothing is open. Quiet is good.", "circle-check")
-    year = incidents.data_year(view.judged_to_ms, look.zone)
-    judged_to = {line.version.id: line.judged_to_ms for line in view.lines if line.version}
-    rows = [
-        html.Tr(
-            [
-                html.Th(_incident(group, view), scope="row"),
-                html.Td(parts.status(*incidents.state_word(group))),
-                html.Td("critical" if group.severity == "critical" else "warning"),
-                html.Td(
-                    [
-                        html.Div(_day(group.opened_ms, look, year), className="num"),
-                        html.Div(
-                            incidents.lasted(group, judged_to.get(group.version_id)),
-                            className="sub num",
-                        ),
-                    ],
-                    className="num",
-                ),
-            ]
+    groups = sorted(view.groups, key=lambda g: g.severity != "critical")
+    groups = groups[: max(0, OPEN_SHOWN - len(broken))]
+    arrived = counts(look.conn, groups) if groups else {}
+    done = handled_of(look.conn, groups, look.now_ms) if groups else {}
+    rows = [_trouble_row(one, look) for one in broken[:OPEN_SHOWN]]
+    rows += [
+        _group_row(
+            group, view, arrived.get(group.number, Counts()), done.get(group.number, NOTHING), look
         )
-        for group in sorted(view.groups, key=lambda g: g.severity != "critical")[:OPEN_SHOWN]
+        for group in groups
     ]
-    heads = ("Incident", "State", "Severity", f"Since ({look.zone_word})")
+    heads = ("Incident", "State", "Delivered", "Owner", f"Since ({look.zone_word})")
     table = html.Table(
         [
             html.Thead(
                 html.Tr(
                     [
-                        html.Th(head, scope="col", className="num" if at == 3 else "")
+                        html.Th(head, scope="col", className="num" if at == 4 else "")
                         for at, head in enumerate(heads)
                     ]
                 )
@@ -349,11 +345,60 @@ def open_incidents(view: Overview, look: Look) -> Any:
         ],
         className="table open-incidents",
     )
-    left = len(view.groups) - OPEN_SHOWN
+    left = len(view.groups) + len(broken) - len(rows)
     if left <= 0:
         return table
     more = parts.link(f"{plural(left, 'more', 'more')} firing", "/incidents?state=firing")
     return [table, html.P(more, className="more")]
+
+
+def _group_row(group: Group, view: Overview, arrived: Counts, done: Handled, look: Look) -> Any:
+    year = incidents.data_year(view.judged_to_ms, look.zone)
+    judged_to = {line.version.id: line.judged_to_ms for line in view.lines if line.version}
+    tally = sent.tally(arrived)
+    return html.Tr(
+        [
+            html.Th(_incident(group, view), scope="row"),
+            html.Td(_state(incidents.state_word(group), group.severity)),
+            html.Td(parts.status(*tally) if tally is not None else DASH, className="num-left"),
+            html.Td(handling.owner(group, done) or DASH),
+            html.Td(
+                [
+                    html.Div(_day(group.opened_ms, look, year), className="num"),
+                    html.Div(
+                        incidents.lasted(group, judged_to.get(group.version_id)),
+                        className="sub num",
+                    ),
+                ],
+                className="num",
+            ),
+        ]
+    )
+
+
+def _trouble_row(one: Trouble, look: Look) -> Any:
+    _, lasted = cards_service.since(one, look)
+    year = datetime.fromtimestamp(look.now_ms / 1000, look.zone).year
+    return html.Tr(
+        [
+            html.Th(cards_service.titled(one), scope="row"),
+            html.Td(_state(cards_service.state(one), one.incident.severity)),
+            html.Td(html.Div(one.todo, className="sub"), colSpan=2, className="todo-cell"),
+            html.Td(
+                [
+                    html.Div(_day(one.incident.opened_ms, look, year), className="num"),
+                    html.Div(lasted, className="sub num"),
+                ],
+                className="num",
+            ),
+        ]
+    )
+
+
+def _state(said: tuple[str, str, str], severity: str) -> Any:
+    """Return the state, and below it how bad it is: colour alone would not say."""
+    level = "critical" if severity == "critical" else "warning"
+    return [parts.status(*said), html.Div(level, className="sub indent")]
 
 
 def _incident(group: Group, view: Overview) -> Any:

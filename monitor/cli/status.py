@@ -51,7 +51,11 @@ def status(
     database: options.Database = None,
     json_: options.AsJson = False,
 ) -> None:
-    """Show positions, lag, dead letters, how each model is, open incidents and deliveries."""
+    """Show positions, lag, dead letters, how each model is, open incidents and deliveries.
+
+    What is wrong with Driftline's own parts (an endpoint that was switched off, ...) is told with
+    what to do about it.
+    """
     settings = options.settings(config=config, database=database)
     interval_s = settings.number("ingest.checkpoint_interval_s")
     fresh_s = max(_FRESH_AT_LEAST_S, _FRESH_CHECKPOINTS * interval_s)
@@ -93,10 +97,11 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
     StorageUnavailable
         It cannot be reached.
     """
-    from monitor.storage import breakers, lanes, reads, service_incidents
+    from monitor.storage import breakers, lanes, reads
     from monitor.storage import engine as storage
     from monitor.views.episodes import standing_groups
     from monitor.views.overview import overview
+    from monitor.views.service import troubles
 
     engine = storage.create(database_url)
     try:
@@ -193,14 +198,16 @@ def read(database_url: str, *, now_ms: int, fresh_s: float) -> Status:
                 ],
                 service_incidents=[
                     {
-                        "id": one.id,
-                        "kind": one.kind,
-                        "name": one.name,
-                        "severity": one.severity,
-                        "opened_at": instant(one.opened_ms),
-                        "summary": one.summary,
+                        "id": one.incident.id,
+                        "kind": one.incident.kind,
+                        "name": one.incident.name,
+                        "severity": one.incident.severity,
+                        "opened_at": instant(one.incident.opened_ms),
+                        "summary": one.incident.summary,
+                        "todo": one.todo,
+                        "command": one.command,
                     }
-                    for one in service_incidents.listed(conn, only_open=True)
+                    for one in troubles(conn, only_open=True)
                 ],
             )
     finally:
@@ -287,8 +294,8 @@ def _print(found: Status, now_ms: int) -> None:
             )
         )
     for one in found.service_incidents:
-        if one["kind"] != "delivery":  # those are said with their endpoints
-            console.print(Text(f"{one['severity'].upper()}: {one['summary']}"))
+        told = f"{one['severity'].upper()}: {one['summary']} {one['todo']}: `{one['command']}`"
+        console.print(Text(told))
     for replay in found.replays:
         console.print(Text(_replay(replay)))
     if found.partitions and not any(p["is_fresh"] for p in found.partitions):
@@ -340,5 +347,8 @@ def _print(found: Status, now_ms: int) -> None:
             f"{sent['pending']:,} pending"
         )
     )
+    broken = {one["name"] for one in found.service_incidents if one["kind"] == "delivery"}
     for e in found.endpoints_disabled:
+        if e["name"] in broken:  # that was said above, with what mends it
+            continue
         console.print(Text(f"  endpoint {e['name']} is disabled: {e['reason']}"))

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from harness import Visit, serving
 from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
 from monitor.storage import engine as storage
-from monitor.storage.engine import reading
+from monitor.storage import reads, silences
+from monitor.storage import schema as t
+from monitor.storage.engine import reading, transaction
 from monitor.views.episodes import listed
 
 pytestmark = pytest.mark.browser
@@ -92,3 +95,100 @@ def test_a_silence_says_what_it_mutes_before_it_is_made_and_is_ended(
     one.page.locator("dialog .ends button").first.click()
     one.page.locator("[data-do=end-silence]").click()
     one.until(lambda: "Silenced until" not in one.text(), "its end")
+
+
+def test_a_message_that_was_given_up_is_sent_again_from_the_incident_s_page(
+    visit: Visitor, site: tuple[str, Engine]
+) -> None:
+    base, engine = site
+    one = visit(base)
+    one.go("/incidents/1")
+    assert "Given up" in one.text(".attempts") or "old-hook" in one.text(".attempts")
+    one.page.locator(".attempts summary").click()
+    assert "it answered 410 Gone" in one.text(".attempts table")
+    button = one.page.locator("[data-do=redeliver]")
+    assert button.inner_text() == "Redeliver ..."
+    button.focus()
+    one.page.keyboard.press("Enter")
+    one.until(lambda: one.page.locator("dialog h2").count(), "the dialog")
+    assert one.text("dialog h2") == "Redeliver to old-hook"
+    assert one.faults() == []  # the open dialog, by axe
+    one.page.keyboard.press("Enter")  # its button has the focus: there is nothing to fill in
+    one.until(lambda: one.page.locator("dialog").count() == 0, "the dialog is closed")
+    one.until(lambda: "Endpoint is off" in one.text("#incident-sent"), "that it waits")
+    with reading(engine) as conn:
+        assert reads.deliveries(conn, delivery_id=4)[0].state == "pending"
+    # Another message of the same incident, by its link: the attempts are its own.
+    one.page.get_by_role("link", name="pager").click()
+    one.until(lambda: "timeout after 15 s" in one.text(".attempts"), "the other strip")
+    assert one.path == "/incidents/1?delivery=2"
+    assert one.faults() == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_several_are_acknowledged_at_once_and_each_says_what_became_of_it(
+    visit: Visitor, site: tuple[str, Engine], width: int
+) -> None:
+    base, engine = site
+    one = visit(base, width=width)
+    one.go("/incidents")
+    one.page.locator("[data-do=acknowledge-many]").click()
+    assert "Select incidents first" in one.text("#incidents-selected")
+    assert one.page.locator("dialog").count() == 0
+    if width > 1000:
+        # By keys: the row's cell has the focus, Space selects it.
+        one.page.locator(".ag-row[row-id='8'] [col-id=model]").focus()
+        one.page.keyboard.press("Space")
+        one.until(lambda: one.text("#incidents-selected") == "1 selected", "one row")
+        one.page.locator(".ag-row[row-id='6'] input[type=checkbox]").click()
+    else:
+        for number in (8, 6):
+            box = one.page.get_by_role("checkbox", name=f"Select #{number}")
+            box.click()
+            assert box.get_attribute("aria-checked") == "true"
+    one.until(lambda: one.text("#incidents-selected") == "2 selected", "two rows")
+    assert one.path == "/incidents"  # choosing opens nothing
+    one.page.locator("[data-do=acknowledge-many]").click()
+    assert one.text("dialog h2") == "Acknowledge 2 incidents"
+    assert one.faults() == []  # the open dialog, by axe
+    # One of them ends while the dialog stands open: that one is said to have failed, and why.
+    with transaction(engine) as conn:
+        conn.execute(
+            sa.update(t.incident)
+            .where(t.incident.c.number.in_([6, 7, 14]))
+            .values(state="resolved", resolved_ms=NOW_MS)
+        )
+    one.page.locator("dialog input[name=by]").fill("M. Keller")
+    one.page.locator("dialog button[type=submit]").click()
+    one.until(lambda: one.page.locator("dialog .batch .failed").count() == 1, "the one")
+    assert one.text("dialog .batch .done").endswith("done")
+    assert "The incident is over" in one.text("dialog .batch .failed")
+    assert "1 of 2 could not be done" in one.text("dialog .wrong")
+    one.seen.forget()  # the 409 was meant
+    one.page.locator("dialog .ends button").first.click()
+    one.until(lambda: "M. Keller" in one.text(), "who has it")
+    one.until(lambda: one.text("#incidents-selected") == "", "nothing is selected any more")
+    assert one.faults() == []
+
+
+def test_several_are_silenced_at_once_with_what_that_mutes_said_before(
+    visit: Visitor, site: tuple[str, Engine]
+) -> None:
+    base, engine = site
+    one = visit(base)
+    one.go("/incidents?state=firing")
+    one.page.locator(".ag-header input[type=checkbox]").click()
+    one.until(lambda: one.text("#incidents-selected") == "2 selected", "all that stand")
+    one.page.locator("[data-do=silence-many]").click()
+    told = one.page.locator("dialog .preview")
+    one.until(lambda: told.inner_text().startswith("Mutes 4 firing incidents now"), "the preview")
+    assert one.faults() == []
+    one.page.locator("dialog input[name=reason]").fill("the move")
+    confirm(one)
+    one.until(lambda: one.text("#incidents-grid").count("silenced") == 2, "both are silenced")
+    with reading(engine) as conn:
+        made = silences.silences(conn)
+    assert {(s.matcher.model, s.matcher.feature, s.reason) for s in made} == {
+        ("parcel-delay", None, "the move"), ("taxi-out", "reading", "the move"),
+    }  # fmt: skip
+    assert one.faults() == []

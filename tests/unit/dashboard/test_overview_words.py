@@ -206,10 +206,10 @@ def test_a_phone_gets_the_same_rows_as_cards(living: Engine) -> None:
         assert word in said
 
 
-def test_open_incidents_begin_with_the_critical_ones(living: Engine) -> None:
+def test_open_incidents_begin_with_driftline_s_own_then_the_critical_ones(living: Engine) -> None:
     values = filled(living)
     hrefs = links(values["open"])
-    assert hrefs == ["/incidents/8", "/incidents/6"]
+    assert hrefs == ["/deliveries?endpoint=old-hook", "/incidents/8", "/incidents/6"]
     assert "critical" in text(values["open"])
 
 
