@@ -25,6 +25,7 @@ from monitor.api.reading.handled import handling_answer
 from monitor.api.reading.incidents import TAG
 from monitor.clock import Clock
 from monitor.storage import notes, registry
+from monitor.storage.acknowledging import tell_acknowledged
 from monitor.storage.engine import transaction
 from monitor.views.episodes import Group, group_of
 from monitor.views.handled import NOTHING, Handled, handled, handled_alone
@@ -68,6 +69,8 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
             numbers = concerned or [number]
             if not _is_so(_found(conn, group, number, is_alone, now_ms), action, who, text):
                 notes.add(conn, numbers, action, by=who, actor=actor, now_ms=now_ms, text=text)
+                if action == notes.ACKNOWLEDGED:
+                    tell_acknowledged(conn, numbers, who, now_ms=now_ms)
             if comment:
                 notes.add(
                     conn,
@@ -90,7 +93,10 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
     def acknowledge(
         number: Number, asked: Annotated[DoingBody | None, Body()] = None
     ) -> HandlingAnswer:
-        """It stays open, and others see who is at it; until it turns worse or opens again."""
+        """It stays open, and others see who is at it; until it turns worse or opens again.
+
+        An endpoint of kind pagerduty that was told of it is told of this.
+        """
         asked = asked or DoingBody.model_validate({})
         return written(
             number,

@@ -133,7 +133,9 @@ def _may_be_sent(o: sa.Table, now_ms: int) -> sa.ColumnElement[bool]:
         .where(
             earlier.c.endpoint_id == o.c.endpoint_id,
             earlier.c.alert_id == o.c.alert_id,
-            earlier.c.sequence < o.c.sequence,
+            earlier.c.sequence <= o.c.sequence,
+            # What adds nothing to the alert has the sequence of what it follows.
+            sa.or_(earlier.c.sequence < o.c.sequence, earlier.c.id < o.c.id),
             sa.or_(earlier.c.state == "pending", _is_leased(earlier, now_ms)),
         )
         .exists(),

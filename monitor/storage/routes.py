@@ -74,7 +74,7 @@ def knowing(conn: Connection, alert_id: str) -> set[int]:
     query = (
         sa.select(o.endpoint_id, o.type)
         .where(o.alert_id == alert_id, o.state != "cancelled")
-        .order_by(o.sequence)
+        .order_by(o.sequence, o.id)
     )
     last = {row.endpoint_id: row.type for row in conn.execute(query)}
     return {endpoint for endpoint, kind in last.items() if kind not in _ENDS}
