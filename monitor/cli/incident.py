@@ -48,7 +48,7 @@ def list_(
         raise ConfigError("--state", "command line", state, f"one of {', '.join(STATES)}")
     with _client(url, config, token_file) as client:
         found = list(islice(client.incident_groups(model, state=state, limit=limit), limit))
-        done = {one.id: client.handling(one.id) for one in found}
+        done = client.handlings(one.id for one in found)
     if json_:
         told = [{**plain(one), "handling": plain(done[one.id])} for one in found]
         options.echo(json.dumps(told))

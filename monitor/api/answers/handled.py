@@ -127,6 +127,12 @@ class HandlingAnswer(Answer):
     notes: list[NoteAnswer] = said("All that was done, the oldest first, the last 200")
 
 
+class HandlingList(Answer):
+    """What was done about several incidents."""
+
+    items: list[HandlingAnswer] = said("One for each number that was asked for, in their order")
+
+
 class SilenceBody(_Body):
     """What nobody is to be told of, and until when. What is given must all hold."""
 

@@ -11,7 +11,12 @@ from sqlalchemy.engine import Connection
 from monitor.api import openapi
 from monitor.api.answering import Answering, Listing
 from monitor.api.answers.common import Page
-from monitor.api.answers.handled import HandlingAnswer, NoteAnswer, SilenceAnswer
+from monitor.api.answers.handled import (
+    HandlingAnswer,
+    HandlingList,
+    NoteAnswer,
+    SilenceAnswer,
+)
 from monitor.api.cursors import Key
 from monitor.api.parameters import Cursor, Format, Limit, Number
 from monitor.clock import Clock
@@ -22,6 +27,8 @@ from monitor.views.handled import NOTHING, Handled, handled, handled_alone
 
 TAG = "incidents"
 MOST_NOTES = 200
+# As many as a page of incidents has.
+MOST_AT_ONCE = 200
 
 SilenceState = Annotated[
     Literal["all", "standing", "scheduled", "active", "over"],
@@ -29,6 +36,15 @@ SilenceState = Annotated[
 ]
 Alone = Annotated[
     bool, Query(description="Of this incident alone, not of its group", examples=[True])
+]
+Several = Annotated[
+    list[int],
+    Query(
+        min_length=1,
+        max_length=MOST_AT_ONCE,
+        description="Numbers of incidents; each stands for what is one problem with it",
+        examples=[[19, 3]],
+    ),
 ]
 
 
@@ -86,6 +102,31 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
                 return handling_answer([number], handled_alone(conn, own, now_ms), now_ms)
             found = handled(conn, [group], now_ms).get(group.number, NOTHING)
             return handling_answer([one.number for one in group.members], found, now_ms)
+
+        return answering.one(request, read, by_content=True)
+
+    @routes.get(
+        "/handling",
+        tags=[TAG],
+        **openapi.told(HandlingList, "Get what was done about several incidents", 404),
+    )
+    def handlings(request: Request, incident: Several) -> Response:
+        """One answer for each number, in their order: what a list of incidents shows, too."""
+        now_ms = clock.now_ms()
+
+        def read(conn: Connection) -> HandlingList:
+            groups = [group_of(conn, number) for number in incident]
+            found = handled(conn, groups, now_ms)
+            return HandlingList(
+                items=[
+                    handling_answer(
+                        [one.number for one in group.members],
+                        found.get(group.number, NOTHING),
+                        now_ms,
+                    )
+                    for group in groups
+                ]
+            )
 
         return answering.one(request, read, by_content=True)
 

@@ -67,6 +67,8 @@ def test_an_incident_is_acknowledged_and_given_back(api: TestClient, standing: i
     assert [note["action"] for note in made["notes"]] == ["acknowledged", "commented"]
     assert standing in made["incidents"]
     assert handling(api, standing)["acknowledged_by"] == "M. Keller"
+    several = api.get("/api/v1/handling", params={"incident": [standing]}).json()["items"]
+    assert several == [handling(api, standing)]
     # Again by the same one is nothing new; another one takes over.
     post(api, f"{path}/acknowledge", by="M. Keller")
     assert len(handling(api, standing)["notes"]) == 2
@@ -358,6 +360,11 @@ def test_the_client_does_it_all(serve: Serve, living: Engine) -> None:
         assert client.feedback(one, "useful").feedback == "useful"
         assert client.give_back(one).acknowledged_by is None
         assert client.handling(one).feedback == "useful"
+        numbers = [group.id for group in client.incident_groups()]
+        assert client.handlings(numbers) == {n: client.handling(n) for n in numbers}
+        assert client.handlings([]) == {} and len(numbers) > 1
+        with pytest.raises(ApiError, match="4711"):
+            client.handlings([one, 4711])
         asked: dict[str, Any] = {"model": MODEL, "lasting": timedelta(hours=1)}
         assert client.preview_silence(**asked).overlapping == ()
         made = client.silence(**asked, by="Mo")
@@ -408,6 +415,27 @@ def test_the_shell_handles_incidents(run: Run, serve: Serve, living: Engine) -> 
         assert run(url, "incident", "list", "--state", "all").count("#") >= 2
         assert "one of firing" in run(url, "incident", "list", "--state", "open", code=2)
         assert "no such incident" in run(url, "incident", "acknowledge", "4711", code=1).lower()
+
+
+def test_a_list_asks_the_server_as_often_for_many_as_for_one(
+    run: Run, serve: Serve, living: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    call = Client._call
+
+    def counting(client: Client, method: str, path: str, **more: Any) -> Any:
+        asked.append(path)
+        return call(client, method, path, **more)
+
+    monkeypatch.setattr(Client, "_call", counting)
+    with serve(living) as url:
+        for most in ("1", "20"):
+            found = json.loads(
+                run(url, "incident", "list", "--state", "all", "--limit", most, "--json")
+            )
+            assert len(found) == 1 if most == "1" else len(found) > 2
+            assert asked == ["/api/v1/incident-groups", "/api/v1/handling"]
+            asked.clear()
 
 
 def test_the_shell_silences(run: Run, serve: Serve, living: Engine) -> None:
