@@ -2,7 +2,8 @@
 
 `guard` says where to, `ways` how each kind of endpoint is sent to, `http`, `smtp` and `apprise`
 send, `trainers` start trainings, `schedule` says when again, `dispatch` puts them together,
-`following` looks at trainings until they end, `expiry` forgets what was sent long ago.
+`following` looks at trainings until they end, `overdue` gives up those that nobody speaks of,
+`expiry` forgets what was sent long ago.
 Nothing here decides what is told: the evaluator has written it, and its body is frozen.
 """
 
@@ -22,6 +23,7 @@ from monitor.alerts.expiry import Expiry, Keep
 from monitor.alerts.following import Follower
 from monitor.alerts.guard import Network
 from monitor.alerts.http import Caller, Poster
+from monitor.alerts.overdue import Overdue
 from monitor.alerts.smtp import Mailer
 from monitor.alerts.trainers import Trainers
 from monitor.alerts.ways import Ways
@@ -65,7 +67,8 @@ def run(
 ) -> None:
     """Send what is due, again and again, until `stop` is set; a lost database is waited for.
 
-    Where nothing is due, what was sent long ago is forgotten. Meanwhile the pipeline is watched.
+    Where nothing is due, what was sent long ago is forgotten. Meanwhile the pipeline is watched,
+    and retrainings that nobody speaks of any more are given up.
     `went_on` is called at every round.
 
     Raises
@@ -84,11 +87,13 @@ def run(
         watch = PipelineWatch(
             engine, clock, settings.web_url, stalled_after_s=settings.stalled_after_s
         )
+        overdue = Overdue(engine, clock)
         is_up = True
         while not stop.is_set():
             went_on()
             try:
                 watch.step()
+                overdue.step()
                 # What is due first, and then a few of what was sent long ago.
                 follower.step()
                 begun = dispatcher.step() or expiry.step()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.alerts.messages import ENABLED
-from monitor.detect.message_types import PIPELINE_RECOVERED, TYPES
+from monitor.detect.message_types import PIPELINE_RECOVERED, RETRAIN_RECOVERED, TYPES
 from monitor.storage.deliveries import TEST_TYPE
 from monitor.storage.outbox import Message
 
-OVER: Final = {ENABLED, PIPELINE_RECOVERED} | {
+OVER: Final = {ENABLED, PIPELINE_RECOVERED, RETRAIN_RECOVERED} | {
     kind for each in TYPES.values() for kind in (each.over, each.gone, each.withdrawn)
 }
 # Lines of incidents that people read before they open the page.

@@ -45,6 +45,9 @@ SCHEMA_RESOLVED, SCHEMA_WITHDRAWN = "schema.resolved", "schema.withdrawn"
 PIPELINE_GAP, PIPELINE_STALLED = "pipeline.gap", "pipeline.stalled"
 PIPELINE_RECOVERED = "pipeline.recovered"
 PIPELINE: Final = (PIPELINE_GAP, PIPELINE_STALLED, PIPELINE_RECOVERED)
+# Of a retraining that was asked for in vain.
+RETRAIN_FAILED, RETRAIN_RECOVERED = "retrain.failed", "retrain.recovered"
+RETRAIN: Final = (RETRAIN_FAILED, RETRAIN_RECOVERED)
 
 TYPES: Final[Mapping[Subject, Types]] = {
     "drift": Types(DETECTED, UPDATED, RESOLVED, RESOLVED, WITHDRAWN),

@@ -14,7 +14,6 @@ from typing import Any, Final
 from monitor.detect.messages import instant
 
 REQUESTED: Final = "retrain.requested"
-FAILED: Final = "retrain.failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,5 @@ def body_of(wish: Wish) -> str:
         "deadline": instant(wish.deadline_ms),
         "dry_run": wish.is_dry_run,
     }
-    return _body(REQUESTED, data, wish.requested_ms)
-
-
-def _body(kind: str, data: Mapping[str, Any], at_ms: int) -> str:
-    said = {"type": kind, "timestamp": instant(at_ms), "data": data}
+    said = {"type": REQUESTED, "timestamp": instant(wish.requested_ms), "data": data}
     return json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

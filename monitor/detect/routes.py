@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from monitor.detect.message_types import PIPELINE, TYPES
+from monitor.detect.message_types import PIPELINE, RETRAIN, TYPES
 
 ANY: Final = "*"
 # A whole subject by the word before the dot, or one type.
@@ -31,6 +31,8 @@ EVENTS: Final = (
     ),
     "pipeline",
     *PIPELINE,
+    "retrain",
+    *RETRAIN,
 )
 SEVERITIES: Final = ("warning", "critical")
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from driftline.errors import Conflict
 from monitor.detect.retrain_messages import REQUESTED, Wish, body_of, webhook_id_of
-from monitor.storage import outbox
+from monitor.storage import outbox, retrain_telling
 from monitor.storage import schema as t
 from monitor.storage.endpoints import Endpoint
 from monitor.storage.engine import insert_rows, take_turns
@@ -211,6 +211,7 @@ def report(
     """
     if state not in REPORTED:
         raise ValueError(f"a request cannot be reported {state}: it is one of {REPORTED}")
+    take_turns(conn, "tell")
     one = find(conn, retrain_id, for_update=True)
     if one is None:
         raise NoSuchRetrain(retrain_id)
@@ -240,7 +241,37 @@ def report(
         values["ended_ms"] = now_ms
     _set(conn, one.id, **values)
     outbox.cancel(conn, webhook_id_of(one.key), now_ms)
-    return _sure(conn, one.id)
+    after = _sure(conn, one.id)
+    if state == "failed":
+        retrain_telling.in_vain(conn, after, _failed_words(after, words), now_ms)
+    elif state == "succeeded":
+        why = f"request {after.id} succeeded"
+        retrain_telling.over(conn, after.version_id, "retrained", why, now_ms)
+    return after
+
+
+def expire(conn: Connection, now_ms: int, *, limit: int = 20) -> list[Retrain]:
+    """End the open requests whose trainers have said nothing new in time; return them.
+
+    Each opens an incident of its version and tells of it, unless its model is archived.
+    """
+    take_turns(conn, "tell")
+    r = t.retrain.c
+    overdue = found(
+        conn, r.ended_ms.is_(None), r.deadline_ms <= now_ms,
+        order=(r.deadline_ms, r.id), limit=limit, for_update=True,
+    )  # fmt: skip
+    for one in overdue:
+        archived = sa.select(t.model.c.archived_ms).where(t.model.c.id == one.model_id)
+        is_archived = conn.execute(archived).scalar() is not None
+        why = "its model was archived" if is_archived else retrain_telling.why_expired(conn, one)
+        _set(conn, one.id, state="expired", ended_ms=now_ms, look_ms=None)
+        event(conn, one.id, "expired", now_ms, actor="driftline", words=why)
+        outbox.cancel(conn, webhook_id_of(one.key), now_ms)
+        if not is_archived:
+            said = f"The retraining of {one.model} {one.version} expired: {why}."
+            retrain_telling.in_vain(conn, _sure(conn, one.id), said, now_ms)
+    return [_sure(conn, one.id) for one in overdue]
 
 
 def to_follow(conn: Connection, now_ms: int, limit: int) -> list[Retrain]:
@@ -272,11 +303,13 @@ def live(
 
     Whether or not its trainer has said so. None where none is open.
     """
+    take_turns(conn, "tell")
+    c = t.model_version.c
+    name = conn.execute(sa.select(c.name).where(c.id == new_version_id)).scalar_one()
+    retrain_telling.over(conn, old_version_id, "superseded", f"version {name} took over", now_ms)
     one = open_of(conn, old_version_id, for_update=True)
     if one is None:
         return None
-    c = t.model_version.c
-    name = conn.execute(sa.select(c.name).where(c.id == new_version_id)).scalar_one()
     _set(
         conn, one.id, state="succeeded", look_ms=None, live_version_id=new_version_id,
         live_ms=now_ms, ended_ms=now_ms,
@@ -350,6 +383,11 @@ def _sure(conn: Connection, retrain_id: int) -> Retrain:
     one = find(conn, retrain_id)
     assert one is not None, retrain_id
     return one
+
+
+def _failed_words(one: Retrain, words: str) -> str:
+    said = f": {words}" if words else ", without saying why"
+    return f"The retraining of {one.model} {one.version} failed{said}."
 
 
 def _end(one: Retrain) -> str:

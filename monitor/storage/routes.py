@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from monitor.detect.message_types import PIPELINE_RECOVERED, TYPES
+from monitor.detect.message_types import PIPELINE_RECOVERED, RETRAIN_RECOVERED, TYPES
 from monitor.detect.routes import Route
 from monitor.storage import schema as t
 from monitor.storage.engine import take_turns
 
 _ENDS = {name for types in TYPES.values() for name in (types.over, types.gone, types.withdrawn)} | {
-    PIPELINE_RECOVERED
+    PIPELINE_RECOVERED,
+    RETRAIN_RECOVERED,
 }
 
 

@@ -16,6 +16,7 @@ from monitor.storage import schema as t
 
 DELIVERY: Final = "delivery"
 PIPELINE: Final = "pipeline"
+RETRAIN: Final = "retrain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,12 @@ class ServiceIncident:
     kind
         delivery: an endpoint that was switched off because nothing arrived there. pipeline:
         records are lost or not counted, or a role does not work (`monitor.detect.pipeline`).
+        retrain: a retraining of a version was asked for in vain.
     subject, name
         Which one: its number, and what people call it.
     resolved_as
-        enabled or removed; of the pipeline recovered or forgotten.
+        enabled or removed; of the pipeline recovered or forgotten; of a retraining retrained,
+        superseded, archived or deleted.
     """
 
     id: int

@@ -19,7 +19,7 @@ from monitor.detect.message_types import WITHDRAWALS
 from monitor.detect.messages import body_of, webhook_id_of
 from monitor.detect.routes import destinations
 from monitor.detect.succession import SUPERSEDED
-from monitor.storage import alerts, outbox, promotions, retrains, routes
+from monitor.storage import alerts, outbox, promotions, retrain_telling, retrains, routes
 from monitor.storage import schema as t
 from monitor.storage.engine import insert_rows
 from monitor.storage.reads.incidents import incidents
@@ -102,6 +102,7 @@ def end_alerts(conn: Connection, model_id: int, why: Gone, *, now_ms: int, web_u
     ).all()
     ended = 0
     for version_id, version, model, timezone in versions:
+        retrain_telling.over(conn, version_id, why, f"the model was {why}", now_ms)
         stored = alerts.known(conn, version_id, (), ())
         before = Knowledge(stored.alerts, stored.incidents)
         told_ms = max((alert.told_ms for alert in stored.alerts.values()), default=0)

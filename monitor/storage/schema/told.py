@@ -127,8 +127,8 @@ service_incident = Table(
     "service_incident",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("kind", String(20), nullable=False),  # delivery | pipeline
-    Column("subject", String(200), nullable=False),  # an endpoint's number, a topic
+    Column("kind", String(20), nullable=False),  # delivery | pipeline | retrain
+    Column("subject", String(200), nullable=False),  # a number of an endpoint or version, a topic
     Column("name", String(200), nullable=False),  # what people call it
     Column("severity", String(10), nullable=False),
     Column("summary", Text, nullable=False),

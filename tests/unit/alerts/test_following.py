@@ -266,8 +266,9 @@ def test_a_request_that_nobody_takes_fails_when_it_is_given_up(loop: Loop, serve
     assert one.events[-1].words.startswith(
         "trains did not take the request: Airflow knows no DAG retrain:"
     )
-    [row] = loop.world.outbox()
+    row, told = loop.world.outbox()
     assert (row.state, row.attempts) == ("dead", 10)
+    assert told.type == "retrain.failed"
 
 
 def test_a_request_to_a_webhook_is_accepted_and_not_followed(engine: Engine) -> None:
