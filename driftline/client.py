@@ -17,10 +17,10 @@ import msgspec
 
 from driftline import answers
 from driftline.asking import Http
-from driftline.endpoints import Endpoints
 from driftline.errors import InvalidReference
 from driftline.handling import Handling
 from driftline.letters import Letters
+from driftline.promoting import Promoting
 from driftline.reading import Reading, _escaped, _typed
 from driftline.setting import Setting
 from driftline.uploading import Uploading
@@ -61,7 +61,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client(Setting, Handling, Letters, Endpoints, Uploading, Reading):
+class Client(Setting, Handling, Letters, Promoting, Uploading, Reading):
     """A connection to one Driftline server.
 
     Parameters
@@ -155,7 +155,8 @@ class Client(Setting, Handling, Letters, Endpoints, Uploading, Reading):
         effective_from
             From when on this reference replaces the version's earlier one.
         replaces
-            The version that this one takes over from.
+            The version that this one takes over from: it is promoted, from `effective_from` on,
+            or else from the last event that was counted (see `promote`).
         owner, description
             For people.
 

@@ -56,6 +56,7 @@ from driftline.answers.overview import (
     Pipe,
     Worst,
 )
+from driftline.answers.promoted import Hook, NewHook, Promotion
 from driftline.answers.registered import (
     Backtest,
     Binding,
@@ -129,6 +130,7 @@ __all__ = [
     "Health",
     "Heat",
     "Hit",
+    "Hook",
     "Incident",
     "IncidentDetail",
     "IncidentEvent",
@@ -145,6 +147,7 @@ __all__ = [
     "Monitor",
     "MonitorChange",
     "NewEndpoint",
+    "NewHook",
     "NewValue",
     "News",
     "Note",
@@ -157,6 +160,7 @@ __all__ = [
     "Pipeline",
     "Point",
     "ProfiledFeature",
+    "Promotion",
     "PsiGroup",
     "Quantile",
     "ReferenceDetail",

@@ -20,11 +20,13 @@ from monitor.api import (
     endpoints,
     events,
     handling,
+    hooks,
     letters,
     metrics,
     models,
     openapi,
     problems,
+    promotions,
     reading,
     registering,
     routes,
@@ -106,11 +108,13 @@ def create_app(
     )
     openapi.describe(app)
     problems.install(app)
-    app.include_router(registering.router(engine, clock))
     actor = "api:token" if token is not None else "api:loopback"
+    app.include_router(registering.router(engine, clock, actor=actor))
     app.include_router(endpoints.router(engine, clock, alerts_allow, actor=actor))
     # Before what deletes a model: a model's name may have slashes in it.
     app.include_router(routes.router(engine, clock, actor=actor))
+    app.include_router(promotions.router(engine, clock, actor=actor))
+    app.include_router(hooks.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(deliveries.router(engine, clock, actor=actor))
     app.include_router(trials.router(engine, clock, actor=actor))
@@ -168,6 +172,7 @@ def create_app(
             ("/api/v1/references", MAX_REFERENCE_BYTES),
             ("/api/v1/events", events.MAX_EVENTS_BYTES),
             ("/api/v1/uploads", uploads.MAX_CHUNK_BYTES),
+            (hooks.OPEN, hooks.MAX_HOOK_BYTES),
             ("/login", MAX_FORM_BYTES),
             ("/", MAX_BODY_BYTES),
         ),

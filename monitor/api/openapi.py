@@ -178,6 +178,8 @@ def _with_token(made: dict[str, Any]) -> None:
         }
     }
     for path, item in made["paths"].items():
+        if path.startswith("/api/v1/hooks/mlflow/"):
+            continue  # signed by its own secret
         if path.startswith("/api/"):
             for operation in item.values():
                 operation["security"] = [{"token": []}, {}]

@@ -40,6 +40,7 @@ LISTS = {
     "dead letter": "GET /api/v1/dead-letters",
     "endpoint": "GET /api/v1/endpoints",
     "delivery": "GET /api/v1/deliveries",
+    "hook": "GET /api/v1/hooks",
     "route": "GET /api/v1/routes",
     "silence": "GET /api/v1/silences",
     "upload": "GET /api/v1/uploads",

@@ -75,8 +75,8 @@ BODY_SCHEMA: dict[str, Any] = {
 }
 
 
-def router(engine: Engine, clock: Clock) -> APIRouter:
-    """Return the route."""
+def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
+    """Return the route; `actor` is who the audit names where a version is promoted."""
     routes = APIRouter(prefix="/api/v1")
     # Unpacked, one may take a gigabyte.
     one_at_a_time = asyncio.Lock()
@@ -104,7 +104,7 @@ def router(engine: Engine, clock: Clock) -> APIRouter:
             )  # fmt: skip
         body = await request.body()
         async with one_at_a_time:
-            answer = await run_in_threadpool(_register, engine, clock, body)
+            answer = await run_in_threadpool(_register, engine, clock, body, actor)
         if not answer.created:
             response.status_code = 200
         return answer
@@ -112,7 +112,7 @@ def router(engine: Engine, clock: Clock) -> APIRouter:
     return routes
 
 
-def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
+def _register(engine: Engine, clock: Clock, body: bytes, actor: str) -> RegisteredAnswer:
     try:
         asked = msgspec.json.decode(body, type=Registration)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -152,6 +152,7 @@ def _register(engine: Engine, clock: Clock, body: bytes) -> RegisteredAnswer:
             replaces=asked.replaces,
             owner=asked.owner,
             description=asked.description,
+            actor=actor,
         )
     return RegisteredAnswer(
         created=done.created,

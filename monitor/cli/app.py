@@ -113,6 +113,7 @@ VERBS: Final = {
     "silence": Verb("monitor.cli.silence:app", "Of what nobody is told for a while."),
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
     "route": Verb("monitor.cli.route:app", "Which of a model's alerts go where."),
+    "hook": Verb("monitor.cli.hook:app", "Where MLflow tells which version it has promoted."),
     "delivery": Verb(
         "monitor.cli.delivery:app", "What was sent to endpoints: listed, shown, sent again."
     ),
@@ -121,7 +122,7 @@ VERBS: Final = {
         "Records that could not be counted: shown, exported, sent again.",
     ),
     "topic": Verb("monitor.cli.topic:app", "The topic that holds the events."),
-    "model": Verb("monitor.cli.model:app", "Models: listed, archived, deleted."),
+    "model": Verb("monitor.cli.model:app", "Models: listed, promoted, archived, deleted."),
     "monitor": Verb("monitor.cli.monitor:app", "How a model is judged."),
     "config": Verb("monitor.cli.config:app", "The settings."),
     "demo": Verb(

@@ -14,12 +14,12 @@ from driftline.errors import Conflict, DriftlineError
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import connect
-from monitor.cli.saying import line, plain
+from monitor.cli.saying import instant, line, plain
 
 if TYPE_CHECKING:
     from driftline import Client, answers
 
-app = typer.Typer(help="Models: listed, archived, deleted.", no_args_is_help=True)
+app = typer.Typer(help="Models: listed, promoted, archived, deleted.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
@@ -57,6 +57,58 @@ def list_(
             if version.judged_to is not None:
                 judged = f"judged up to {version.judged_to:%Y-%m-%d %H:%M} UTC"
             options.echo(f"  {line(version.version)}: {version.health}, {judged}")
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="What is made live; it has a reference.")],
+    replaces: Annotated[
+        str | None, typer.Option(help="What it replaces; what is live then, unless given.")
+    ] = None,
+    effective: Annotated[
+        str | None,
+        typer.Option(help="RFC 3339, event time; from the last counted event, unless given."),
+    ] = None,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Make a version live: open incidents of the one before end where this one takes over.
+
+    While both have predictions (a canary) both are judged. What is live already stays so.
+    """
+    with client_of(url, config, token_file) as client:
+        found = client.promote(name, version, replaces=replaces, effective=effective)
+    if json_:
+        options.echo(json.dumps(plain(found)))
+        return
+    how = "is live" if found.created else "is live already:"
+    options.echo(f"{line(name)}: {_promoted(found, how)}")
+
+
+@app.command()
+def promotions(
+    name: Name,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Show which versions were made live when, and when each took over; the last first."""
+    with client_of(url, config, token_file) as client:
+        found = client.promotions(name)
+    if json_:
+        options.echo(json.dumps([plain(one) for one in found]))
+        return
+    if not found:
+        options.echo(
+            f"no version of {line(name)} was promoted: `{command('model promote')} "
+            f"{shlex.quote(name)} VERSION`, or register one with --replaces"
+        )
+    for one in found:
+        options.echo(_promoted(one, one.state))
 
 
 @app.command()
@@ -125,6 +177,19 @@ def delete(
 def client_of(url: str | None, config: Path | None, token_file: Path | None) -> Client:
     """A client of the server that was named, or of the local one."""
     return connect(url, options.settings(config=config), token_file)
+
+
+def _promoted(one: answers.Promotion, how: str) -> str:
+    """One promotion in a line."""
+    said = f"version {line(one.version)} {how}"
+    if one.effective is None:
+        return f"{said}: it has no reference yet ({line(one.by)}, {instant(one.at)})"
+    said += f" from {instant(one.effective)} on"
+    if one.replaces is not None:
+        said += f", instead of {line(one.replaces)}"
+    if one.took_over is not None:
+        said += f"; took over at {instant(one.took_over)}"
+    return f"{said} ({line(one.by)})"
 
 
 def _confirm(is_said: bool, name: str, what: str) -> None:

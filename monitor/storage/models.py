@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict
 from monitor.detect.spec import MonitorSpec
-from monitor.storage import evaluation, registry, telling
+from monitor.storage import awaited_promotions, evaluation, registry, telling
 from monitor.storage import schema as t
 from monitor.storage.audit import note as note
 from monitor.storage.engine import transaction
@@ -162,6 +162,7 @@ def delete(
         for table in (t.model_version, t.monitor, t.route, t.retraining, t.promotion):
             _delete(conn, deleted, table, table.c.model_id == model_id)
         _delete(conn, deleted, t.model, t.model.c.id == model_id)
+        awaited_promotions.drop(conn, name, "removed", now_ms=now_ms)
         conn.execute(sa.update(t.registry).where(t.registry.c.id == 1).values(revision=number + 1))
         registry.bump_data_version(conn)
         note(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,14 +21,13 @@ from driftline.errors import Conflict
 from driftline.stats.frame import LAST_MS
 from monitor.detect.spec import MonitorSpec
 from monitor.detect.succession import Takeover
-from monitor.storage import retrains
+from monitor.storage import awaited_promotions, retrains
 from monitor.storage import schema as t
 from monitor.storage.audit import note
+from monitor.storage.awaited_promotions import Source
 from monitor.storage.engine import insert_rows
 from monitor.storage.turns import bump_data_version, take_turn
 from monitor.windows.panes import pane_ms_of, pane_start
-
-Source = Literal["registration", "api", "mlflow"]
 
 _VERSION: Final = t.model_version.alias()
 _REPLACED: Final = t.model_version.alias()
@@ -128,6 +127,7 @@ def promote(
             None,
             standing.replaces_version_id,
         ):
+            awaited_promotions.settle(conn, model, version, now_ms=now_ms)
             return Promoted(False, standing)
     taken = {p.effective_ms: p for p in before}
     while not is_said and start_ms in taken:
@@ -165,6 +165,7 @@ def promote(
         conn, actor=actor, action="model.promote", subject=model, now_ms=now_ms, version=version,
         replaces=replaced, effective=_instant(start_ms), source=source,
     )  # fmt: skip
+    awaited_promotions.settle(conn, model, version, now_ms=now_ms)
     bump_data_version(conn)
     promotion = Promotion(
         int(made), model, version, version_id, replaced, replaces_id, start_ms, source,
@@ -244,6 +245,19 @@ def _refuse_circle(
             if other.version_id not in seen:
                 seen.add(other.version_id)
                 ways.append([*way, other.version_id])
+
+
+def can_be_judged(conn: Connection, model: str, version: str) -> bool:
+    """Return whether there is such a version, and a reference of it."""
+    v = t.model_version.c
+    query = (
+        sa.select(v.id)
+        .join(t.model, t.model.c.id == v.model_id)
+        .join(t.binding, t.binding.c.version_id == v.id)
+        .where(t.model.c.name == model, v.name == version)
+        .limit(1)
+    )
+    return conn.execute(query).first() is not None
 
 
 def listed(

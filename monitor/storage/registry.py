@@ -29,7 +29,7 @@ from driftline.stats.reference import Reference, refuse_too_wide
 from driftline.stats.rule import Rule
 from driftline.wire import is_name, is_output
 from monitor.detect.spec import Monitor, MonitorSpec, Revision
-from monitor.storage import promotions
+from monitor.storage import awaited_promotions, promotions
 from monitor.storage import schema as t
 from monitor.storage.engine import reading
 from monitor.storage.turns import bump_data_version as bump_data_version
@@ -293,6 +293,12 @@ def register_reference(
     )
     if replaces is not None:
         _promote(conn, model, version, replaces, effective_from_ms, actor, now_ms)
+    for waits in awaited_promotions.waiting(conn, model):
+        if waits.version == version:
+            promotions.promote(
+                conn, model=model, version=version, source=waits.source, actor=waits.actor,
+                now_ms=now_ms,
+            )  # fmt: skip
     bump_data_version(conn)
     return Registered(True, reference.digest, start_ms, warnings)
 

@@ -21,7 +21,11 @@ TO_DO: Final = {
     ),
     "pipeline": ("Pipeline", "See which part it is, and since when", "status"),
     "retrain": ("Retraining", "Look at its run; once that is mended, ask again", "retrain list"),
-    "promotion": ("Promotion", "Say which version is live", "model list"),
+    "promotion": (
+        "Promotion",
+        "Register the version's reference: then it is promoted",
+        "reference register --help",
+    ),
 }
 # Of the pipeline, by what the subject begins with (`monitor.detect.pipeline`).
 PIPELINE_TO_DO: Final = {

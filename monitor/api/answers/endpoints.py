@@ -126,7 +126,8 @@ class ServiceIncidentAnswer(Answer):
     id: int = said("Its number, apart from those of models' incidents", 2)
     kind: str = said(
         "delivery: an endpoint was disabled because nothing arrived there; pipeline: records are "
-        "lost or not counted, or a role does not work",
+        "lost or not counted, or a role does not work; promotion: a version was promoted that has "
+        "no reference",
         "delivery",
     )
     name: str = said("Which one", "on-call")
@@ -134,7 +135,9 @@ class ServiceIncidentAnswer(Answer):
     summary: str = said("What happened, in a sentence", "Endpoint on-call was disabled: 410.")
     opened: Instant = said("When it began", "2025-06-02T08:00:00Z", at="opened_ms")
     resolved: Instant | None = said("When it ended", None, at="resolved_ms")
-    resolved_as: str | None = said("enabled or removed; recovered or forgotten", None)
+    resolved_as: str | None = said(
+        "enabled or removed; recovered or forgotten; promoted or replaced", None
+    )
 
 
 class RedeliveryAnswer(Answer):

@@ -25,6 +25,11 @@ from monitor.storage.schema.handled import (
     incident_note,
     silence,
 )
+from monitor.storage.schema.hooked import (
+    hook,
+    hook_delivery,
+    promotion_wanted,
+)
 from monitor.storage.schema.judged import (
     evaluator_cursor,
     finding,
@@ -98,6 +103,8 @@ __all__ = [
     "finding_day",
     "finding_measure",
     "heartbeat",
+    "hook",
+    "hook_delivery",
     "incident",
     "incident_event",
     "incident_note",
@@ -116,6 +123,7 @@ __all__ = [
     "pane",
     "pane_day",
     "promotion",
+    "promotion_wanted",
     "recount",
     "reference",
     "registry",
