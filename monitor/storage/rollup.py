@@ -4,7 +4,8 @@ A year of hours holds 24 times the rows of a year of days, more than a page can
 read in its time. The evaluator calls this in the transaction that writes the
 findings; whatever became of them (new, revised, deleted, folded again), the
 days they lie in are counted anew from the rows that stand now. Only an hour that
-comes behind all others, as nearly every one does, is added to what its day was.
+comes behind all others, as nearly every one does, is added to what its day was:
+to the features of which it is worse than all before it in anything.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ _OVER = {
     for name in STATISTICS
 }
 _INTO = f"""
-    INSERT INTO finding_day (version_id, segment, day_ms, feature, windows, ratio, evidence,
+    INSERT INTO finding_day (version_id, segment, day_ms, feature, ratio, evidence,
                              {", ".join(STATISTICS)}, verdict, is_alarming)
 """
 
@@ -96,11 +97,11 @@ def _counting() -> str:
     return f"""
         {_INTO}
         SELECT CAST(:version_id AS BIGINT), CAST(:segment AS VARCHAR), CAST(:from_ms AS BIGINT),
-               h.feature, h.windows, h.ratio, CASE {worst} END,
+               h.feature, h.ratio, CASE {worst} END,
                {", ".join(f"h.{name}" for name in STATISTICS)},
                CASE h.worst {words} END, h.alarms = 1
         FROM (
-            SELECT f.feature AS feature, COUNT(*) AS windows, MAX(f.ratio) AS ratio, {by}, {most},
+            SELECT f.feature AS feature, MAX(f.ratio) AS ratio, {by}, {most},
                    MAX(CASE f.verdict {ranks} ELSE 0 END) AS worst,
                    MAX(CASE WHEN f.is_alarming THEN 1 ELSE 0 END) AS alarms
             FROM "window" w CROSS JOIN finding f
@@ -118,30 +119,48 @@ def _adding() -> str:
         whens = " ".join(f"WHEN '{word}' THEN {place}" for place, word in enumerate(order))
         return f"CASE {name} {whens} END"
 
-    # A number that is not there is below all others.
+    def is_first(hour: str) -> str:
+        return f"{rank(f'{hour}.evidence', FIXED)} < {rank('d.evidence', FIXED)}"
+
+    def is_worse(hour: str) -> str:
+        return f"{rank(f'{hour}.verdict', VERDICTS)} > {rank('d.verdict', VERDICTS)}"
+
+    def is_more(name: str, hours: str) -> str:
+        """A number that is not there is below all others."""
+        return f"({hours} > d.{name} OR (d.{name} IS NULL AND {hours} IS NOT NULL))"
+
+    numbers = {"ratio": "f.ratio", **_OVER}
     most = ", ".join(
-        f"{name} = CASE WHEN d.{name} IS NULL OR excluded.{name} > d.{name} "
-        f"THEN excluded.{name} ELSE d.{name} END"
-        for name in ("ratio", *STATISTICS)
+        f"{name} = CASE WHEN {is_more(name, f'excluded.{name}')} THEN excluded.{name} "
+        f"ELSE d.{name} END"
+        for name in numbers
     )
-    is_first = f"{rank('excluded.evidence', FIXED)} < {rank('d.evidence', FIXED)}"
-    is_worse = f"{rank('excluded.verdict', VERDICTS)} > {rank('d.verdict', VERDICTS)}"
+    # Every hour, most are not: the more hours a day has, the fewer.
+    is_told = " OR ".join(
+        (
+            *(is_more(name, hours) for name, hours in numbers.items()),
+            f"(f.ratio = d.ratio AND {is_first('f')})",
+            is_worse("f"),
+            "(f.is_alarming AND NOT d.is_alarming)",
+        )
+    )
     return f"""
         {_INTO.replace("finding_day", "finding_day AS d")}
-        SELECT f.version_id, f.segment, CAST(:day_ms AS BIGINT), f.feature, 1, f.ratio,
+        SELECT f.version_id, f.segment, CAST(:day_ms AS BIGINT), f.feature, f.ratio,
                CASE WHEN f.ratio IS NOT NULL THEN f.evidence END,
                {", ".join(_OVER[name] for name in STATISTICS)}, f.verdict, f.is_alarming
-        FROM finding f
+        FROM finding f LEFT JOIN finding_day d
+          ON d.version_id = f.version_id AND d.segment = f.segment
+         AND d.day_ms = CAST(:day_ms AS BIGINT) AND d.feature = f.feature
         WHERE f.version_id = :version_id AND f.length = '{LENGTH}' AND f.start_ms = :start_ms
-          AND f.segment IN :segments
+          AND f.segment IN :segments AND (d.feature IS NULL OR {is_told})
         ON CONFLICT (version_id, segment, day_ms, feature) DO UPDATE SET
             evidence = CASE
-                WHEN excluded.ratio IS NULL THEN d.evidence
-                WHEN d.ratio IS NULL OR excluded.ratio > d.ratio THEN excluded.evidence
-                WHEN excluded.ratio = d.ratio AND {is_first} THEN excluded.evidence
+                WHEN {is_more("ratio", "excluded.ratio")} THEN excluded.evidence
+                WHEN excluded.ratio = d.ratio AND {is_first("excluded")} THEN excluded.evidence
                 ELSE d.evidence END,
-            windows = d.windows + excluded.windows, {most},
-            verdict = CASE WHEN {is_worse} THEN excluded.verdict ELSE d.verdict END,
+            {most},
+            verdict = CASE WHEN {is_worse("excluded")} THEN excluded.verdict ELSE d.verdict END,
             is_alarming = d.is_alarming OR excluded.is_alarming
     """
 

@@ -24,10 +24,10 @@ from monitor.storage.registry import Registry
 GROUP = "bench"
 
 
-def delta_of(shape: Shape, known: Registry, events: int) -> Delta:
+def delta_of(shape: Shape, known: Registry, events: int, *, seed: int = 1) -> Delta:
     """What so many events of one hour add."""
     # Within the same hour: what a checkpoint touches is segments, not hours.
-    records = records_of(list(json_records(shape, events, span_ms=1)))
+    records = records_of(list(json_records(shape, events, span_ms=1, seed=seed)))
     found = Delta()
     while records:
         admitted = admit(records, Rules())

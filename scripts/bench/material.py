@@ -109,10 +109,12 @@ def model(number: int) -> str:
     return f"m{number}"
 
 
-def json_records(shape: Shape, events: int, *, span_ms: int = HOUR_MS) -> Iterator[bytes]:
+def json_records(
+    shape: Shape, events: int, *, span_ms: int = HOUR_MS, seed: int = 1
+) -> Iterator[bytes]:
     """One event a record; their times ascend over the span before now, in RFC 3339."""
     distinct = min(events, DISTINCT)
-    parts = _parts(shape, distinct)
+    parts = _parts(shape, distinct, seed)
     start_ms = time.time_ns() // 1_000_000 - span_ms
     for i in range(events):
         before, after = parts[i % distinct]
@@ -132,9 +134,9 @@ def rfc3339(time_ms: int) -> bytes:
     return (at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1_000:03d}Z").encode()
 
 
-def _parts(shape: Shape, distinct: int) -> list[tuple[bytes, bytes]]:
+def _parts(shape: Shape, distinct: int, seed: int) -> list[tuple[bytes, bytes]]:
     """What stands before and after what each event has of its own."""
-    frame = shape.frame(distinct)
+    frame = shape.frame(distinct, seed)
     outputs = ("class", "score")
     names = [name for name in frame.columns if name not in outputs]
     before = b'{"type":"prediction","id":"e-%09d","model":"%s","version":"1","time":"%s",'

@@ -46,7 +46,6 @@ def recount(world: World, timezone: str = "UTC") -> dict[tuple[Any, ...], tuple[
         ratio = worst([row.ratio for row in rows])
         among = {row.evidence for row in rows if row.ratio == ratio and ratio is not None}
         out[key] = (
-            len(rows),
             ratio,
             next((name for name in STATISTICS if name in among), None),
             *(worst([over(row, name) for row in rows]) for name in STATISTICS),
@@ -65,7 +64,7 @@ def test_judged_hours_are_added_up_by_day(world: World) -> None:
     world.evaluator().step()
     days = stored(world)
     assert {key[2] for key in days} == {START_MS, START_MS + DAY_MS, START_MS + 2 * DAY_MS}
-    assert [days[key][0] for key in sorted(days) if key[3] == "x"] == [24, 24, 5]
+    assert [key[2] for key in sorted(days) if key[3] == "x"] == sorted({key[2] for key in days})
     assert days == recount(world)
 
 
@@ -75,7 +74,6 @@ def test_the_last_day_grows_with_each_hour(world: World) -> None:
         world.write(START_MS + hour * HOUR_MS, 1, missing=0.3 * (hour == 2))
         evaluator.step()
         assert stored(world) == recount(world)
-    assert {row[0] for row in stored(world).values()} == {5}
 
 
 def test_the_last_hour_judged_again_is_counted_once(world: World) -> None:
@@ -84,7 +82,6 @@ def test_the_last_hour_judged_again_is_counted_once(world: World) -> None:
         world.write(START_MS, 2, partition=partition)
         assert evaluator.step() == 2
         assert stored(world) == recount(world)
-    assert {row[0] for row in stored(world).values()} == {2}
     world.write(START_MS + HOUR_MS, 1, partition=0)
     assert evaluator.step() == 1
     assert stored(world) == recount(world)
@@ -101,7 +98,7 @@ def test_an_alarm_and_its_end_are_in_the_days(world: World) -> None:
     assert START_MS not in alarming
     assert START_MS + 3 * DAY_MS in alarming
     by = days[1, "all", START_MS + 3 * DAY_MS, "x"]
-    assert (by[2], by[-2]) == ("missing", "critical")
+    assert (by[1], by[-2]) == ("missing", "critical")
 
 
 def test_late_events_that_end_an_alarm_change_the_days_after_them(world: World) -> None:
@@ -176,11 +173,14 @@ def test_days_are_days_of_the_models_zone_where_the_clock_is_moved(engine: Engin
             )  # fmt: skip
     with engine.connect() as conn:
         found = conn.execute(
-            sa.select(t.finding_day.c.version_id, t.finding_day.c.windows)
+            sa.select(t.finding_day.c.version_id, t.finding_day.c.ratio)
             .order_by(t.finding_day.c.version_id, t.finding_day.c.day_ms)
         ).all()  # fmt: skip
-    assert [n for version_id, n in found if version_id == 1] == [4, 24, 25, 24, 3]
-    assert [n for version_id, n in found if version_id == 2] == [18, 24, 24, 14]
+    # Each hour is worse than the one before: the ratio says which was a day's last.
+    last = {1: [4, 24, 25, 24, 3], 2: [18, 24, 24, 14]}
+    for version_id, hours in last.items():
+        ends = [(sum(hours[: i + 1]) - 1) / 10 for i in range(len(hours))]
+        assert [ratio for version, ratio in found if version == version_id] == ends
 
 
 def test_a_statistic_that_only_a_fixed_limit_judges_may_be_the_worst_of_a_day(
@@ -235,12 +235,43 @@ def test_hours_that_follow_one_another_are_added_to_what_a_recount_gives(
 def test_an_hour_that_follows_costs_no_reading_of_its_day(engine: Engine) -> None:
     start = 1_704_067_200_000
     with storage.transaction(engine) as conn:
-        for hour in range(2):
-            _hour(conn, 1, start + hour * HOUR_MS, ratio=1.0)
+        for hour, ratio in enumerate((2.0, 1.0)):
+            _hour(conn, 1, start + hour * HOUR_MS, ratio=ratio)
             rollup.refresh(conn, 1, "UTC", {"all": [start + hour * HOUR_MS]}, following=["all"])
             # What a recount would find gone.
             conn.execute(sa.delete(t.finding))
-        assert conn.execute(sa.select(t.finding_day.c.windows)).scalar_one() == 2
+        assert conn.execute(sa.select(t.finding_day.c.ratio)).scalar_one() == 2.0
+
+
+def test_an_hour_that_is_not_the_worst_of_its_day_writes_no_row_of_it(engine: Engine) -> None:
+    """Whatever it is worse in is told; hours like those before are most of a day's."""
+    start = 1_704_067_200_000
+    hours: list[tuple[dict[str, Any], int]] = [
+        ({"ratio": 1.0}, 1),
+        ({"ratio": 1.0}, 0),
+        ({"ratio": 0.5}, 0),
+        ({"ratio": None, "evidence": "", "verdict": "blind"}, 0),
+        ({"ratio": 0.5, "is_alarming": True}, 1),
+        ({"ratio": 0.5, "is_alarming": True}, 0),
+        ({"ratio": 0.5, "verdict": "warning"}, 1),
+        ({"ratio": 1.0, "evidence": "w1_sigma"}, 0),
+        ({"ratio": 1.5, "evidence": "w1_sigma"}, 1),
+        ({"ratio": 1.5, "evidence": "psi"}, 1),
+    ]
+    written: list[int] = []
+
+    def note(_conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "INSERT INTO finding_day" in statement:
+            written.append(cursor.rowcount)
+
+    sa.event.listen(engine, "after_cursor_execute", note)
+    with storage.transaction(engine) as conn:
+        for place, (said, _) in enumerate(hours):
+            at = start + place * HOUR_MS
+            _hour(conn, 1, at, **said)
+            rollup.refresh(conn, 1, "UTC", {"all": [at]}, following=["all"])
+    sa.event.remove(engine, "after_cursor_execute", note)
+    assert written == [rows for _, rows in hours]
 
 
 def _hour(

@@ -156,7 +156,6 @@ finding_day = Table(
     Column("segment", String(500), primary_key=True),
     Column("day_ms", BigInteger, primary_key=True),  # local midnight of the model's zone
     Column("feature", String(200), primary_key=True),
-    Column("windows", Integer, nullable=False),  # hours with a finding
     # The worst hour: its evidence over its limit, and which statistic that is of.
     Column("ratio", Float),
     Column("evidence", String(16)),
