@@ -20,8 +20,13 @@ from driftline.errors import ConfigError
 
 PREFIX: Final = "DRIFTLINE_"
 DEFAULT_FILE: Final = Path("driftline.toml")
-# Of the environment, but no settings: the secret, the file, and what processes tell each other.
-_OTHER_VARIABLES: Final = {"DRIFTLINE_TOKEN", "DRIFTLINE_CONFIG", "DRIFTLINE_PARENT_PIPE"}
+# Of the environment, but no settings: the secrets, the file, and what processes tell each other.
+_OTHER_VARIABLES: Final = {
+    "DRIFTLINE_TOKEN",
+    "DRIFTLINE_READ_TOKEN",
+    "DRIFTLINE_CONFIG",
+    "DRIFTLINE_PARENT_PIPE",
+}
 
 Value = str | int | float | bool
 
@@ -193,6 +198,13 @@ KEYS: Final = {
             "",
             "",
             "file that holds the token which everybody must give; or DRIFTLINE_TOKEN",
+        ),
+        Key(
+            "web.read_token_file",
+            str,
+            "",
+            "",
+            "file with a second token, which may read and change nothing; or DRIFTLINE_READ_TOKEN",
         ),
         Key(
             "web.behind_proxy",

@@ -28,7 +28,9 @@ url = "postgresql+psycopg://driftline@db/driftline"
 
 In the environment a dot is two underscores: `DRIFTLINE_KAFKA__BOOTSTRAP`. The token that
 everything off loopback needs is `DRIFTLINE_TOKEN`, or a file that `web.token_file` names; it has
-no option, as command lines can be read by others.
+no option, as command lines can be read by others. `DRIFTLINE_READ_TOKEN`, or a file that
+`web.read_token_file` names, is a second one for those who only look
+([operations](operations.md#who-may-do-what)).
 
 | setting | default | what it is |
 |---|---|---|

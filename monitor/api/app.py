@@ -59,6 +59,7 @@ def create_app(
     with_dashboard: bool = True,
     allowed_hosts: frozenset[str] | None = LOOPBACK,
     token: str | None = None,
+    read_token: str | None = None,
     is_behind_proxy: bool = False,
     public_url: str = "",
     checkpoint_interval_s: float = 30.0,
@@ -80,6 +81,8 @@ def create_app(
     token
         What everybody must give, see `monitor.api.auth`; None answers all who reach it, which
         only loopback may.
+    read_token
+        What those give who may look and change nothing; beside `token` alone.
     is_behind_proxy
         Believe the nearest proxy's X-Forwarded-For and X-Forwarded-Proto.
     public_url
@@ -164,7 +167,8 @@ def create_app(
         from monitor.api.auth import Authentication
 
         scripts = [*scripts, login.SCRIPT_HASH]
-        app.add_middleware(Authentication, access=Access(token), clock=clock, public=public)
+        access = Access(token, read_token)
+        app.add_middleware(Authentication, access=access, clock=clock, public=public)
     app.add_middleware(
         Guard,
         hosts=allowed_hosts,

@@ -4,13 +4,15 @@ One ASGI layer around everything, inside the guard: what is added behind it is c
 somebody opens it. A program sends the token (`Authorization: Bearer`), a person gives it once at
 `/login` and has a session, a signed cookie. The cookie goes along when a link from outside is
 followed (`SameSite=Lax`: an alert's link opens its page), and so it alone changes nothing: a
-request that may change something must also come from a page of this site.
+request that may change something must also come from a page of this site. Whoever has the token
+that only reads changes nothing at all, and is not shown what other machines answered.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs
@@ -22,7 +24,15 @@ from dashboard import login
 from monitor.api import hooks
 from monitor.api.guard import SAFE_METHODS, Origin, header, is_own
 from monitor.api.problems import MEDIA_TYPE, problem_body
-from monitor.api.sessions import RENEW_S, SESSION_S, Access, FailureLimit, Session
+from monitor.api.sessions import (
+    RENEW_S,
+    ROLE,
+    SESSION_S,
+    VIEWER,
+    Access,
+    FailureLimit,
+    Session,
+)
 from monitor.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -35,6 +45,11 @@ _NO_PAGES: Final = ("/api/", "/_", "/assets/", "/metrics")
 LOGINS, ALL_LOGINS, LOGINS_S = 10, 200, 900.0
 # A program with an old token asks on and on, and others may share its address.
 BEARERS, ALL_BEARERS, BEARERS_S = 100, 1_000, 60.0
+# By these nothing is changed, though they are sent as what may change something: what a page asks
+# of the dashboard, what a silence would hold back, what another monitor would have found.
+_ONLY_READS: Final = re.compile(
+    r"/_dash-update-component|/api/v1/silences/preview|/api/v1/models/.+/monitor/backtest"
+)
 _Header = tuple[bytes, bytes]
 
 
@@ -44,7 +59,7 @@ class Authentication:
     Parameters
     ----------
     access
-        What the token opens.
+        What each token opens.
     public
         Where people open the pages, if that is not where requests arrive.
     """
@@ -84,14 +99,27 @@ class Authentication:
                 "send the token instead, as Authorization: Bearer TOKEN",
             )  # fmt: skip
         else:
-            await self._app(scope, receive, self._renewing(session, scope, send))
+            await self._as(session.role, scope, receive, self._renewing(session, scope, send))
+
+    async def _as(self, role: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through as far as its role goes."""
+        changes = scope["method"] not in SAFE_METHODS and not _ONLY_READS.fullmatch(scope["path"])
+        if role == VIEWER and changes:
+            await _problem(
+                send, 403, "This token only reads",
+                f"Who has it may look at everything and change nothing: {scope['method']} is not "
+                "for them.",
+                "use the token of those who may (DRIFTLINE_TOKEN), or ask somebody who has it",
+            )  # fmt: skip
+            return
+        await self._app({**scope, ROLE: role}, receive, send)
 
     # Programs.
 
     async def _with_token(self, given: str, scope: Scope, receive: Receive, send: Send) -> None:
         address, now_s = _address(scope), self._clock.monotonic_s()
-        is_right = self._access.is_token(given)
-        wait_s = self._bearers.wait_s(address, now_s, is_right=is_right)
+        role = self._access.role(given)
+        wait_s = self._bearers.wait_s(address, now_s, is_right=role is not None)
         if wait_s > 0:
             await _problem(
                 send, 429, "Too many wrong tokens",
@@ -99,8 +127,8 @@ class Authentication:
                 "correct the token and try again later",
                 headers=[_retry_after(wait_s)],
             )  # fmt: skip
-        elif is_right:
-            await self._app(scope, receive, send)
+        elif role is not None:
+            await self._as(role, scope, receive, send)
         else:
             self._bearers.note(address, now_s)
             await _refuse(scope, send, is_wrong=True)
@@ -120,7 +148,7 @@ class Authentication:
         now_s = self._clock.now_ms() // 1_000
         more: list[_Header] = []
         if now_s - session.seen_s >= RENEW_S:
-            more.append(self._cookie(scope, Session(session.began_s, now_s)))
+            more.append(self._cookie(scope, Session(session.began_s, now_s, session.role)))
 
         async def renewing_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -159,18 +187,19 @@ class Authentication:
         fields = _fields(await _body(receive))
         then = login.local_path(fields.get("next", "/"))
         address, now_s = _address(scope), self._clock.monotonic_s()
-        is_right = self._access.is_token(fields.get("token", "").strip())
-        wait_s = self._logins.wait_s(address, now_s, is_right=is_right)
+        role = self._access.role(fields.get("token", "").strip())
+        wait_s = self._logins.wait_s(address, now_s, is_right=role is not None)
         if wait_s > 0:
             minutes = math.ceil(wait_s / 60)
             wrong = f"Too many wrong tokens: try again in {minutes} min."
             await _html(
                 send, 429, login.page(then=then, wrong=wrong), headers=[_retry_after(wait_s)]
             )
-        elif is_right:
+        elif role is not None:
             self._logins.forget(address)
             seen_s = self._clock.now_ms() // 1_000
-            await _see(send, then, headers=[self._cookie(scope, Session(seen_s, seen_s))])
+            session = Session(seen_s, seen_s, role)
+            await _see(send, then, headers=[self._cookie(scope, session)])
         else:
             self._logins.note(address, now_s)
             log.warning("a wrong token at the login page", address=address)

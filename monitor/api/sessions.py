@@ -25,62 +25,92 @@ LONGEST_S: Final = 7 * 86_400
 MAX_COOKIE: Final = 200
 
 
+# Who may do everything, and who may look and change nothing.
+ADMIN: Final = "admin"
+VIEWER: Final = "viewer"
+# Where a request's scope says who asks; not there, everybody who reaches the server is trusted.
+ROLE: Final = "driftline.role"
+
+
 @dataclass(frozen=True)
 class Session:
-    """One login: when it happened and when it was last renewed, in seconds of the wall clock."""
+    """One login: when it happened and when it was last renewed, in seconds of the wall clock.
+
+    `role` is that of the token that it began with.
+    """
 
     began_s: int
     seen_s: int
+    role: str = ADMIN
 
 
 class Access:
     """What a token opens.
 
+    Parameters
+    ----------
+    token
+        Of those who may do everything.
+    read_token
+        Of those who may look and change nothing, if there is one.
+
     Examples
     --------
     >>> access = Access("a token of some length")
-    >>> access.is_token("a token of some length"), access.is_token("another one")
-    (True, False)
+    >>> access.role("a token of some length"), access.role("another one")
+    ('admin', None)
     >>> cookie = access.seal(Session(began_s=1_000, seen_s=1_000))
     >>> access.session(cookie, now_s=2_000)
-    Session(began_s=1000, seen_s=1000)
+    Session(began_s=1000, seen_s=1000, role='admin')
     >>> access.session(cookie, now_s=1_000 + SESSION_S) is None
     True
     >>> Access("another token, just as long").session(cookie, now_s=2_000) is None
     True
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, read_token: str | None = None) -> None:
+        tokens = {ADMIN: token} | ({} if read_token is None else {VIEWER: read_token})
         # Digests of one length: comparing them tells nothing of the token, not even that.
-        self._digest = sha256(token.encode()).digest()
-        self._key = hmac.new(token.encode(), b"driftline session 1", sha256).digest()
+        self._digests = {role: sha256(each.encode()).digest() for role, each in tokens.items()}
+        # A session of one token is none of the other's: each has a key of its own.
+        self._keys = {
+            role: hmac.new(each.encode(), b"driftline session 1", sha256).digest()
+            for role, each in tokens.items()
+        }
 
-    def is_token(self, given: str) -> bool:
-        """Return whether this is the token, in the same time for every wrong one."""
-        found = sha256(given.encode("utf-8", "surrogatepass")).digest()
-        return hmac.compare_digest(found, self._digest)
+    def role(self, given: str) -> str | None:
+        """Return whose token this is, None for nobody's; in the same time for every wrong one."""
+        digest = sha256(given.encode("utf-8", "surrogatepass")).digest()
+        found = [role for role, d in self._digests.items() if hmac.compare_digest(digest, d)]
+        return found[0] if found else None
 
     def seal(self, session: Session) -> str:
         """Return the cookie of a session; two of the same second differ."""
         content = f"1.{session.began_s}.{session.seen_s}.{secrets.token_urlsafe(9)}"
-        return f"{content}.{self._sign(content)}"
+        return f"{content}.{_sign(self._keys[session.role], content)}"
 
     def session(self, cookie: str, now_s: int) -> Session | None:
         """Return the session of a cookie, or None: forged, garbled or over."""
         content, _, signature = cookie.rpartition(".")
         if len(cookie) > MAX_COOKIE or not cookie.isascii():
             return None
-        if not hmac.compare_digest(signature, self._sign(content)):
+        signed = [
+            role
+            for role, key in self._keys.items()
+            if hmac.compare_digest(signature, _sign(key, content))
+        ]
+        if not signed:
             return None
         # Signed by us, so it has our form.
         _, began, seen, _ = content.split(".", 3)
-        session = Session(int(began), int(seen))
+        session = Session(int(began), int(seen), signed[0])
         is_over = now_s - session.seen_s >= SESSION_S or now_s - session.began_s >= LONGEST_S
         return None if is_over else session
 
-    def _sign(self, content: str) -> str:
-        made = hmac.new(self._key, content.encode(), sha256).digest()
-        return urlsafe_b64encode(made).decode().rstrip("=")
+
+def _sign(key: bytes, content: str) -> str:
+    made = hmac.new(key, content.encode(), sha256).digest()
+    return urlsafe_b64encode(made).decode().rstrip("=")
 
 
 class FailureLimit:

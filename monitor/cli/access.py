@@ -23,6 +23,7 @@ from driftline.errors import ConfigError
 from monitor.config import Settings, secret_from
 
 VARIABLE: Final = "DRIFTLINE_TOKEN"
+READ_VARIABLE: Final = "DRIFTLINE_READ_TOKEN"
 MIN_TOKEN: Final = 20
 MAX_TOKEN: Final = 500
 HOW_TO_MAKE_ONE: Final = 'python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -47,11 +48,14 @@ class Access:
         Names that the Host header may carry.
     token
         What it asks for; None where this machine is trusted.
+    read_token
+        What those give who only look; None where there is none.
     """
 
     host: str
     hosts: frozenset[str]
     token: str | None = field(repr=False)
+    read_token: str | None = field(default=None, repr=False)
 
 
 def access(settings: Settings, environment: Mapping[str, str] = os.environ) -> Access:
@@ -82,7 +86,7 @@ python -c "import secrets; print(secrets.token_urlsafe(32))"
             f"a loopback address, or a token in {VARIABLE} or web.token_file; make one with: "
             f"{HOW_TO_MAKE_ONE}",
         )  # fmt: skip
-    return Access(host, names(settings), found)
+    return Access(host, names(settings), found, read_token(settings, environment, found))
 
 
 def token(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -93,14 +97,56 @@ def token(settings: Settings, environment: Mapping[str, str] = os.environ) -> st
     ConfigError
         It is too short to be one, or no header could carry it, or its file cannot be read.
     """
-    given = environment.get(VARIABLE, "").strip()
+    found = _given(settings, environment, VARIABLE, "web.token_file")
+    return None if found is None else found[0]
+
+
+def read_token(
+    settings: Settings, environment: Mapping[str, str] = os.environ, admin: str | None = None
+) -> str | None:
+    """Return the token of those who may look and change nothing; None where there is none.
+
+    Parameters
+    ----------
+    admin
+        The token of this installation.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be a token; it is the other one; or there is no other one, so that whoever comes
+        without any may do everything.
+    """
+    found = _given(settings, environment, READ_VARIABLE, "web.read_token_file")
+    if found is None:
+        return None
+    given, key, source = found
+    if admin is None:
+        raise ConfigError(
+            key, source, "a token that reads",
+            f"a token of those who may change something, too, in {VARIABLE} or web.token_file: "
+            f"without one everybody on this machine may",
+        )  # fmt: skip
+    if given == admin:
+        raise ConfigError(
+            key, source, f"the token of {VARIABLE} or web.token_file",
+            f"another one; make one with: {HOW_TO_MAKE_ONE}",
+        )  # fmt: skip
+    return given
+
+
+def _given(
+    settings: Settings, environment: Mapping[str, str], variable: str, name: str
+) -> tuple[str, str, str] | None:
+    """Return a token with the key that it came by and where that stands."""
+    given = environment.get(variable, "").strip()
     if given:
-        return _checked(given, VARIABLE, "environment")
-    file = settings.text("web.token_file")
+        return _checked(given, variable, "environment"), variable, "environment"
+    file = settings.text(name)
     if not file:
         return None
-    source = settings.source("web.token_file")
-    return _checked(secret_from(file, "web.token_file", source).strip(), "web.token_file", source)
+    source = settings.source(name)
+    return _checked(secret_from(file, name, source).strip(), name, source), name, source
 
 
 def client_token(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -168,6 +168,7 @@ def web(
                 engine,
                 allowed_hosts=reached.hosts,
                 token=reached.token,
+                read_token=reached.read_token,
                 is_behind_proxy=settings.flag("web.behind_proxy"),
                 public_url=public_url(settings) if settings.text("web.url") else "",
                 checkpoint_interval_s=settings.number("ingest.checkpoint_interval_s"),

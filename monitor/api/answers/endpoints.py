@@ -90,7 +90,10 @@ class AttemptAnswer(Answer):
     duration_ms: int = said("How long it took", 48)
     status: int | None = said("Of the answer; null without one", 500)
     error: str | None = said("Why it failed; null when it arrived", WHY)
-    response: str | None = said("The answer's beginning, at most 4 KB", "Internal Server Error")
+    response: str | None = said(
+        "The answer's beginning, at most 4 KB; null to whoever may only read",
+        "Internal Server Error",
+    )
 
 
 class DeliveryAnswer(Answer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -22,6 +22,7 @@ from monitor.api.answers.endpoints import (
 )
 from monitor.api.cursors import Key
 from monitor.api.parameters import MAX_INT, Cursor, Limit, is_storable
+from monitor.api.sessions import ROLE, VIEWER
 from monitor.clock import Clock
 from monitor.masking import masked
 from monitor.storage import endpoints as store
@@ -128,8 +129,13 @@ def add(routes: APIRouter, answering: Answering, clock: Clock) -> None:
         **openapi.told(DeliveryDetail, "Get one delivery", 404),
     )  # fmt: skip
     def delivery(request: Request, id: DeliveryId) -> Response:
-        """With its body and every attempt."""
-        return answering.one(request, lambda conn: delivery_detail(conn, id), by_content=True)
+        """With its body and every attempt; what was answered, for who may change something."""
+        shows = request.scope.get(ROLE) != VIEWER
+
+        def read(conn: Connection) -> DeliveryDetail:
+            return delivery_detail(conn, id, shows_answers=shows)
+
+        return answering.one(request, read, by_content=True)
 
     @routes.get(
         "/service-incidents", tags=[TAG],
@@ -206,8 +212,11 @@ def endpoint_answers(conn: Connection, listed: list[Endpoint], now_ms: int) -> l
     return found
 
 
-def delivery_detail(conn: Connection, id: int) -> DeliveryDetail:
+def delivery_detail(conn: Connection, id: int, *, shows_answers: bool = True) -> DeliveryDetail:
     """Return one delivery with all that is known of it.
+
+    Without `shows_answers` no attempt tells what came back but its status: that is another
+    machine's, and may hold anything.
 
     Raises
     ------
@@ -220,6 +229,8 @@ def delivery_detail(conn: Connection, id: int) -> DeliveryDetail:
     tried = reads.attempts_of(conn, [id])[id]
     said = _said(found[0], tried)
     said["body"] = reads.body_of(conn, id)
+    if not shows_answers:
+        tried = [replace(each, response=None) for each in tried]
     said["tried"] = [AttemptAnswer.model_validate(each) for each in tried]
     return DeliveryDetail.model_validate(said)
 
