@@ -22,6 +22,7 @@ from driftline.handling import Handling
 from driftline.letters import Letters
 from driftline.promoting import Promoting
 from driftline.reading import Reading, _escaped, _typed
+from driftline.retraining import Retraining
 from driftline.setting import Setting
 from driftline.uploading import Uploading
 
@@ -61,7 +62,7 @@ class Reference:
     last: datetime | None = None
 
 
-class Client(Setting, Handling, Letters, Promoting, Uploading, Reading):
+class Client(Setting, Handling, Retraining, Letters, Promoting, Uploading, Reading):
     """A connection to one Driftline server.
 
     Parameters

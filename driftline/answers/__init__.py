@@ -82,6 +82,14 @@ from driftline.answers.registered import (
     Tried,
     TriedSegment,
 )
+from driftline.answers.retrained import (
+    Retrain,
+    RetrainAsked,
+    RetrainEvent,
+    Retraining,
+    RetrainRun,
+    RetrainSays,
+)
 from driftline.answers.streams import (
     DeadLetter,
     DeadLetterDetail,
@@ -169,6 +177,12 @@ __all__ = [
     "ReferenceUse",
     "Replay",
     "Resent",
+    "Retrain",
+    "RetrainAsked",
+    "RetrainEvent",
+    "RetrainRun",
+    "RetrainSays",
+    "Retraining",
     "Route",
     "Segment",
     "Series",

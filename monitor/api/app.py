@@ -29,6 +29,7 @@ from monitor.api import (
     promotions,
     reading,
     registering,
+    retraining,
     routes,
     silences,
     trials,
@@ -118,6 +119,7 @@ def create_app(
     app.include_router(routes.router(engine, clock, actor=actor))
     app.include_router(promotions.router(engine, clock, actor=actor))
     app.include_router(hooks.router(engine, clock, actor=actor, web_url=public_url))
+    app.include_router(retraining.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(models.router(engine, clock, actor=actor, web_url=public_url))
     app.include_router(deliveries.router(engine, clock, actor=actor))
     app.include_router(trials.router(engine, clock, actor=actor))

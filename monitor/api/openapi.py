@@ -32,6 +32,7 @@ TAGS = {
     "incidents": "What went wrong, alone and in groups",
     "records": "What became of every record",
     "history": "What was counted elsewhere, and uploaded",
+    "retraining": "When a model is retrained, and what became of it",
     "webhooks": "Where alerts are sent, and what became of each",
     "service": "The service itself",
 }

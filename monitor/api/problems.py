@@ -43,6 +43,7 @@ LISTS = {
     "hook": "GET /api/v1/hooks",
     "route": "GET /api/v1/routes",
     "silence": "GET /api/v1/silences",
+    "retraining request": "GET /api/v1/retrains",
     "upload": "GET /api/v1/uploads",
 }
 

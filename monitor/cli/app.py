@@ -114,6 +114,7 @@ VERBS: Final = {
     "endpoint": Verb("monitor.cli.endpoint:app", "Where alerts are sent."),
     "route": Verb("monitor.cli.route:app", "Which of a model's alerts go where."),
     "hook": Verb("monitor.cli.hook:app", "Where MLflow tells which version it has promoted."),
+    "retrain": Verb("monitor.cli.retrain:app", "When models are retrained, and what became of it."),
     "delivery": Verb(
         "monitor.cli.delivery:app", "What was sent to endpoints: listed, shown, sent again."
     ),

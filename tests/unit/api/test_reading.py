@@ -33,7 +33,7 @@ READ = (
 STREAMED = (
     "partitions", "gaps", "deficits", "dead-letters", "status", "pipeline", "overview",
     "endpoints", "deliveries", "silences", "incidents/1/handling", "uploads", "service-incidents",
-    "routes",
+    "routes", "retrains", "hooks", "handling?incident=1",
 )  # fmt: skip
 TABLES = (
     "models", "versions", "references", f"windows?{V}", f"findings?{V}", f"verdicts?{V}",

@@ -1,0 +1,243 @@
+"""`driftline retrain`: when models are retrained, and what became of it. Over HTTP, by the SDK."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from driftline.errors import ConfigError
+from driftline.program import command
+from monitor.cli import access, options
+from monitor.cli.connect import connect
+from monitor.cli.saying import line, minute, plain, user
+
+if TYPE_CHECKING:
+    from driftline import answers
+
+app = typer.Typer(help="When models are retrained, and what became of it.", no_args_is_help=True)
+
+
+class Reported(StrEnum):
+    """How far a training came."""
+
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+
+
+class State(StrEnum):
+    """What a request can be."""
+
+    requested = "requested"
+    accepted = "accepted"
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+    expired = "expired"
+
+
+Model = Annotated[str, typer.Argument(help="The model's name.")]
+Number = Annotated[int, typer.Argument(help="The request's number.")]
+Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
+
+
+@app.command()
+def policy(
+    model: Model,
+    trainer: Annotated[
+        str | None,
+        typer.Option(help="Set it: an endpoint of kind webhook, airflow, databricks or github."),
+    ] = None,
+    open_days: Annotated[
+        int | None, typer.Option(min=1, help="Critical drift must have stood on so many ... (5)")
+    ] = None,
+    of_days: Annotated[
+        int | None, typer.Option(min=1, help="... of the last so many days. (28)")
+    ] = None,
+    cooldown: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", min=0, help="From one request to the next. (28)"),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests of the whole service in 24 hours, at most. (10)"),
+    ] = None,
+    answer_within: Annotated[
+        int | None,
+        typer.Option(metavar="HOURS", min=1, help="From a trainer's word to its next. (96)"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write down what would be asked; send nothing.")
+    ] = False,
+    off: Annotated[bool, typer.Option("--off", help="Ask for nothing; keep the rest.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove it. What was asked for goes on.")
+    ] = False,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Show when MODEL's retraining is asked for; with --trainer, set it.
+
+    It is asked for when critical drift stood on enough days. Missing values never start one: that
+    is a pipeline to mend, and holds it back. What is not given has the value in brackets.
+    """
+    given = {
+        "open_days": open_days,
+        "of_days": of_days,
+        "cooldown_days": cooldown,
+        "daily_budget": budget,
+        "answer_within_hours": answer_within,
+    }
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if (wanted or dry_run or off) and trainer is None:
+        raise ConfigError("retrain policy", "command line", "no --trainer", "--trainer ENDPOINT")
+    if remove and trainer is not None:
+        raise ConfigError("retrain policy", "command line", "--trainer and --remove", "one of them")
+    with connect(url, options.settings(config=config), token_file) as client:
+        if remove:
+            client.remove_retraining(model)
+            said = f"{line(model)} is not retrained by itself any more"
+            options.echo(json.dumps({"model": model}) if json_ else said)
+            return
+        if trainer is None:
+            found = client.retraining(model)
+        else:
+            found = client.set_retraining(
+                model, trainer, dry_run=dry_run, enabled=not off, **wanted
+            )
+    options.echo(json.dumps(plain(found)) if json_ else _policy(found))
+
+
+@app.command("list")
+def list_(
+    model: Annotated[str | None, typer.Argument(help="Only this model's.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    incident: Annotated[
+        int | None, typer.Option(help="Only those that stand on this incident.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Show requests for a retraining, the last asked first."""
+    with connect(url, options.settings(config=config), token_file) as client:
+        asked = None if state is None else state.value
+        found = list(client.retrains(model, state=asked, incident=incident, limit=limit))
+    if json_:
+        options.echo(json.dumps([plain(one) for one in found]))
+    elif not found:
+        options.echo(f"nothing was asked for; `{command('retrain policy --help')}`")
+    for one in () if json_ else found:
+        options.echo(_line(one))
+
+
+@app.command()
+def show(
+    number: Number,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Show one request with all that became of it."""
+    with connect(url, options.settings(config=config), token_file) as client:
+        found = client.retrain(number)
+    if json_:
+        options.echo(json.dumps(plain(found)))
+        return
+    options.echo(_line(found))
+    options.echo(line(f"  {found.summary}"))
+    if found.run is not None:
+        options.echo(line(f"  run {' '.join(filter(None, (found.run.id, found.run.url)))}"))
+    for event in found.events:
+        words = f": {event.words}" if event.words else ""
+        options.echo(
+            line(f"  {minute(event.at)}  {event.state.replace('_', ' ')} by {event.actor}{words}")
+        )
+
+
+@app.command()
+def ask(
+    model: Model,
+    version: Annotated[str | None, typer.Option(help="To be replaced; the newest.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is in the message.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who asks; the user of this machine by default.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")
+    ] = False,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Ask MODEL's trainer for a retraining now, whatever the policy says by itself."""
+    with connect(url, options.settings(config=config), token_file) as client:
+        found = client.ask_retrain(
+            model, version=version, reason=reason, by=user() if by is None else by,
+            dry_run=dry_run,
+        )  # fmt: skip
+    if json_:
+        options.echo(json.dumps(plain(found)))
+        return
+    says = found.policy
+    why = f": {'; '.join(says.why)}" if says.why else ""
+    verdict = {"ask": "asks for it, too", "held": "holds it back", "nothing": "sees no reason"}
+    options.echo(line(f"the policy {verdict[says.verdict]}{why}"))
+    if found.request is not None:
+        options.echo(_line(found.request))
+    else:
+        options.echo(json.dumps(found.message, indent=2, ensure_ascii=True))
+
+
+@app.command()
+def report(
+    number: Number,
+    state: Annotated[Reported, typer.Argument(help="How far the training came.")],
+    message: Annotated[str, typer.Option(help="What else there is to say.")] = "",
+    run_url: Annotated[str | None, typer.Option(help="The training's page.")] = None,
+    version: Annotated[str | None, typer.Option(help="The new version.")] = None,
+    url: Url = None,
+    token_file: access.TokenFile = None,
+    config: options.ConfigFile = None,
+    json_: options.AsJson = False,
+) -> None:
+    """Say how a training comes on: what a trainer does by POST /api/v1/retrains/NUMBER."""
+    with connect(url, options.settings(config=config), token_file) as client:
+        found = client.report_retrain(
+            number, state.value, message=message, run_url=run_url, version=version
+        )
+    options.echo(json.dumps(plain(found)) if json_ else _line(found))
+
+
+def _policy(one: answers.Retraining) -> str:
+    what = "writes down a request for" if one.dry_run else "asks for"
+    if not one.enabled:
+        what = "is switched off, and would ask for"
+    trainer = "nobody (it was removed)" if one.trainer is None else f"{one.trainer} ({one.kind})"
+    return line(
+        f"{one.model}: {what} a retraining of {trainer} when critical drift stood on "
+        f"{one.open_days} of the last {one.of_days} days; {one.cooldown_days} days between two, "
+        f"{one.daily_budget} a day for all models, {one.answer_within_hours} h for each answer"
+    )
+
+
+def _line(one: answers.Retrain) -> str:
+    state = "dry run" if one.is_dry_run else one.state
+    if one.live_version is not None:
+        state += f", version {one.live_version} took over"
+    elif one.is_open and one.state == "succeeded":
+        state += f", waits for version {one.made_version or '?'} to take over"
+    basis = ", its basis was withdrawn" if one.basis_withdrawn else ""
+    return line(
+        f"{one.id}  {one.model} {one.version}  {state}{basis}  asked {minute(one.requested)} of "
+        f"{one.trainer}"
+    )
