@@ -23,6 +23,10 @@ from monitor.views.heat import Heat, is_prediction
 from monitor.views.timeline import Lived, Timeline
 
 MAX_INCIDENTS_NAMED = 3
+# So much room the words of a mark take, of a plot of usual width.
+MARK_WORDS_PERCENT = 20
+# Before it stand the words of the version's own bar.
+WORDS_FROM_PERCENT = 48
 
 
 def legend() -> list[Part]:
@@ -100,14 +104,17 @@ def _state(found: Timeline, feature: str, row: Mapping[str, Any] | None) -> Part
     return status("circle-dashed", verdict.replace("_", " ").capitalize(), "idle")
 
 
-def drawn_lanes(found: Timeline, bars: Sequence[lanes.Bar]) -> dict[str, Any]:
+def drawn_lanes(
+    found: Timeline, bars: Sequence[lanes.Bar], asked: Sequence[int] = ()
+) -> dict[str, Any]:
     """Return the lanes of versions and incidents as data that `assets/lanes.js` draws.
 
-    Places and widths are percent of the plot, heights pixels.
+    Places and widths are percent of the plot, heights pixels. `asked` are the event times of
+    requests for a retraining.
     """
     depth = 1 + max((bar.lane for bar in bars), default=0)
     return {
-        "versions": _version_bars(found),
+        "versions": [*_version_bars(found), *_asked_marks(found, asked)],
         "incidents": [_incident_bar(bar) for bar in bars],
         "height": depth * lanes.LANE_PX,
     }
@@ -128,6 +135,19 @@ def _version_bars(found: Timeline) -> list[dict[str, Any]]:
                 }
             )
     return bars
+
+
+def _asked_marks(found: Timeline, asked: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the requests as marks in the lane of versions; two that are close share their word."""
+    at, zone = axis_of_columns(found.columns, found.scope.zone), found.scope.zone
+    marks: list[dict[str, Any]] = []
+    for ms in sorted(asked):
+        place = 100 * (local_ms(ms, zone) - at.from_ms) / max(1.0, at.to_ms - at.from_ms)
+        if 0 < place < 100:
+            is_near = bool(marks) and place - marks[-1]["left"] < MARK_WORDS_PERCENT
+            words = "" if is_near or place < WORDS_FROM_PERCENT else "retraining requested"
+            marks.append({"left": round(place, 3), "mark": words, "words": "Retraining requested"})
+    return marks
 
 
 def _lived_words(span: Lived, found: Timeline) -> str:

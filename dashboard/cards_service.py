@@ -11,7 +11,7 @@ from dash import html
 from dashboard import address, parts
 from dashboard.look import Look
 from dashboard.words import cut, duration, moment
-from monitor.storage.service_incidents import DELIVERY
+from monitor.storage.service_incidents import DELIVERY, PIPELINE
 from monitor.views.service import Trouble
 
 
@@ -31,7 +31,9 @@ def href(one: Trouble) -> str:
     """Return the page that shows more of it."""
     if one.incident.kind == DELIVERY:
         return address.to("deliveries", endpoint=one.incident.name)
-    return "/pipeline" if one.incident.kind == "pipeline" else "/incidents"
+    if one.incident.kind == PIPELINE:
+        return "/pipeline"
+    return address.to("incidents", kind=one.incident.kind)
 
 
 def titled(one: Trouble) -> Any:

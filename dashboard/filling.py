@@ -39,6 +39,7 @@ NOT_HERE = {
     "feature": "This model has no feature {name}",
     "incident": "There is no incident {name}",
     "reference": "There is no reference {name}",
+    "retrain": "There is no request {name} for a retraining",
 }
 
 

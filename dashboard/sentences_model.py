@@ -220,8 +220,11 @@ def newest_words(found: Timeline) -> str:
     return window_words(found.latest_ms, found.scope.length, found.scope.zone, year_of(found))
 
 
-def kpis(found: Timeline, zone: ZoneInfo) -> tuple[Kpi, ...]:
-    """Return the six figures under the verdict; instants are told in `zone`."""
+def kpis(found: Timeline, zone: ZoneInfo, retrained: Kpi | None = None) -> tuple[Kpi, ...]:
+    """Return the six figures under the verdict; instants are told in `zone`.
+
+    `retrained` is the last retraining; a model that nobody retrains has its incidents instead.
+    """
     mark_ms = found.scope.version.watermark_ms
     mark = datetime.fromtimestamp(mark_ms / 1000, UTC).astimezone(zone) if mark_ms else None
     return (
@@ -229,7 +232,7 @@ def kpis(found: Timeline, zone: ZoneInfo) -> tuple[Kpi, ...]:
         _prediction(found),
         _volume(found),
         _missing(found),
-        _incidents(found),
+        retrained or _incidents(found),
         Kpi(
             "Judged to",
             f"{day_text(mark.date())} {mark:%H:%M}" if mark is not None else DASH,

@@ -12,6 +12,7 @@ from dashboard.words import DASH, NBSP, cut, day_text, percent, plural, two, who
 from driftline.stats.lengths import SPAN, WORDS, in_words
 from driftline.stats.names import NAMES
 from driftline.stats.words import number, points
+from monitor.storage.promotions import Promotion
 from monitor.storage.rows import ReferenceRow
 from monitor.views.profiled import FeatureLine, Length, Limit, Sees
 from monitor.views.reference import Binding, Outline, ReferenceView
@@ -389,6 +390,14 @@ def lineage_sentence(binding: Binding, year: int) -> str:
     said += f"; bound {day_of(use.created_ms, year)}"
     if use.replaces is not None:
         said += f"; says that it replaces version {cut(use.replaces, 40)}"
+    if binding.successor is not None:
+        said += f"; version {replaced_words(binding.successor, year)}"
     if use.archived_ms is not None:
         said += "; the model is archived"
     return said
+
+
+def replaced_words(after: Promotion, year: int) -> str:
+    """Return which version took over, and since when by the events."""
+    since = day_of(after.effective_ms, year)
+    return f"replaced by version {cut(after.version, 40)} since {since}"

@@ -305,6 +305,8 @@ def crumbs(parts: tuple[str, ...]) -> list[Any]:
     elif parts[0] == "models":
         steps = [("Models", "/"), *((part, address.model(part)) for part in parts[1:2])]
         steps += [(part, "") for part in parts[3:4]]
+    elif parts[0] == "retrains":
+        steps = [("Incidents", "/incidents"), *((f"Retraining {p}"[:24], "") for p in parts[1:2])]
     else:
         head = parts[0][:1].upper() + parts[0][1:]
         mark = "#" if parts[0] == "incidents" else ""

@@ -29,6 +29,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import living_deliveries
+import living_retraining
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
@@ -235,6 +236,7 @@ def _live(world: Living) -> Living:
             living_deliveries.deliver(world, sender, goes_on=number < 15)
         if number == 14:
             living_deliveries.leave(world)
+    living_retraining.ask(world, day_ms(0))
     return world
 
 

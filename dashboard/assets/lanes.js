@@ -6,7 +6,18 @@
     made.style.width = bar.width + "%";
     return made;
   }
+  /* A request for a retraining: a dotted line, as in the charts below. */
+  function mark(bar) {
+    var made = window.driftline.element("div", "asked-mark");
+    made.style.left = bar.left + "%";
+    made.title = bar.words;
+    made.append(window.driftline.element("span", bar.mark ? "" : "sr", bar.mark || bar.words));
+    return made;
+  }
   function version(bar) {
+    if ("mark" in bar) {
+      return mark(bar);
+    }
     var made = placed(window.driftline.element("div", bar.on ? "version-bar on" : "version-bar"), bar);
     made.title = bar.words;
     made.append(window.driftline.element("span", "", bar.words));

@@ -31,7 +31,8 @@ WIDE_PX, NARROW_PX = 800, 240
 MIN_PX_WITH_GAP = 5
 # Room for a number over a bar.
 NUMBER_PX = 24
-MAX_SPANS = 40
+# With the lines of versions (8) and requests these are the shapes of a figure, fifty at most.
+MAX_SPANS, MAX_ASKED = 36, 6
 HOVER_TIME = {
     "hour": "%a %-d %b %Y, %H:%M", "day": "%a %-d %b %Y", "week": "week of %-d %b %Y",
     "4weeks": "28 days from %-d %b %Y",
@@ -54,8 +55,14 @@ def centres(columns: Columns, zone: ZoneInfo) -> Floats:
     return np.asarray((starts + ends) / 2)
 
 
-def bars(found: Timeline, scheme: Scheme, width_px: int = WIDE_PX) -> Figure:
-    """Return two rows of bars over time: features drifted, and predictions."""
+def bars(
+    found: Timeline, scheme: Scheme, width_px: int = WIDE_PX, asked: Sequence[int] = ()
+) -> Figure:
+    """Return two rows of bars over time: features drifted, and predictions.
+
+    A dotted line stands at the event times `asked` of requests for a retraining, a solid one where
+    another version began.
+    """
     c = TOKENS[scheme]
     columns, zone = found.columns, found.scope.zone
     at, x = axis_of_columns(columns, zone), centres(columns, zone)
@@ -75,7 +82,11 @@ def bars(found: Timeline, scheme: Scheme, width_px: int = WIDE_PX) -> Figure:
         # Room above the bars for the number at the peak.
         "yaxis": _y(scheme, 0, max(peak, 3) * 1.6, (0.54, 1.0)),
         "yaxis2": _y(scheme, 0, most * 1.02, (0.0, 0.42)),
-        "shapes": [*_spans(found.incidents, at, zone, scheme), *_breaks(found, at, scheme)],
+        "shapes": [
+            *_spans(found.incidents, at, zone, scheme),
+            *_breaks(found, at, scheme),
+            *_asked(asked, at, zone, scheme),
+        ],
     }
     return {
         "data": [
@@ -112,7 +123,13 @@ def heat_height(rows: int) -> int:
     return rows * ROW_PX + TICKS_PX + 1
 
 
-def heatmap(found: Timeline, heat: Heat, scheme: Scheme, width_px: int = WIDE_PX) -> Figure:
+def heatmap(
+    found: Timeline,
+    heat: Heat,
+    scheme: Scheme,
+    width_px: int = WIDE_PX,
+    asked: Sequence[int] = (),
+) -> Figure:
     """Return features by time, grey below the limit, cividis above, alarms outlined."""
     c = TOKENS[scheme]
     columns, zone = found.columns, found.scope.zone
@@ -150,7 +167,7 @@ def heatmap(found: Timeline, heat: Heat, scheme: Scheme, width_px: int = WIDE_PX
         )
     data += _hatch(found, rows, c["line"])
     data += _outline(heat, columns, zone, c["text"])
-    shapes = _breaks(found, at, scheme)
+    shapes = [*_breaks(found, at, scheme), *_asked(asked, at, zone, scheme)]
     if 0 < heat.pinned < rows:
         shapes.append(
             {
@@ -242,6 +259,20 @@ def _breaks(found: Timeline, at: Axis, scheme: Scheme) -> list[Figure]:
         }
         for start in starts[-8:]
         if at.from_ms < start < at.to_ms
+    ]  # fmt: skip
+
+
+def _asked(asked: Sequence[int], at: Axis, zone: ZoneInfo, scheme: Scheme) -> list[Figure]:
+    """Return a dotted line where a retraining was requested."""
+    places = sorted({local_ms(ms, zone) for ms in asked})
+    drawn = {"width": 1.5, "dash": "dot", "color": TOKENS[scheme]["text"]}
+    return [
+        {
+            "type": "line", "xref": "x", "yref": "paper", "x0": place, "x1": place,
+            "y0": 0, "y1": 1, "line": drawn,
+        }
+        for place in places[-MAX_ASKED:]
+        if at.from_ms < place < at.to_ms
     ]  # fmt: skip
 
 

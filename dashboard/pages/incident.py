@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,9 @@ from dash import html
 from dashboard import address, handling, parts
 from dashboard import cards_deliveries as sent
 from dashboard import cards_incident as cards
+from dashboard import cards_retraining as retraining
 from dashboard import sentences_incidents as say
+from dashboard import sentences_retraining as retrain_words
 from dashboard.figures.factory import blank
 from dashboard.figures.series import HEIGHT, MAX_WINDOWS, axis_of
 from dashboard.figures.series import series as series_figure
@@ -23,13 +26,17 @@ from dashboard.sentences_series import EACH
 from dashboard.statistics import is_share
 from dashboard.words import NBSP, cut, moment, plural
 from driftline.stats.names import NAMES
+from monitor.detect.retrain_messages import webhook_id_of
+from monitor.storage.retrain_rows import Retrain
+from monitor.storage.retraining_policies import policy_of
 from monitor.storage.rows import Incident
 from monitor.views import scope as scopes
 from monitor.views.delivered import delivered
-from monitor.views.episodes import Opened, evidence_of, opened
+from monitor.views.episodes import Group, Opened, evidence_of, opened
 from monitor.views.handled import NOTHING
 from monitor.views.handled import handled as handled_of
 from monitor.views.history import history
+from monitor.views.retrained import effect, requests_about
 from monitor.views.scope import NoSuch
 from monitor.views.series import Point, Series, series_of
 
@@ -55,6 +62,8 @@ SLOTS = {
     "sent_head": ("incident-sent-head", "children"),
     "sent": ("incident-sent", "children"),
     "waits": ("incident-waits", "children"),
+    "retrain": ("incident-retrain", "children"),
+    "retrain_hidden": ("incident-retrain-card", "hidden"),
     "kept": ("incident-kept", "children"),
     "kept_zone": ("incident-kept-zone", "children"),
     "kept_hidden": ("incident-kept-card", "hidden"),
@@ -127,6 +136,15 @@ def skeleton() -> Any:
                     [
                         html.Section(
                             [
+                                html.Header(html.H3("Retraining")),
+                                html.Div(id="incident-retrain"),
+                            ],
+                            id="incident-retrain-card",
+                            className="card",
+                            hidden=True,
+                        ),
+                        html.Section(
+                            [
                                 html.Header(
                                     [
                                         html.H3("What keeps it open"),
@@ -180,7 +198,8 @@ def fill(look: Look) -> Mapping[str, Any]:
     standing = handling.standing(done, look.zone, look.zone_word, year)
     held = say.holding(found, zone)
     # By the wall clock, not by the data version: an attempt is no finding.
-    told = delivered(look.conn, group)
+    requests = requests_about(look.conn, (member.number for member in group.members))
+    told = delivered(look.conn, group, [webhook_id_of(one.key) for one in requests])
     chosen_delivery = look.asked.number("delivery", 1, 10**15, 0)
     if chosen_delivery and all(one.sent.id != chosen_delivery for one in told.messages):
         look.asked.notes.append(f"Message {chosen_delivery} does not tell of this incident.")
@@ -208,11 +227,41 @@ def fill(look: Look) -> Mapping[str, Any]:
             is_silenced=done.silence is not None,
         ),
         "waits": refreshing(REFRESH_S) if sent.is_moving(told) else None,
+        **_retraining(requests, group, look, zone),
         "kept": cards.kept(held),
         "kept_zone": say.windows_zone(zone, look.zone),
         "kept_hidden": not held,
         "happened": cards.happened(found, revised(drawn, chosen), done.handling.notes, look),
         "times": f"times in {look.zone_word}",
+    }
+
+
+def _retraining(
+    asked: Sequence[Retrain], group: Group, look: Look, zone: ZoneInfo
+) -> dict[str, Any]:
+    """Return the card of the requests that stand on a problem, or whether any could come."""
+    year = datetime.fromtimestamp(look.now_ms / 1_000, look.zone).year
+    if asked:
+        found = look.cached(
+            ("retrained", asked[0].id, asked[0].live_version_id),
+            lambda: effect(look.conn, asked[0], group.members),
+        )
+        return {
+            "retrain": retraining.card(asked, found, look, year, zone),
+            "retrain_hidden": False,
+        }
+    if not group.is_open or "distribution" not in group.kinds:
+        return {"retrain": None, "retrain_hidden": True}
+    standing = policy_of(look.conn, group.model)
+    why, mend = retrain_words.none_yet(
+        standing.policy if standing is not None else None, group.model
+    )
+    return {
+        "retrain": [
+            html.P(why, className="retrain-said"),
+            *([parts.command(mend)] if mend else []),
+        ],
+        "retrain_hidden": False,
     }
 
 

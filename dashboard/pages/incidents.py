@@ -13,15 +13,18 @@ from dash import Dash, Input, Output, dcc, html
 from dashboard import address, cards_service, gantt, handling, parts, ranges
 from dashboard import sentences_deliveries as sent
 from dashboard import sentences_incidents as say
+from dashboard import sentences_retraining as retraining
 from dashboard.grid import column, grid
 from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.words import DASH, NBSP, cut, moment, plural, shown, whole
 from monitor.storage import reads
+from monitor.storage.retrain_rows import Retrain
 from monitor.views.delivered import Counts, counts
 from monitor.views.episodes import STATES, Group, Listed, listed
 from monitor.views.handled import NOTHING, Handled
 from monitor.views.handled import handled as handled_of
+from monitor.views.retrained import latest_about
 from monitor.views.service import Trouble, troubles
 
 ANY = ""
@@ -65,14 +68,15 @@ def columns(zone_word: str = "UTC") -> list[dict[str, Any]]:
     """Return the columns of the list; the head of the times says their zone."""
     return [
         {**column("state", "State", draw="Status", flex=0.9, least_px=106), "sortable": False},
-        column("incident", "Incident", draw="Two", flex=3, least_px=210),
+        column("incident", "Incident", draw="Two", flex=2.8, least_px=200),
         {**column("model", "Model", flex=1.2, least_px=100), "sortable": False},
-        {**column("kind", "Kind", flex=0.9, least_px=88), "sortable": False},
+        {**column("kind", "Kind", flex=0.8, least_px=88), "sortable": False},
         {**column("opened", f"Opened ({zone_word})", flex=0.9, least_px=104), "sortable": False},
         {**column("lasted", "Lasted", flex=0.6, least_px=66), "sortable": False},
         {**column("delivered", "Delivered", draw="Status", flex=0.65, least_px=76),
          "sortable": False},
-        {**column("owner", "Owner", flex=0.7, least_px=80), "sortable": False},
+        {**column("retraining", "Retraining", flex=0.75, least_px=84), "sortable": False},
+        {**column("owner", "Owner", flex=0.8, least_px=88), "sortable": False},
     ]  # fmt: skip
 
 
@@ -170,10 +174,12 @@ def fill(look: Look) -> Mapping[str, Any]:
     wide = not look.is_narrow
     done = handled_of(look.conn, groups, look.now_ms)
     arrived = counts(look.conn, groups) if groups else {}
+    requests = latest_about(look.conn, groups) if groups else {}
     rows = [
         row(
             group, view, done.get(group.number, NOTHING), look,
-            arrived.get(group.number, Counts()),
+            arrived.get(group.number, NONE_SENT),
+            requests.get(group.number),
         )
         for group in groups
     ]  # fmt: skip
@@ -241,7 +247,7 @@ def _own(look: Look, state: str, model: str | None, kind: str | None) -> _Own:
         one
         for one in every
         if (kind is None or one.incident.kind == kind)
-        and (model is None or one.incident.subject.startswith(f"{model}/"))
+        and (model is None or f"{one.incident.name} ".startswith(f"{model} "))
     )
     return _Own(every, asked, tuple(one for one in asked if _is_in(one, state)))
 
@@ -359,7 +365,12 @@ def nobodys(look: Look) -> int:
 
 
 def row(
-    group: Group, view: Listed, done: Handled, look: Look, arrived: Counts = NONE_SENT
+    group: Group,
+    view: Listed,
+    done: Handled,
+    look: Look,
+    arrived: Counts = NONE_SENT,
+    asked: Retrain | None = None,
 ) -> dict[str, Any]:
     """Return a group as the grid draws it."""
     icon, word, tone = say.state_word(group)
@@ -388,6 +399,7 @@ def row(
         "delivered": dict(zip(("icon", "word", "tone"), tally, strict=True))
         if tally is not None
         else {"word": DASH},
+        "retraining": retraining.cell(asked) if asked is not None else DASH,
         "owner": handling.owner(group, done) or DASH,
         "selectable": group.is_open,
         "about": handling.about(group, group.number, done, title) if group.is_open else None,

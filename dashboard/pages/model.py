@@ -12,6 +12,7 @@ from dash import Dash, Input, Output, dcc, html
 
 from dashboard import address, lanes, parts, scope_row
 from dashboard import cards_model as cards
+from dashboard import retraining_of_model as retraining
 from dashboard import sentences_incidents as incidents
 from dashboard import sentences_model as say
 from dashboard.cards_collecting import collecting
@@ -19,6 +20,7 @@ from dashboard.figures import heat as figures
 from dashboard.incidents_of_model import listed, listed_head
 from dashboard.look import Look
 from dashboard.pages import Page
+from dashboard.retraining_of_model import Retraining
 from dashboard.sentences_series import cause_words, partial_words
 from dashboard.words import cut, plural, shown, whole
 from driftline.stats.names import NAMES
@@ -219,14 +221,24 @@ def fill(look: Look) -> Mapping[str, Any]:
         chosen = replace(chosen, found=now)
     scope, found, heat = chosen.scope, chosen.found, chosen.heat
     model = scope.model
+    asked = retraining.read(look, scope)
     verdict = say.verdict(found)
+    told = retraining.line(asked, look, is_firing=bool(found.firing))
+    if told:
+        verdict = replace(verdict, headline=f"{verdict.headline} {told}")
     is_table = chosen.look == "table"
     values: dict[str, Any] = {
         "title": shown(model.name)[:300],
-        "tags": _tags(chosen),
+        "tags": [
+            tag for tag in (*_tags(chosen), retraining.replaced(asked, look, scope.zone)) if tag
+        ],
         **scope_row.controls(look, scope),
-        "verdict": parts.verdict_card(verdict, _actions(found)),
-        "kpis": parts.kpi_strip(say.kpis(found, look.zone)),
+        "verdict": parts.verdict_card(
+            verdict, [one for one in (*_actions(found), retraining.button(asked, scope)) if one]
+        ),
+        "kpis": parts.kpi_strip(
+            say.kpis(found, look.zone, retraining.kpi(asked, look, scope.zone))
+        ),
         "states": _states(chosen),
         "head": _head(chosen),
         "menu": _menu(chosen),
@@ -253,28 +265,38 @@ def fill(look: Look) -> Mapping[str, Any]:
     height = figures.heat_height(len(heat.features))
     newest = say.newest_words(found)
     values |= {
-        "lanes": cards.drawn_lanes(found, bars),
+        "lanes": cards.drawn_lanes(found, bars, asked.marks),
         "lane_values": cards.lane_values(found),
-        "bars": figures.bars(found, look.scheme, width),
+        "bars": figures.bars(found, look.scheme, width, asked.marks),
         "bars_words": verdict.headline,
         "bars_name": f"Predictions, by {found.columns.unit}",
         "bar_values": cards.bar_values(found, newest, say.n_features(found)),
         "heat_words": verdict.headline,
         "chart": "chart table-only" if is_table else "chart",
         "twin": cards.twin(found, heat, chosen.query) if is_table else [],
-        "note": [html.P(note) for note in cards.rows_note(found, heat, lost)],
+        "note": [
+            html.P(note)
+            for note in (*cards.rows_note(found, heat, lost), *_marks(look, asked, found))
+        ],
         "pages": _pages(chosen),
         "rows": [] if is_table else cards.rows(found, heat, chosen.query),
     }
     if not is_table:
         values |= {
-            "heat": figures.heatmap(found, heat, look.scheme, width),
+            "heat": figures.heatmap(found, heat, look.scheme, width, asked.marks),
             "heat_style": {"height": f"{height}px"},
             "columns": _walk(chosen),
         }
     if not heat.features:
         values["note"] = [parts.nothing(_no_rows(look, found), "search")]
     return values
+
+
+def _marks(look: Look, asked: Retraining, found: Timeline) -> list[str]:
+    """Return the dotted lines within the range in words."""
+    first_ms, last_ms = int(found.columns.starts[0]), int(found.columns.ends[-1])
+    here = [one for one in asked.asked if first_ms < one.event_ms < last_ms]
+    return retraining.twin(here, look, found.scope.zone)
 
 
 def choose(look: Look) -> Chosen:

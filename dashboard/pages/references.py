@@ -162,6 +162,8 @@ def _model(line: Line, href: str, year: int) -> dict[str, Any]:
         state = f"archived {say.day_of(use.archived_ms, year)}"
     elif binding.until_ms is not None:
         state = f"replaced by {say.short(binding.replaced_by or '')}"
+    elif binding.successor is not None:
+        state = say.replaced_words(binding.successor, year)
     else:
         state = "judges it now"
     return {

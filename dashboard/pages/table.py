@@ -15,6 +15,7 @@ from dashboard.pages import (
     pipeline,
     reference,
     references,
+    retrain,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -27,6 +28,7 @@ PAGES: tuple[Page, ...] = (
     deliveries.PAGE,
     references.PAGE,
     reference.PAGE,
+    retrain.PAGE,
 )
 # Shown at "/" while no model is registered.
 FIRST_STEPS: Page = first_steps.PAGE

@@ -119,6 +119,27 @@ def members(
     return found
 
 
+def members_by_feature(
+    conn: Connection,
+    version_id: int,
+    segment: str,
+    features: sa.Select[tuple[str]],
+    statistics: Collection[str],
+) -> dict[str, list[Member]]:
+    """Return the same of several features in one segment, by feature, in one statement."""
+    c = t.latch.c
+    query = sa.select(t.latch).where(
+        c.version_id == version_id,
+        c.segment == segment,
+        c.feature.in_(features),
+        c.statistic.in_(statistics),
+    )
+    found: dict[str, list[Member]] = {}
+    for row in conn.execute(query):
+        found.setdefault(row.feature, []).append(_member(row))
+    return dict(sorted(found.items()))
+
+
 def open_latches(conn: Connection, version_id: int) -> list[tuple[str, Key, Member, int]]:
     """Return (segment, key, member, last evaluable end) of every latch that is open."""
     c = t.latch.c

@@ -52,8 +52,8 @@ class Delivered:
 
     @property
     def counts(self) -> Counts:
-        """How many of its messages arrived."""
-        states = [one.sent.state for one in self.messages]
+        """How many of its alerts arrived; what asks for a retraining is none."""
+        states = [one.sent.state for one in self.messages if one.sent.alert_id is not None]
         return Counts(states.count("delivered"), states.count("pending"), states.count("dead"))
 
 
@@ -82,6 +82,13 @@ def delivered(conn: Connection, group: Group, webhook_ids: Sequence[str] = ()) -
         endpoints=len(endpoints.endpoints(conn)),
         held_since_ms=min(held.values(), default=None),
     )
+
+
+def asked_for(conn: Connection, webhook_ids: Sequence[str]) -> Delivered:
+    """Return the messages of some ids, whatever they are about."""
+    sent = messages_of(conn, (), webhook_ids)
+    tried = reads.attempts_of(conn, [one.id for one in sent]) if sent else {}
+    return Delivered(tuple(Message(one, tuple(tried[one.id])) for one in sent))
 
 
 def _waits_for(one: Sent, every: Iterable[Sent]) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from threading import Lock
@@ -23,10 +23,12 @@ from driftline.stats.reference import Reference
 from driftline.stats.rule import Rule
 from monitor.storage import reads
 from monitor.storage.evaluation import live_calibrations
+from monitor.storage.promotions import Promotion
 from monitor.storage.registry import monitor_of
 from monitor.storage.rows import ReferenceRow, Use, VerdictCount
 from monitor.views.profiled import FeatureLine, Length, features_of, lengths_of
 from monitor.views.scope import NoSuch
+from monitor.views.succession import successors
 from monitor.windows.calendar import NOMINAL_MS
 
 # Shorter beginnings of a digest name too many.
@@ -60,13 +62,15 @@ class Binding:
     """A version that a reference judges, `until_ms` another one takes over (None = to this day).
 
     `from_ms` 0 = from the first event on. `replaced` is the reference before it for the
-    same version, `replaced_by` the one after it.
+    same version, `replaced_by` the one after it. `successor` is the version that took over from
+    the version itself.
     """
 
     use: Use
     until_ms: int | None
     replaced: str | None
     replaced_by: str | None
+    successor: Promotion | None = None
 
     @property
     def is_current(self) -> bool:
@@ -141,7 +145,7 @@ def read_list(conn: Connection, *, model: str | None = None) -> list[Line]:
     References that nothing is bound to stay in the list of all models.
     """
     rows = reads.references(conn)
-    bindings = _bindings(reads.uses(conn))
+    bindings = _bindings(reads.uses(conn), successors(conn))
     wanted = [
         row
         for row in rows
@@ -167,7 +171,7 @@ def read(conn: Connection, digest: str) -> ReferenceView:
     """
     row = _find(conn, digest)
     all_uses = reads.uses(conn)
-    bindings = tuple(_bindings(all_uses).get(row.digest, ()))
+    bindings = tuple(_bindings(all_uses, successors(conn)).get(row.digest, ()))
     reference = _reference(conn, row.digest)
     current = [b for b in bindings if b.is_current] or list(bindings)
     judged = max(current, key=lambda b: b.use.created_ms).use if current else None
@@ -232,8 +236,11 @@ def _find(conn: Connection, digest: str) -> ReferenceRow:
     raise NoSuch("reference", digest, tuple(near))
 
 
-def _bindings(uses: Iterable[Use]) -> dict[str, list[Binding]]:
-    """Return the bindings by digest; `uses` come by version and time."""
+def _bindings(uses: Iterable[Use], after_it: Mapping[int, Promotion]) -> dict[str, list[Binding]]:
+    """Return the bindings by digest; `uses` come by version and time.
+
+    `after_it` has what took over from a version, by its id.
+    """
     by_version: dict[int, list[Use]] = {}
     for use in uses:
         by_version.setdefault(use.version_id, []).append(use)
@@ -248,6 +255,7 @@ def _bindings(uses: Iterable[Use]) -> dict[str, list[Binding]]:
                     None if after is None else after.effective_from_ms,
                     None if before is None else before.digest,
                     None if after is None else after.digest,
+                    after_it.get(use.version_id),
                 )
             )
     return found

@@ -24,6 +24,8 @@ def every_page(engine: Engine, names: Names) -> dict[str, str]:
         "feature-missing": f(n.model, n.temperature, version=n.version),
         "feature-empty": f(n.model, n.promo),
         "incident-over": address.incident(incident(engine, names.temperature)),
+        "retrain-running": "/retrains/5",
+        "retrain-dry": "/retrains/1",
     }
 
 
@@ -36,6 +38,7 @@ def one_of_each(engine: Engine, names: Names) -> dict[str, str]:
         "feature-category": address.feature(names.model, names.carrier),
         "incidents": "/incidents",
         "incident": address.incident(incident(engine, names.weight)),
+        "retrain": "/retrains/2",
         "pipeline": "/pipeline",
         "letter": letter(engine),
         "deliveries": "/deliveries",
@@ -53,6 +56,7 @@ def missing_pages(names: Names) -> dict[str, str]:
         "no-incident": "/incidents/999999",
         "no-number": "/incidents/twelve",
         "no-reference": "/references/beef",
+        "no-retrain": "/retrains/999999",
         "nowhere": "/nowhere/at/all",
     }
 

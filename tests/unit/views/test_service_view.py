@@ -57,19 +57,30 @@ def enable(engine: Engine) -> None:
 def begin(engine: Engine, kind: str, name: str) -> None:
     with transaction(engine) as conn:
         service_incidents.begin(
-            conn, kind, f"{name}/1", name=name, summary=f"Something of {name}.", now_ms=NOW_MS
+            conn,
+            kind,
+            f"x {name}",
+            name=f"{name} 1",
+            summary=f"Something of {name}.",
+            now_ms=NOW_MS,
         )
+
+
+def failed_subject(engine: Engine) -> str:
+    with reading(engine) as conn:
+        return service_incidents.listed(conn, kind="retrain")[0].subject
 
 
 def test_each_is_told_with_what_to_do_and_over_it_asks_for_nothing(living: Engine) -> None:
     with reading(living) as conn:
-        (one,) = troubles(conn, only_open=True)
+        failed, one = troubles(conn, only_open=True)
+    assert (failed.part, failed.incident.name) == ("Retraining", "taxi-out 1") and failed.todo
     assert (one.part, one.is_open) == ("Endpoint", True)
     assert one.command.endswith("endpoint enable old-hook") and one.todo
     enable(living)
     with reading(living) as conn:
-        assert troubles(conn, only_open=True) == []
-        (one,) = troubles(conn)
+        assert troubles(conn, only_open=True) == [failed]
+        _, one = troubles(conn)
     assert (one.is_open, one.todo, one.command) == (False, "", "")
 
 
@@ -88,9 +99,11 @@ def test_the_overview_counts_it_among_what_needs_somebody_and_says_what_first(
 ) -> None:
     found = filled(overview.PAGE, living)
     assert text(found["title"]).replace("\xa0", " ") == (
-        "1 of 4 models needs you now, and so does 1 part of Driftline"
+        "1 of 4 models needs you now, and so do 2 parts of Driftline"
     )
-    assert text(found["lead"]).startswith("old-hook gets no alerts: the endpoint was switched off.")
+    lead = text(found["lead"])
+    assert lead.startswith("The retraining of taxi-out 1 failed: the training data has no column")
+    assert "old-hook gets no alerts: the endpoint was switched off. parcel-delay is" in lead
     told = text(found["open"])
     assert told.index("old-hook") < told.index("#8")
     assert "Mend the receiver, then switch it on" in told
@@ -100,22 +113,24 @@ def test_the_overview_counts_it_among_what_needs_somebody_and_says_what_first(
         conn.execute(sa.update(t.incident).values(state="resolved", resolved_ms=NOW_MS - MINUTE))
         conn.execute(sa.update(t.data_version).values(value=t.data_version.c.value + 1))
     title = text(filled(overview.PAGE, living)["title"]).replace("\xa0", " ")
-    assert title.startswith("1 part of Driftline needs you now; ")
+    assert title.startswith("2 parts of Driftline need you now; ")
     enable(living)
+    with transaction(living) as conn:
+        service_incidents.end(conn, "retrain", failed_subject(living), "made", now_ms=NOW_MS)
     assert "Driftline" not in text(filled(overview.PAGE, living)["title"])
 
 
 def test_the_list_of_incidents_has_it_by_state_and_kind(living: Engine) -> None:
     found = filled(incidents.PAGE, living)
-    assert text(found["title"]) == "3 are firing, 2 have no owner"
+    assert text(found["title"]) == "4 are firing, 2 have no owner"
     assert found["service_hidden"] is False
     assert "endpoint enable old-hook" in json.dumps(found["service"])
     begin(living, "retrain", "parcel-delay")
     assert "Something of parcel-delay." in text(filled(incidents.PAGE, living)["service"])
     for search, says in {
         "?kind=delivery": ("old-hook", "parcel-delay"),
-        "?kind=retrain": ("parcel-delay", "old-hook"),
-        "?model=parcel-delay": ("parcel-delay", "old-hook"),
+        "?kind=retrain": ("taxi-out 1", "old-hook"),
+        "?model=parcel-delay": ("parcel-delay", "taxi-out"),
     }.items():
         told = filled(incidents.PAGE, living, search)
         assert says[0] in text(told["service"]) and says[1] not in text(told["service"])
@@ -152,7 +167,8 @@ def told(living: Engine) -> Callable[[bool], str]:
 
 
 def test_status_tells_it_with_the_command_that_mends_it(told: Callable[[bool], str]) -> None:
-    (one,) = json.loads(told(True))["service_incidents"]
+    failed, one = json.loads(told(True))["service_incidents"]
+    assert failed["kind"] == "retrain" and failed["command"]
     assert (one["kind"], one["name"], one["opened_at"]) == (
         "delivery", "old-hook", "2026-05-11T22:00:01.180000Z",
     )  # fmt: skip
