@@ -102,6 +102,11 @@ class Client(Setting, Handling, Retraining, Letters, Promoting, Uploading, Readi
     def __init__(self, url: str, token: str | None = None, timeout_s: float = 10.0) -> None:
         self._http = Http(url, token, timeout_s)
 
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._http.url
+
     def register_reference(
         self,
         model: str,

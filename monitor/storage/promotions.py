@@ -121,6 +121,10 @@ def promote(
             f"{version} from then on, or from now on by naming no time"
         )
     start_ms = max(start_ms, oldest_ms)
+    taken = {p.effective_ms: p for p in before}
+    # Several may be promoted between two events: each after the one before.
+    while not is_said and start_ms in taken:
+        start_ms += pane_ms
     live = [p for p in before if p.effective_ms <= start_ms][-1:]
     for standing in live:
         if standing.version_id == version_id and replaces_id in (
@@ -129,9 +133,6 @@ def promote(
         ):
             awaited_promotions.settle(conn, model, version, now_ms=now_ms)
             return Promoted(False, standing)
-    taken = {p.effective_ms: p for p in before}
-    while not is_said and start_ms in taken:
-        start_ms += pane_ms
     if start_ms in taken:
         other = taken[start_ms]
         raise Conflict(
@@ -222,13 +223,17 @@ def _horizon_ms(conn: Connection, model_id: int) -> int:
 def _refuse_circle(
     before: list[Promotion], version_id: int, replaces_id: int, start_ms: int, names: dict[int, str]
 ) -> None:
-    """Refuse a version to replace what replaces it, at the same time or later, itself or by others.
+    """Refuse a version to replace what will only replace it, itself or by others, then or later.
+
+    What was live before then may be replaced by what it is to replace later: that is a return.
 
     Raises
     ------
     Conflict
         It names the way round.
     """
+    if any(p.version_id == replaces_id and p.effective_ms < start_ms for p in before):
+        return
     ways = [[version_id]]
     seen = {version_id}
     while ways:

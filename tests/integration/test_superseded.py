@@ -383,3 +383,17 @@ def test_what_is_live_is_promoted_again_without_any_change(world: World) -> None
         "effective": "2024-01-13T23:00:00Z", "replaces": "1", "source": "registration",
         "version": "2",
     }  # fmt: skip
+
+
+def test_what_is_promoted_between_two_events_goes_by_the_order_in_which_it_was(
+    world: World,
+) -> None:
+    drifted(world)
+    register(world, "2")
+    register(world, "3")
+    planned = promote(world, "3", effective_ms=SWITCH_MS + 5 * HOUR_MS)
+    made = [promote(world, version) for version in ("2", "3", "1", "1", "2", "2")]
+    assert [one.created for one in made] == [True, True, True, False, True, False]
+    assert [one.promotion.replaces for one in made] == ["1", "2", "3", "3", "1", "1"]
+    assert at(made[-1].promotion.effective_ms) == "13d 2h"
+    assert planned.promotion.replaces == "1"
