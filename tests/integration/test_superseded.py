@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alerts_world import endpoint
@@ -13,8 +14,10 @@ from judged_world import START_MS, World
 from driftline.errors import Conflict
 from driftline.stats.lengths import DAY_MS, HOUR_MS
 from driftline.stats.reference import Reference
+from driftline.webhooks import new_secret
+from monitor.detect.retraining import Policy
+from monitor.storage import endpoints, promotions, retraining_policies, retrains
 from monitor.storage import engine as storage
-from monitor.storage import promotions
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 
@@ -305,6 +308,51 @@ def test_what_is_found_does_not_depend_on_when_it_is_looked(
     assert (world.facts()["incidents"], taken(world)) == found
 
 
+JUDGED = (
+    t.finding, t.finding_measure, t.model_window, t.window, t.latch, t.incident_event,
+    t.incident, t.evaluator_cursor, t.alert, t.alert_incident, t.takeover, t.calibration,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_batches_and_looks_in_any_order_give_the_same_incidents_and_takeovers(
+    world: World, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    drifted(world)
+    register(world, "2")
+    register(world, "3")
+    evaluators = [world.evaluator(), world.evaluator()]
+    evaluators[0].step()
+    # Hours of both versions after the switch: the old one stops, and some of it comes back.
+    hours = [(2, at) for at in range(0, 60, 4)]
+    hours += [(1, at) for at in range(0, 60, 4) if at < 4 * draw.integers(4) or draw.random() < 0.2]
+    hours += [(3, at) for at in range(32, 60, 4)]
+    draw.shuffle(hours)
+    promotes = {int(draw.integers(len(hours))): "2", int(draw.integers(len(hours))): "3"}
+    for number, (version, hour) in enumerate(hours):
+        if number in promotes:
+            gap = 0 if promotes[number] == "2" else 36
+            promote(world, promotes[number], replaces="1", effective_ms=SWITCH_MS + gap * HOUR_MS)
+        shift = 2.0 if version == 1 else 0.0
+        world.write(SWITCH_MS + hour * HOUR_MS, 4, version_id=version, shift=shift)
+        if draw.random() < 0.5:
+            world.now_ms += 2 * 60_000
+            evaluators[int(draw.integers(2))].step()
+    for evaluator in evaluators:
+        world.now_ms += 2 * 60_000
+        evaluator.step()
+    found = world.facts()["incidents"], taken(world)
+    with storage.transaction(world.engine) as conn:
+        for table in JUDGED:
+            conn.execute(sa.delete(table))
+    again = world.evaluator()
+    for _ in range(2):
+        world.now_ms += 2 * 60_000
+        again.step()
+    assert (world.facts()["incidents"], taken(world)) == found
+
+
 def test_an_evaluator_that_knows_the_events_before_the_promotion_finds_the_same(
     world: World,
 ) -> None:
@@ -397,3 +445,33 @@ def test_what_is_promoted_between_two_events_goes_by_the_order_in_which_it_was(
     assert [one.promotion.replaces for one in made] == ["1", "2", "3", "3", "1", "1"]
     assert at(made[-1].promotion.effective_ms) == "13d 2h"
     assert planned.promotion.replaces == "1"
+
+
+def test_an_open_request_for_a_retraining_ends_with_the_promotion(world: World) -> None:
+    drifted(world)
+    with storage.transaction(world.engine) as conn:
+        trainer, _ = endpoints.add(
+            conn, "trainer", "https://train.example/in", new_secret(), now_ms=1
+        )
+        retraining_policies.put(conn, 1, Policy(), trainer.id, now_ms=1)
+        standing = retraining_policies.policy_of(conn, "m")
+        assert standing is not None
+        wanted = retrains.Wanted(
+            version="1", version_id=1, key="a", summary="it drifted", event_ms=SWITCH_MS
+        )
+        retrains.request(conn, wanted, standing, now_ms=1, web_url="https://drift.example")
+    register(world, "2", "1")
+    (asked,) = world.rows(t.retrain)
+    assert (asked.state, asked.live_version_id) == ("succeeded", 2)
+    assert asked.ended_ms is not None
+
+
+def test_a_replaced_version_is_looked_at_when_event_time_has_moved_an_hour(world: World) -> None:
+    """Of a log that is sent faster than it was written a minute of the clock holds days."""
+    drifted(world)
+    register(world, "2", "1")
+    evaluator = world.evaluator()
+    for hour in range(6):
+        world.write(SWITCH_MS + hour * HOUR_MS, 1, version_id=2)
+        evaluator.step()
+    assert old(world) == {("x", "distribution"): ("superseded", "13d 0h")}
