@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from driftline.errors import StorageUnavailable
-from monitor.clock import SystemClock
+from monitor.clock import Clock, SystemClock
 from monitor.evaluate.evaluator import EvaluateSettings, Evaluator
 from monitor.storage import engine as storage
 from monitor.storage.pipeline_watch import PipelineWatch
@@ -24,7 +24,7 @@ def run(
     settings: EvaluateSettings,
     stop: threading.Event,
     *,
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    clock: Clock | None = None,
     went_on: Callable[[], None] = lambda: None,
     meanwhile: Callable[[Engine], Callable[[], bool]] | None = None,
 ) -> None:
@@ -43,9 +43,10 @@ def run(
     engine = storage.create(settings.database_url)
     try:
         storage.check_schema(engine)
-        evaluator = Evaluator(engine, settings, now_ms=now_ms, went_on=went_on)
+        clock = clock or SystemClock()
+        evaluator = Evaluator(engine, settings, now_ms=clock.now_ms, went_on=went_on)
         watch = PipelineWatch(
-            engine, SystemClock(), settings.web_url, stalled_after_s=settings.stalled_after_s
+            engine, clock, settings.web_url, stalled_after_s=settings.stalled_after_s
         )
         tidy = None if meanwhile is None else meanwhile(engine)
         is_up = True

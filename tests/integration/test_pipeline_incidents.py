@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from outbox_world import World as Outbox
 from sqlalchemy.engine import Engine
 
 from driftline.errors import DeadLetterLimit
+from monitor import alerts, evaluate
 from monitor.alerts.said import said
 from monitor.detect.pipeline import FORGOTTEN_MS, GAP_OVER_MS, STALLED_MS
 from monitor.detect.routes import Route
@@ -332,3 +336,29 @@ def where(world: World) -> list[tuple[str, str]]:
             .order_by(o.id)
         )
         return [(name, kind) for name, kind in conn.execute(query)]
+
+
+@pytest.mark.parametrize("role", ["evaluate", "deliver"])
+def test_each_process_that_stays_watches_while_it_works(world: World, role: str) -> None:
+    url = world.rig.engine.url.render_as_string(hide_password=False)
+    stop, clock = threading.Event(), world.rig.clock
+    work = (
+        partial(evaluate.run, evaluate.EvaluateSettings(url, interval_s=0.01, web_url=WEB))
+        if role == "evaluate"
+        else partial(alerts.run, alerts.DeliverSettings(url, web_url=WEB))
+    )
+    thread = threading.Thread(target=partial(work, stop, clock=clock))
+    thread.start()
+    try:
+        clock.advance(STALLED_S + STEP_S)
+        deadline_s = time.monotonic() + 60
+        while not world.incidents():
+            assert time.monotonic() < deadline_s and thread.is_alive()
+            clock.advance(LOOK_S)
+            time.sleep(0.05)
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    [(kind, data)] = world.told()
+    assert kind == "pipeline.stalled" and data["url"] == f"{WEB}/pipeline"

@@ -415,7 +415,7 @@ def test_it_is_done_while_the_evaluator_has_nothing_to_judge(lived: World) -> No
     settings = lived.evaluator()._settings
     url = lived.engine.url.render_as_string(hide_password=False)
     run_evaluator(
-        replace(settings, database_url=url, interval_s=0.05), stop, now_ms=lambda: NOW_MS,
+        replace(settings, database_url=url, interval_s=0.05), stop, clock=HeldClock(NOW_MS),
         meanwhile=meanwhile,
     )  # fmt: skip
     assert calls[0] > 30
