@@ -41,6 +41,10 @@ Fill = Callable[[Engine], object]
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
+# Real services that `make test-targets` installs.
+collect_ignore = [] if os.environ.get("DRIFTLINE_TARGETS") else ["targets"]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> spread.Modules | None:
     """Spread tests over workers as `spread` says, where they are asked to be spread by scope."""

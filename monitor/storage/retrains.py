@@ -191,7 +191,8 @@ def report(
     """Move a request on by its trainer's word; the same word again changes nothing.
 
     More of the same state (a `running` with other words) is kept, and gives time again.
-    `failed` ends it. After `succeeded` it may still fail, where nobody wants what was made.
+    `failed` ends it. After `succeeded` it may still fail, where nobody wants what was made. That
+    the version succeeded which took over already is no news.
 
     Parameters
     ----------
@@ -223,6 +224,9 @@ def report(
         and run_url in (None, one.run.url if one.run else None)
     )
     if is_same:
+        return one
+    if state == "succeeded" and one.live_version and version in (None, one.live_version):
+        # Who registers a version and then says so finds that it has taken over already.
         return one
     if one.ended_ms is not None:
         raise Conflict(f"request {one.id} is over, {_end(one)}: it takes no more reports")

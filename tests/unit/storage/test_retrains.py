@@ -190,8 +190,11 @@ def test_a_version_that_takes_over_ends_it_whatever_its_trainer_said(made: World
         live = retrains.live(conn, 1, 2, now_ms=NOW_MS, actor="api:token")
     assert live is not None and (live.state, live.is_open) == ("succeeded", False)
     assert [row.state for row in made.outbox()] == ["cancelled"]
-    with pytest.raises(Conflict, match="request 1 is over, version 2 took over"):
-        made.report(1, "failed")
+    # Who registers first and reports then is right as well.
+    assert made.report(1, "succeeded", version="2") == made.report(1, "succeeded") == live
+    for state, version in (("succeeded", "7"), ("failed", None), ("running", None)):
+        with pytest.raises(Conflict, match="request 1 is over, version 2 took over"):
+            made.report(1, state, version=version)
 
 
 def test_runs_are_followed_while_a_request_is_open(made: World) -> None:
