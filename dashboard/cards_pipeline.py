@@ -171,6 +171,42 @@ def missing(found: Pipeline, told: say.Told) -> Any:
     return html.Ul(rows, className="missing-list")
 
 
+def uploads(found: Pipeline, told: say.Told) -> Any:
+    """Return the history that was counted elsewhere, newest first, each with what removes it."""
+    here = commands.installation()
+    if not found.uploads:
+        return [
+            parts.nothing(
+                "Nothing was uploaded: all that is judged came through Kafka.", "circle-dashed"
+            ),
+            parts.command(
+                commands.history(
+                    "upload scored.parquet --model NAME --version V --timestamp COLUMN", here
+                )
+            ),
+        ]
+    rows = []
+    for each in found.uploads:
+        is_counted = each.upload.counted_ms is not None
+        rows.append(
+            html.Li(
+                [
+                    parts.icon_in("history", "ok" if is_counted else "idle"),
+                    html.Div(
+                        [
+                            html.B(say.upload_title(each), className="isolate"),
+                            html.Span(f" {say.upload_sentence(each, told)}"),
+                            parts.command(commands.history(f"remove {each.upload.name}", here)),
+                        ]
+                    ),
+                ]
+            )
+        )
+    if found.n_uploads > len(found.uploads):
+        rows.append(html.Li(f"and {whole(found.n_uploads - len(found.uploads))} older uploads"))
+    return html.Ul(rows, className="missing-list")
+
+
 def _gap(gap: Gap, told: say.Told) -> Any:
     return html.Li(
         [

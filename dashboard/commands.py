@@ -102,6 +102,14 @@ def send_again(letter_id: str, here: Installation, *, in_doubt: bool = False) ->
     return command(words)
 
 
+def history(words: str, here: Installation) -> str:
+    """Return the command that uploads history, or takes it out again."""
+    said = command(f"history {words}")
+    if here.url is not None and here.url not in DEFAULT_URLS:
+        said += f" --url {here.url}"
+    return said
+
+
 def _option(name: str, value: str) -> str:
     quoted = shlex.quote(value)
     # What begins with a dash would be read as the next option.

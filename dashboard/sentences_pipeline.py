@@ -12,7 +12,7 @@ from driftline.events import REASONS
 from driftline.program import command
 from monitor.storage.lanes import UnderWay
 from monitor.storage.rows import DeadLetter, Gap, Late
-from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State
+from monitor.views.pipeline import Missing, Partition, Pipeline, Reason, State, Uploaded
 from monitor.views.rate import Rate
 
 # Why -> what its producer changes; the reason itself is told in `driftline.events`.
@@ -165,6 +165,29 @@ def replay_sentence(replay: UnderWay, told: Told, now_ms: int) -> str:
         )
     began = f"{told.instant(replay.begun_ms)}{NBSP}{told.word}"
     return f"Since {began} {who}. What is shown changes when it is done, all at once."
+
+
+def upload_title(found: Uploaded) -> str:
+    """Return whose history it is."""
+    upload = found.upload
+    return f"{cut(upload.model, 80)} {cut(upload.version, 40)}"
+
+
+def upload_sentence(found: Uploaded, told: Told) -> str:
+    """Return of which time it is, how much, and since when and by whom it counts."""
+    upload = found.upload
+    extent = plural(upload.rows, "row")
+    if upload.first_ms is not None and upload.end_ms is not None:
+        first, end = told.instant(upload.first_ms), told.instant(upload.end_ms)
+        extent += f", {first} to {end}{NBSP}{told.word}"
+    if upload.counted_ms is None:
+        touched = f"{told.instant(upload.touched_ms)}{NBSP}{told.word}"
+        return (
+            f"{extent}: does not count yet; a chunk came last {touched}. Upload the same file "
+            "again to go on; what nobody goes on with for two days is given up."
+        )
+    by = "" if found.by is None else f" by {cut(found.by, 60)}"
+    return f"{extent}: counts since {told.instant(upload.counted_ms)}{NBSP}{told.word}{by}."
 
 
 def faster(view: Pipeline) -> str:

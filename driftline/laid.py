@@ -83,6 +83,9 @@ class _Coder:
 class Fields:
     """What the structs of a layout hold, and how it becomes columns.
 
+    For one thread, as `driftline.layouts.Layouts` is: texts that were met keep their codes from one
+    call to the next.
+
     Parameters
     ----------
     names

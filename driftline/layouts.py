@@ -141,6 +141,9 @@ class Layout:
 class Layouts:
     """The layouts of a registry's models, each learned from a prediction that `wire` decoded.
 
+    For one thread: they learn while they read, and the codes of texts that were met before grow
+    with each (`driftline.laid`). Whoever reads in two threads loads a registry for each.
+
     Parameters
     ----------
     wanted

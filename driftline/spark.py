@@ -21,34 +21,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from driftline.arrow import pyarrow
-from driftline.arrow_rows import ArrowRows
-from driftline.counting import cells
+from driftline.counting_tables import HELD_BYTES, TIMELESS, Plan, Totals, no_column, planned
 from driftline.errors import InvalidFrame, MissingExtra
 from driftline.events import MAX_TIME_MS, MIN_TIME_MS
 from driftline.history import Packed, Panes, Profiles
-from driftline.rows import columns
 from driftline.stats.panes import pane_ms_of
 from driftline.stats.profile import Profile
-from driftline.stats.reference import ALL, Reference, build_reference
+from driftline.stats.reference import Reference, build_reference
 from driftline.stats.whole import count_whole
 
-# A task gives on what it has counted where its profiles would take more than this.
-HELD_BYTES: Final = 64_000_000
 # As many rows as make a good reference, and as fit into the driver.
 SAMPLE_ROWS: Final = 1_000_000
 
 _SCHEMA: Final = "start_ms long, segment string, reason string, n_rows long, body binary"
 _KEYS: Final = ("start_ms", "segment", "reason")
-# What stands for the time of rows that are counted whatever their time.
-_TIMELESS: Final = -1
 
 
 def profile(
@@ -92,7 +82,10 @@ def profile(
     functions = _pyspark()
     if pane_ms is None:
         pane_ms = pane_ms_of(reference.timezone)
-    plan = _planned(df, reference, timestamp, prediction, score, scores or {}, pane_ms)
+    _check_columns(df)
+    plan = planned(df.columns, reference, timestamp, prediction, score, scores or {}, pane_ms)
+    if timestamp is not None:
+        _check_times(df, timestamp)
     # By place: what PySpark asks for by name must have no dot in it.
     chosen = [functions.col(_quoted(c)).alias(f"c{i}") for i, c in enumerate(plan.columns)]
     counted = df.select(*chosen).mapInArrow(_counter(plan), _SCHEMA)
@@ -103,7 +96,7 @@ def profile(
         if row.reason:
             refused[row.reason] += row.n_rows
         else:
-            start = None if row.start_ms == _TIMELESS else row.start_ms
+            start = None if row.start_ms == TIMELESS else row.start_ms
             panes.put((start, row.segment), Packed(row.n_rows, bytes(row.body)))
     return Profiles(panes, pane_ms, refused)
 
@@ -177,7 +170,7 @@ def reference(
     _check_columns(df)
     if timestamp is not None:
         if timestamp not in df.columns:
-            raise InvalidFrame(_no_column(timestamp, df.columns))
+            raise InvalidFrame(no_column(timestamp, df.columns))
         _check_times(df, timestamp)
     say(f"taking {rows:,} random rows")
     n, taken = _sampled(df, rows, seed)
@@ -210,59 +203,6 @@ def reference(
     return count_whole(made, counted.panes, span, notes)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a task has to know; it is sent to executors."""
-
-    document: bytes
-    columns: tuple[str, ...]
-    features: tuple[str, ...]
-    timestamp: str | None
-    # Part of the prediction (value, score) -> column, and class -> column.
-    outputs: tuple[tuple[str, str], ...]
-    scores: tuple[tuple[str, str], ...]
-    pane_ms: int
-
-
-def _planned(
-    df: Any,
-    reference: Reference,
-    timestamp: str | None,
-    prediction: str | None,
-    score: str | None,
-    scores: Mapping[str, str],
-    pane_ms: int,
-) -> _Plan:
-    there: list[str] = df.columns
-    _check_columns(df)
-    if pane_ms < 1:
-        raise InvalidFrame(f"pane_ms must be 1 or more, not {pane_ms}")
-    outputs = [("value", prediction), ("score", score)]
-    given = [timestamp, prediction, score, *scores.values()]
-    for name in given:
-        if name is not None and name not in there:
-            raise InvalidFrame(_no_column(name, there))
-    if timestamp is not None:
-        _check_times(df, timestamp)
-    wanted = dict.fromkeys((*reference.gridset.names(), *reference.dimensions))
-    features = tuple(name for name in wanted if name in there and name not in given)
-    if not features:
-        raise InvalidFrame(
-            "no column is a feature of the reference, which has "
-            + ", ".join(reference.gridset.names()[:20])
-        )
-    columns = dict.fromkeys((*features, *(name for name in given if name is not None)))
-    return _Plan(
-        reference.to_document(),
-        tuple(columns),
-        features,
-        timestamp,
-        tuple((part, name) for part, name in outputs if name is not None),
-        tuple(scores.items()),
-        pane_ms,
-    )
-
-
 def _check_columns(df: Any) -> None:
     """Refuse names that Spark cannot tell apart."""
     there: list[str] = df.columns
@@ -281,10 +221,6 @@ def _check_columns(df: Any) -> None:
             )
 
 
-def _no_column(name: str, there: Sequence[str]) -> str:
-    return f"there is no column {name!r}; there are {', '.join(there[:20])}"
-
-
 def _check_times(df: Any, timestamp: str) -> None:
     kind = df.schema[timestamp].dataType.typeName()
     if kind == "timestamp_ntz":
@@ -296,95 +232,33 @@ def _check_times(df: Any, timestamp: str) -> None:
         raise InvalidFrame(f"{timestamp!r} is {kind}: TIMESTAMP, or BIGINT of epoch milliseconds")
 
 
-def _counter(plan: _Plan) -> Callable[[Iterator[Any]], Iterator[Any]]:
+def _counter(plan: Plan) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """What a task does with its rows."""
 
     def count(batches: Iterator[Any]) -> Iterator[Any]:
         reference = _reference(plan.document)
-        totals = _Totals(reference)
+        totals = Totals(reference)
         for batch in batches:
             if batch.num_rows:
                 totals.add(batch, plan)
             if totals.held_bytes > HELD_BYTES:
-                yield totals.taken()
-        yield totals.taken()
+                yield _taken(totals)
+        yield _taken(totals)
 
     return count
 
 
-class _Totals:
-    """Profiles of the rows that a task has seen."""
-
-    def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-        self._profiles: dict[tuple[int, str], Profile] = {}
-        self._refused: Counter[str] = Counter()
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes held, roughly."""
-        return 16 * self._reference.gridset.size * len(self._profiles)
-
-    def add(self, batch: Any, plan: _Plan) -> None:
-        """Count the rows of a record batch."""
-        gridset = self._reference.gridset
-        rows, starts = self._rows(batch, plan)
-        if not len(rows):
-            return
-        parts = [rows]
-        found, _ = columns(parts, [(f.name, f.kind) for f in gridset.features])
-        codes = gridset.codes(found, len(rows))
-        for keys, cell_of in cells(self._reference, parts, starts):
-            # Rows of a table lie in any order: of very many panes, some at a time.
-            step = max(1, HELD_BYTES // (16 * gridset.size))
-            for first in range(0, len(keys), step):
-                some = keys[first : first + step]
-                here = np.where((cell_of >= first) & (cell_of < first + step), cell_of - first, -1)
-                made = gridset.count_codes(codes, here, len(some), with_sums=some[0][1] == ALL)
-                for key, counted in zip(some, made, strict=True):
-                    before = self._profiles.get(key)
-                    self._profiles[key] = counted if before is None else before + counted
-
-    def _rows(self, batch: Any, plan: _Plan) -> tuple[ArrowRows, NDArray[np.int64]]:
-        """Those that are predictions, and where their panes begin."""
-        pa = pyarrow()
-        column = {name: batch.column(i) for i, name in enumerate(plan.columns)}
-        made = {"features": _struct({name: column[name] for name in plan.features})}
-        outputs = {part: column[name] for part, name in plan.outputs}
-        if plan.scores:
-            outputs["scores"] = _struct({label: column[name] for label, name in plan.scores})
-        if outputs:
-            made["prediction"] = _struct(outputs)
-        rows = ArrowRows(made, batch.num_rows)
-        if plan.timestamp is None:
-            return rows, np.full(batch.num_rows, _TIMELESS, np.int64)
-        times = column[plan.timestamp]
-        if pa.types.is_timestamp(times.type):
-            per_ms = {"s": 0, "ms": 1, "us": 1_000, "ns": 1_000_000}[times.type.unit]
-            times = times.cast(pa.int64())
-        else:
-            per_ms = 1
-        missing = times.is_null().to_numpy(zero_copy_only=False)
-        ticks = times.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-        times_ms = ticks // per_ms if per_ms else ticks * 1_000
-        outside = ~missing & ((times_ms < MIN_TIME_MS) | (times_ms >= MAX_TIME_MS))
-        self._refused["time_missing"] += int(missing.sum())
-        self._refused["time_out_of_range"] += int(outside.sum())
-        kept = np.flatnonzero(~missing & ~outside)
-        return rows.take(kept), times_ms[kept] // plan.pane_ms * plan.pane_ms
-
-    def taken(self) -> Any:
-        """What was counted since the last time, as rows of `_SCHEMA`."""
-        profiles, refused = self._profiles, +self._refused
-        self._profiles, self._refused = {}, Counter()
-        starts, segments = [key[0] for key in profiles], [key[1] for key in profiles]
-        return _batch(
-            [*starts, *(_TIMELESS for _ in refused)],
-            [*segments, *("" for _ in refused)],
-            [*("" for _ in profiles), *refused],
-            [*(p.rows for p in profiles.values()), *refused.values()],
-            [*(p.to_bytes() for p in profiles.values()), *(b"" for _ in refused)],
-        )
+def _taken(totals: Totals) -> Any:
+    """What was counted since the last time, as rows of `_SCHEMA`."""
+    profiles, refused = totals.taken()
+    starts = [TIMELESS if start is None else start for start, _ in profiles]
+    return _batch(
+        [*starts, *(TIMELESS for _ in refused)],
+        [*(segment for _, segment in profiles), *("" for _ in refused)],
+        [*("" for _ in profiles), *refused],
+        [*(p.rows for p in profiles.values()), *refused.values()],
+        [*(p.to_bytes() for p in profiles.values()), *(b"" for _ in refused)],
+    )
 
 
 def _adder(document: bytes) -> Callable[[Any], Any]:
@@ -423,10 +297,6 @@ def _batch(
     kinds = (pa.int64(), pa.string(), pa.string(), pa.int64(), pa.binary())
     arrays = map(pa.array, (starts, segments, reasons, n_rows, bodies), kinds)
     return pa.RecordBatch.from_arrays(list(arrays), names=[*_KEYS, "n_rows", "body"])
-
-
-def _struct(arrays: Mapping[str, Any]) -> Any:
-    return pyarrow().StructArray.from_arrays(list(arrays.values()), names=list(arrays))
 
 
 def _quoted(name: str) -> str:

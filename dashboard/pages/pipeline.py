@@ -48,6 +48,7 @@ SLOTS = {
     "letter": ("pipeline-letter", "children"),
     "dead_class": ("pipeline-dead", "className"),
     "missing": ("pipeline-missing", "children"),
+    "uploads": ("pipeline-uploads", "children"),
     "late": ("pipeline-late", "children"),
 }
 
@@ -119,6 +120,11 @@ def skeleton() -> Any:
             aside="records that no window holds",
         ),
         html.Div(id="pipeline-late"),
+        parts.card(
+            "Uploaded history",
+            html.Div(parts.skeleton(1), id="pipeline-uploads"),
+            aside="counted from a table, beside what came through Kafka",
+        ),
     ]
 
 
@@ -170,6 +176,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         else None,
         "dead_class": cards_letters.card_class(found, is_asked=key is not None),
         "missing": cards_pipeline.missing(found, told),
+        "uploads": cards_pipeline.uploads(found, told),
         "late": cards_pipeline.late(found),
     }
 

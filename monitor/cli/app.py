@@ -98,6 +98,10 @@ VERBS: Final = {
         "monitor.cli.log:log",
         "Write a file's rows, or events, to Kafka, where Driftline counts them.",
     ),
+    "history": Verb(
+        "monitor.cli.history:app",
+        "Predictions of before, counted from a file: uploaded, listed, removed.",
+    ),
     "compare": Verb(
         "monitor.cli.compare:compare",
         "Judge the rows of file B against file A, without a server.",

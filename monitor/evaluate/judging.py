@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -104,7 +105,7 @@ class Judged:
 
     def marks_of(self, place: int) -> Callable[[str, str], tuple[int, int]]:
         """Return a look-up of one window's marks."""
-        position = {name: at for at, name in enumerate(self.names)}
+        position = self._position
 
         def of(feature: str, statistic: str) -> tuple[int, int]:
             # A latch may be of a feature that is no more.
@@ -117,10 +118,19 @@ class Judged:
 
     def evaluated(self, place: int) -> set[str]:
         """Return the features of which any statistic was evaluated in a window."""
-        is_evaluated = np.zeros(len(self.names), dtype=bool)
+        return {self.names[at] for at in np.flatnonzero(self._is_evaluated[place]).tolist()}
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.names)}
+
+    @cached_property
+    def _is_evaluated(self) -> NDArray[np.bool_]:
+        """[W, F] Where any statistic was."""
+        out = np.zeros((len(self.due), len(self.names)), np.bool_)
         for marks in self.judgement.marks.values():
-            is_evaluated |= marks[place, :, 0] != Mark.NOT_EVALUABLE
-        return {self.names[at] for at in np.flatnonzero(is_evaluated)}
+            out |= marks[:, :, 0] != Mark.NOT_EVALUABLE
+        return out
 
     def verdicts(self, place: int) -> set[str]:
         """Return the verdicts of a window's findings."""

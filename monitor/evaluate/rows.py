@@ -130,14 +130,16 @@ def _parts(
 
     None where there is no PSI: a feature never has one, or the window has too few values for it.
     """
-    parts = {
-        place: round_significant(judgement.parts[place], PART_DIGITS).tolist()
-        for place in np.unique(windows).tolist()
-    }
     spans = reference.gridset.groups
+    texts = {}
+    for place in np.unique(windows).tolist():
+        parts = round_significant(judgement.parts[place], PART_DIGITS).tolist()
+        # All features at once, "[[1,2],[3]]", which is taken apart where one ends.
+        text = msgspec.json.encode([parts[span] for span in spans]).decode()
+        texts[place] = [f"[{part}]" for part in text[2:-2].split("],[")]
     has_psi = ~np.isnan(judgement.psi[windows, features])
     return [
-        msgspec.json.encode(parts[place][spans[feature]]).decode() if there else None
+        texts[place][feature] if there else None
         for place, feature, there in zip(
             windows.tolist(), features.tolist(), has_psi.tolist(), strict=True
         )

@@ -116,7 +116,10 @@ class Registry:
 
     @cached_property
     def layouts(self) -> Layouts:
-        """How predictions of these models are usually written; learned while they are read."""
+        """How predictions of these models are usually written; learned while they are read.
+
+        By one thread: a consumer and a replay each load a registry of their own.
+        """
         references: dict[str, list[Reference]] = {}
         for bound in self.versions.values():
             references.setdefault(bound.model, []).extend(

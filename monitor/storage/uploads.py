@@ -131,7 +131,7 @@ def instant(at_ms: int) -> str:
 
 def find(conn: Connection, name: str, *, keep: bool = False) -> Upload | None:
     """Return an upload by its name; `keep` lets nobody change it until the end."""
-    query = _SELECT.where(t.upload.c.name == name)
+    query = SELECT.where(t.upload.c.name == name)
     if keep:
         query = query.with_for_update(of=t.upload)
     row = conn.execute(query).one_or_none()
@@ -140,7 +140,7 @@ def find(conn: Connection, name: str, *, keep: bool = False) -> Upload | None:
 
 def listed(conn: Connection, model: str | None = None) -> list[Upload]:
     """Return all uploads, or a model's, by number."""
-    query = _SELECT if model is None else _SELECT.where(t.model.c.name == model)
+    query = SELECT if model is None else SELECT.where(t.model.c.name == model)
     return [Upload(**row._mapping) for row in conn.execute(query.order_by(t.upload.c.id))]
 
 
@@ -153,7 +153,7 @@ def counted_since(conn: Connection, upload: Upload, grids: Collection[str]) -> i
     return 0 if found is None else found.panes
 
 
-_SELECT: Final = sa.select(
+SELECT: Final = sa.select(
     *(column for column in t.upload.columns),
     t.model.c.name.label("model"),
     t.model_version.c.name.label("version"),

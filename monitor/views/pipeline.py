@@ -15,7 +15,9 @@ from sqlalchemy.engine import Connection
 from monitor.storage import breakers, lanes, reads
 from monitor.storage.breakers import Stop
 from monitor.storage.lanes import UnderWay
+from monitor.storage.reads import uploaded
 from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
+from monitor.storage.uploads import Upload
 
 # A position row that nobody renewed for so many checkpoints has lost its owner.
 STALLED_CHECKPOINTS = 3
@@ -31,6 +33,7 @@ BEHIND_AT_LEAST_MS = 10_000
 LETTERS = 12
 GAPS = 50
 DEFICITS = 50
+UPLOADS = 10
 
 Place = tuple[int, int, int, int, int]
 LetterKey = tuple[int, int, int, int]
@@ -87,6 +90,14 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Uploaded:
+    """History that was counted elsewhere; `by` let it count, None where it does not yet."""
+
+    upload: Upload
+    by: str | None
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """Everything the page of the pipeline shows, of one topic or of all.
 
@@ -112,6 +123,8 @@ class Pipeline:
         Why consumers stopped that were not let go on.
     replays
         Those that are not done.
+    uploads, n_uploads
+        Those that were begun last, newest first, whatever the topic; and how many there are.
     """
 
     topics: tuple[str, ...]
@@ -130,6 +143,8 @@ class Pipeline:
     late: tuple[Late, ...] = ()
     stops: tuple[Stop, ...] = ()
     replays: tuple[UnderWay, ...] = ()
+    uploads: tuple[Uploaded, ...] = ()
+    n_uploads: int = 0
 
     @property
     def counted(self) -> int:
@@ -203,6 +218,11 @@ def read(
         late=tuple(reads.late(conn, topic=topic)),
         stops=tuple(breakers.standing(conn, topic=topic)),
         replays=tuple(lanes.under_way(conn, topic=topic)),
+        uploads=tuple(
+            Uploaded(each, uploaded.counted_by(conn, each))
+            for each in uploaded.newest(conn, UPLOADS)
+        ),
+        n_uploads=uploaded.number(conn),
     )
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 import driftline
 from consumers.admit import Rules, admit
 from consumers.count import count
-from driftline import Client, spark
+from driftline import Client, counting_tables, spark
 from driftline.errors import ApiConflict, InvalidFrame
 from driftline.stats.grid import CategoricalGrid
 from driftline.stats.profile import COUNTERS, Profile
@@ -184,7 +184,9 @@ def test_a_task_that_holds_too_much_gives_it_on(
 ) -> None:
     """Counted in this process: what a task yields adds up to the same, in however many pieces."""
     document = reference.to_document()
-    plan = spark._Plan(document, tuple(table.column_names), ("x", "site"), "at", (), (), HOUR_MS)
+    plan = counting_tables.Plan(
+        document, tuple(table.column_names), ("x", "site"), "at", (), (), HOUR_MS
+    )
 
     def counted() -> tuple[int, dict[tuple[int, str], int]]:
         yielded = list(spark._counter(plan)(iter(table.to_batches(max_chunksize=500))))
@@ -196,10 +198,58 @@ def test_a_task_that_holds_too_much_gives_it_on(
         return len(yielded), rows
 
     n_whole, whole = counted()
-    monkeypatch.setattr(spark, "HELD_BYTES", 3 * 16 * reference.gridset.size)
+    for module in (spark, counting_tables):
+        monkeypatch.setattr(module, "HELD_BYTES", 3 * 16 * reference.gridset.size)
     n_pieces, pieces = counted()
     assert (n_whole, pieces) == (1, whole)
     assert n_pieces > 5
+
+
+def test_a_file_counts_as_its_events_do(
+    table: pa.Table, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without Spark, in however many pieces."""
+    streamed = {
+        (key.start_ms, key.segment): _facts(profile)
+        for key, profile in _streamed(table, reference).counted().items()
+    }
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(counting_tables, "_ROWS", 900)
+    for held_bytes in (counting_tables.HELD_BYTES, 3 * 16 * reference.gridset.size):
+        monkeypatch.setattr(counting_tables, "HELD_BYTES", held_bytes)
+        found = counting_tables.profile_table(
+            table, reference, timestamp="at", **NAMED, progress=lambda *at: told.append(at)
+        )
+        assert {key: _facts(profile) for key, profile in found.panes.items()} == streamed
+        assert (found.rows, found.pane_ms, found.refused) == (4_000, HOUR_MS, {})
+    assert told[:5] == [(900, 4000), (1800, 4000), (2700, 4000), (3600, 4000), (4000, 4000)]
+    timeless = counting_tables.profile_table(table, reference, **NAMED)
+    total = found.total()
+    assert total is not None
+    assert _facts(timeless.panes[None, "all"]) == _facts(total)
+
+
+def test_times_of_a_file_are_read_on_the_clock_that_is_named(reference: Reference) -> None:
+    ms = 1_735_689_600_000  # 2025-01-01T00:00:00Z
+    naive = pa.array([ms, None], pa.timestamp("ms"))
+    aware = pa.array([ms * 1_000, None], pa.timestamp("us", "UTC"))
+    forms = {
+        "UTC": (naive, pa.array([ms, None]), aware, naive.cast(pa.date32())),
+        "America/New_York": (pa.array([ms - 5 * HOUR_MS, None], pa.timestamp("ms")),),
+    }
+    for timezone, columns in forms.items():
+        for at in columns:
+            found = counting_tables.profile_table(
+                pa.table({"x": [1.0, 2.0], "at": at}), reference, timestamp="at", timezone=timezone
+            )
+            assert [start for start, segment in found.panes if segment == "all"] == [ms]
+            assert found.refused == {"time_missing": 1}
+    with pytest.raises(InvalidFrame, match="RFC 3339"):
+        counting_tables.profile_table(
+            pa.table({"x": [1.0], "at": ["yesterday"]}), reference, timestamp="at"
+        )
+    with pytest.raises(InvalidFrame, match="no column 'when'"):
+        counting_tables.profile_table(pa.table({"x": [1.0]}), reference, timestamp="when")
 
 
 def test_rows_without_a_time_that_can_be_are_refused_and_counted(

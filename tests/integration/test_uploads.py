@@ -6,11 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from fake_source import KAFKA_MS, START_MS, Entry, prediction, small_reference
+from pyarrow import csv, parquet
 from replay_rig import STEP_MS, Twice
 from serving import served
 from sqlalchemy.engine import Engine
@@ -23,6 +26,7 @@ from driftline.history import Packed, Panes, Profiles
 from driftline.stats.gridset import Gridset
 from driftline.stats.lengths import DAY_MS, HOUR_MS
 from driftline.stats.profile import Profile
+from monitor import cli
 from monitor.evaluate import EvaluateSettings, Evaluator
 from monitor.retention import Keeper, Policy
 from monitor.storage import checkpoint, models, registry, uploads
@@ -35,6 +39,8 @@ pytestmark = pytest.mark.both_databases
 
 class World(Twice):
     """A topic that is counted, and history of the same model that is not in it."""
+
+    url: str
 
     def __init__(self, engine: Engine, client: Client) -> None:
         super().__init__(engine)
@@ -73,7 +79,27 @@ def world(engine: Engine) -> Iterator[World]:
     Twice.__init__(made, engine)
     with served(engine, made.rig.clock) as url, Client(url) as client:
         World.__init__(made, engine, client)
+        made.url = url
         yield made
+
+
+class Run(Protocol):
+    """Runs a command and returns what it prints, on standard output or as its error."""
+
+    def __call__(self, url: str, *words: str, code: int = 0) -> str: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def ran(url: str, *words: str, code: int = 0) -> str:
+        monkeypatch.setattr("sys.argv", ["driftline", *words, "--url", url])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capsys.readouterr()
+        assert (ended.value.code or 0) == code, told
+        return told.err if code else told.out
+
+    return ran
 
 
 @pytest.fixture
@@ -116,6 +142,86 @@ def test_history_counts_as_the_same_events_would_and_once(world: World) -> None:
     assert sum(row.rows for row in world.rows(t.pane) if row.segment == "all") == whole
     actions = [row.action for row in world.rows(t.audit)]
     assert actions.count("upload.count") == 1
+
+
+def _written(folder: Path, kind: str, n: int) -> tuple[Path, tuple[str, ...]]:
+    """The first predictions as a file, and the options that say what is what."""
+    events = [json.loads(prediction(i)) for i in range(n)]
+    if kind == "ndjson":
+        file = folder / "events.ndjson"
+        file.write_text("".join(json.dumps(event) + "\n" for event in events))
+        return file, ()
+    rows = [
+        {
+            **event["features"],
+            "class": event["prediction"]["class"],
+            "p": event["prediction"]["score"],
+            "at": event["time"] if kind == "parquet" else uploads.instant(event["time"]),
+            "note": "not a feature",
+        }
+        for event in events
+    ]
+    table = pa.Table.from_pylist(rows)
+    file = folder / f"scored.{kind}"
+    if kind == "parquet":
+        parquet.write_table(table, file)
+    else:
+        csv.write_csv(table, file)
+    return file, ("--prediction", "class", "--score", "p", "--timestamp", "at")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "ndjson"])
+def test_the_shell_counts_a_file_as_the_stream_would(
+    world: World, run: Run, tmp_path: Path, kind: str
+) -> None:
+    assert "no upload; `driftline history upload" in run(world.url, "history", "list")
+    history = world.history(0, 200)
+    file, columns = _written(tmp_path, kind, 200)
+    asked = ("history", "upload", str(file), "--model", "m", "--version", "1", *columns)
+    said = run(world.url, *asked)
+    assert world.uploaded() == packed(history)
+    (done,) = world.client.uploads()
+    assert f"m 1: upload {done.upload}" in said
+    first = hour_of(0)[:16].replace("T", " ")
+    assert f"200 rows in {len(history.panes)} panes, {first} UTC to" in said
+    again = json.loads(run(world.url, *asked, "--json"))
+    assert (again["upload"], again["state"], again["rows"]) == (done.upload, "counted", 200)
+    assert (again["refused"], again["left_out"]) == ({}, 0)
+    assert f"{done.upload}  counted: m 1" in run(world.url, "history", "list", "--model", "m")
+    assert [one["rows"] for one in json.loads(run(world.url, "history", "list", "--json"))] == [200]
+    shown = run(world.url, "history", "show", done.upload)
+    assert "counts since" in shown and f"history remove {done.upload}`" in shown
+    as_json = json.loads(run(world.url, "history", "show", done.upload, "--json"))
+    assert (as_json["upload"], as_json["also_streamed"]) == (done.upload, 0)
+    assert "is removed" in run(world.url, "history", "remove", done.upload)
+    assert not world.uploaded()
+    assert "no such upload" in run(world.url, "history", "show", done.upload, code=1).lower()
+
+
+def test_the_shell_leaves_hours_out_and_says_what_is_wrong(
+    world: World, run: Run, tmp_path: Path
+) -> None:
+    file, columns = _written(tmp_path, "parquet", 60)
+    asked = ("history", "upload", str(file), "--model", "m", *columns)
+    hour = hour_of(12)
+    said = run(world.url, *asked, "--version", "1", "--from", hour, "--until", hour_of(30))
+    ends = [(START_MS + i * STEP_MS) // HOUR_MS * HOUR_MS for i in (12, 30)]
+    kept = world.history(0, 60).between(*ends)
+    assert f"{60 - kept.rows} rows outside of --from and --until left out" in said
+    assert 0 < kept.rows < 60
+    assert world.uploaded() == packed(kept)
+    wrong = {
+        ("--version", "9"): "a version of m with a reference: 1",
+        ("--version", "1", "--from", "noon"): "a time as 2025-06-01T00:00:00Z",
+        ("--version", "1", "--until", "2001-01-01T00:00:00Z", "--from", hour): "after --from",
+    }
+    for options, words in wrong.items():
+        assert words in run(world.url, *asked, *options, code=2)
+    bare = ("history", "upload", str(file), "--model", "m", "--version", "1")
+    assert "--timestamp" in run(world.url, *bare, code=2)
+    assert "no column 'when'" in run(world.url, *bare, "--timestamp", "when", code=1)
+    # Part of it counts already, by that upload.
+    assert "has counted that time" in run(world.url, *asked, "--version", "1", code=1)
 
 
 def test_what_the_stream_counted_is_refused_at_its_chunk(world: World) -> None:

@@ -29,6 +29,8 @@ from driftline.wire import decode
 from monitor.storage import lanes, reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
+from monitor.storage.models import note
+from monitor.storage.reads import uploaded
 from monitor.storage.rows import Gap, Late, Position
 from monitor.views import pipeline as view
 from monitor.views.pipeline import Pipeline, State
@@ -472,6 +474,38 @@ def test_a_replay_that_is_not_done_is_a_line_and_one_that_stands_still_says_what
     said = text(filled(living)["replays"])
     assert f"It has stood still for 60{NBSP}seconds" in said
     assert command("replay --abandon") in said
+
+
+def test_uploaded_history_is_listed_with_what_takes_it_out_again(living: Engine) -> None:
+    empty = text(filled(living)["uploads"])
+    assert "Nothing was uploaded" in empty
+    assert command("history upload scored.parquet") in empty
+    first, told = NOW_MS - 864_000_000, say.Told()
+    with transaction(living) as conn:
+        version = conn.execute(sa.select(t.model_version.c.id).limit(1)).scalar_one()
+        for place in range(view.UPLOADS + 2):
+            is_last = place == view.UPLOADS + 1
+            conn.execute(
+                sa.insert(t.upload).values(
+                    name=f"h-{place}", version_id=version, gridset="9" * 64, chunks=3, digest="",
+                    panes=9, rows=1_234, first_ms=first, end_ms=first + 3_600_000,
+                    created_ms=NOW_MS, touched_ms=NOW_MS, counted_ms=None if is_last else NOW_MS,
+                )
+            )  # fmt: skip
+            if not is_last:
+                model = uploaded.newest(conn, 1)[0].model
+                note(
+                    conn, actor=f"cli:user{place}", action="upload.count", subject=model,
+                    now_ms=NOW_MS, upload=f"h-{place}",
+                )  # fmt: skip
+    said = text(filled(living)["uploads"])
+    when = f"1,234{NBSP}rows, {told.instant(first)} to {told.instant(first + 3_600_000)}"
+    assert f"{when}{NBSP}{told.word}: does not count yet" in said
+    counts = f"{when}{NBSP}{told.word}: counts since {told.instant(NOW_MS)}{NBSP}{told.word}"
+    assert f"{counts} by cli:user{view.UPLOADS}." in said
+    assert command("history remove h-2") in said
+    assert command("history remove h-1") not in said.split("history remove h-2")[1]
+    assert "and 2 older uploads" in said
 
 
 def test_a_replay_that_has_read_all_is_not_called_done() -> None:
