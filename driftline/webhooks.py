@@ -349,7 +349,9 @@ def _alert(webhook_id: str, content: bytes) -> Alert:
 
 
 def _incident(raw: object) -> AlertIncident:
-    said = _Fields(raw, "an incident")
+    # A request for a retraining names the incidents that it stands on by their numbers alone.
+    is_number = isinstance(raw, int) and not isinstance(raw, bool)
+    said = _Fields({"id": raw} if is_number else raw, "an incident")
     window = said.get("window", dict)
     return AlertIncident(
         id=said.get("id", int),

@@ -18,6 +18,7 @@ from standardwebhooks.webhooks import Webhook
 import driftline.webhooks
 from driftline import WebhookVerificationError, verify_webhook
 from driftline.webhooks import Alert, AlertWindow, new_secret, sign, verified
+from monitor.detect.retrain_messages import Wish, body_of
 
 # The vector of the standard's own library.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -130,6 +131,15 @@ def test_a_type_and_members_of_a_newer_server_are_kept() -> None:
     assert alert.raw["data"]["phase"] == "full"
     assert alert.incidents[0].raw["colour"] == "red"
     assert alert.incidents[0].window is None
+
+
+def test_a_request_for_a_retraining_names_incidents_by_their_numbers() -> None:
+    wish = Wish(7, "k", "flight-delay", "1", "Drift.", {"incidents": [4, 9]}, 0, 1, "", False)
+    alert = read(*request(body_of(wish).encode()))
+    assert alert.type == "retrain.requested"
+    assert [incident.id for incident in alert.incidents] == [4, 9]
+    assert alert.incidents[0].feature is None
+    assert alert.raw["data"]["request_id"] == 7
 
 
 @pytest.mark.parametrize(
@@ -245,6 +255,7 @@ def test_a_changed_body_is_refused() -> None:
         {**BODY, "data": {"sequence": True}},
         {**BODY, "data": {"incidents": {}}},
         {**BODY, "data": {"incidents": ["x"]}},
+        {**BODY, "data": {"incidents": [True]}},
         {**BODY, "data": {"incidents": [{"value": "high"}]}},
         {**BODY, "data": {"incidents": [{"window": {"start": "2013-02-09T00:00:00Z"}}]}},
     ],
