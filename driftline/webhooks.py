@@ -108,6 +108,12 @@ class Alert:
     incidents: tuple[AlertIncident, ...]
     raw: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def is_reminder(self) -> bool:
+        """Whether nothing is new: it says again what still stands, with the same `sequence`."""
+        data = self.raw.get("data")
+        return isinstance(data, Mapping) and data.get("reminder") is True
+
 
 def verify_webhook(
     headers: Headers,

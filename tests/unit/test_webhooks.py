@@ -119,6 +119,14 @@ def test_everything_that_an_alert_says_is_read() -> None:
     assert alert.raw == BODY
 
 
+def test_a_reminder_says_that_nothing_is_new() -> None:
+    assert not read(*request()).is_reminder
+    again = {**BODY, "type": "drift.updated", "data": {**BODY["data"], "reminder": True}}
+    assert read(*request(again)).is_reminder
+    odd = {**BODY, "data": {**BODY["data"], "reminder": "yes"}}
+    assert not read(*request(odd)).is_reminder
+
+
 def test_a_type_and_members_of_a_newer_server_are_kept() -> None:
     body = {
         "type": "moon.risen", "timestamp": "2013-02-09T02:00:00+02:00",
