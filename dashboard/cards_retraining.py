@@ -42,7 +42,7 @@ def stepper(one: Retrain, look: Look, year: int | None) -> Any:
         )
         for step in say.steps(one, look.zone, year)
     ]  # fmt: skip
-    return html.Ol(items, className="stepper")
+    return html.Ol(items, className="retrain-steps")
 
 
 def status(one: Retrain, look: Look) -> Any:
