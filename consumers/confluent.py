@@ -285,11 +285,15 @@ class ConfluentSource:
 
         librdkafka's thread of a broker sleeps for up to a second where nothing is to be fetched,
         and neither a seek nor a resume wakes it. A question does: while it is asked, and again
-        with its answer, what may be fetched is looked at.
+        with its answer, what may be fetched is looked at. There is a thread for each broker, and
+        where an offset of a time is asks the leader of each partition.
         """
         self._is_asleep = False
+        kind, read = self._lib.TopicPartition, self._positions.keys() - self._paused
         with contextlib.suppress(self._lib.KafkaException):
-            self._consumer.list_topics(self._topic, timeout=WAKE_S)
+            self._consumer.offsets_for_times(
+                [kind(self._topic, partition, 0) for partition in sorted(read)], timeout=WAKE_S
+            )
 
     def _is_heard(self, partition: int) -> None:
         self._unheard.pop(partition, None)

@@ -64,6 +64,8 @@ class Broker:
         Names and passwords of SCRAM-SHA-512 that are there from the start.
     options
         kafka-python's, with which it is asked whether it answers.
+    beside
+        A broker that runs, whose cluster it joins as the second one.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Broker:
         protocol: str = "PLAINTEXT",
         users: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
+        beside: Broker | None = None,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="driftline-kafka-"))
         self.port, controller = _free_ports(2)
@@ -90,12 +93,13 @@ class Broker:
             "advertised.listeners": f"{protocol}://{self.bootstrap}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(self.data),
+            **({} if beside is None else self._second(beside)),
             **(settings or {}),
         }
         lines = "".join(f"{name}={value}\n" for name, value in said.items())
         self._properties.write_text(lines)
         self._options = dict(options or {})
-        cluster = uuid.uuid4().hex[:22]
+        cluster = uuid.uuid4().hex[:22] if beside is None else beside._told("cluster.id")
         scram = [
             word
             for name, password in (users or {}).items()
@@ -107,6 +111,23 @@ class Broker:
             capture_output=True, text=True, timeout=START_S, check=False,
         )  # fmt: skip
         assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+
+    def _second(self, first: Broker) -> dict[str, str]:
+        """Settings of a broker that is no controller."""
+        return {
+            "process.roles": "broker",
+            "node.id": "2",
+            "listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.quorum.voters": first._told("controller.quorum.voters"),
+        }
+
+    def _told(self, name: str) -> str:
+        """What its files say of itself."""
+        for file in (self._properties, self.data / "meta.properties"):
+            for line in file.read_text().splitlines():
+                if line.startswith(f"{name}="):
+                    return line.partition("=")[2]
+        raise KeyError(name)
 
     @property
     def _properties(self) -> Path:

@@ -213,16 +213,51 @@ def test_librdkafka_is_woken_once_where_it_is_to_read_again(stage: Stage) -> Non
     calls = source._consumer.calls
     first = calls[: calls.index("consume")]
     # All that was claimed together is asked for by one question, after the last of it.
-    assert first.count("list_topics") == 1
-    assert "list_topics" in first[len(first) - first[::-1].index("resume") :]
+    assert first.count("offsets_for_times") == 1
+    assert "offsets_for_times" in first[len(first) - first[::-1].index("resume") :]
     read_for(0.5, stage)
-    assert calls.count("list_topics") == 1
+    assert calls.count("offsets_for_times") == 1
     source.pause([0])
     source.resume([0])
     calls.clear()
     read_for(0.5, stage)
-    assert calls.count("list_topics") == 1
-    assert calls.index("list_topics") < calls.index("poll")
+    assert calls.count("offsets_for_times") == 1
+    assert calls.index("offsets_for_times") < calls.index("poll")
+
+
+def test_the_threads_of_all_brokers_are_woken(
+    broker: apache_kafka.Broker, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong was: to ask any one of them, and to let the others sleep for their second."""
+    second = apache_kafka.Broker(beside=broker)
+    asked: list[list[int]] = []
+
+    class Asked(Watched):
+        def _wake(self) -> None:
+            real = self._consumer._consumer.offsets_for_times
+
+            def ask(parts: Sequence[Any], **more: Any) -> Any:
+                asked.append([part.partition for part in parts])
+                found = real(parts, **more)
+                assert [(part.offset, part.error) for part in found] == [(0, None)] * len(parts)
+                return found
+
+            self._consumer.offsets_for_times = ask
+            super()._wake()
+
+    try:
+        second.start()
+        with Stage(broker.bootstrap, engine, client="confluent") as stage:
+            stage.register()
+            found = stage.admin.describe_topics([stage.topic])
+            leaders = {part["leader_id"] for part in found[0]["partitions"]}
+            assert leaders == {1, 2}
+            stage.send(prediction(i) for i in range(100))
+            stage.member(source=Asked)
+            stage.until(lambda: counters(stage.engine) == {"prediction": 100}, "nothing is counted")
+    finally:
+        second.remove()
+    assert asked[-1:] == [[0, 1]]
 
 
 class Slow(ConfluentSource):
