@@ -20,7 +20,7 @@ _SDK = ("--editable", f"{ROOT}[arrow]")
 ENVIRONMENTS = {
     "airflow3": ("apache-airflow==3.3.2", *_SDK),
     "airflow2": ("apache-airflow==2.11.2", *_SDK),
-    "mlflow": ("mlflow==3.17.2",),
+    "mlflow": ("mlflow==3.17.2", "--editable", f"{ROOT}[mlflow]"),
 }
 MOST_S = 600
 

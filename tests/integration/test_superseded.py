@@ -126,6 +126,24 @@ def test_registering_its_successor_ends_what_stood_of_a_version(world: World) ->
     assert len(told(world)) == count
 
 
+def test_what_would_open_once_another_version_answers_opens_nothing(world: World) -> None:
+    """Its last day, half of which it has, closes when that is known: the second that drifts."""
+    endpoint(world.engine)
+    world.write(START_MS, 24 * 12)
+    world.write(START_MS + 12 * DAY_MS, 36, shift=2.0)
+    register(world, "2", "1")
+    last_ms = START_MS + 12 * DAY_MS + 36 * HOUR_MS
+    evaluator = world.evaluator()
+    evaluator.step()
+    for hour in range(0, 48, 12):
+        world.write(last_ms + hour * HOUR_MS, 12, version_id=2)
+        world.now_ms += 2 * 60_000
+        evaluator.step()
+    assert world.rows(t.latch, t.latch.c.version_id == 1)
+    assert world.rows(t.incident, OF_OLD) == []
+    assert told(world) == []
+
+
 def test_while_both_have_predictions_both_are_judged(world: World) -> None:
     world.write(START_MS, 24 * 10)
     register(world, "2", "1")
