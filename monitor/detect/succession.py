@@ -235,7 +235,8 @@ def _again(latch: Latch, from_ms: int, nominal_ms: int) -> Latch | None:
     if len(after) >= 2:
         return replace(latch, opened_ms=after[1][1], exceeding=after)
     # Of a long one the later windows are not kept; that there were any is.
-    opened_ms = from_ms + 2 * nominal_ms
-    if latch.last_ms < opened_ms or len(latch.exceeding) < KEPT:
+    last = latch.exceeding[-1]
+    opened_ms = max(from_ms + 2 * nominal_ms, last[1])
+    if len(latch.exceeding) < KEPT or latch.last_ms < opened_ms or latch.last_ms == last[1]:
         return None
-    return replace(latch, opened_ms=opened_ms, exceeding=((from_ms, opened_ms),))
+    return replace(latch, opened_ms=opened_ms, exceeding=(last,))

@@ -32,12 +32,13 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.plan import Due, due_windows
 from monitor.detect.speaking import speaking, told_at
 from monitor.detect.spec import Monitor, MonitorSpec
+from monitor.detect.succession import Takeover, relieved
 from monitor.evaluate.due import judge_due, while_bound
 from monitor.evaluate.incidents import silences
 from monitor.evaluate.judging import Judged, Known
 from monitor.evaluate.teacher import SliceCalibrations, Teacher
 from monitor.storage import evaluation as sql
-from monitor.storage import reads
+from monitor.storage import promotions, reads
 from monitor.storage import schema as t
 from monitor.storage.registry import BoundVersion
 from monitor.storage.rows import TOLD_STATES
@@ -233,6 +234,7 @@ class _Trial:
         self._references, self._until_ms = references, until_ms
         self._low_ms, self._first_pane_ms = from_ms
         self._slices = SliceCalibrations()
+        self._takeovers = promotions.takeovers(conn, bound.version_id)
         # By feature, kind and segment, with what each is told as.
         self._found: dict[tuple[str, str], dict[str, list[tuple[Incident, Told]]]] = {}
 
@@ -290,7 +292,7 @@ class _Trial:
                     partial(_of_length, known),
                 ):  # fmt: skip
                     judged.take(made)
-        for key, incidents in judged.incidents(self._until_ms).items():
+        for key, incidents in judged.incidents(self._until_ms, self._takeovers).items():
             self._found.setdefault(key, {})[segment] = incidents
 
     def told(self) -> list[Told]:
@@ -349,7 +351,9 @@ class _Latching:
             limit = rule.by_statistic(judged.names)[statistic].warning[feature]
         return float(value), float(limit)
 
-    def incidents(self, until_ms: int) -> dict[tuple[str, str], list[tuple[Incident, Told]]]:
+    def incidents(
+        self, until_ms: int, takeovers: Sequence[Takeover]
+    ) -> dict[tuple[str, str], list[tuple[Incident, Told]]]:
         """Return the incidents by feature and kind, each with what it is told as."""
         members: dict[tuple[str, str], list[Member]] = {}
 
@@ -370,7 +374,8 @@ class _Latching:
                 add(key, Member(key.statistic, length, key.level, open_latch, state.clear_count))
         return {
             (feature, kind): [
-                (incident, self._as_told(feature, kind, incident)) for incident in derive(found)
+                (incident, self._as_told(feature, kind, incident))
+                for incident in derive(relieved(found, takeovers))
             ]
             for (feature, kind), found in members.items()
         }

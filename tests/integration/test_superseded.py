@@ -16,6 +16,8 @@ from driftline.stats.lengths import DAY_MS, HOUR_MS
 from driftline.stats.reference import Reference
 from driftline.webhooks import new_secret
 from monitor.detect.retraining import Policy
+from monitor.detect.spec import MonitorSpec
+from monitor.evaluate.backtest import backtest
 from monitor.storage import endpoints, promotions, retraining_policies, retrains
 from monitor.storage import engine as storage
 from monitor.storage import registry as registry_store
@@ -142,6 +144,21 @@ def test_what_would_open_once_another_version_answers_opens_nothing(world: World
     assert world.rows(t.latch, t.latch.c.version_id == 1)
     assert world.rows(t.incident, OF_OLD) == []
     assert told(world) == []
+
+
+def test_another_monitor_is_tried_on_what_the_version_had_to_answer_for(world: World) -> None:
+    world.write(START_MS, 24 * 12)
+    world.write(START_MS + 12 * DAY_MS, 36, shift=2.0)
+    register(world, "2", "1")
+    world.write(START_MS + 12 * DAY_MS + 36 * HOUR_MS, 48, version_id=2)
+    for _ in range(2):
+        world.now_ms += 2 * 60_000
+        world.evaluator().step()
+    assert world.rows(t.incident, OF_OLD) == []
+    known = registry_store.load(world.engine)
+    with storage.reading(world.engine) as conn:
+        tried = backtest(conn, known.versions["m", "1"], known.references, MonitorSpec())
+    assert (tried.before, tried.after) == (0, 0)
 
 
 def test_while_both_have_predictions_both_are_judged(world: World) -> None:

@@ -119,7 +119,11 @@ def test_nothing_stands_of_a_version_that_is_relieved(
     members: list[Member], found: list[Takeover]
 ) -> None:
     left = relieved(members, found)
+    known = {window for member in members for window in member.latch.exceeding}
     for member in left:
+        # What shows it are windows that were judged, and before it was told.
+        assert known.issuperset(member.latch.exceeding)
+        assert any(end <= member.latch.opened_ms for _, end in member.latch.exceeding)
         for takeover in found:
             opened_ms, closed_ms = member.latch.opened_ms, member.latch.closed_ms
             end_ms = np.inf if takeover.until_ms is None else takeover.until_ms
