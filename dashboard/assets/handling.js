@@ -200,8 +200,8 @@
       return;
     }
     var what = button.dataset.do;
-    if (/-many$/.test(what)) {
-      return; /* see many.js */
+    if (/-many$|^retrain$/.test(what)) {
+      return; /* see many.js and retraining.js */
     }
     if (what === "redeliver") {
       ask(button.dataset.was === "pending" ? "try-now" : what,

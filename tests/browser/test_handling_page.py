@@ -13,7 +13,7 @@ from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
 from monitor.storage import engine as storage
-from monitor.storage import reads, silences
+from monitor.storage import reads, retrain_rows, silences
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.views.episodes import listed
@@ -191,4 +191,40 @@ def test_several_are_silenced_at_once_with_what_that_mutes_said_before(
     assert {(s.matcher.model, s.matcher.feature, s.reason) for s in made} == {
         ("parcel-delay", None, "the move"), ("taxi-out", "reading", "the move"),
     }  # fmt: skip
+    assert one.faults() == []
+
+
+def test_a_retraining_is_asked_for_after_its_message_was_shown(
+    visit: Visitor, site: tuple[str, Engine]
+) -> None:
+    base, engine = site
+    one = visit(base)
+    one.go("/models/parcel-delay")
+    # One is open: the button says why it does nothing, and nothing opens.
+    button = one.page.locator(".button[data-why]")
+    assert button.get_attribute("title") == "Request 6 is succeeded: one is open at a time"
+    button.click(force=True)  # it is aria-disabled
+    assert one.page.locator("dialog").count() == 0
+    with transaction(engine) as conn:
+        conn.execute(sa.update(t.retrain).values(state="failed", ended_ms=NOW_MS))
+    one.go("/models/parcel-delay")
+    one.page.locator("[data-do=retrain]").focus()
+    one.page.keyboard.press("Enter")
+    one.until(lambda: "The policy would not ask for it now" in one.text("dialog"), "its word")
+    assert "trainer is asked to train a new version" in one.text("dialog")
+    assert "10 requests of the last 24 h are left" in one.text("dialog")
+    one.page.keyboard.type("new routes since May")
+    one.page.keyboard.press("Tab")
+    one.page.keyboard.type("M. Keller")
+    one.page.locator("dialog summary").click()
+    one.until(lambda: "new routes since May" in one.text("dialog .payload"), "the message")
+    assert '"model": "parcel-delay"' in one.text("dialog .payload")
+    assert one.faults() == []  # the open dialog, by axe
+    one.page.locator("dialog button[type=submit]").click()
+    one.until(lambda: one.path.startswith("/retrains/"), "its own page")
+    one.settle()
+    assert "Asked for by M. Keller" in one.text("#retrain-verdict")
+    with reading(engine) as conn:
+        made = retrain_rows.listed(conn, only_open=True)
+    assert [(r.actor, r.origin, r.state) for r in made] == [("M. Keller", "asked", "requested")]
     assert one.faults() == []

@@ -103,6 +103,7 @@ def addresses(client: TestClient) -> Iterator[str]:
         "feature": NAMES.weight,
         "topic": "driftline.events",
         "number": "1",
+        "incident": "1",
         "q": NAMES.model[:3],
         "id": client.get("/api/v1/dead-letters").json()["items"][0]["id"],
         "digest": client.get("/api/v1/references").json()["items"][0]["digest"],
@@ -131,8 +132,8 @@ def test_every_route_answers_the_same(both: Both) -> None:
     assert len(asked) > 15
     for where in asked:
         ours, theirs = (client.get(where) for client in clients)
-        # There is no endpoint in it, nothing was sent, and nothing was uploaded.
-        nothing = ("/endpoints/", "/deliveries/", "/uploads/")
+        # No endpoint has the model's name, no message or request a letter's id; no upload is there.
+        nothing = ("/endpoints/", "/deliveries/", "/retrains/", "/uploads/")
         is_there = not any(name in where for name in nothing)
         assert (ours.status_code == 200) == is_there, (where, ours.text)
         assert (theirs.status_code, theirs.text) == (ours.status_code, ours.text), where
