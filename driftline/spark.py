@@ -19,9 +19,12 @@ alike. Executors need the package that the driver has: `driftline[spark]` there,
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from threading import Event, Thread
 from typing import Any, Final
 
 from driftline.arrow import pyarrow
@@ -37,6 +40,10 @@ from driftline.stats.whole import count_whole
 # As many rows as make a good reference, and as fit into the driver.
 SAMPLE_ROWS: Final = 1_000_000
 
+# How often it is asked how far Spark is.
+LOOK_S: Final = 1.0
+
+_GROUP: Final = "spark.jobGroup.id"
 _SCHEMA: Final = "start_ms long, segment string, reason string, n_rows long, body binary"
 _KEYS: Final = ("start_ms", "segment", "reason")
 
@@ -50,6 +57,7 @@ def profile(
     score: str | None = None,
     scores: Mapping[str, str] | None = None,
     pane_ms: int | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Profiles:
     """Count a DataFrame on the bins of a reference, by pane and segment.
 
@@ -70,6 +78,9 @@ def profile(
     pane_ms
         Width of a pane; that of the stream by default, which the reference's time zone says: an
         hour, or a quarter of it where a zone is off by a part of an hour.
+    progress
+        Told in a sentence, about once a second and from another thread, how many of Spark's tasks
+        are done; Spark Connect does not say it.
 
     Raises
     ------
@@ -92,7 +103,9 @@ def profile(
     added = counted.groupBy(*_KEYS).applyInArrow(_adder(plan.document), _SCHEMA)
     panes = Panes(reference.gridset)
     refused: Counter[str] = Counter()
-    for row in sorted(added.toLocalIterator(), key=lambda row: (row.start_ms, row.segment)):
+    with _watched(df, progress):
+        rows = list(added.toLocalIterator())
+    for row in sorted(rows, key=lambda row: (row.start_ms, row.segment)):
         if row.reason:
             refused[row.reason] += row.n_rows
         else:
@@ -195,8 +208,9 @@ def reference(
         span = int(found[0]), int(found[1])
     say(f"counting {n:,} rows on bins of {made.rows:,} of them")
     counted = profile(
-        df, made, timestamp=timestamp, prediction=prediction, score=score, scores=scores
-    )
+        df, made, timestamp=timestamp, prediction=prediction, score=score, scores=scores,
+        progress=progress,
+    )  # fmt: skip
     notes = [f"its bins are of {made.rows:,} random rows of {n:,}; all are counted"]
     if refused := counted.refused.total():
         notes.append(f"{refused:,} rows have no time that can be, and are not counted")
@@ -297,6 +311,48 @@ def _batch(
     kinds = (pa.int64(), pa.string(), pa.string(), pa.int64(), pa.binary())
     arrays = map(pa.array, (starts, segments, reasons, n_rows, bodies), kinds)
     return pa.RecordBatch.from_arrays(list(arrays), names=[*_KEYS, "n_rows", "body"])
+
+
+@contextlib.contextmanager
+def _watched(df: Any, say: Callable[[str], None] | None) -> Iterator[None]:
+    """Tell how many tasks are done of the jobs that begin meanwhile in this thread."""
+    try:
+        context = None if say is None else df.sparkSession.sparkContext
+    except Exception:  # noqa: BLE001 - Spark Connect has none, and says so by its own errors
+        context = None
+    if say is None or context is None:
+        yield
+        return
+    tracker, group, over = context.statusTracker(), f"driftline-{uuid.uuid4().hex}", Event()
+
+    def look(before: str) -> str:
+        jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(group)]
+        stages = {stage for job in jobs if job is not None for stage in job.stageIds}
+        infos = [tracker.getStageInfo(stage) for stage in stages]
+        # A stage whose outcome is there already has tasks, too, and none of them ever begins.
+        begun = [i for i in infos if i is not None and (i.numCompletedTasks or i.numActiveTasks)]
+        done, n = sum(i.numCompletedTasks for i in begun), sum(i.numTasks for i in begun)
+        said = f"counting: {done:,} of {n:,} tasks are done"
+        if n and said != before:
+            say(said)
+        return said
+
+    def watch() -> None:
+        said = ""
+        while not over.wait(LOOK_S):
+            said = look(said)
+        look(said)
+
+    before = context.getLocalProperty(_GROUP)
+    context.setLocalProperty(_GROUP, group)
+    watcher = Thread(target=watch, name="driftline-spark-progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        context.setLocalProperty(_GROUP, before)
+        over.set()
+        watcher.join()
 
 
 def _quoted(name: str) -> str:
