@@ -153,10 +153,12 @@ def test_what_if_a_replay_and_a_log_that_is_caught_up_on_ask_for_nothing(world: 
 
 def test_weeks_that_are_caught_up_on_are_asked_for_by_how_they_end(world: World) -> None:
     asking = Asking(world)
-    asking.days(9, shift=1.5, judged=False)
-    asking.days(22, judged=False)
+    # A stride of three weeks ends while it drifts.
+    asking.days(25, shift=1.5, judged=False)
+    asking.days(10, judged=False)
     asking.judge()
-    assert asking.asked() == []  # it was over weeks ago
+    assert world.rows(t.incident, t.incident.c.severity == "critical")
+    assert asking.asked() == []  # it was over days ago
 
 
 def test_missing_values_never_start_one_and_hold_it_while_they_are_critical(
@@ -194,6 +196,28 @@ def test_windows_that_may_lack_records_do_not_count(asking: Asking) -> None:
     (incident,) = asking.world.rows(t.incident, t.incident.c.kind == "distribution")
     assert incident.severity == "critical"
     asking.days(4, shift=1.5)
+    assert len(asking.asked()) == 1
+
+
+@pytest.mark.parametrize("closed_by", ["idle", "hold"])
+def test_windows_that_no_event_closed_do_not_count(asking: Asking, closed_by: str) -> None:
+    asking.days(6, shift=1.5)
+    with transaction(asking.world.engine) as conn:
+        conn.execute(
+            sa.update(t.window)
+            .where(t.window.c.start_ms >= START_MS + (CALM + 1) * DAY_MS)
+            .values(closed_by=closed_by)
+        )
+    asking.days(2, shift=1.5)
+    assert asking.asked() == []
+    asking.days(4, shift=1.5)
+    assert len(asking.asked()) == 1
+
+
+def test_missing_values_that_are_a_warning_hold_nothing(asking: Asking) -> None:
+    asking.days(7, shift=1.5, missing=0.05)
+    rows = asking.world.rows(t.incident, t.incident.c.kind == "missing")
+    assert {(row.severity, row.state) for row in rows} == {("warning", "firing")}
     assert len(asking.asked()) == 1
 
 
