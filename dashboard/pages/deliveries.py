@@ -120,8 +120,10 @@ def _title(known: Sequence[Endpoint], tallies: Mapping[int, Tally], broken: int)
 def _ways(look: Look) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for one in routes.listed(look.conn):
+        hours = one.route.repeat_hours
+        again = "" if hours is None else f" (again every {hours} h)"
         for number in one.route.endpoints:
-            found.setdefault(number, []).append(f"{one.model} {one.name}")
+            found.setdefault(number, []).append(f"{one.model} {one.name}{again}")
     return found
 
 

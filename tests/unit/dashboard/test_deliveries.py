@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from outbox_world import FAILED, World
 from sqlalchemy.engine import Engine
 
 from monitor.alerts.schedule import Answer
 from monitor.api.app import create_app
+from monitor.storage import schema as t
 
 
 @pytest.fixture
@@ -64,3 +66,21 @@ def test_an_address_that_is_a_secret_is_not_shown(engine: Engine, site: TestClie
         endpoints.add(conn, "chat", url, new_secret(), now_ms=1)
     said = page(site)
     assert "hooks.slack.com/services/T02***" in said and "x8fhKq3sPwo" not in said
+
+
+def test_it_says_which_routes_lead_where_and_how_often_they_repeat(
+    engine: Engine, site: TestClient
+) -> None:
+    from monitor.detect.routes import Route
+    from monitor.storage import routes
+    from monitor.storage.engine import transaction
+
+    World(engine).add("one", "two")
+    with transaction(engine) as conn:
+        made = sa.insert(t.model).values(name="m", timezone="UTC", created_ms=1)
+        model = conn.execute(made.returning(t.model.c.id)).scalar_one()
+        way = Route(("*",), "warning", (1,), repeat_hours=24)
+        routes.put(conn, model, "night", way, now_ms=1)
+    said = page(site)
+    assert "m night (again every 24 h)" in said
+    assert "every alert of models without a route" in said
