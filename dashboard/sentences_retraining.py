@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
@@ -264,7 +265,7 @@ def cannot(found: Due | None, one: Retrain | None, after: Promotion | None = Non
     if after is not None:
         return f"{version_tag(cut(after.version, 24))} took over: ask for that one"
     if found is None:
-        return "The model has no policy that names a trainer: driftline retrain policy --help"
+        return f"The model has no policy that names a trainer: {command('retrain policy --help')}"
     if found.trainer is None:
         return "Its trainer was removed: name another one in the policy"
     if not found.is_ready:
@@ -286,7 +287,8 @@ def budget_words(found: Due) -> str:
 def none_yet(policy: Policy | None, model: str) -> tuple[str, str]:
     """Return why a problem has no request, and a command that helps, or ""."""
     if policy is None:
-        return "No policy asks for a retraining of this model.", command("retrain policy --help")
+        how = command(f"retrain policy {shlex.quote(model)} --trainer NAME")
+        return "No policy asks for a retraining of this model.", how
     return policy_words(policy), ""
 
 

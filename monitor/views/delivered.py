@@ -40,10 +40,10 @@ class Delivered:
     messages
         The first decided first.
     endpoints
-        How many there are now; 0 = alerts go nowhere.
+        Where there is no message: how many endpoints there are now; 0 = alerts go nowhere.
     held_since_ms
-        Since when, by the wall clock, something new of it waits to be told; None where nothing
-        does.
+        Where there is none: since when, by the wall clock, something new of it waits to be told;
+        None where nothing does.
     """
 
     messages: tuple[Message, ...] = ()
@@ -75,12 +75,15 @@ def delivered(conn: Connection, group: Group, webhook_ids: Sequence[str] = ()) -
     """Return what was sent of a group, and of what goes by ids of its own (retrainings)."""
     numbers = [member.number for member in group.members]
     sent = messages_of(conn, alerts_about(conn, numbers), webhook_ids)
-    tried = reads.attempts_of(conn, [one.id for one in sent]) if sent else {}
-    held = reads.held_since(conn, numbers)
+    if not sent:  # why, is asked only then
+        held = reads.held_since(conn, numbers)
+        return Delivered(
+            endpoints=len(endpoints.endpoints(conn)),
+            held_since_ms=min(held.values(), default=None),
+        )
+    tried = reads.attempts_of(conn, [one.id for one in sent])
     return Delivered(
-        tuple(Message(one, tuple(tried[one.id]), _waits_for(one, sent)) for one in sent),
-        endpoints=len(endpoints.endpoints(conn)),
-        held_since_ms=min(held.values(), default=None),
+        tuple(Message(one, tuple(tried[one.id]), _waits_for(one, sent)) for one in sent)
     )
 
 

@@ -91,10 +91,15 @@ def messages_of(
         .order_by(o.id)
     )
     found: list[Sent] = []
-    for column, wanted in ((o.alert_id, alert_ids), (o.webhook_id, webhook_ids)):
-        for some in _in_parts(wanted):
-            rows = conn.execute(query.where(column.in_(some)))
-            found += [Sent(**{**row._mapping, "is_removed": bool(row.is_removed)}) for row in rows]
+    ids, own_ids = list(_in_parts(alert_ids)), list(_in_parts(webhook_ids))
+    for place in range(max(len(ids), len(own_ids))):
+        asked = [
+            column.in_(parts[place])
+            for column, parts in ((o.alert_id, ids), (o.webhook_id, own_ids))
+            if place < len(parts)
+        ]
+        rows = conn.execute(query.where(sa.or_(*asked)))
+        found += [Sent(**{**row._mapping, "is_removed": bool(row.is_removed)}) for row in rows]
     return sorted({one.id: one for one in found}.values(), key=lambda one: one.id)
 
 
