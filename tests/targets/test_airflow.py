@@ -92,6 +92,12 @@ def test_a_request_is_a_run_that_trains_registers_and_ends_it(world: World) -> N
     assert one.state == "succeeded" and one.live_version is not None
     assert one.live_version.startswith("1-") and one.run is not None
     assert world.airflow.runs("driftline_retrain") == [one.run.id]
+    deadline_s = time.monotonic() + _RUN_S
+    path = f"/dags/driftline_retrain/dagRuns/{one.run.id}"
+    while (state := world.airflow.call("GET", path).json()["state"]) in ("queued", "running"):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.5)
+    assert state == "success"
     assert [event.state for event in one.events][:2] == ["requested", "accepted"]
     assert {"running", "live"} <= {event.state for event in one.events}
     versions = {each.version for each in world.client.model(f"flights{major}").versions}

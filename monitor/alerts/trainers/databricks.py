@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from monitor.alerts.schedule import Answer
 from monitor.alerts.trainers.asked import asked_of, filled
-from monitor.alerts.trainers.talk import Seen, State, Talk, Told
+from monitor.alerts.trainers.talk import Seen, State, Talk, Told, line, page_of
 from monitor.storage.endpoints import DATABRICKS, Endpoint
 from monitor.storage.outbox import Message
 from monitor.storage.retrain_rows import Run
@@ -50,12 +50,11 @@ def start(endpoint: Endpoint, message: Message, talk: Talk) -> Answer:
         body["job_parameters"] = {k: filled(v, asked.data) for k, v in parameters.items()}
     told = talk.post(f"{_JOBS}/run-now", body, _headers(endpoint))
     run_id = told.data.get("run_id")
-    if not told.is_good or not isinstance(run_id, int):
+    if not told.is_good or type(run_id) is not int:
         return _refused(told, endpoint)
     # The answer does not say where people look at it; the run itself does.
     seen = talk.get(f"{_JOBS}/runs/get?run_id={run_id}", _headers(endpoint))
-    page = seen.data.get("run_page_url") if seen.is_good else None
-    run = Run(DATABRICKS, str(run_id), page if isinstance(page, str) else None)
+    run = Run(DATABRICKS, str(run_id), page_of(seen.data.get("run_page_url")))
     return Answer(told.status, body=f"run {run_id} of job {settings['job']} began", run=run)
 
 
@@ -70,7 +69,7 @@ def check(endpoint: Endpoint, talk: Talk) -> Answer:
     declared = found.get("parameters")
     names = {one.get("name") for one in declared or () if isinstance(one, dict)}
     lacks = [name for name in endpoint.settings.get("parameters", PARAMETERS) if name not in names]
-    words = f"job {job} ({str(found.get('name', 'without a name'))[:100]}) is there"
+    words = f"job {job} ({line(str(found.get('name', 'without a name')))}) is there"
     if lacks:
         words += f"; it declares no parameter {', '.join(lacks)}"
     return Answer(told.status, body=words)
@@ -107,10 +106,10 @@ def seen_of(run_id: str, data: Mapping[str, Any]) -> Seen | None:
     if state not in _OVER:
         return None
     ended: State = "succeeded" if code in _GOOD else "failed"
-    why = " ".join(str(details.get("message") or before.get("state_message") or "").split())[:300]
+    why = line(str(details.get("message") or before.get("state_message") or ""))
     said = f"run {run_id} {ended}"
     if code and code != "SUCCESS":
-        said += f" ({code})"
+        said += f" ({line(code)})"
     return Seen(ended, f"{said}: {why}" if why and ended == "failed" else said)
 
 

@@ -13,6 +13,7 @@ from monitor.alerts.schedule import Answer, retry_after_s
 
 # A run of a job with hundreds of tasks is told in some 300 KB.
 MAX_BYTES: Final = 2_000_000
+MAX_PAGE: Final = 2_000
 # What is shown of the words of a trainer.
 SHOWN: Final = 300
 State = Literal["queued", "running", "succeeded", "failed"]
@@ -86,10 +87,10 @@ class Told:
         for name in ("message", "detail", "title"):
             found = self.data.get(name)
             if isinstance(found, str) and found:
-                return _line(found)
+                return line(found)
             if found:
-                return _line(json.dumps(found, ensure_ascii=False))
-        return _line(self.body)
+                return line(json.dumps(found, ensure_ascii=False))
+        return line(self.body)
 
     def refused(self, why: str) -> Answer:
         """Return this answer as a failure, for a reason that people read."""
@@ -166,6 +167,20 @@ def _object(told: Response) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _line(words: str) -> str:
+def page_of(address: object) -> str | None:
+    """Return an address that people are led to, where a trainer names one that a browser opens.
+
+    Examples
+    --------
+    >>> page_of("https://workspace.example/runs/1"), page_of("javascript:alert(1)")
+    ('https://workspace.example/runs/1', None)
+    """
+    if not isinstance(address, str) or not address.isprintable() or len(address) > MAX_PAGE:
+        return None
+    return address if address.startswith(("https://", "http://")) else None
+
+
+def line(words: str) -> str:
+    """Return words of a trainer as they are stored and shown: one line, of what can be seen."""
     shown = " ".join("".join(c if c.isprintable() else " " for c in words[: SHOWN * 4]).split())
     return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 4]} ..."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from retrain_world import HOUR_MS, NOW_MS, World
 from sqlalchemy.engine import Engine
 from trainer_servers import Airflow, Databricks, Said, serving
 
-from monitor.alerts import ways_of
+from monitor.alerts import DeliverSettings, run, ways_of
 from monitor.alerts.dispatch import Dispatcher
 from monitor.alerts.following import LEASE_S, Follower, wait_s
 from monitor.alerts.guard import networks
@@ -282,6 +284,29 @@ def test_a_request_to_a_webhook_is_accepted_and_not_followed(engine: Engine) -> 
     one = loop.world.one()
     assert (one.state, one.run, one.look_ms) == ("accepted", None, None)
     assert one.events[-1].words == ""
+
+
+def test_the_process_that_delivers_follows(loop: Loop, server: Airflow) -> None:
+    stop = threading.Event()
+    url = loop.engine.url.render_as_string(hide_password=False)
+    settings = DeliverSettings(url, allow=LOCAL)
+    thread = threading.Thread(
+        target=run, args=(settings, stop), kwargs={"clock": loop.clock}, daemon=True
+    )
+    thread.start()
+    try:
+        loop.world.ask()
+        deadline_s = time.monotonic() + 60
+        while loop.world.one().state != "succeeded":
+            assert time.monotonic() < deadline_s, loop.said()
+            for each in server.runs.values():
+                each["state"] = "success"
+            time.sleep(0.1)
+            loop.clock.advance(5)
+    finally:
+        stop.set()
+        thread.join(timeout=20)
+    assert loop.said()[-1] == ("succeeded", f"run {RUN_ID} succeeded")
 
 
 def test_a_trainer_is_sent_no_alert_however_it_is_told(loop: Loop, server: Airflow) -> None:

@@ -324,6 +324,25 @@ def test_databricks_states_are_ours(told: dict[str, Any], state: str, words: str
     assert seen.state == state and words in seen.words
 
 
+def test_what_databricks_says_is_kept_as_a_line_that_every_database_takes() -> None:
+    told = {"code": "RUN_\x00ERROR", "message": "a\x00b\nc \ud800 " + "x" * 1_000}
+    seen = seen_of("500", {"status": {"state": "TERMINATED", "termination_details": told}})
+    assert seen is not None and seen.words.startswith("run 500 failed (RUN_ ERROR): a b c x")
+    assert seen.words.isprintable() and len(seen.words) < 400
+
+
+@pytest.mark.parametrize(
+    "page", ["javascript:alert(1)", "https://x\x00y", 7, "https://" + "x" * 2_000]
+)
+def test_a_page_that_no_browser_should_open_is_none(page: object) -> None:
+    server = Databricks()
+    with serving(server) as url:
+        trainers().send(databricks(url), message())
+        server.runs[500]["run_page_url"] = page
+        again = trainers().send(databricks(url), message())
+    assert again.run == Run("databricks", "500", None)
+
+
 @pytest.mark.parametrize("told", [{}, {"status": []}, {"status": {"state": "NEW"}}, {"state": 3}])
 def test_a_state_that_databricks_does_not_have_yet_is_asked_for_again(told: dict[str, Any]) -> None:
     assert seen_of("500", told) is None
