@@ -49,16 +49,13 @@ class Response:
     headers
         The answer's, the names in lower case.
     body
-        Its beginning, as many bytes as were asked for.
-    is_whole
-        Whether that is all of it: it was neither longer, nor did it break off.
+        Its beginning, as many bytes as were asked for; less where it breaks off.
     """
 
     status: int | None = None
     error: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    is_whole: bool = False
 
 
 class Caller:
@@ -136,8 +133,9 @@ class Caller:
             pool.stream(method, url, headers=list(sent.items()), content=body) as response,
         ):
             found = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in response.headers}
-            kept, is_whole = _beginning(response.iter_stream(), most_bytes)
-            return Response(response.status, None, found, kept, is_whole)
+            return Response(
+                response.status, None, found, _beginning(response.iter_stream(), most_bytes)
+            )
 
 
 class Poster:
@@ -248,17 +246,17 @@ def resolved(resolve: Resolve, target: Target, deadline_s: float) -> Sequence[Ad
     return found[0]
 
 
-def _beginning(chunks: Iterable[bytes], most_bytes: int) -> tuple[bytes, bool]:
-    """The first bytes of an answer, and whether they are all; that it breaks off is no error."""
+def _beginning(chunks: Iterable[bytes], most_bytes: int) -> bytes:
+    """The first bytes of an answer; that it breaks off later changes nothing."""
     kept = bytearray()
     try:
         for chunk in chunks:
-            if len(kept) + len(chunk) > most_bytes:
-                return bytes(kept + chunk[: most_bytes - len(kept)]), False
-            kept += chunk
+            kept += chunk[: most_bytes - len(kept)]
+            if len(kept) >= most_bytes:
+                break
     except Exception:  # noqa: BLE001 - the status was read: that is the answer
-        return bytes(kept), False
-    return bytes(kept), True
+        pass
+    return bytes(kept)
 
 
 def _words(error: Exception, timeout_s: float) -> str:

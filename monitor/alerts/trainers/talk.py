@@ -157,9 +157,7 @@ class Talk:
 
 
 def _object(told: Response) -> dict[str, Any] | None:
-    """Return the JSON object of an answer; None where it is none, or not all of it is there."""
-    if not told.is_whole:
-        return None
+    """Return the JSON object of an answer; None where it is none, as one that was cut off."""
     try:
         found = json.loads(told.body)
     except (ValueError, RecursionError):
