@@ -114,6 +114,15 @@ class Alert:
         data = self.raw.get("data")
         return isinstance(data, Mapping) and data.get("reminder") is True
 
+    @property
+    def successor(self) -> str | None:
+        """Which version took over, where that is why the alert ended; None otherwise."""
+        data = self.raw.get("data")
+        if not isinstance(data, Mapping) or data.get("ended") != "superseded":
+            return None
+        found = data.get("successor")
+        return found if isinstance(found, str) else None
+
 
 def verify_webhook(
     headers: Headers,

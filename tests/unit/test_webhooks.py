@@ -127,6 +127,15 @@ def test_a_reminder_says_that_nothing_is_new() -> None:
     assert not read(*request(odd)).is_reminder
 
 
+def test_an_alert_that_another_version_ended_says_which() -> None:
+    assert read(*request()).successor is None
+    ended = {"ended": "superseded", "successor": "3"}
+    over = {**BODY, "type": "drift.resolved", "data": {**BODY["data"], **ended}}
+    assert read(*request(over)).successor == "3"
+    odd = {**BODY, "data": {**BODY["data"], "ended": "superseded", "successor": 3}}
+    assert read(*request(odd)).successor is None
+
+
 def test_a_type_and_members_of_a_newer_server_are_kept() -> None:
     body = {
         "type": "moon.risen", "timestamp": "2013-02-09T02:00:00+02:00",

@@ -21,6 +21,7 @@ from driftline.stats.reference import Reference
 from monitor.api.app import create_app
 from monitor.cli.model import app as verbs
 from monitor.clock import HeldClock
+from monitor.storage import awaited_promotions
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
@@ -166,7 +167,7 @@ def test_the_sdk_promotes_and_tells(server: str) -> None:
             client.promote("m", "bare")
 
 
-def test_the_verbs_promote_and_list(server: str) -> None:
+def test_the_verbs_promote_and_list(server: str, known: World) -> None:
     def run(*words: str) -> str:
         done = CliRunner().invoke(verbs, [*words, "--url", server])
         assert done.exit_code == 0, done.output + str(done.exception)
@@ -179,3 +180,12 @@ def test_the_verbs_promote_and_list(server: str) -> None:
     assert run("promotions", "m") == line.format("live")
     assert json.loads(run("promotions", "m", "--json"))[0]["replaces"] == "1"
     assert json.loads(run("promote", "m", "2", "--json"))["created"] is False
+    with transaction(known.engine) as conn:
+        awaited_promotions.want(
+            conn, model="m", version="7", source="mlflow", actor="mlflow:r", now_ms=known.now_ms
+        )
+    assert run("promotions", "m").splitlines() == [
+        "version 7 pending: it has no reference yet (mlflow:r, 2025-02-04T00:00:00Z)",
+        line.format("live"),
+    ]
+    assert json.loads(run("promotions", "m", "--json"))[0]["effective"] is None
