@@ -221,7 +221,10 @@ def nothing(found: Delivered, *, is_muted: bool, is_silenced: bool) -> tuple[str
     if is_muted:
         return "No message tells of it: another incident speaks for it.", ""
     if not found.endpoints:
-        return "Alerts are sent to nobody: there is no endpoint.", command("endpoint add NAME URL")
+        return (
+            "Alerts are sent to nobody: there is no endpoint for them.",
+            command("endpoint add NAME URL"),
+        )
     if is_silenced:
         return "No message tells of it: it is silenced.", ""
     if found.held_since_ms is not None:

@@ -14,6 +14,7 @@ from dashboard.pages import Page
 from dashboard.pages.refreshing import refreshing
 from dashboard.words import DASH, cut, moment, plural, whole
 from driftline.program import command
+from monitor.alerts import trainers
 from monitor.masking import masked
 from monitor.storage import endpoints, reads, routes, service_incidents
 from monitor.storage.deliveries import Attempt
@@ -106,7 +107,7 @@ class _Told:
 
 
 def _title(known: Sequence[Endpoint], tallies: Mapping[int, Tally], broken: int) -> str:
-    if not known:
+    if all(one.is_trainer for one in known):
         return "Alerts go nowhere yet"
     if broken:
         return f"{plural(broken, 'endpoint')} switched off: nothing arrives there"
@@ -144,6 +145,8 @@ def _endpoints(
             else parts.status("circle-slash", "disabled", "warn")
         )
         gets = ", ".join(ways.get(one.id, ())) or "every alert of models without a route"
+        if (starts := trainers.starts(one)) is not None:
+            gets = f"requests for a retraining, and starts {starts}"
         rows.append(
             html.Tr(
                 [

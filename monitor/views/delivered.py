@@ -78,7 +78,7 @@ def delivered(conn: Connection, group: Group, webhook_ids: Sequence[str] = ()) -
     if not sent:  # why, is asked only then
         held = reads.held_since(conn, numbers)
         return Delivered(
-            endpoints=len(endpoints.endpoints(conn)),
+            endpoints=sum(not one.is_trainer for one in endpoints.endpoints(conn)),
             held_since_ms=min(held.values(), default=None),
         )
     tried = reads.attempts_of(conn, [one.id for one in sent])

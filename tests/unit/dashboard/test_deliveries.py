@@ -68,6 +68,25 @@ def test_an_address_that_is_a_secret_is_not_shown(engine: Engine, site: TestClie
     assert "hooks.slack.com/services/T02***" in said and "x8fhKq3sPwo" not in said
 
 
+def test_a_trainer_gets_no_alerts_and_what_it_starts_is_said(
+    engine: Engine, site: TestClient
+) -> None:
+    from monitor.storage import endpoints
+    from monitor.storage.engine import transaction
+
+    with transaction(engine) as conn:
+        endpoints.add(
+            conn, "trains", "https://airflow.example", "password", now_ms=1, kind="airflow",
+            settings={"dag": "retrain_flights", "user": "drift"},
+        )  # fmt: skip
+    said = page(site)
+    assert "requests for a retraining, and starts DAG retrain_flights" in said
+    assert "every alert" not in said and "password" not in said
+    assert "Alerts go nowhere yet" in said
+    World(engine).add("one")
+    assert "Alerts go nowhere yet" not in page(site)
+
+
 def test_it_says_which_routes_lead_where_and_how_often_they_repeat(
     engine: Engine, site: TestClient
 ) -> None:
