@@ -30,6 +30,7 @@ def test_every_other_address_needs_a_token(host: str) -> None:
 def test_loopback_needs_none_and_asks_for_one_that_is_set(host: str) -> None:
     assert access(settings(host=host), {}).token is None
     assert access(settings(host=host), {"DRIFTLINE_TOKEN": " "}).token is None
+    assert access(settings(host=host), {**GIVEN, "DRIFTLINE_READ_TOKEN": ""}).read_token is None
     assert access(settings(host=host), GIVEN).token == TOKEN
 
 
