@@ -131,10 +131,13 @@ class Follower:
         with reading(self._engine) as conn:
             trainer = endpoints.by_id(conn, one.endpoint_id)
         if trainer is None or one.run is None:
+            # Without its credentials nobody can ask; its training may still report.
+            words = f"{one.trainer} was removed: nobody asks how its run is, which may report"
             with transaction(self._engine) as conn:
-                # Without its credentials nobody can ask; its workflow may still report.
-                retrains.look_again(conn, one.id, None, was_ms=until_ms)
-            log.warning("a trainer was removed: its run is not followed", request=one.id)
+                if retrains.look_again(conn, one.id, None, was_ms=until_ms):
+                    now_ms = self._clock.now_ms()
+                    retrains.event(conn, one.id, one.state, now_ms, actor=one.trainer, words=words)
+            log.warning("a run is not followed any more", request=one.id, why=words)
             return
         seen = self._train.look(trainer, one.run)
         self._after_looking(one)

@@ -237,6 +237,7 @@ def test_a_removed_trainer_is_not_asked_any_more(loop: Loop, server: Airflow) ->
     assert loop.follow() == 1
     one = loop.world.one()
     assert (one.look_ms, one.is_open, len(server.asked)) == (None, True, before)
+    assert "was removed: nobody asks how its run is" in one.events[-1].words
     assert loop.follow(600) == 0
 
 
