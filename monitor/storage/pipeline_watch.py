@@ -19,6 +19,7 @@ from monitor.clock import Clock
 from monitor.detect.pipeline import STALLED_MS
 from monitor.storage import pipeline
 from monitor.storage.engine import reading, transaction
+from monitor.storage.registry import bump_data_version
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +94,8 @@ class PipelineWatch:
                 web_url=self._web_url, stalled_after_ms=after_ms,
             )  # fmt: skip
             pipeline.restate(conn, found, known)
+            # Pages that are open show it.
+            bump_data_version(conn)
         for one in done.opened:
             log.warning("pipeline", incident=one.id, summary=one.summary)
         for one in done.ended:

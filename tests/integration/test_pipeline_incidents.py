@@ -87,9 +87,11 @@ def world(engine: Engine) -> World:
 
 
 def test_an_owner_that_is_gone_is_told_once_and_its_return_is_told(world: World) -> None:
-    gone_ms = seen_ms(world.rig.engine)
+    gone_ms, before = seen_ms(world.rig.engine), data_version(world.rig.engine)
     assert world.look_for(STALLED_S) == 0
+    assert data_version(world.rig.engine) == before
     assert world.look_for(2 * STANDS_S) == 1
+    assert data_version(world.rig.engine) == before + 1  # open pages ask again
     [(kind, data)] = world.told()
     assert kind == "pipeline.stalled"
     assert (data["reason"], data["topic"], data["partitions"]) == ("stalled", TOPIC, [0, 1])
@@ -319,6 +321,11 @@ def test_what_is_over_resolves_an_incident_of_pagerduty(world: World) -> None:
         said(deliveries.Message(r.webhook_id, r.alert_id, r.sequence, r.type, r.body)) for r in rows
     ]
     assert [(one.is_over, one.key == told[0].key) for one in told] == [(False, True), (True, True)]
+
+
+def data_version(engine: Engine) -> int:
+    with reading(engine) as conn:
+        return int(conn.execute(sa.select(t.data_version.c.value)).scalar_one())
 
 
 def seen_ms(engine: Engine) -> int:
