@@ -346,6 +346,9 @@ def withdraw_basis(conn: Connection, incidents: Collection[int], *, now_ms: int)
         .order_by(r.id)
     )
     ids = list(conn.execute(query).scalars())
+    if ids:
+        # Before a request is held: whoever reports of one holds this turn first, too.
+        take_turns(conn, "tell")
     for number in ids:
         _set(conn, number, basis_withdrawn=True)
         event(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -287,3 +289,29 @@ def test_a_model_that_is_deleted_takes_its_policy_and_requests_with_it(made: Wor
     with transaction(made.engine) as conn:
         for table in (t.retraining, t.retrain, t.retrain_event, t.retrain_incident):
             assert conn.execute(sa.select(sa.func.count()).select_from(table)).scalar() == 0
+
+
+def test_a_report_and_a_withdrawal_at_one_moment_wait_for_each_other(made: World) -> None:
+    made.ask(evidence={"incidents": [made.incident(1, state="withdrawn")]})
+    said: list[object] = []
+
+    def report() -> None:
+        try:
+            said.append(made.report(1, "running").state)
+        except Exception as error:
+            said.append(error)
+
+    thread = threading.Thread(target=report)
+    with transaction(made.engine) as conn:
+        assert retrains.withdraw_basis(conn, [1], now_ms=NOW_MS) == [1]
+        thread.start()
+        if conn.dialect.name == "postgresql":
+            waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            deadline_s = time.monotonic() + 20
+            while not conn.execute(waits).scalar():
+                assert time.monotonic() < deadline_s
+                time.sleep(0.01)
+        # As an evaluator that tells of it then.
+        outbox.enqueue(conn, Message("m", "a", 1, "drift.withdrawn", "{}"), NOW_MS)
+    thread.join(30)
+    assert said == ["running"]
