@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -249,6 +250,9 @@ class _Session:
                 "Airflow gives no tokens at /auth/token: leave out the user, and give a token "
                 "as the secret"
             )
+        elif told.status is not None and 200 <= told.status < 300:
+            why = "Airflow's /auth/token answered, and gave no token that can be sent"
         else:
-            why = f"Airflow's /auth/token {told.said if not told.is_good else 'gave no token'}"
-        raise _Refused(told.refused(why))
+            why = f"Airflow's /auth/token {told.said}"
+        # What is kept of an attempt may be read: of an answer that may hold a token, nothing is.
+        raise _Refused(replace(told.refused(why), body=""))

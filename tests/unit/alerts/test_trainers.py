@@ -195,6 +195,16 @@ def test_an_airflow_that_gives_no_tokens_says_what_to_do() -> None:
     assert "give a token as the secret" in (answer.why or "")
 
 
+@pytest.mark.parametrize("body", [b"s3cret", {"access_token": "s3cret token"}, {"token": "s3cret"}])
+def test_a_token_that_cannot_be_read_is_kept_nowhere(body: Any) -> None:
+    server = Airflow()
+    with serving(server) as url:
+        server.odd = [None, Said(201, body)]
+        answer = trainers().send(airflow(url), message())
+    assert "gave no token that can be sent" in (answer.why or "")
+    assert "s3cret" not in repr(answer)
+
+
 @pytest.mark.parametrize(
     ("state", "seen"),
     [("queued", "queued"), ("running", "running"), ("success", "succeeded"), ("failed", "failed")],
