@@ -17,6 +17,7 @@ import msgspec
 
 from monitor.detect.incidents import Incident
 from monitor.windows.calendar import window_of
+from monitor.words import counted
 
 # What can start a training: an endpoint of one of these kinds.
 TRAINERS: Final = ("webhook", "airflow", "databricks", "github")
@@ -170,13 +171,13 @@ def _held_by(policy: Policy, facts: Facts) -> Iterator[str]:
         passed = _date(facts.at_ms, facts.timezone) - _date(facts.asked_ms, facts.timezone)
         if passed < policy.cooldown_days:
             yield (
-                f"the last request was {passed} days ago, the cool-down is "
-                f"{policy.cooldown_days} days"
+                f"the last request was {counted(passed, 'day')} ago, the cool-down is "
+                f"{counted(policy.cooldown_days, 'day')}"
             )
     if facts.asked_today >= policy.daily_budget:
         yield (
-            f"{facts.asked_today} retrainings were asked for in the last 24 hours, the budget "
-            f"is {policy.daily_budget}"
+            f"{counted(facts.asked_today, 'request')} in the last 24 hours, the budget is "
+            f"{policy.daily_budget}"
         )
 
 

@@ -132,6 +132,24 @@ def test_another_look_and_another_evaluator_ask_for_nothing_again(asking: Asking
     assert len(asking.asked()) == 1 and len(asking.messages()) == 1
 
 
+def test_a_database_that_was_restored_asks_under_the_same_id(asking: Asking) -> None:
+    asking.days(7, shift=1.5)
+    (first,) = asking.messages()
+    # As it was the day before: nothing was asked, and the day is judged again.
+    with transaction(asking.world.engine) as conn:
+        for table in (t.retrain_event, t.retrain_incident, t.retrain, t.outbox):
+            conn.execute(sa.delete(table))
+        conn.execute(
+            sa.update(t.evaluator_cursor).values(
+                epoch=t.evaluator_cursor.c.epoch + 1,
+                watermark_ms=t.evaluator_cursor.c.watermark_ms - DAY_MS,
+            )
+        )
+    asking.judge()
+    (again,) = asking.messages()
+    assert again.webhook_id == first.webhook_id
+
+
 def test_what_if_a_replay_and_a_log_that_is_caught_up_on_ask_for_nothing(world: World) -> None:
     asking = Asking(world)
     asking.days(8, shift=1.5, judged=False)
@@ -243,8 +261,7 @@ def test_an_open_request_and_a_spent_budget_hold_it(world: World) -> None:
     asking.days(8, shift=1.5)
     assert asking.now() == (
         "held",
-        "request 1 is requested; 1 retrainings were asked for in the last 24 hours, "
-        "the budget is 1",
+        "request 1 is requested; 1 request in the last 24 hours, the budget is 1",
     )
     with transaction(world.engine) as conn:
         retrains.report(conn, 1, "failed", actor="a", now_ms=world.now_ms)

@@ -75,7 +75,7 @@ def test_a_policy_that_is_switched_off_asks_for_nothing() -> None:
         ({"holding": ("incident 3 is open",)}, "incident 3 is open"),
         ({"open_request": "request 4 is running"}, "request 4 is running"),
         ({"no_trainer": "trainer x is disabled"}, "trainer x is disabled"),
-        ({"asked_today": 10}, "10 retrainings were asked for in the last 24 hours"),
+        ({"asked_today": 10}, "10 requests in the last 24 hours, the budget is 10"),
         ({"asked_ms": AT_MS - 27 * DAY_MS + 2 * HOUR}, "the last request was 27 days ago"),
     ],
 )
