@@ -31,6 +31,7 @@ from dashboard.words import (
 )
 from driftline.program import command
 from driftline.stats.lengths import WORDS
+from monitor.storage.retrain_rows import Retrain
 from monitor.storage.rows import Incident
 from monitor.storage.service_incidents import DELIVERY
 from monitor.views.overview import (
@@ -341,14 +342,23 @@ def worst(line: Line) -> dict[str, Any]:
     }
 
 
-def to_do(line: Line) -> dict[str, str]:
-    """Return what to do, in words of what exists, and why."""
+def to_do(line: Line, asked: Retrain | None = None) -> dict[str, str]:
+    """Return what to do, in words of what exists, and why.
+
+    `asked` is an open request for a retraining of its newest version: while one trains, what
+    drifts needs nobody.
+    """
     if line.health == "silent":
         return {"title": "Check its logger", "sub": _open_ones(line)}
     if line.health == "schema_broken":
         return {"title": "Check what it logs", "sub": _open_ones(line)}
     if line.health == UNREFERENCED:
         return {"title": "Register a reference", "sub": command("reference register")}
+    if asked is not None and asked.state == "succeeded":
+        made = f"version {cut(asked.made_version, 24)}" if asked.made_version else "the new version"
+        return {"title": f"Promote {made}", "sub": f"trained by request {asked.id}"}
+    if asked is not None:
+        return {"title": "Wait for its retraining", "sub": f"request {asked.id}, {asked.state}"}
     if line.standing:
         focus = line.standing[0]
         if not focus.feature:

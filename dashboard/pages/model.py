@@ -229,9 +229,7 @@ def fill(look: Look) -> Mapping[str, Any]:
     is_table = chosen.look == "table"
     values: dict[str, Any] = {
         "title": shown(model.name)[:300],
-        "tags": [
-            tag for tag in (*_tags(chosen), retraining.replaced(asked, look, scope.zone)) if tag
-        ],
+        "tags": [*_tags(chosen), *retraining.replaced(asked, look, scope.zone)],
         **scope_row.controls(look, scope),
         "verdict": parts.verdict_card(
             verdict, [one for one in (*_actions(found), retraining.button(asked, scope)) if one]

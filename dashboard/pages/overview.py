@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -18,7 +19,8 @@ from dashboard.look import Look
 from dashboard.pages import Page
 from dashboard.pages.refreshing import refreshing
 from dashboard.words import DASH, cut, day_text, plural
-from monitor.storage import reads
+from monitor.storage import reads, retrain_rows
+from monitor.storage.retrain_rows import Retrain
 from monitor.views.delivered import Counts, counts
 from monitor.views.episodes import Group
 from monitor.views.handled import NOTHING, Handled
@@ -135,8 +137,11 @@ def fill(look: Look) -> Mapping[str, Any]:
     # By the wall clock, not by the data version: no window is judged when an endpoint breaks.
     broken = troubles(look.conn, only_open=True)
     lines = chosen(view.lines, show=show, sort=sort, wanted=wanted)
+    requests = {one.version_id: one for one in retrain_rows.listed(look.conn, only_open=True)}
     options, height = room(len(lines), row_px=ROW_PX)
-    rows = [] if look.is_narrow else [row(line, look, view.judged_to_ms) for line in lines]
+    rows = (
+        [] if look.is_narrow else [row(line, look, view.judged_to_ms, requests) for line in lines]
+    )
     return {
         "title": say.title(view.lines, len(broken)),
         "lead": _said(say.lead(view.lines, look.zone, view.judged_to_ms, broken)),
@@ -145,7 +150,7 @@ def fill(look: Look) -> Mapping[str, Any]:
         "options": options,
         "height": height,
         "rows_hidden": not lines or look.is_narrow,
-        "cards": cards(lines, look, view.judged_to_ms) if look.is_narrow else [],
+        "cards": cards(lines, look, view.judged_to_ms, requests) if look.is_narrow else [],
         "none": None if lines else _none(show, wanted),
         "open": open_incidents(view, broken, look),
         "news_head": _news_head(view, look),
@@ -211,7 +216,16 @@ def _none(show: str, wanted: str) -> Any:
     return parts.nothing("No model is registered.")
 
 
-def row(line: Line, look: Look, judged_to_ms: int | None) -> dict[str, Any]:
+Asked = Mapping[int, Retrain]  # open requests for a retraining, by version
+
+
+def _asked(line: Line, asked: Asked) -> Retrain | None:
+    return asked.get(line.version.id) if line.version is not None else None
+
+
+def row(
+    line: Line, look: Look, judged_to_ms: int | None, asked: Asked = MappingProxyType({})
+) -> dict[str, Any]:
     """Return a model as the grid draws it."""
     href = _href(line)
     worst = say.worst(line)
@@ -228,7 +242,7 @@ def row(line: Line, look: Look, judged_to_ms: int | None) -> dict[str, Any]:
         "volume": say.volume(line, look.now_ms),
         "drifted": say.drifted(line),
         "worst": worst,
-        "todo": say.to_do(line),
+        "todo": say.to_do(line, _asked(line, asked)),
     }
 
 
@@ -237,17 +251,24 @@ def _href(line: Line) -> str:
     return address.model(line.name) if line.version is not None else "/pipeline"
 
 
-def cards(lines: Sequence[Line], look: Look, judged_to_ms: int | None) -> list[Any]:
+def cards(
+    lines: Sequence[Line],
+    look: Look,
+    judged_to_ms: int | None,
+    asked: Asked = MappingProxyType({}),
+) -> list[Any]:
     """Return the models as a phone shows them: one card each, a link as a whole."""
     year = incidents.data_year(judged_to_ms, look.zone)
-    found: list[Any] = [_card(line, look, year) for line in lines[:CARDS_SHOWN]]
+    found: list[Any] = [
+        _card(line, look, year, _asked(line, asked)) for line in lines[:CARDS_SHOWN]
+    ]
     if len(lines) > CARDS_SHOWN:
         left = len(lines) - CARDS_SHOWN
         found.append(html.P(f"and {plural(left, 'model')} more: find them by name above"))
     return found
 
 
-def _card(line: Line, look: Look, year: int | None) -> Any:
+def _card(line: Line, look: Look, year: int | None, asked: Retrain | None) -> Any:
     status = say.status(line, look.zone, year)
     drifted = say.drifted(line)
     worst = say.worst(line)
@@ -294,7 +315,8 @@ def _card(line: Line, look: Look, year: int | None) -> Any:
                 className="middle",
             ),
             html.Div(
-                [parts.icon("arrow-right"), html.B(say.to_do(line)["title"])], className="todo"
+                [parts.icon("arrow-right"), html.B(say.to_do(line, asked)["title"])],
+                className="todo",
             ),
         ],
         _href(line),

@@ -27,7 +27,8 @@ PLANTED = """(() => {
       let url;
       try { url = new URL(said, location.href); } catch (error) { continue; }
       const isOurs = url.origin === location.origin || said.startsWith('data:image/') ||
-        said.startsWith('#') || url.protocol === 'blob:';
+        said.startsWith('#') || url.protocol === 'blob:' ||
+        said.startsWith('https://train.example/runs/');  // the run of a training, at its trainer
       if (!isOurs) found.push(e.tagName + ' ' + name + '=' + said.slice(0, 80));
     }
   }

@@ -202,7 +202,7 @@ def test_a_phone_gets_the_same_rows_as_cards(living: Engine) -> None:
     assert narrow["rows"] == []
     assert links(narrow["cards"]) == [row["href"] for row in wide["rows"]]
     said = text(narrow["cards"])
-    for word in ("Critical", "Drifting", "No reference", "Collecting", "Look at carrier"):
+    for word in ("Critical", "Drifting", "No reference", "Collecting", "Promote version 3"):
         assert word in said
 
 

@@ -17,7 +17,7 @@ from dashboard import cards_retraining as cards
 from dashboard import sentences_retraining as say
 from dashboard.address import Asked
 from dashboard.look import Look, Screen
-from dashboard.pages import Page, incident, incidents, model, references, retrain
+from dashboard.pages import Page, incident, incidents, model, overview, references, retrain
 from dashboard.words import NBSP
 from monitor.detect.retraining import Policy
 from monitor.storage import promotions, reads, retrain_rows
@@ -310,6 +310,7 @@ def test_a_model_says_whether_it_is_due_and_marks_its_requests(living: Engine) -
 def test_a_version_that_was_replaced_says_by_which_and_since_when(living: Engine) -> None:
     found = filled(model.PAGE, living, "models", "parcel-delay", search="?version=1")
     assert "replaced by v2 since 8 May" in text(found["tags"])
+    assert not any(isinstance(tag, list) for tag in found["tags"])  # React draws no list in a list
     assert "v2 took over: ask for that one" in json.dumps(found["verdict"])
     assert "replaced" not in text(filled(model.PAGE, living, "models", "parcel-delay")["tags"])
     rows = filled(references.PAGE, living, "references")["rows"]
@@ -342,3 +343,14 @@ def test_what_a_retraining_changed_is_read_from_both_versions(living: Engine) ->
         now = due(conn, reads.models(conn, name="parcel-delay")[0].versions[0], NOW_MS)
     assert now is not None and (now.trainer, now.is_ready) == ("trainer", True)
     assert 0 < now.days < 5 and now.verdict == "nothing"
+
+
+def test_the_overview_says_to_wait_for_a_training_or_to_promote_what_was_made(
+    living: Engine,
+) -> None:
+    rows = {row["id"]: row["todo"] for row in filled(overview.PAGE, living)["rows"]}
+    assert rows["parcel-delay"] == {"title": "Promote version 3", "sub": "trained by request 6"}
+    assert rows["taxi-out"] == {"title": "Wait for its retraining", "sub": "request 5, running"}
+    assert rows["gate-hold"]["title"] == "Nothing to do"
+    cards = text(filled(overview.PAGE, living, is_narrow=True)["cards"])
+    assert "Promote version 3" in cards and "Wait for its retraining" in cards
