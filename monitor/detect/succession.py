@@ -12,8 +12,10 @@ the 28 days before. Until it is known for sure, the version's incidents stand.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Final, Protocol
 
 import numpy as np
@@ -86,28 +88,32 @@ def successors_of(version_id: int, promotions: Sequence[Promoted]) -> list[Succe
 
     Nobody does any longer from when on it is promoted again.
     """
+    follows: dict[int, list[Promoted]] = {}
+    again: list[int] = []
+    for promotion in sorted(promotions, key=lambda p: p.effective_ms):
+        if promotion.version_id == version_id:
+            again.append(promotion.effective_ms)
+        elif promotion.replaces_version_id is not None:
+            follows.setdefault(promotion.replaces_version_id, []).append(promotion)
     found: list[Successor] = []
-    seen: set[tuple[int, int]] = set()
-
-    def follow(replaced: int, from_ms: int) -> None:
-        for promotion in promotions:
-            if promotion.replaces_version_id != replaced or promotion.version_id == version_id:
-                continue
-            start_ms = max(from_ms, promotion.effective_ms)
-            if (promotion.id, start_ms) in seen:
-                continue
-            seen.add((promotion.id, start_ms))
-            again = [
-                other.effective_ms
-                for other in promotions
-                if other.version_id == version_id and other.effective_ms > promotion.effective_ms
-            ]
-            until_ms = min(again, default=None)
-            if until_ms is None or until_ms > start_ms:
-                found.append(Successor(promotion.version_id, start_ms, until_ms))
-                follow(promotion.version_id, start_ms)
-
-    follow(version_id, 0)
+    seen: set[int] = set()
+    # The earliest first: whoever is reached again later relieves nobody sooner.
+    by_id = {promotion.id: promotion for promotion in promotions}
+    ways = [(p.effective_ms, p.id) for p in follows.get(version_id, [])]
+    heapify(ways)
+    while ways:
+        start_ms, number = heappop(ways)
+        if number in seen:
+            continue
+        seen.add(number)
+        promotion = by_id[number]
+        at = bisect_right(again, promotion.effective_ms)
+        until_ms = again[at] if at < len(again) else None
+        if until_ms is not None and until_ms <= start_ms:
+            continue
+        found.append(Successor(promotion.version_id, start_ms, until_ms))
+        for other in follows.pop(promotion.version_id, []):
+            heappush(ways, (max(start_ms, other.effective_ms), other.id))
     return sorted(found, key=lambda s: (s.from_ms, s.version_id))
 
 

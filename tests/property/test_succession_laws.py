@@ -166,3 +166,16 @@ def test_successors_do_not_depend_on_the_order_of_promotions(made: list, random)
         assert heir.until_ms is None or heir.from_ms < heir.until_ms
         # Somebody replaced it at all, and not later than from then on.
         assert any(p.replaces_version_id == 1 and p.effective_ms <= heir.from_ms for p in made)
+
+
+def test_a_long_line_of_versions_is_followed_to_its_end() -> None:
+    line = [Promotion(n, n + 1, n, n * 10) for n in range(1, 5_000)]
+    found = successors_of(1, line)
+    assert [heir.version_id for heir in found] == list(range(2, 5_001))
+    assert found[-1] == Successor(5_000, 49_990, None)
+    # Two that relieve each other again and again relieve a third one once.
+    turns = [Promotion(n, 2 + n % 2, 3 - n % 2, n * 10) for n in range(2, 3_000)]
+    assert len(successors_of(1, [Promotion(1, 3, 1, 10), *turns])) == 2_999
+    # One that follows a version which was promoted twice is reached twice, and at one time.
+    twice = [Promotion(1, 2, 1, 0), Promotion(2, 2, 1, 5), Promotion(3, 4, 2, 10)]
+    assert successors_of(1, twice)[-1] == Successor(4, 10, None)
