@@ -11,7 +11,7 @@ demo: $(DEMO)
 	@$(BIN)/driftline demo $(ARGS)
 
 # Every test, on up to four cores (ARGS="-k flights" and such; "-n 0 --pdb" for a debugger);
-# `-m "not demo"` leaves out the minute of the demo. Debian packages that tests need are installed
+# `-m "not demo"` leaves out the minutes of the demo. Debian packages that tests need are installed
 # first where root asks; elsewhere they are named, and what needs them is skipped.
 test: $(DEV)
 	@sh scripts/packages.sh

@@ -31,9 +31,9 @@ def main() -> None:
     port, broker = free_port(), free_port()
     driftline = Path(sys.executable).with_name("driftline")
     with tempfile.TemporaryDirectory() as folder:
-        demo = subprocess.Popen(
-            [driftline, "demo", "--port", str(port), "--broker-port", str(broker)], cwd=folder
-        )
+        # One version whose heatmap is the whole year.
+        ports = ["--port", str(port), "--broker-port", str(broker)]
+        demo = subprocess.Popen([driftline, "demo", "--no-retrain", *ports], cwd=folder)
         try:
             _wait(Client(f"http://127.0.0.1:{port}"), demo)
             _photograph(f"http://127.0.0.1:{port}")

@@ -265,7 +265,13 @@ def drifting_facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def demo(shared: Path) -> Demo:
-    """A year through the whole program, run once for all workers; never written to."""
-    folder = shared / "demo"
+    """A year of one model through the whole program, run once for all workers; not written to."""
     with _one_at_a_time(shared / "demo.lock"):
-        return demo_year.run(folder)
+        return demo_year.run(shared / "demo", "--no-retrain")
+
+
+@pytest.fixture(scope="session")
+def closed_loop(shared: Path) -> Demo:
+    """A year in which the model is retrained, run once for all workers; never written to."""
+    with _one_at_a_time(shared / "closed-loop.lock"):
+        return demo_year.run(shared / "closed-loop")

@@ -1,4 +1,4 @@
-"""The headless demo's run: a minute, so it is made once for every test that reads it."""
+"""The headless demo's runs: a minute or two, so each is made once for every test that reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-# Idle, it takes a minute; a busy machine may take some.
+# Idle, the longer one takes two minutes; a busy machine may take some.
 TIMEOUT_S = 900
 
 
@@ -28,21 +28,21 @@ class Demo:
         return self.folder / "driftline-demo.db"
 
 
-def run(folder: Path) -> Demo:
+def run(folder: Path, *arguments: str) -> Demo:
     """Run a year through the whole program in a folder, unless it has been run there.
 
-    Nothing of it may be left running. DRIFTLINE_DEMO_FOLDER names a folder that keeps the run
+    Nothing of it may be left running. DRIFTLINE_DEMO_FOLDER names a folder that keeps the runs
     for the next time: for work on a page.
     """
     kept = os.environ.get("DRIFTLINE_DEMO_FOLDER")
-    folder = Path(kept) if kept else folder
-    folder.mkdir(exist_ok=True)
+    folder = Path(kept) / folder.name if kept else folder
+    folder.mkdir(parents=True, exist_ok=True)
     printed = folder / "told.json"
     if printed.exists():
         return Demo(folder, json.loads(printed.read_text()))
     before = {process.pid for process in psutil.process_iter()}
     command = [sys.executable, "-m", "monitor.cli", "demo", "--headless", "--json"]
-    command += ["--port", "0", "--broker-port", "0"]
+    command += ["--port", "0", "--broker-port", "0", *arguments]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )

@@ -13,8 +13,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # What takes minutes begins first: begun last, it would keep one worker busy and others idle.
-# The demo's year comes before all that waits for it.
+# The demo's years come before all that waits for them.
 FIRST: Final = (
+    "tests/integration/test_demo_retrains.py",
     "tests/integration/test_demo.py",
     "tests/integration/test_wheel.py",
     "tests/integration/test_oldest.py",

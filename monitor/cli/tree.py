@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,6 +148,14 @@ class Tree:
         log = self._folder / f"{name}.log" if self._folder is not None else None
         command = own_command(*arguments)
         self.children.append(Child(name, command, log=log, environment=self._environment()))
+
+    def begin_module(self, name: str, module: str, *arguments: str) -> Child:
+        """Start a module that ends with its parent (`stop_with_parent`) as one more child."""
+        log = self._folder / f"{name}.log" if self._folder is not None else None
+        command = [sys.executable, "-m", module, *arguments]
+        child = Child(name, command, log=log, environment=self._environment())
+        self.children.append(child)
+        return child
 
     def end(self, name: str) -> None:
         """End one role in order."""

@@ -1,4 +1,4 @@
-"""The whole year through the whole program: what it must find, and where it must be quiet."""
+"""The whole year of January's model: what must be found, and where it must be quiet."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ def test_the_object_is_the_promised_one(year: dict[str, Any]) -> None:
         "groups",
         "incidents",
         "deliveries",
+        "retrains",
+        "auc",
         "seconds",
         "peak_rss_mb",
     }
@@ -97,6 +99,13 @@ def test_the_object_is_the_promised_one(year: dict[str, Any]) -> None:
         assert incident["state"] != "pending"
         assert local(incident["first_window"]) < local(incident["opened_at"])
         assert incident["summary"].endswith(".")
+
+
+def test_january_s_model_scores_all_year(year: dict[str, Any]) -> None:
+    assert year["retrains"] == []
+    assert {incident["version"] for incident in year["incidents"]} == {"1"}
+    assert 0.719 <= year["auc"]["never"] <= 0.724
+    assert year["auc"]["driftline"] == year["auc"]["never"]
 
 
 def test_the_tree_stays_below_one_and_a_half_gigabytes(year: dict[str, Any]) -> None:

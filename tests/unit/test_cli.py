@@ -148,6 +148,17 @@ def test_a_demo_removes_a_demo_s_database_and_no_other(tmp_path: Path) -> None:
     make_room(url)
     assert not list(tmp_path.iterdir())
 
+    for version in ("1", "2", "3"):  # retrained twice
+        _version(file, "flight-delay", version)
+    make_room(url)
+    assert not list(tmp_path.iterdir())
+
+    for version in ("1", "3"):
+        _version(file, "flight-delay", version)
+    with pytest.raises(ConfigError, match="something else"):
+        make_room(url)
+    file.unlink()
+
     _version(file, "flight-delay", "1")
     _version(file, "churn", "3")
     with pytest.raises(ConfigError, match="something else"):

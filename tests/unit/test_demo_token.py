@@ -47,7 +47,7 @@ def test_the_demo_s_client_and_its_server_have_the_same_token(
     screen: Any = SimpleNamespace(say=lambda _: None)
     receiver: Any = SimpleNamespace()
     with pytest.raises(Asked):
-        run._register_january(tree, screen, receiver)
+        run._prepare(tree, screen, receiver, None)
     # What the web process reads.
     assert tree._environment().get("DRIFTLINE_TOKEN") == os.environ.get("DRIFTLINE_TOKEN") == token
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,17 @@ FEATURES: Final = (
     "airport_load",
 )
 LATE_MINUTES: Final = 15
+# How each version's training data are registered.
+WATCHED: Final[dict[str, Any]] = {
+    "prediction": "prediction",
+    "score": "score",
+    "timestamp": "time",
+    "timezone": ZONE,
+    "features": list(FEATURES),
+    "categorical": CATEGORICAL,
+    "segments": ("origin",),
+    "description": "Will the flight arrive more than 15 minutes late?",
+}
 
 _RECENT = 120  # minutes a flight counts as recent on the airport's board
 _NEAR = 30  # minutes before and after a departure that make its rush

@@ -1,8 +1,8 @@
 """The demo's model: will this flight arrive more than 15 minutes late?
 
-A gradient-boosted classifier that is trained on January when the demo runs; nothing
-is precomputed. The reference gets out-of-fold scores: a model looks better on the
-days it was trained on than it is, and the stream would seem to drift at once.
+A gradient-boosted classifier that is trained when the demo runs, on January and later on what
+is known by then; nothing is precomputed. A reference gets out-of-fold scores: a model looks
+better on the days it was trained on than it is, and the stream would seem to drift at once.
 
 It is trained in a process of its own that ends: the library takes 100 MB that whoever
 watches the year afterwards has no use for.
@@ -22,6 +22,7 @@ from monitor.cli.demo.flights import CATEGORICAL, FEATURES, ZONE, Floats, Year
 
 FOLDS: Final = 5
 LATE, ON_TIME = "late", "on_time"
+_AT_ONCE: Final = 1 << 15  # flights that are scored together
 
 # A month is little: shallow trees of well-filled leaves give an AUC of .721 on the year
 # (scikit-learn's defaults .705), and six of them are trained in two seconds.
@@ -43,39 +44,63 @@ def score(year: Year) -> Year:
     `score` is the probability of being late, rounded to four digits; January's is out of
     fold (five folds of days), the stream's comes from one model trained on all of January.
     """
-    levels = {name: _levels(year.reference[name]) for name in CATEGORICAL}
-    days = year.reference["time"].dt.tz_convert(ZONE).dt.day.to_numpy()
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         january, stream = process.submit(
-            _probabilities,
-            _matrix(year.reference, levels),
-            year.reference["late"].to_numpy(np.float64),
-            days % FOLDS,
-            _matrix(year.stream, levels),
+            train, *matrices(year.reference, year.stream), *outcomes(year.reference), FOLDS
         ).result()
     return Year(
-        reference=_with_score(year.reference, january),
-        stream=_with_score(year.stream, stream),
+        reference=with_score(year.reference, january),
+        stream=with_score(year.stream, stream),
     )
 
 
-def _probabilities(
-    january: Floats, late: Floats, fold: NDArray[np.integer[Any]], stream: Floats
+def matrices(known: pd.DataFrame, others: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The features as numbers, of what a model is trained on and of what it will score."""
+    levels = {name: _levels(known[name]) for name in CATEGORICAL}
+    return _matrix(known, levels), _matrix(others, levels)
+
+
+def numbers(frame: pd.DataFrame) -> Floats:
+    """The features as numbers; a category that is not learnt is as if it were missing."""
+    return _matrix(frame, {name: _levels(frame[name]) for name in CATEGORICAL})
+
+
+def outcomes(known: pd.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
+    """Whether each flight was late, NaN where that is not known, and its local day of the year."""
+    days = known["time"].dt.tz_convert(ZONE).dt.day_of_year
+    return known["late"].to_numpy(np.float64), days.to_numpy(np.int64)
+
+
+def train(
+    known: Floats, others: Floats, late: Floats, day: NDArray[np.int64], folds: int
 ) -> tuple[Floats, Floats]:
-    """How likely each flight of January and each of the stream is late."""
+    """How likely each flight is late: of those that are learnt from out of fold, and of others.
+
+    Folds are of whole days, as flights of one day share their weather.
+    """
+    import sklearn.ensemble  # noqa: F401  the limit reaches libraries that are loaded, no others
     from threadpoolctl import threadpool_limits
 
-    is_known = ~np.isnan(late)
+    is_known, fold = ~np.isnan(late), day % folds
     out_of_fold = np.zeros(len(late))
     # Threads of OpenMP that wait for each other spin: beside other processes two of them take
     # ten times as long as one alone.
     with threadpool_limits(limits=1, user_api="openmp"):
-        for held_out in range(FOLDS):
+        for held_out in range(folds):
             rows = fold == held_out
-            model = _fit(january[~rows & is_known], late[~rows & is_known])
-            out_of_fold[rows] = model.predict_proba(january[rows])[:, 1]
-        final = _fit(january[is_known], late[is_known])
-        return out_of_fold, final.predict_proba(stream)[:, 1]
+            model = _fit(known[~rows & is_known], late[~rows & is_known])
+            out_of_fold[rows] = _probability(model, known[rows])
+        return out_of_fold, _probability(_fit(known[is_known], late[is_known]), others)
+
+
+def verdicts(probability: Floats) -> NDArray[np.str_]:
+    """What the model says of a flight with such a probability of being late."""
+    return np.where(probability >= 0.5, LATE, ON_TIME)
+
+
+def with_score(frame: pd.DataFrame, probability: Floats) -> pd.DataFrame:
+    """The frame with the columns `prediction` and `score`, rounded to four digits."""
+    return frame.assign(prediction=verdicts(probability), score=probability.round(4))
 
 
 def _levels(column: pd.Series[str]) -> dict[str, int]:
@@ -83,7 +108,7 @@ def _levels(column: pd.Series[str]) -> dict[str, int]:
 
 
 def _matrix(frame: pd.DataFrame, levels: dict[str, dict[str, int]]) -> Floats:
-    # A category that January did not know is NaN, which the trees take as missing.
+    # A category that was not learnt is NaN, which the trees take as missing.
     columns = [
         frame[name].map(levels[name]) if name in levels else frame[name] for name in FEATURES
     ]
@@ -96,7 +121,8 @@ def _fit(features: Floats, late: Floats) -> Any:
     return HistGradientBoostingClassifier(**_SETTINGS).fit(features, late)
 
 
-def _with_score(frame: pd.DataFrame, probability: Floats) -> pd.DataFrame:
-    return frame.assign(
-        prediction=np.where(probability >= 0.5, LATE, ON_TIME), score=probability.round(4)
-    )
+def _probability(model: Any, features: Floats) -> Floats:
+    """How likely each flight is late; some at a time, as the library copies what it is given."""
+    starts = range(0, len(features), _AT_ONCE)
+    pieces = [model.predict_proba(features[start : start + _AT_ONCE])[:, 1] for start in starts]
+    return np.concatenate([np.zeros(0), *pieces])

@@ -1,7 +1,8 @@
 """The year's log, written to Kafka as the scoring service and the airport would write it.
 
 A prediction at each scheduled departure, a label when the flight lands, merged by
-event time. JSON, one event a record, keyed by the event's id.
+event time. JSON, one event a record, keyed by the event's id. Another version of the
+model can take over between any two records.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 from zlib import crc32
 
 import msgspec
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from driftline.errors import BrokerUnavailable
 from monitor.cli.demo.flights import FEATURES
+from monitor.cli.demo.model import verdicts
 
 MODEL: Final = "flight-delay"
 VERSION: Final = "1"
@@ -40,30 +43,136 @@ class Slice:
     last_ms: int  # event time of the last record
 
 
-def log(stream: pd.DataFrame, *, partitions: int) -> Iterator[Slice]:
-    """The merged log of the scored stream in order of event time, slice by slice."""
-    departs = _ms(stream["time"])
-    landed = stream.loc[stream["lands_at"].notna(), ["id", "lands_at", "late"]]
-    landed = landed.iloc[np.argsort(_ms(landed["lands_at"]), kind="stable")]
-    lands = _ms(landed["lands_at"])
-    times = np.concatenate([departs, lands])
-    order = np.argsort(times, kind="stable")  # a prediction before a label of the same minute
-    is_label = order >= len(departs)
-    predicted = labelled = 0
-    for start in range(0, len(order), _SLICE):
-        kinds = is_label[start : start + _SLICE]
-        n_labels = int(kinds.sum())
-        n_predictions = len(kinds) - n_labels
-        # Both kinds are in order of time already, so a slice takes the next of each.
-        predictions = _predictions(stream.iloc[predicted : predicted + n_predictions], partitions)
-        labels = _labels(landed.iloc[labelled : labelled + n_labels], partitions)
-        predicted, labelled = predicted + n_predictions, labelled + n_labels
-        yield Slice(
-            [next(labels) if kind else next(predictions) for kind in kinds.tolist()],
-            n_predictions,
-            n_labels,
-            int(times[order[start + len(kinds) - 1]]),
-        )
+@dataclass(frozen=True)
+class Stop:
+    """Where the log waits for whoever judges it.
+
+    Attributes
+    ----------
+    day_end_ms
+        A local day is over there.
+    position
+        Before this record: those before it are enough to know that the day is over.
+    """
+
+    day_end_ms: int
+    position: int
+
+
+class Log:
+    """The merged log of a scored stream, in order of event time.
+
+    Parameters
+    ----------
+    stream
+        As `model.score` returns it.
+    partitions
+        Of the topic; an event's id says which one takes it.
+
+    Attributes
+    ----------
+    version
+        Of the model that scores what is not written yet.
+    """
+
+    def __init__(self, stream: pd.DataFrame, *, partitions: int) -> None:
+        self.version = VERSION
+        self._stream = stream
+        self._verdicts = stream["prediction"].to_numpy(np.str_)
+        self._scores = stream["score"].to_numpy(np.float64, copy=True)
+        departs = _ms(stream["time"])
+        landed = stream.loc[stream["lands_at"].notna(), ["id", "lands_at", "late"]]
+        landed = landed.iloc[np.argsort(_ms(landed["lands_at"]), kind="stable")]
+        self._landed = landed
+        times = np.concatenate([departs, _ms(landed["lands_at"])])
+        # A prediction before a label of the same minute.
+        order = np.argsort(times, kind="stable")
+        self._times, self._is_label = times[order], order >= len(departs)
+        self._labels_before = np.concatenate([[0], np.cumsum(self._is_label)])
+        hashed = np.concatenate([_hashed(stream["id"]), _hashed(landed["id"])])
+        self._partition = (hashed % partitions).astype(np.uint8)[order]
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """The score of each flight as it is written, shape (flights,)."""
+        return self._scores
+
+    def stops(self, timezone: str, *, lateness_ms: int) -> list[Stop]:
+        """The ends of local days, each where every partition has told that it is over.
+
+        Days whose end some partition never tells, as the log ends before, are left out.
+        """
+        first, last = pd.to_datetime(self._times[[0, -1]], unit="ms", utc=True).tz_convert(timezone)
+        days = pd.date_range(first.normalize(), last, freq="D", inclusive="right")
+        ends_ms = days.as_unit("ms").asi8
+        positions = np.zeros(len(ends_ms), np.int64)
+        for partition in np.unique(self._partition):
+            places = np.flatnonzero(self._partition == partition)
+            told = np.searchsorted(self._times[places], ends_ms + lateness_ms)
+            after = np.append(places + 1, len(self) + 1)[told]
+            positions = np.maximum(positions, after)
+        return [
+            Stop(int(end_ms), int(position))
+            for end_ms, position in zip(ends_ms, positions, strict=True)
+            if position <= len(self)
+        ]
+
+    def slices(self, start: int = 0, stop: int | None = None) -> Iterator[Slice]:
+        """The records of the positions `[start, stop)`, slice by slice."""
+        end = len(self) if stop is None else stop
+        for first in range(start, end, _SLICE):
+            last = min(first + _SLICE, end)
+            kinds = self._is_label[first:last]
+            labelled, after = int(self._labels_before[first]), int(self._labels_before[last])
+            # Both kinds are in order of time already, so a slice takes the next of each.
+            predictions = self._predictions(first - labelled, last - after)
+            labels = _labels(self._landed.iloc[labelled:after])
+            partitions = self._partition[first:last].tolist()
+            yield Slice(
+                [
+                    (*next(labels if is_label else predictions), partition)
+                    for is_label, partition in zip(kinds.tolist(), partitions, strict=True)
+                ],
+                last - first - (after - labelled),
+                after - labelled,
+                int(self._times[last - 1]),
+            )
+
+    def take_over(self, version: str, scores: NDArray[np.float64], position: int) -> int | None:
+        """Let another version score what comes from a position on.
+
+        Returns its first flight's time, epoch ms; None where no flight comes any more. `scores`
+        holds that version's score of each flight; those of flights before are not looked at.
+        """
+        row = position - int(self._labels_before[position])
+        self.version = version
+        self._scores[row:] = scores[row:].round(4)
+        self._verdicts[row:] = verdicts(scores[row:])
+        departs = _ms(self._stream["time"].iloc[row : row + 1])
+        return int(departs[0]) if len(departs) else None
+
+    def _predictions(self, first: int, last: int) -> Iterator[tuple[bytes, bytes]]:
+        rows = self._stream.iloc[first:last]
+        features = map(_Features, *(rows[name].tolist() for name in FEATURES))  # NaN becomes null
+        said = self._verdicts[first:last].tolist(), self._scores[first:last].tolist()
+        outcomes = map(Outcome, *said)
+        ids, times = rows["id"].tolist(), _text(rows["time"])
+        versions = [self.version] * len(ids)
+        return _records(ids, map(Prediction, ids, times, features, outcomes, versions))
+
+
+def _hashed(ids: pd.Series[str]) -> NDArray[np.uint32]:
+    # kafka-python's own partitioner hashes in Python, which takes as long as all the rest. Some at
+    # a time: all ids at once, as Python has them, are 40 MB.
+    starts = range(0, len(ids), _SLICE)
+    pieces = [
+        np.fromiter(map(crc32, map(str.encode, ids.iloc[at : at + _SLICE].tolist())), np.uint32)
+        for at in starts
+    ]
+    return np.concatenate([np.zeros(0, np.uint32), *pieces])
 
 
 def _ms(times: pd.Series[pd.Timestamp]) -> NDArray[np.int64]:
@@ -90,8 +199,8 @@ class Prediction(msgspec.Struct, tag_field="type", tag="prediction"):
     time: str
     features: msgspec.Struct
     prediction: Outcome
+    version: str
     model: str = MODEL
-    version: str = VERSION
 
 
 class Label(msgspec.Struct, tag_field="type", tag="label"):
@@ -108,94 +217,115 @@ _Features: Final = msgspec.defstruct("Features", list(FEATURES))
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def _predictions(rows: pd.DataFrame, partitions: int) -> Iterator[Record]:
-    features = map(_Features, *(rows[name].tolist() for name in FEATURES))  # NaN becomes null
-    outcomes = map(Outcome, rows["prediction"].tolist(), rows["score"].tolist())
-    ids = rows["id"].tolist()
-    return _records(ids, map(Prediction, ids, _text(rows["time"]), features, outcomes), partitions)
-
-
-def _labels(rows: pd.DataFrame, partitions: int) -> Iterator[Record]:
+def _labels(rows: pd.DataFrame) -> Iterator[tuple[bytes, bytes]]:
     ids = rows["id"].tolist()
     late = rows["late"].astype(int).tolist()
-    return _records(ids, map(Label, ids, _text(rows["lands_at"]), late), partitions)
+    return _records(ids, map(Label, ids, _text(rows["lands_at"]), late))
 
 
-def _records(ids: list[str], events: Iterable[msgspec.Struct], partitions: int) -> Iterator[Record]:
-    keys = [key.encode() for key in ids]
-    # kafka-python's own partitioner hashes in Python, which takes as long as all the rest.
-    return zip(keys, map(_encode, events), (crc32(key) % partitions for key in keys), strict=True)
+def _records(ids: list[str], events: Iterable[msgspec.Struct]) -> Iterator[tuple[bytes, bytes]]:
+    return zip((key.encode() for key in ids), map(_encode, events), strict=True)
 
 
-def send(
-    slices: Iterator[Slice],
-    *,
-    bootstrap: str,
-    topic: str,
-    told: Callable[[Slice], None],
-    client_options: dict[str, Any] | None = None,
-) -> int:
-    """Send the slices in order and return how many records were acknowledged.
+class Sender:
+    """Writes slices of the log to a topic.
 
-    `told` is called after each slice; what it raises ends the sending.
+    Parameters
+    ----------
+    told
+        Called after each slice; what it raises ends the sending.
 
-    Raises
-    ------
-    BrokerUnavailable
-        A record was not acknowledged in time.
+    Attributes
+    ----------
+    sent
+        How many records were queued; all of them are acknowledged after `flush`.
     """
-    # librdkafka's client: the demo's service is not what the demo is about, and on two cores
-    # kafka-python's producer would take more of them than everything that Driftline does.
-    from confluent_kafka import KafkaException, Producer
 
-    failed: list[str] = []
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "linger.ms": 20,
-            "queue.buffering.max.kbytes": _QUEUED_KB,
-            "message.timeout.ms": int(_DELIVERY_S * 1000),
-            "enable.idempotence": False,  # the embedded broker knows no producer ids
-            # Only what failed is reported; the last flush says that nothing is outstanding.
-            "delivery.report.only.error": True,
-            "on_delivery": lambda error, _: failed.append(str(error)) if error else None,
-            "log_level": 0,
-            **(client_options or {}),
-        }
-    )
-    sent = 0
-    try:
-        for piece in slices:
-            for key, value, partition in piece.records:
-                _queue(producer, topic, key, value, partition)
-            sent += len(piece.records)
-            producer.poll(0)
-            if failed:
-                break
-            told(piece)
-        if not failed and producer.flush(_DELIVERY_S):
-            failed.append(f"no answer within {_DELIVERY_S:.0f} s")
-    except (KafkaException, BufferError) as error:
-        failed.append(str(error))
-    finally:
-        producer.purge()
-    if failed:
-        raise BrokerUnavailable(
-            f"the broker at {bootstrap} took no more records ({failed[0]}): "
-            "name yours with --kafka HOST:PORT"
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        topic: str,
+        told: Callable[[Slice], None],
+        client_options: dict[str, Any] | None = None,
+    ) -> None:
+        # librdkafka's client: the demo's service is not what the demo is about, and on two cores
+        # kafka-python's producer would take more of them than everything that Driftline does.
+        from confluent_kafka import Producer
+
+        self.sent = 0
+        self._bootstrap, self._topic, self._told = bootstrap, topic, told
+        self._failed: list[str] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": 20,
+                # The embedded broker keeps in memory what it is sent, as it is sent.
+                "compression.type": "lz4",
+                "queue.buffering.max.kbytes": _QUEUED_KB,
+                "message.timeout.ms": int(_DELIVERY_S * 1000),
+                "enable.idempotence": False,  # the embedded broker knows no producer ids
+                # Only what failed is reported; a flush says that nothing is outstanding.
+                "delivery.report.only.error": True,
+                "on_delivery": lambda error, _: self._failed.append(str(error)) if error else None,
+                "log_level": 0,
+                **(client_options or {}),
+            }
         )
-    return sent
 
+    def send(self, slices: Iterable[Slice]) -> None:
+        """Send slices in order, and return when every record sent so far is acknowledged.
 
-def _queue(producer: Any, topic: str, key: bytes, value: bytes, partition: int) -> None:
-    """Queue a record, waiting for room while the broker catches up."""
-    until_s = time.monotonic() + _DELIVERY_S
-    while True:
+        Raises
+        ------
+        BrokerUnavailable
+            A record was not acknowledged in time.
+        """
+        from confluent_kafka import KafkaException
+
         try:
-            producer.produce(topic, value, key, partition)
-        except BufferError:
-            if time.monotonic() > until_s:
-                raise
-            producer.poll(0.05)
+            for piece in slices:
+                for key, value, partition in piece.records:
+                    self._queue(key, value, partition)
+                self.sent += len(piece.records)
+                self._producer.poll(0)
+                self._check()
+                self._told(piece)
+            left = self._producer.flush(_DELIVERY_S)
+        except (KafkaException, BufferError) as error:
+            self._failed.append(str(error))
         else:
-            return
+            if left and not self._failed:
+                self._failed.append(f"no answer within {_DELIVERY_S:.0f} s")
+        self._check()
+
+    def _check(self) -> None:
+        if self._failed:
+            raise BrokerUnavailable(
+                f"the broker at {self._bootstrap} took no more records ({self._failed[0]}): "
+                "name yours with --kafka HOST:PORT"
+            )
+
+    def _queue(self, key: bytes, value: bytes, partition: int) -> None:
+        """Queue a record, waiting for room while the broker catches up."""
+        until_s = time.monotonic() + _DELIVERY_S
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, partition)
+            except BufferError:
+                if time.monotonic() > until_s:
+                    raise
+                self._producer.poll(0.05)
+            else:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._producer.purge()
