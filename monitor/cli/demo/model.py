@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from monitor.cli.demo.flights import CATEGORICAL, FEATURES, ZONE, Floats, Year
 
+Numbers = Floats | NDArray[np.float32]
 FOLDS: Final = 5
 LATE, ON_TIME = "late", "on_time"
 _AT_ONCE: Final = 1 << 15  # flights that are scored together
@@ -72,7 +73,7 @@ def outcomes(known: pd.DataFrame) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def train(
-    known: Floats, others: Floats, late: Floats, day: NDArray[np.int64], folds: int
+    known: Numbers, others: Numbers, late: Floats, day: NDArray[np.int64], folds: int
 ) -> tuple[Floats, Floats]:
     """How likely each flight is late: of those that are learnt from out of fold, and of others.
 
@@ -93,14 +94,15 @@ def train(
         return out_of_fold, _probability(_fit(known[is_known], late[is_known]), others)
 
 
-def verdicts(probability: Floats) -> NDArray[np.str_]:
-    """What the model says of a flight with such a probability of being late."""
-    return np.where(probability >= 0.5, LATE, ON_TIME)
+def is_late(probability: Floats) -> NDArray[np.bool_]:
+    """Whether the model says late of flights with such a probability of being so."""
+    return probability >= 0.5
 
 
 def with_score(frame: pd.DataFrame, probability: Floats) -> pd.DataFrame:
     """The frame with the columns `prediction` and `score`, rounded to four digits."""
-    return frame.assign(prediction=verdicts(probability), score=probability.round(4))
+    verdicts = np.where(is_late(probability), LATE, ON_TIME)
+    return frame.assign(prediction=verdicts, score=probability.round(4))
 
 
 def _levels(column: pd.Series[str]) -> dict[str, int]:
@@ -115,13 +117,13 @@ def _matrix(frame: pd.DataFrame, levels: dict[str, dict[str, int]]) -> Floats:
     return np.column_stack([column.to_numpy(np.float64) for column in columns])
 
 
-def _fit(features: Floats, late: Floats) -> Any:
+def _fit(features: Numbers, late: Floats) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(**_SETTINGS).fit(features, late)
 
 
-def _probability(model: Any, features: Floats) -> Floats:
+def _probability(model: Any, features: Numbers) -> Floats:
     """How likely each flight is late; some at a time, as the library copies what it is given."""
     starts = range(0, len(features), _AT_ONCE)
     pieces = [model.predict_proba(features[start : start + _AT_ONCE])[:, 1] for start in starts]

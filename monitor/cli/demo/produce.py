@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from driftline.errors import BrokerUnavailable
 from monitor.cli.demo.flights import FEATURES
-from monitor.cli.demo.model import verdicts
+from monitor.cli.demo.model import LATE, ON_TIME, is_late
 
 MODEL: Final = "flight-delay"
 VERSION: Final = "1"
@@ -78,18 +78,19 @@ class Log:
     def __init__(self, stream: pd.DataFrame, *, partitions: int) -> None:
         self.version = VERSION
         self._stream = stream
-        self._verdicts = stream["prediction"].to_numpy(np.str_)
+        self._is_late = (stream["prediction"] == LATE).to_numpy(np.bool_, copy=True)
         self._scores = stream["score"].to_numpy(np.float64, copy=True)
         departs = _ms(stream["time"])
-        landed = stream.loc[stream["lands_at"].notna(), ["id", "lands_at", "late"]]
-        landed = landed.iloc[np.argsort(_ms(landed["lands_at"]), kind="stable")]
-        self._landed = landed
-        times = np.concatenate([departs, _ms(landed["lands_at"])])
+        landed = np.flatnonzero(stream["lands_at"].notna())
+        lands = _ms(stream["lands_at"].iloc[landed])
+        by_landing = np.argsort(lands, kind="stable")
+        self._landed = landed[by_landing].astype(np.int32)  # rows of the stream
+        times = np.concatenate([departs, lands[by_landing]])
         # A prediction before a label of the same minute.
         order = np.argsort(times, kind="stable")
         self._times, self._is_label = times[order], order >= len(departs)
         self._labels_before = np.concatenate([[0], np.cumsum(self._is_label)])
-        hashed = np.concatenate([_hashed(stream["id"]), _hashed(landed["id"])])
+        hashed = np.concatenate([_hashed(stream["id"]), _hashed(stream["id"].iloc[self._landed])])
         self._partition = (hashed % partitions).astype(np.uint8)[order]
 
     def __len__(self) -> int:
@@ -129,7 +130,7 @@ class Log:
             labelled, after = int(self._labels_before[first]), int(self._labels_before[last])
             # Both kinds are in order of time already, so a slice takes the next of each.
             predictions = self._predictions(first - labelled, last - after)
-            labels = _labels(self._landed.iloc[labelled:after])
+            labels = self._labels(labelled, after)
             partitions = self._partition[first:last].tolist()
             yield Slice(
                 [
@@ -150,18 +151,25 @@ class Log:
         row = position - int(self._labels_before[position])
         self.version = version
         self._scores[row:] = scores[row:].round(4)
-        self._verdicts[row:] = verdicts(scores[row:])
+        self._is_late[row:] = is_late(scores[row:])
         departs = _ms(self._stream["time"].iloc[row : row + 1])
         return int(departs[0]) if len(departs) else None
 
     def _predictions(self, first: int, last: int) -> Iterator[tuple[bytes, bytes]]:
         rows = self._stream.iloc[first:last]
         features = map(_Features, *(rows[name].tolist() for name in FEATURES))  # NaN becomes null
-        said = self._verdicts[first:last].tolist(), self._scores[first:last].tolist()
-        outcomes = map(Outcome, *said)
+        verdicts = np.where(self._is_late[first:last], LATE, ON_TIME).tolist()
+        outcomes = map(Outcome, verdicts, self._scores[first:last].tolist())
         ids, times = rows["id"].tolist(), _text(rows["time"])
         versions = [self.version] * len(ids)
         return _records(ids, map(Prediction, ids, times, features, outcomes, versions))
+
+    def _labels(self, first: int, last: int) -> Iterator[tuple[bytes, bytes]]:
+        rows = self._landed[first:last]
+        ids = self._stream["id"].iloc[rows].tolist()
+        times = _text(self._stream["lands_at"].iloc[rows])
+        late = self._stream["late"].iloc[rows].astype(int).tolist()
+        return _records(ids, map(Label, ids, times, late))
 
 
 def _hashed(ids: pd.Series[str]) -> NDArray[np.uint32]:
@@ -215,12 +223,6 @@ class Label(msgspec.Struct, tag_field="type", tag="label"):
 # Structs made column by column encode several times faster than dicts made row by row.
 _Features: Final = msgspec.defstruct("Features", list(FEATURES))
 _encode: Final = msgspec.json.Encoder().encode
-
-
-def _labels(rows: pd.DataFrame) -> Iterator[tuple[bytes, bytes]]:
-    ids = rows["id"].tolist()
-    late = rows["late"].astype(int).tolist()
-    return _records(ids, map(Label, ids, _text(rows["lands_at"]), late))
 
 
 def _records(ids: list[str], events: Iterable[msgspec.Struct]) -> Iterator[tuple[bytes, bytes]]:

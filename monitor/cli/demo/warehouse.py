@@ -30,7 +30,7 @@ class Known:
     Attributes
     ----------
     features
-        As the model takes them, shape (flights, features).
+        As the model takes them, shape (flights, features), float32.
     departed
         How many had departed by the schedule: the first ones.
     late
@@ -39,7 +39,7 @@ class Known:
         Local day of the year.
     """
 
-    features: Floats
+    features: NDArray[np.float32]
     departed: int
     late: Floats
     day: NDArray[np.int64]
@@ -50,7 +50,8 @@ def write(frame: pd.DataFrame, features: Floats, day: NDArray[np.int64], folder:
     import pyarrow.feather
 
     pyarrow.feather.write_feather(frame, str(folder / _FLIGHTS), compression="uncompressed")
-    np.save(folder / _FEATURES, features)
+    # Half the memory of who trains; the trees' limits are coarser than that.
+    np.save(folder / _FEATURES, features.astype(np.float32))
     columns = [_ms(frame["time"]), _ms(frame["lands_at"]), frame["late"].to_numpy(np.float64), day]
     np.save(folder / _TIMES, np.column_stack(columns).astype(np.float64))
 
