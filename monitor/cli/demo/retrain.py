@@ -76,17 +76,21 @@ def register(job: Job) -> None:
     import numpy as np
 
     from driftline import Client
-    from monitor.cli.demo import flights, model, warehouse
+    from driftline.stats.reference import build_reference
+    from monitor.cli.demo import flights, memory, model, warehouse
 
     folder = Path(job.folder)
     count = warehouse.known_at(folder, job.at_ms).departed
     scores = np.load(scores_in(folder, job.version))[:count]
-    learnt = model.with_score(warehouse.departed(folder, count), scores)
+    said = dict(flights.WATCHED)
+    description = said.pop("description")
+    made = build_reference(model.with_score(warehouse.departed(folder, count), scores), **said)
+    memory.give_back()  # the rows, before the server takes what it needs to read their counts
     with Client(job.url, timeout_s=60) as client:
         # Registering ends the request: nothing can be reported of it afterwards.
         client.report_retrain(job.request_id, "succeeded", version=job.version)
         client.register_reference(
-            job.model, job.version, learnt, replaces=job.replaces, **flights.WATCHED
+            job.model, job.version, made, replaces=job.replaces, description=description
         )
 
 
