@@ -34,7 +34,6 @@ from monitor.detect.retraining import TRAINERS, Policy
 from monitor.evaluate import retrain_now
 from monitor.storage import models, registry, retrain_rows, retraining_policies, retrains
 from monitor.storage.engine import transaction
-from monitor.storage.models import WEB_URL
 from monitor.storage.retrain_rows import Retrain
 from monitor.storage.retraining_policies import Standing
 from monitor.views.scope import NoSuch
@@ -68,10 +67,12 @@ _OPEN = openapi.described(
 
 
 def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> APIRouter:
-    """Return the routes; `actor` is who the audit names, `web_url` where the pages are."""
+    """Return the routes; `actor` is who the audit names.
+
+    Links in messages lead to `web_url`, or to where the request came in.
+    """
     routes = APIRouter(prefix="/api/v1", tags=[TAG])
     answering = Answering(engine)
-    pages = web_url or WEB_URL
 
     @routes.get(
         "/models/{name:path}/retraining", dependencies=[Depends(only_known)],
@@ -135,13 +136,14 @@ def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> AP
         responses={**_WRITTEN, **_OPEN},
     )
     def ask_retrain(
-        name: ModelPath, asked: Annotated[AskBody | None, Body()] = None
+        request: Request, name: ModelPath, asked: Annotated[AskBody | None, Body()] = None
     ) -> AskedAnswer:
         """Whatever the policy says by itself; what it says is in the answer.
 
         A dry run changes nothing: it shows the message that would be sent.
         """
         asked, now_ms = asked or AskBody.model_validate({}), clock.now_ms()
+        pages = web_url or str(request.base_url)
         every = registry.load(engine).versions
         with transaction(engine) as conn:
             owner = find_model(conn, name)

@@ -124,6 +124,15 @@ def test_a_retraining_is_asked_for_by_hand_and_reported(made: World, api: TestCl
     ]  # fmt: skip
 
 
+def test_a_request_asked_for_by_hand_leads_to_where_it_was_asked(made: World) -> None:
+    app = create_app(made.engine, with_dashboard=False)  # no web.url, and another port
+    with TestClient(app, base_url="http://127.0.0.1:9000") as client:
+        one = client.post(f"{BASE}/models/m/retrains").json()["request"]
+        data = json.loads(made.outbox()[0].body)["data"]
+        assert one["url"] == data["url"] == f"http://127.0.0.1:9000/retrains/{one['id']}"
+        assert client.get(data["report_url"]).json()["id"] == one["id"]
+
+
 def test_a_report_that_cannot_be_is_refused(made: World, api: TestClient) -> None:
     made.ask()
     report = f"{BASE}/retrains/1"
