@@ -1,7 +1,7 @@
 """A receiver of Driftline's webhooks with FastAPI.
 
 pip install driftline fastapi uvicorn
-export DRIFTLINE_SECRET=whsec_...        # what `driftline endpoint add` printed
+export WEBHOOK_SECRET=whsec_...        # what `driftline endpoint add` printed
 uvicorn receiver_fastapi:app --port 9000
 """
 
@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from driftline import Alert, WebhookVerificationError, verify_webhook
 
 # Several while a secret is rotated: "whsec_new whsec_old".
-SECRETS = os.environ["DRIFTLINE_SECRET"].split()
+SECRETS = os.environ["WEBHOOK_SECRET"].split()
 
 app = FastAPI()
 # A real service keeps these where a restart does not lose them, in the transaction that acts.

@@ -1,7 +1,7 @@
 """A receiver of Driftline's webhooks with Flask.
 
 pip install driftline flask
-export DRIFTLINE_SECRET=whsec_...        # what `driftline endpoint add` printed
+export WEBHOOK_SECRET=whsec_...        # what `driftline endpoint add` printed
 flask --app receiver_flask run --port 9000
 """
 
@@ -12,7 +12,7 @@ from flask import Flask, abort, request
 from driftline import WebhookVerificationError, verify_webhook
 
 # Several while a secret is rotated: "whsec_new whsec_old".
-SECRETS = os.environ["DRIFTLINE_SECRET"].split()
+SECRETS = os.environ["WEBHOOK_SECRET"].split()
 
 app = Flask(__name__)
 # A real service keeps these where a restart does not lose them, in the transaction that acts.

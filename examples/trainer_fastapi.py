@@ -1,7 +1,7 @@
 """A trainer with FastAPI: Driftline asks for a retraining, and this trains, reports and registers.
 
 pip install driftline fastapi uvicorn pandas scikit-learn
-export DRIFTLINE_SECRET=whsec_...              # what `driftline endpoint add` printed
+export WEBHOOK_SECRET=whsec_...              # what `driftline endpoint add` printed
 export DRIFTLINE_URL=http://127.0.0.1:8050     # and DRIFTLINE_TOKEN, where the server wants one
 export TRAINING_DATA=rows.csv                  # columns: time, x, late
 uvicorn trainer_fastapi:app --port 9000
@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from driftline import Client, WebhookVerificationError, verify_webhook
 
-SECRETS = os.environ["DRIFTLINE_SECRET"].split()
+SECRETS = os.environ["WEBHOOK_SECRET"].split()
 URL = os.environ.get("DRIFTLINE_URL", "http://127.0.0.1:8050")
 
 app = FastAPI()

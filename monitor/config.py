@@ -20,10 +20,12 @@ from driftline.errors import ConfigError
 
 PREFIX: Final = "DRIFTLINE_"
 DEFAULT_FILE: Final = Path("driftline.toml")
-# Of the environment, but no settings: the secrets, the file, and what processes tell each other.
+# Of the environment, but no settings: the secrets, which server verbs speak to, the file, and what
+# processes tell each other.
 _OTHER_VARIABLES: Final = {
     "DRIFTLINE_TOKEN",
     "DRIFTLINE_READ_TOKEN",
+    "DRIFTLINE_URL",
     "DRIFTLINE_CONFIG",
     "DRIFTLINE_PARENT_PIPE",
 }

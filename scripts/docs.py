@@ -30,7 +30,8 @@ In the environment a dot is two underscores: `DRIFTLINE_KAFKA__BOOTSTRAP`. The t
 everything off loopback needs is `DRIFTLINE_TOKEN`, or a file that `web.token_file` names; it has
 no option, as command lines can be read by others. `DRIFTLINE_READ_TOKEN`, or a file that
 `web.read_token_file` names, is a second one for those who only look
-([operations](operations.md#who-may-do-what)).
+([operations](operations.md#who-may-do-what)). `DRIFTLINE_URL` says where the server is that verbs
+such as `driftline retrain` speak to; `--url` goes before it.
 
 | setting | default | what it is |
 |---|---|---|

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from sqlalchemy.engine import Connection, Engine
 
 from driftline.errors import Conflict
+from driftline.program import NAME
 from monitor.api import openapi
 from monitor.api.answering import Answering, Listing
 from monitor.api.answers.common import Page
@@ -269,7 +270,8 @@ def _standing(conn: Connection, model: str) -> Standing:
         raise Problem(
             404, "The model has no retraining policy",
             f"Nothing says when {model[:200]!r} is retrained, and by what.",
-            mend="PUT /api/v1/models/{model}/retraining with a trainer sets one",
+            mend=f"`{NAME} retrain policy {model[:200]} --trainer NAME` sets one, as does "
+            "PUT /api/v1/models/{model}/retraining with a trainer",
         )  # fmt: skip
     return found
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from monitor.cli import access
 from monitor.cli.processes import url_of
@@ -12,9 +16,22 @@ if TYPE_CHECKING:
     from driftline import Client
     from monitor.config import Settings
 
+# The name by which trainings and CI jobs are told where the server is.
+VARIABLE: Final = "DRIFTLINE_URL"
+Url = Annotated[
+    str | None, typer.Option("--url", help=f"Server; else {VARIABLE}, else the local one.")
+]
 
-def connect(url: str | None, settings: Settings, token_file: Path | None = None) -> Client:
-    """Return a client of the server at `url`, by default the one that these settings start.
+
+def connect(
+    url: str | None,
+    settings: Settings,
+    token_file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Client:
+    """Return a client of the server at `url`, else at `DRIFTLINE_URL`, else the local one.
+
+    The local one is the one that these settings start.
 
     The token is that of `--token-file`, else of `DRIFTLINE_TOKEN`; the server that is started
     from here may name its file in `web.token_file`, which is no other server's.
@@ -26,7 +43,8 @@ def connect(url: str | None, settings: Settings, token_file: Path | None = None)
     """
     from driftline import Client
 
-    token = access.client_token(token_file)
+    url = url or environment.get(VARIABLE, "").strip() or None
+    token = access.client_token(token_file, environment)
     if token is None and url is None:
         token = access.token(settings)
     return Client(url or local_url(settings), token or "")

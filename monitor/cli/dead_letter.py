@@ -14,7 +14,7 @@ import typer
 
 from driftline.errors import ConfigError
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, plain, seconds
 from monitor.words import counted
 
@@ -42,7 +42,6 @@ WHY: Final = {
 
 Id = Annotated[str, typer.Argument(help="Its id: stream, partition, offset and line.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 Reason = Annotated[str | None, typer.Option(help="Those with this reason: bad_json ...")]
 Topic = Annotated[str | None, typer.Option(help="Those of this topic.")]
 Model = Annotated[str | None, typer.Option(help="Those that name this model.")]

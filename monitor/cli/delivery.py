@@ -10,7 +10,7 @@ import typer
 from driftline.errors import ConfigError
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import instant, line, plain
 from monitor.words import counted
 
@@ -24,7 +24,6 @@ app = typer.Typer(
 # What a terminal shows of an answer's beginning.
 _SHOWN: Final = 200
 
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 Endpoint = Annotated[str | None, typer.Option(help="Those for this endpoint.")]
 AlertId = Annotated[str | None, typer.Option("--alert", help="Those of this alert.")]
 

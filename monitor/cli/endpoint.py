@@ -15,7 +15,7 @@ import typer
 from driftline.errors import InvalidEndpoint
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import instant, line, plain
 from monitor.words import counted
 
@@ -49,7 +49,6 @@ class Airflow(StrEnum):
 _SHOWN: Final = 200
 
 Name = Annotated[str, typer.Argument(help="The endpoint's name.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 SecretFile = Annotated[
     str | None,
     typer.Option(help="File with the secret (whsec_...), - for standard input; else one is made."),

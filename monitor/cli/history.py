@@ -19,7 +19,7 @@ from driftline.errors import ConfigError
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
 from driftline.program import command
 from monitor.cli import access, columns, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain
 from monitor.words import counted
 
@@ -36,7 +36,6 @@ app = typer.Typer(
 _EARLIEST: Final = "2000-01-01T00:00:00Z"
 _LATEST: Final = "2100-01-01T00:00:00Z"
 
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 Name = Annotated[str, typer.Argument(metavar="UPLOAD", help="The upload's name.")]
 
 

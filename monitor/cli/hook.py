@@ -14,7 +14,7 @@ import typer
 from driftline.errors import InvalidEndpoint
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain
 
 app = typer.Typer(help="Where MLflow tells which version it has promoted.", no_args_is_help=True)
@@ -24,9 +24,6 @@ class Kind(StrEnum):
     """Whose registry tells."""
 
     mlflow = "mlflow"
-
-
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 
 from driftline.errors import ConfigError
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain, user
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ STATES: Final = ("firing", "all", "resolved", "withdrawn")
 _VERDICTS: Final = ("useful", "noise", "none")
 
 Number = Annotated[int, typer.Argument(help="The incident's number.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 By = Annotated[str | None, typer.Option(help="Who says so; the user of this machine by default.")]
 Comment = Annotated[str, typer.Option(help="What others should know.")]
 Alone = Annotated[

@@ -13,7 +13,7 @@ import typer
 from driftline.errors import Conflict, DriftlineError
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import instant, line, plain
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Models: listed, promoted, archived, deleted.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The model's name.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 

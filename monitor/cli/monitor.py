@@ -18,7 +18,8 @@ from driftline.errors import ConfigError
 from driftline.stats.lengths import LENGTHS, SPAN, WORDS
 from driftline.stats.rule import FIXED
 from monitor.cli import access, columns, options
-from monitor.cli.model import Name, Url, client_of
+from monitor.cli.connect import Url
+from monitor.cli.model import Name, client_of
 
 app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
 

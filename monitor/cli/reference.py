@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from monitor.cli import access, columns, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 
 if TYPE_CHECKING:
     from driftline import Reference
@@ -49,7 +49,7 @@ def register(
     replaces: Annotated[str | None, typer.Option(help="Version that this one replaces.")] = None,
     owner: Annotated[str | None, typer.Option(help="Who is asked about the model.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    url: Annotated[str | None, typer.Option(help="Server; the local one by default.")] = None,
+    url: Url = None,
     token_file: access.TokenFile = None,
     config: options.ConfigFile = None,
     json_: options.AsJson = False,

@@ -11,7 +11,7 @@ import typer
 from driftline.errors import ConfigError
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain, user
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class State(StrEnum):
 
 Model = Annotated[str, typer.Argument(help="The model's name.")]
 Number = Annotated[int, typer.Argument(help="The request's number.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 
 
 @app.command()
@@ -219,12 +218,12 @@ def report(
 
 
 def _policy(one: answers.Retraining) -> str:
-    what = "writes down a request for" if one.dry_run else "asks for"
-    if not one.enabled:
-        what = "is switched off, and would ask for"
     trainer = "nobody (it was removed)" if one.trainer is None else f"{one.trainer} ({one.kind})"
+    what = f"writes down what it would ask {trainer}" if one.dry_run else f"asks {trainer}"
+    if not one.enabled:
+        what = f"is switched off, and would ask {trainer}"
     return line(
-        f"{one.model}: {what} a retraining of {trainer} when critical drift stood on "
+        f"{one.model}: {what} for a retraining when critical drift stood on "
         f"{one.open_days} of the last {one.of_days} days; {one.cooldown_days} days between two, "
         f"{one.daily_budget} a day for all models, {one.answer_within_hours} h for each answer"
     )

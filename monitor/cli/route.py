@@ -10,7 +10,7 @@ import typer
 
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, plain
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ class Severity(StrEnum):
 
 Model = Annotated[str, typer.Argument(help="The model's name.")]
 Name = Annotated[str, typer.Argument(help="The route's name.")]
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 
 
 @app.command("list")
@@ -58,7 +57,8 @@ def set_(
     event: Annotated[
         list[str] | None,
         typer.Option(
-            help="drift, schema, model, pipeline, or a type (drift.detected); repeated. All."
+            help="drift, schema, model, retrain, pipeline, or a type (drift.detected); repeated. "
+            "All."
         ),
     ] = None,
     severity: Annotated[

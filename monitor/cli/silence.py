@@ -12,7 +12,7 @@ import typer
 from driftline.errors import ConfigError
 from driftline.program import command
 from monitor.cli import access, options
-from monitor.cli.connect import connect
+from monitor.cli.connect import Url, connect
 from monitor.cli.monitor import duration
 from monitor.cli.saying import line, minute, plain, user
 from monitor.words import counted
@@ -24,7 +24,6 @@ app = typer.Typer(help="Of what nobody is told for a while.", no_args_is_help=Tr
 
 _MATCHED: Final = ("model", "version", "segment", "feature", "kind", "severity")
 
-Url = Annotated[str | None, typer.Option("--url", help="Server; the local one by default.")]
 By = Annotated[str | None, typer.Option(help="Who says so; the user of this machine by default.")]
 Number = Annotated[int, typer.Argument(help="The silence's number.")]
 Model = Annotated[str | None, typer.Option(help="Incidents of this model.")]

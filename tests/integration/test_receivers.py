@@ -53,7 +53,7 @@ def running(kind: str, log: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=EXAMPLES,
-            env={**os.environ, "DRIFTLINE_SECRET": secrets, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "WEBHOOK_SECRET": secrets, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

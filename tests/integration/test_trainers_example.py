@@ -54,7 +54,7 @@ def trainer(url: str, data: Path, log: Path) -> Iterator[str]:
             cwd=EXAMPLES,
             env={
                 **os.environ,
-                "DRIFTLINE_SECRET": SECRET,
+                "WEBHOOK_SECRET": SECRET,
                 "DRIFTLINE_URL": url,
                 "TRAINING_DATA": str(data),
                 "PYTHONDONTWRITEBYTECODE": "1",

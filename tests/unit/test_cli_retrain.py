@@ -44,14 +44,14 @@ def test_a_policy_is_set_shown_and_removed(server: str) -> None:
         "14", "--dry-run",
     )  # fmt: skip
     assert said == (
-        "m: writes down a request for a retraining of trainer (webhook) when critical drift stood "
-        "on 3 of the last 28 days; 14 days between two, 10 a day for all models, 96 h for each "
-        "answer"
+        "m: writes down what it would ask trainer (webhook) for a retraining when critical drift "
+        "stood on 3 of the last 28 days; 14 days between two, 10 a day for all models, 96 h for "
+        "each answer"
     )
     assert run(server, "policy", "m") == said
     assert json.loads(run(server, "policy", "m", "--json"))["dry_run"] is True
     off = run(server, "policy", "m", "--trainer", "trainer", "--off")
-    assert off.startswith("m: is switched off, and would ask for a retraining of trainer")
+    assert off.startswith("m: is switched off, and would ask trainer (webhook) for a retraining")
     for words in (["--open-days", "3"], ["--trainer", "trainer", "--remove"]):
         done = CliRunner().invoke(app, ["policy", "m", *words, "--url", server])
         assert isinstance(done.exception, ConfigError), words
