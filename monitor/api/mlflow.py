@@ -103,4 +103,7 @@ def alias_of(body: bytes) -> Alias | None:
     texts = (name, alias, version)
     if not all(isinstance(text, str) and 0 < len(text) <= 500 for text in texts):
         raise Unreadable("name, alias and version must be texts")
+    if not all(text.isprintable() for text in texts):
+        # Half characters and NULs are kept by no database, and no hook is for such a name.
+        raise Unreadable("name, alias and version must be texts of what can be seen")
     return Alias(name, alias, version)

@@ -28,6 +28,8 @@ from monitor.storage.retraining_policies import Standing
 
 HOUR_MS: Final = 3_600_000
 _RANK: Final = {"requested": 0, "accepted": 1, "running": 2, "succeeded": 3, "failed": 4}
+# Of a training that tells of every step the last word is kept in the place of the one before it.
+MOST_EVENTS: Final = 200
 REPORTED: Final = ("running", "succeeded", "failed")
 
 
@@ -167,8 +169,12 @@ def accept(
         return None
     one = held[0]
     values: dict[str, Any] = {}
-    if run is not None and one.run is None:
-        values |= {"run": json.dumps(asdict(run)), "look_ms": now_ms}
+    if run is not None and (one.run is None or not one.run.id):
+        # Its training may have named its page before the trainer's answer was recorded.
+        named = one.run.url if one.run is not None else None
+        values |= {"run": json.dumps(asdict(Run(run.kind, run.id, named or run.url)))}
+        if one.state != "succeeded":
+            values |= {"look_ms": now_ms}
     if one.state == "requested":
         values |= {"state": "accepted", "deadline_ms": now_ms + one.answer_within_ms}
         event(conn, one.id, "accepted", now_ms, actor=one.trainer, words=words)
@@ -240,13 +246,15 @@ def report(
         values["run"] = json.dumps(asdict(run))
     if state in ("succeeded", "failed"):
         values["look_ms"] = None
+    if state == one.state == "running" and len(one.events) >= MOST_EVENTS:
+        _forget_last(conn, one.id)
     event(conn, one.id, state, now_ms, actor=actor, words=words)
     if state == "failed":
         values["ended_ms"] = now_ms
     _set(conn, one.id, **values)
     outbox.cancel(conn, webhook_id_of(one.key), now_ms)
     after = _sure(conn, one.id)
-    if state == "failed":
+    if state == "failed" and not _is_archived(conn, after):
         retrain_telling.in_vain(conn, after, _failed_words(after, words), now_ms)
     elif state == "succeeded":
         why = f"request {after.id} succeeded"
@@ -266,8 +274,7 @@ def expire(conn: Connection, now_ms: int, *, limit: int = 20) -> list[Retrain]:
         order=(r.deadline_ms, r.id), limit=limit, for_update=True,
     )  # fmt: skip
     for one in overdue:
-        archived = sa.select(t.model.c.archived_ms).where(t.model.c.id == one.model_id)
-        is_archived = conn.execute(archived).scalar() is not None
+        is_archived = _is_archived(conn, one)
         why = "its model was archived" if is_archived else retrain_telling.why_expired(conn, one)
         _set(conn, one.id, state="expired", ended_ms=now_ms, look_ms=None)
         event(conn, one.id, "expired", now_ms, actor="driftline", words=why)
@@ -276,6 +283,20 @@ def expire(conn: Connection, now_ms: int, *, limit: int = 20) -> list[Retrain]:
             said = f"The retraining of {one.model} {one.version} expired: {why}."
             retrain_telling.in_vain(conn, _sure(conn, one.id), said, now_ms)
     return [_sure(conn, one.id) for one in overdue]
+
+
+def let_go(conn: Connection, version_id: int, why: str, now_ms: int) -> None:
+    """End a version's request that its trainer has not taken yet, and send it no more.
+
+    Of a model that goes: nobody wants a training of it to begin. One that has begun may end.
+    """
+    take_turns(conn, "tell")
+    one = open_of(conn, version_id, for_update=True)
+    if one is None or one.state != "requested":
+        return
+    _set(conn, one.id, state="expired", ended_ms=now_ms, look_ms=None)
+    event(conn, one.id, "expired", now_ms, actor="driftline", words=why)
+    outbox.cancel(conn, webhook_id_of(one.key), now_ms)
 
 
 def to_follow(conn: Connection, now_ms: int, limit: int) -> list[Retrain]:
@@ -382,6 +403,13 @@ def event(
     )
 
 
+def _forget_last(conn: Connection, retrain_id: int) -> None:
+    """Take back the last that was said of a running training, for what is said now."""
+    e = t.retrain_event.c
+    last = sa.select(sa.func.max(e.id)).where(e.retrain_id == retrain_id, e.state == "running")
+    conn.execute(sa.delete(t.retrain_event).where(e.id == last.scalar_subquery()))
+
+
 def _set(conn: Connection, retrain_id: int, **values: Any) -> None:
     conn.execute(sa.update(t.retrain).where(t.retrain.c.id == retrain_id).values(**values))
 
@@ -390,6 +418,11 @@ def _sure(conn: Connection, retrain_id: int) -> Retrain:
     one = find(conn, retrain_id)
     assert one is not None, retrain_id
     return one
+
+
+def _is_archived(conn: Connection, one: Retrain) -> bool:
+    archived = sa.select(t.model.c.archived_ms).where(t.model.c.id == one.model_id)
+    return conn.execute(archived).scalar() is not None
 
 
 def _failed_words(one: Retrain, words: str) -> str:

@@ -102,6 +102,8 @@ def end_alerts(conn: Connection, model_id: int, why: Gone, *, now_ms: int, web_u
     ).all()
     ended = 0
     for version_id, version, model, timezone in versions:
+        # First: it takes the turn of whoever tells, before any incident of the service is held.
+        retrains.let_go(conn, version_id, f"its model was {why}", now_ms)
         retrain_telling.over(conn, version_id, why, f"the model was {why}", now_ms)
         stored = alerts.known(conn, version_id, (), ())
         before = Knowledge(stored.alerts, stored.incidents)

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from monitor.alerts.overdue import LOOK_S, Overdue
 from monitor.alerts.said import said
 from monitor.clock import HeldClock
+from monitor.detect.retrain_messages import webhook_id_of
 from monitor.detect.routes import Route
 from monitor.storage import endpoints, models, retrains, routes, service_incidents
 from monitor.storage import schema as t
@@ -204,8 +205,10 @@ def test_a_version_that_takes_over_ends_it(vain: Vain) -> None:
 def test_an_archived_model_s_retraining_ends_without_a_word(vain: Vain) -> None:
     vain.ask("a")
     vain.report(1, "failed")
-    vain.ask("b")
+    taken = vain.ask("b")
+    assert taken is not None
     with transaction(vain.engine) as conn:
+        retrains.accept(conn, webhook_id_of(taken.key), None, now_ms=vain.now_ms)
         models.archive(conn, "m", actor="a", now_ms=vain.now_ms)
     assert [one.resolved_as for one in vain.incidents()] == ["archived"]
     before = len(vain.told())
@@ -213,3 +216,26 @@ def test_an_archived_model_s_retraining_ends_without_a_word(vain: Vain) -> None:
     assert vain.one(2).events[-1].words == "its model was archived"
     assert len(vain.told()) == before
     assert [one.resolved_as for one in vain.incidents()] == ["archived"]
+
+
+def test_no_training_of_an_archived_model_begins(vain: Vain) -> None:
+    vain.ask()
+    with transaction(vain.engine) as conn:
+        models.archive(conn, "m", actor="a", now_ms=vain.now_ms)
+    assert [row.state for row in vain.told("trainer")] == ["cancelled"]
+    one = vain.one()
+    assert (one.state, one.ended_ms) == ("expired", vain.now_ms)
+    assert one.events[-1].words == "its model was archived"
+    assert vain.incidents() == [] and vain.told() == []
+    with transaction(vain.engine) as conn:
+        models.unarchive(conn, "m", actor="a", now_ms=vain.now_ms)
+    assert vain.ask("b") is not None  # it is in nobody's way
+
+
+def test_a_training_of_an_archived_model_fails_without_a_word(vain: Vain) -> None:
+    vain.ask()
+    vain.report(1, "running")
+    with transaction(vain.engine) as conn:
+        models.archive(conn, "m", actor="a", now_ms=vain.now_ms)
+    assert vain.report(1, "failed", words="out of memory").state == "failed"
+    assert vain.incidents() == [] and vain.told() == []

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from monitor.api.answers.common import Answer, Instant, said
+from monitor.api.answers.handled import Line
 
 _DEADLINE = "2025-06-06T00:00:12Z"
+
+
+def _kept(text: str) -> str:
+    # A training that failed must be able to say so, whatever its last words hold; PostgreSQL
+    # keeps no NUL, and a backup of SQLite goes into it.
+    return text.replace("\0", "\ufffd")
+
+
+def _seen(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it must be of characters that can be seen")
+    return text
+
+
 State = Literal["requested", "accepted", "running", "succeeded", "failed", "expired"]
 Reported = Literal["running", "succeeded", "failed"]
+_Url = Annotated[str, Field(max_length=2_000, pattern=r"^https?://[^\s]+$")]
+_Version = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class PolicyAnswer(Answer):
@@ -123,15 +140,14 @@ class ReportBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: Reported = Field(description="How far the training came", examples=["running"])
-    message: str = Field(
+    message: Annotated[str, AfterValidator(_kept)] = Field(
         "", max_length=2_000, examples=["fold 3 of 5"], description="What else there is to say"
     )
-    run_url: str | None = Field(
-        None, max_length=2_000, pattern=r"^https?://[^\s]+$", examples=["https://ci.example/1"],
-        description="The training's page",
-    )  # fmt: skip
-    version: str | None = Field(
-        None, min_length=1, max_length=200, examples=["4"], description="The new version"
+    run_url: Annotated[_Url, AfterValidator(_seen)] | None = Field(
+        None, examples=["https://ci.example/1"], description="The training's page"
+    )
+    version: Annotated[_Version, AfterValidator(_seen)] | None = Field(
+        None, examples=["4"], description="The new version"
     )
 
 
@@ -143,11 +159,11 @@ class AskBody(BaseModel):
     version: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, examples=["3"], description="The version to replace; the newest unless given"
     )
-    reason: str = Field(
+    reason: Annotated[str, AfterValidator(_kept)] = Field(
         "asked for by hand", min_length=1, max_length=2_000, description="Why",
         examples=["labels of March came in"],
     )  # fmt: skip
-    by: str = Field("", max_length=100, examples=["Mo"], description="Who asks")
+    by: Line = Field("", examples=["Mo"], description="Who asks")
     dry_run: bool = Field(
         False, description="Send nothing; say what the policy says, and what would be sent"
     )

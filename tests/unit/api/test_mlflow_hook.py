@@ -239,7 +239,11 @@ def test_what_is_about_something_else_is_ignored(
      b'{"entity":"model_version_alias","action":"created","data":{"name":"prod.m","alias":'
      b'"champion","version":2}}',
      b'{"entity":"model_version_alias","action":"created","data":{"name":"prod.m","alias":'
-     b'"champion","version":"a\\u0000b"}}'],
+     b'"champion","version":"a\\u0000b"}}',
+     b'{"entity":"model_version_alias","action":"created","data":{"name":"\\ud800","alias":'
+     b'"champion","version":"2"}}',
+     b'{"entity":"model_version_alias","action":"created","data":{"name":"prod.m","alias":'
+     b'"\\u0000","version":"2"}}'],
 )  # fmt: skip
 def test_what_is_signed_and_makes_no_sense_is_said(
     api: TestClient, known: World, clock: HeldClock, secret: str, body: bytes

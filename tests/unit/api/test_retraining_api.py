@@ -147,10 +147,24 @@ def test_a_report_that_cannot_be_is_refused(made: World, api: TestClient) -> Non
     problem(api.post(report, json={"state": "finished"}), 422)
     problem(api.post(report, json={}), 422)
     problem(api.post(report, json={"state": "running", "run_url": "javascript:alert(1)"}), 422)
+    for words in ({"run_url": "https://a/\0"}, {"version": "4\0"}, {"version": "\u202e4"}):
+        problem(api.post(report, json={"state": "running", **words}), 422, "can be seen")
     api.post(report, json={"state": "succeeded"})
     problem(api.post(report, json={"state": "running"}), 409, "succeeded already")
     api.post(report, json={"state": "failed"})
     problem(api.post(report, json={"state": "succeeded"}), 409, "request 1 is over, it failed")
+
+
+def test_a_training_may_say_anything_and_no_nul_is_kept_of_it(made: World, api: TestClient) -> None:
+    asked = api.post(f"{BASE}/models/m/retrains", json={"version": "1", "reason": "a\0b"})
+    assert asked.json()["request"]["summary"] == "a\ufffdb"
+    said = api.post(f"{BASE}/retrains/1", json={"state": "failed", "message": "died\0\n"})
+    assert said.json()["events"][-1]["words"] == "died\ufffd\n"
+    problem(
+        api.post(f"{BASE}/models/m/retrains", json={"version": "1", "by": "a\0b"}),
+        422,
+        "one line of printable characters",
+    )
 
 
 def test_a_dry_run_shows_what_would_be_sent_and_changes_nothing(

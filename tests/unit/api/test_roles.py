@@ -91,6 +91,12 @@ def test_it_changes_nothing_by_any_method_of_any_path(
     assert actions <= {"api:token"}
 
 
+def test_a_model_whose_name_ends_as_what_only_reads_is_not_deleted(client: TestClient) -> None:
+    path = "/api/v1/models/a/monitor/backtest"
+    assert client.delete(path, headers=bearer(READ)).status_code == 403
+    assert client.delete(path, headers=bearer(TOKEN)).status_code == 404
+
+
 def test_it_reads_and_is_not_shown_what_other_machines_answered(client: TestClient) -> None:
     seen = client.get("/api/v1/deliveries/1", headers=bearer(TOKEN))
     assert seen.json()["tried"][0]["response"] == "oops"

@@ -186,6 +186,31 @@ def test_a_trainer_that_reports_before_its_answer_arrives_is_not_asked_again(mad
     assert accepted is not None and (accepted.state, accepted.run) == ("running", RUN)
 
 
+def test_a_run_is_followed_whose_page_its_training_named_first(made: World) -> None:
+    made.ask()
+    made.report(1, "running", run_url="https://wandb.example/1")
+    accepted = _accept(made, RUN)
+    assert accepted is not None and accepted.look_ms == made.now_ms
+    assert accepted.run == Run(RUN.kind, RUN.id, "https://wandb.example/1")
+
+
+def test_a_run_that_was_over_before_it_was_known_is_not_followed(made: World) -> None:
+    made.ask()
+    made.report(1, "succeeded")
+    accepted = _accept(made, RUN)
+    assert accepted is not None and (accepted.run, accepted.look_ms) == (RUN, None)
+
+
+def test_of_a_training_that_tells_of_every_step_the_last_is_kept(made: World) -> None:
+    made.ask()
+    for step in range(retrains.MOST_EVENTS + 20):
+        last = made.report(1, "running", words=f"step {step}")
+    assert len(last.events) == retrains.MOST_EVENTS
+    assert last.events[-1].words == f"step {retrains.MOST_EVENTS + 19}"
+    assert (last.events[0].state, last.events[1].words) == ("requested", "step 0")
+    assert len(made.report(1, "failed").events) == retrains.MOST_EVENTS + 1
+
+
 def test_a_version_that_takes_over_ends_it_whatever_its_trainer_said(made: World) -> None:
     made.ask()
     with transaction(made.engine) as conn:
