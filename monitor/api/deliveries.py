@@ -12,6 +12,7 @@ from monitor.api.parameters import span
 from monitor.api.problems import Problem
 from monitor.api.reading.deliveries import TAG, DeliveryId, delivery_detail, known
 from monitor.clock import Clock
+from monitor.detect.retrain_messages import REQUESTED
 from monitor.storage import models, redelivery
 from monitor.storage.engine import transaction
 from monitor.storage.redelivery import AT_ONCE, Wanted
@@ -39,7 +40,8 @@ def router(engine: Engine, clock: Clock, *, actor: str) -> APIRouter:
         """Let what was given up be tried anew, as if it had just been decided.
 
         Ids and bodies stay, so a receiver that has a message already does nothing. Of one alert
-        they go out in their order. Tests and what was cancelled are left out.
+        they go out in their order. Tests, what was cancelled and requests for a retraining that
+        have failed are left out.
         """
         first_ms, last_ms = span(asked.from_, asked.to)
         wanted = Wanted(
@@ -111,5 +113,10 @@ def _why(found: DeliveryDetail) -> str:
         return (
             f"Delivery {found.id} was cancelled: its endpoint was removed, or a later message of "
             "its alert says all."
+        )
+    if found.type == REQUESTED and found.state == "dead":
+        return (
+            f"The retraining that delivery {found.id} asks for has failed by now, or is no more: "
+            f"`{NAME} retrain ask` asks for another."
         )
     return f"Endpoint {found.endpoint}, which it was for, is removed."

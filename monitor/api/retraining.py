@@ -246,8 +246,10 @@ def router(engine: Engine, clock: Clock, *, actor: str, web_url: str = "") -> AP
                     mend="GET /api/v1/retrains/{id} says how it stands; where another training is "
                     "wanted, POST /api/v1/models/{model}/retrains",
                 ) from None  # fmt: skip
-            if before is None or after.events != before.events:
+            if before is None or len(after.events) > len(before.events):
                 _note(conn, "retrain.report", str(id), **asked.model_dump(exclude_none=True))
+            elif after.events != before.events:  # one of many words, in the place of the last
+                registry.bump_data_version(conn)
             return answer_of(after)
 
     def _note(conn: Connection, action: str, subject: str, **detail: object) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from monitor.detect.retrain_messages import REQUESTED, webhook_id_of
 from monitor.storage import schema as t
 from monitor.storage.deliveries import TEST_TYPE
 from monitor.storage.endpoints import IS_STANDING
@@ -63,9 +64,10 @@ def matching(conn: Connection, wanted: Wanted, limit: int = AT_ONCE) -> list[int
 def again(conn: Connection, wanted: Wanted, *, now_ms: int, limit: int = AT_ONCE) -> list[int]:
     """Let messages be sent again from now on; return their numbers, the first decided first.
 
-    Tests, what was cancelled and what went to a removed endpoint are left as they are. Those of
-    a disabled endpoint wait until it is enabled. Of one alert, they go out in their order, and
-    what is decided meanwhile waits for them.
+    Tests, what was cancelled, what went to a removed endpoint and what was given up of requests for
+    a retraining that are over are left as they are. Those of a disabled endpoint wait until it
+    is enabled. Of one alert, they go out in their order, and what is decided meanwhile waits for
+    them.
     """
     # An endpoint that is removed at this moment cancels what waits: before this, or after it.
     take_turns(conn, "tell")
@@ -98,6 +100,13 @@ def _query(wanted: Wanted) -> sa.Select[Any]:
         .where(o.state == wanted.state, o.type != TEST_TYPE, IS_STANDING)
         .order_by(o.id)
     )
+    if wanted.state == "dead":
+        # A request that nobody took has failed: a training that began now could report to nobody.
+        r = t.retrain.c
+        waits = sa.select(r.id).where(
+            o.webhook_id == sa.literal(webhook_id_of("")).concat(r.key), r.ended_ms.is_(None)
+        )
+        query = query.where(sa.or_(o.type != REQUESTED, waits.exists()))
     for column, value in (
         (t.endpoint.c.name, wanted.endpoint),
         (o.alert_id, wanted.alert_id),

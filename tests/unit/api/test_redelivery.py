@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import retrain_world
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from outbox_world import FAILED, NOW_MS, OK, World
@@ -217,6 +218,26 @@ def test_a_test_what_was_cancelled_and_what_is_removed_are_not_sent_again(world:
             assert said.status_code == 409 and "removed" in said.json()["detail"]
         assert len(ask(client, all=True, state="delivered", dry_run=True)["ids"]) == 1
     assert world.run() == [("two", "b-1")]
+
+
+def test_a_request_for_a_retraining_that_has_failed_starts_none_when_its_trainer_is_back(
+    engine: Engine,
+) -> None:
+    made, outbox = retrain_world.World(engine), World(engine)
+    made.ask("over")
+    made.ask("open", version=2)
+    with transaction(engine) as conn:
+        trainer = endpoints.find(conn, "trainer")
+        assert trainer is not None
+        deliveries.bury(conn, trainer.id, made.now_ms)
+    with api(outbox) as client:
+        assert ask(client, all=True, dry_run=True)["ids"] == [1, 2]
+        made.report(1, "failed")
+        assert ask(client, all=True, type="retrain.requested")["ids"] == [2]
+        said = client.post("/api/v1/deliveries/1/redeliver")
+        assert said.status_code == 409 and "driftline retrain ask" in said.json()["detail"]
+    asked = [row.state for row in made.outbox() if row.type == "retrain.requested"]
+    assert asked == ["dead", "pending"]
 
 
 def test_for_a_disabled_endpoint_it_waits_until_that_is_enabled(given_up: World) -> None:

@@ -13,7 +13,7 @@ from retrain_world import World
 from sqlalchemy.engine import Engine
 
 from monitor.api.app import create_app
-from monitor.storage import endpoints
+from monitor.storage import endpoints, retrains
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
 
@@ -165,6 +165,18 @@ def test_a_training_may_say_anything_and_no_nul_is_kept_of_it(made: World, api: 
         422,
         "one line of printable characters",
     )
+
+
+def test_of_a_training_that_tells_of_every_step_no_more_is_audited_than_kept(
+    made: World, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrains, "MOST_EVENTS", 5)
+    made.ask()
+    for step in range(20):
+        said = api.post(f"{BASE}/retrains/1", json={"state": "running", "message": f"step {step}"})
+    assert [one["words"] for one in said.json()["events"]][-1] == "step 19"
+    assert len(audit(made)) == 4  # it was asked before the first of them
+    assert len(said.json()["events"]) == 5
 
 
 def test_a_dry_run_shows_what_would_be_sent_and_changes_nothing(
