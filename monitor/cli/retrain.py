@@ -71,7 +71,9 @@ def policy(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write down what would be asked; send nothing.")
     ] = False,
-    off: Annotated[bool, typer.Option("--off", help="Ask for nothing; keep the rest.")] = False,
+    off: Annotated[
+        bool | None, typer.Option("--off/--on", help="Ask for nothing, keep the rest; ask again.")
+    ] = None,
     remove: Annotated[
         bool, typer.Option("--remove", help="Remove it. What was asked for goes on.")
     ] = False,
@@ -83,7 +85,8 @@ def policy(
     """Show when MODEL's retraining is asked for; with --trainer, set it.
 
     It is asked for when critical drift stood on enough days. Missing values never start one: that
-    is a pipeline to mend, and holds it back. What is not given has the value in brackets.
+    is a pipeline to mend, and holds it back. With --trainer, what is not given has the value in
+    brackets; without, what is given changes the policy that stands, and the rest stays.
     """
     given = {
         "open_days": open_days,
@@ -93,22 +96,26 @@ def policy(
         "answer_within_hours": answer_within,
     }
     wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if (wanted or dry_run or off) and trainer is None:
-        raise ConfigError("retrain policy", "command line", "no --trainer", "--trainer ENDPOINT")
-    if remove and trainer is not None:
-        raise ConfigError("retrain policy", "command line", "--trainer and --remove", "one of them")
+    if dry_run:
+        wanted["dry_run"] = True
+    if off is not None:
+        wanted["enabled"] = not off
+    if remove and (wanted or trainer is not None):
+        raise ConfigError(
+            "retrain policy", "command line", "--remove beside what sets it", "one of them"
+        )
     with connect(url, options.settings(config=config), token_file) as client:
         if remove:
             client.remove_retraining(model)
             said = f"{line(model)} is not retrained by itself any more"
             options.echo(json.dumps({"model": model}) if json_ else said)
             return
-        if trainer is None:
-            found = client.retraining(model)
+        if trainer is not None:
+            found = client.set_retraining(model, trainer, **wanted)
         else:
-            found = client.set_retraining(
-                model, trainer, dry_run=dry_run, enabled=not off, **wanted
-            )
+            found = client.retraining(model)
+            if wanted:
+                found = client.set_retraining(model, **(_standing(found) | wanted))
     options.echo(json.dumps(plain(found)) if json_ else _policy(found))
 
 
@@ -132,7 +139,8 @@ def list_(
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
     elif not found:
-        options.echo(f"nothing was asked for; `{command('retrain policy --help')}`")
+        hint = f"nothing was asked for; `{command('retrain policy --help')}`"
+        options.echo(hint if state is None and incident is None else "no such request")
     for one in () if json_ else found:
         options.echo(_line(one))
 
@@ -215,6 +223,24 @@ def report(
             number, state.value, message=message, run_url=run_url, version=version
         )
     options.echo(json.dumps(plain(found)) if json_ else _line(found))
+
+
+def _standing(one: answers.Retraining) -> dict[str, Any]:
+    """Return what sets a policy to what it is.
+
+    Raises
+    ------
+    ConfigError
+        Its trainer was removed.
+    """
+    if one.trainer is None:
+        raise ConfigError(
+            "retrain policy", "command line", "no --trainer, and that of the policy was removed",
+            "--trainer ENDPOINT",
+        )  # fmt: skip
+    given = ("trainer", "open_days", "of_days", "cooldown_days", "daily_budget",
+             "answer_within_hours", "dry_run", "enabled")  # fmt: skip
+    return {name: getattr(one, name) for name in given}
 
 
 def _policy(one: answers.Retraining) -> str:

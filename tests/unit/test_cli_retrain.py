@@ -50,12 +50,27 @@ def test_a_policy_is_set_shown_and_removed(server: str) -> None:
     )
     assert run(server, "policy", "m") == said
     assert json.loads(run(server, "policy", "m", "--json"))["dry_run"] is True
-    off = run(server, "policy", "m", "--trainer", "trainer", "--off")
-    assert off.startswith("m: is switched off, and would ask trainer (webhook) for a retraining")
-    for words in (["--open-days", "3"], ["--trainer", "trainer", "--remove"]):
+    for words in (["--off", "--remove"], ["--trainer", "trainer", "--remove"]):
         done = CliRunner().invoke(app, ["policy", "m", *words, "--url", server])
         assert isinstance(done.exception, ConfigError), words
     assert run(server, "policy", "m", "--remove") == "m is not retrained by itself any more"
+
+
+def test_a_policy_that_stands_is_changed_and_the_rest_of_it_stays(server: str) -> None:
+    run(server, "policy", "m", "--trainer", "trainer", "--open-days", "3", "--dry-run")
+    off = run(server, "policy", "m", "--off")
+    assert off.startswith("m: is switched off, and would ask trainer (webhook) for a retraining")
+    assert "on 3 of the last 28 days" in off
+    run(server, "policy", "m", "--of-days", "14")
+    said = json.loads(run(server, "policy", "m", "--on", "--json"))
+    assert [said[name] for name in ("enabled", "open_days", "of_days", "dry_run")] == [
+        True, 3, 14, True,
+    ]  # fmt: skip
+    assert "asks trainer (webhook)" in run(server, "policy", "m", "--trainer", "trainer")
+    with Client(server) as client:
+        client.remove_endpoint("trainer")
+    done = CliRunner().invoke(app, ["policy", "m", "--off", "--url", server])
+    assert isinstance(done.exception, ConfigError) and "was removed" in str(done.exception)
 
 
 def test_a_retraining_is_asked_for_reported_and_shown(server: str) -> None:
@@ -81,7 +96,7 @@ def test_a_retraining_is_asked_for_reported_and_shown(server: str) -> None:
     ]
     assert json.loads(run(server, "show", "1", "--json"))["made_version"] == "2"
     assert run(server, "list", "m", "--state", "succeeded") == shown[0]
-    assert run(server, "list", "--incident", "5").startswith("nothing was asked for")
+    assert run(server, "list", "--incident", "5") == "no such request"
 
 
 def test_the_sdk_says_what_cannot_be(server: str) -> None:
