@@ -84,7 +84,7 @@ def promote(
         options.echo(json.dumps(plain(found)))
         return
     how = "is live" if found.created else "is live already:"
-    options.echo(f"{line(name)}: {_promoted(found, how)}")
+    options.echo(f"{line(name)}: {promoted(found, how)}")
 
 
 @app.command()
@@ -107,7 +107,7 @@ def promotions(
             f"{shlex.quote(name)} VERSION`, or register one with --replaces"
         )
     for one in found:
-        options.echo(_promoted(one, one.state))
+        options.echo(promoted(one, one.state))
 
 
 @app.command()
@@ -178,7 +178,7 @@ def client_of(url: str | None, config: Path | None, token_file: Path | None) -> 
     return connect(url, options.settings(config=config), token_file)
 
 
-def _promoted(one: answers.Promotion, how: str) -> str:
+def promoted(one: answers.Promotion, how: str) -> str:
     """One promotion in a line."""
     said = f"version {line(one.version)} {how}"
     if one.effective is None:

@@ -12,9 +12,11 @@ import typer
 
 from monitor.cli import access, columns, options
 from monitor.cli.connect import Url, connect
+from monitor.cli.model import promoted
 
 if TYPE_CHECKING:
-    from driftline import Reference
+    from driftline import Client, Reference
+    from driftline.answers import Promotion
 
 app = typer.Typer(help="The data that windows are compared with.", no_args_is_help=True)
 
@@ -68,29 +70,30 @@ def register(
 
     table = tables.read(file, timestamp=timestamp)
     prediction, score, timestamp = table.outputs(prediction, score, timestamp)
-    client = connect(url, options.settings(config=config), token_file)
-    with options.named_as_options():
-        found = client.register_reference(
-            model,
-            version,
-            table.frame,
-            prediction=prediction,
-            score=score,
-            scores=table.class_scores(columns.by_class(class_score or ())),
-            label=label,
-            timestamp=timestamp,
-            timezone=timezone,
-            features=feature,
-            exclude=tuple(exclude or ()),
-            categorical=tuple(categorical or ()),
-            segments=tuple(segment or ()),
-            importance=columns.by_feature(importance or ()) or None,
-            exclude_slices=tuple(exclude_slice or ()),
-            effective_from=effective_from,
-            replaces=replaces,
-            owner=owner,
-            description=description,
-        )
+    with connect(url, options.settings(config=config), token_file) as client:
+        with options.named_as_options():
+            found = client.register_reference(
+                model,
+                version,
+                table.frame,
+                prediction=prediction,
+                score=score,
+                scores=table.class_scores(columns.by_class(class_score or ())),
+                label=label,
+                timestamp=timestamp,
+                timezone=timezone,
+                features=feature,
+                exclude=tuple(exclude or ()),
+                categorical=tuple(categorical or ()),
+                segments=tuple(segment or ()),
+                importance=columns.by_feature(importance or ()) or None,
+                exclude_slices=tuple(exclude_slice or ()),
+                effective_from=effective_from,
+                replaces=replaces,
+                owner=owner,
+                description=description,
+            )
+        live = None if replaces is None else _promotion(client, model, version)
     warnings = [options.as_options(warning) for warning in found.warnings]
     if json_:
         options.echo(json.dumps({"digest": found.digest, "warnings": warnings}))
@@ -99,8 +102,15 @@ def register(
     outputs = {"prediction": prediction, "score": score, "label": label}
     for line in _taken(found, outputs, timezone):
         options.echo(line)
+    if live is not None:
+        options.echo(f"  {promoted(live, live.state)}")
     for warning in warnings:
         options.echo(f"warning: {warning}")
+
+
+def _promotion(client: Client, model: str, version: str) -> Promotion | None:
+    """Return the version's last promotion, which registering it made."""
+    return next((one for one in client.promotions(model) if one.version == version), None)
 
 
 def _taken(found: Reference, outputs: Mapping[str, str | None], timezone: str) -> Iterator[str]:

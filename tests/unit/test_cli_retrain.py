@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from driftline import Client
 from driftline.errors import ApiConflict, ApiError, ConfigError
 from monitor.api.app import create_app
+from monitor.cli import reference
 from monitor.cli.retrain import app
 
 
@@ -97,6 +99,17 @@ def test_a_retraining_is_asked_for_reported_and_shown(server: str) -> None:
     assert json.loads(run(server, "show", "1", "--json"))["made_version"] == "2"
     assert run(server, "list", "m", "--state", "succeeded") == shown[0]
     assert run(server, "list", "--incident", "5") == "no such request"
+
+
+def test_registering_what_was_made_says_from_when_it_is_live(server: str, tmp_path: Path) -> None:
+    file = tmp_path / "trained.csv"
+    file.write_text("x,score\n" + "".join(f"{n},{n % 9}\n" for n in range(50)))
+    for version, more in (("1", ()), ("2", ("--replaces", "1"))):
+        asked = ("--model", "new", "--version", version, "--score", "score", *more)
+        done = CliRunner().invoke(reference.app, [str(file), *asked, "--url", server])
+        assert done.exit_code == 0, done.output + str(done.exception)
+        assert ("\n  version 2 live from " in done.output) == bool(more), done.output
+    assert ", instead of 1 (" in done.output
 
 
 def test_the_sdk_says_what_cannot_be(server: str) -> None:
