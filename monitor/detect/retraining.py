@@ -110,7 +110,7 @@ class Facts:
     holding
         What must be mended first, in words.
     asked_ms
-        Event time of the model's last request; None without one.
+        Event time of the model's request that is nearest, which may be later; None without one.
     asked_today
         Requests of the whole service in the last 24 hours.
     open_request
@@ -169,11 +169,13 @@ def _held_by(policy: Policy, facts: Facts) -> Iterator[str]:
     yield from facts.holding
     if facts.asked_ms is not None:
         passed = _date(facts.at_ms, facts.timezone) - _date(facts.asked_ms, facts.timezone)
-        if passed < policy.cooldown_days:
-            yield (
-                f"the last request was {counted(passed, 'day')} ago, the cool-down is "
-                f"{counted(policy.cooldown_days, 'day')}"
+        if abs(passed) < policy.cooldown_days:
+            when = (
+                f"the last request was {counted(passed, 'day')} ago"
+                if passed >= 0
+                else f"there is a request of {counted(-passed, 'day')} later"
             )
+            yield f"{when}, the cool-down is {counted(policy.cooldown_days, 'day')}"
     if facts.asked_today >= policy.daily_budget:
         yield (
             f"{counted(facts.asked_today, 'request')} in the last 24 hours, the budget is "

@@ -146,7 +146,7 @@ def _with_what_holds(
         stood=facts.stood,
         drifts=facts.drifts,
         holding=list(_holding(conn, bound, facts.at_ms)),
-        asked_ms=sql.last_asked_ms(conn, standing.model_id, is_dry_run=is_dry_run),
+        asked_ms=sql.asked_near_ms(conn, standing.model_id, facts.at_ms, is_dry_run=is_dry_run),
         asked_today=sql.asked_since(conn, now_ms - DAY_MS),
         open_request=None if one is None else f"request {one.id} is {one.state}",
         no_trainer=no_trainer,

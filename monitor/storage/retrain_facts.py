@@ -119,13 +119,20 @@ def alerts_of(conn: Connection, numbers: Iterable[int]) -> list[str]:
     return [alert_id for _, alert_id in conn.execute(query)]
 
 
-def last_asked_ms(conn: Connection, model_id: int, *, is_dry_run: bool) -> int | None:
-    """Return the event time of a model's last request."""
+def asked_near_ms(conn: Connection, model_id: int, at_ms: int, *, is_dry_run: bool) -> int | None:
+    """Return the event time of the request of a model that is nearest to `at_ms`.
+
+    It may be later: a version whose log is behind another's, or one that was asked for by hand
+    before anything was judged, when there was only the clock to go by.
+    """
     r = t.retrain.c
-    found: int | None = conn.execute(
-        sa.select(sa.func.max(r.event_ms)).where(r.model_id == model_id, r.is_dry_run == is_dry_run)
-    ).scalar_one()
-    return found
+    query = (
+        sa.select(r.event_ms)
+        .where(r.model_id == model_id, r.is_dry_run == is_dry_run)
+        .order_by(sa.func.abs(r.event_ms - at_ms))
+        .limit(1)
+    )
+    return conn.execute(query).scalar_one_or_none()
 
 
 def asked_since(conn: Connection, since_ms: int) -> int:

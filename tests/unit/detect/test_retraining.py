@@ -77,6 +77,7 @@ def test_a_policy_that_is_switched_off_asks_for_nothing() -> None:
         ({"no_trainer": "trainer x is disabled"}, "trainer x is disabled"),
         ({"asked_today": 10}, "10 requests in the last 24 hours, the budget is 10"),
         ({"asked_ms": AT_MS - 27 * DAY_MS + 2 * HOUR}, "the last request was 27 days ago"),
+        ({"asked_ms": AT_MS + 3 * DAY_MS}, "there is a request of 3 days later, the cool-down"),
     ],
 )
 def test_each_brake_holds_it_and_says_why(change: dict[str, object], why: str) -> None:
@@ -91,6 +92,14 @@ def test_a_cool_down_is_of_local_days() -> None:
     assert AT_MS - asked_ms == 28 * DAY_MS - HOUR
     assert decide(Policy(), replace(DUE, asked_ms=asked_ms)).verdict == "ask"
     assert decide(Policy(cooldown_days=29), replace(DUE, asked_ms=asked_ms)).verdict == "held"
+
+
+def test_a_request_of_another_time_cools_nothing_down() -> None:
+    # Somebody asked by the clock, of a log of years before.
+    asked = replace(DUE, asked_ms=AT_MS + 4_000 * DAY_MS)
+    assert decide(Policy(), asked).verdict == "ask"
+    soon = replace(DUE, asked_ms=AT_MS + DAY_MS)
+    assert decide(Policy(cooldown_days=0), soon).verdict == "ask"
 
 
 def test_every_brake_that_holds_is_said_at_once() -> None:

@@ -17,6 +17,7 @@ from monitor.storage import (
     endpoints,
     models,
     outbox,
+    retrain_facts,
     retrain_rows,
     retraining_policies,
     retrains,
@@ -276,6 +277,21 @@ def test_requests_are_listed_by_what_is_asked(made: World) -> None:
     assert numbers(state="failed") == [1] and numbers(incident=5) == [1]
     assert numbers(only_open=True) == [3, 2]
     assert numbers(before=3, limit=1) == [2]
+
+
+def test_the_request_that_is_nearest_in_event_time_is_found(made: World) -> None:
+    made.ask("a")
+    made.report(1, "failed")
+    made.now_ms += 100_000 * HOUR_MS  # asked for by the clock, of a log of years before
+    made.ask("b")
+    with transaction(made.engine) as conn:
+
+        def near(at_ms: int, is_dry_run: bool = False) -> int | None:
+            return retrain_facts.asked_near_ms(conn, 1, at_ms, is_dry_run=is_dry_run)
+
+        assert near(NOW_MS + 600 * HOUR_MS) == near(NOW_MS - HOUR_MS) == NOW_MS
+        assert near(made.now_ms - HOUR_MS) == made.now_ms
+        assert near(NOW_MS, is_dry_run=True) is None
 
 
 def test_what_only_trains_gets_no_alerts(made: World) -> None:
