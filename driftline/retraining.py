@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from driftline import answers
 from driftline.reading import Reading, _escaped, _name, _typed
+
+# What a server takes of a training's words.
+_MOST_TOLD: Final = 2_000
+_CUT: Final = " ... "
 
 
 class Retraining(Reading):
@@ -146,6 +150,9 @@ class Retraining(Reading):
             The `request_id` of the message that asked for it.
         state
             running, as often as there is something to say; then succeeded or failed.
+        message
+            What else there is to say, such as a traceback: of more than 2,000 characters the
+            beginning and the end are told.
         run_url
             The training's page.
         version
@@ -157,7 +164,17 @@ class Retraining(Reading):
         ApiConflict
             The request is over, or further on already.
         """
-        asked = {"state": state, "message": message, "run_url": run_url, "version": _name(version)}
+        told = _told(message)
+        asked = {"state": state, "message": told, "run_url": run_url, "version": _name(version)}
         body = {key: value for key, value in asked.items() if value is not None}
         path = f"/api/v1/retrains/{int(id)}"
         return _typed(self._call("POST", path, content=msgspec.json.encode(body)), answers.Retrain)
+
+
+def _told(message: str) -> str:
+    """Return a message as the server takes it: whatever a training's last words hold."""
+    whole = message.encode("utf-8", "replace").decode()
+    if len(whole) <= _MOST_TOLD:
+        return whole
+    half = (_MOST_TOLD - len(_CUT)) // 2
+    return f"{whole[:half]}{_CUT}{whole[-half:]}"

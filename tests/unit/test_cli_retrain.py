@@ -112,6 +112,18 @@ def test_registering_what_was_made_says_from_when_it_is_live(server: str, tmp_pa
     assert ", instead of 1 (" in done.output
 
 
+def test_a_training_that_failed_can_say_so_whatever_its_last_words_hold(server: str) -> None:
+    with Client(server) as client:
+        made = client.ask_retrain("m", version=1)
+        assert made.request is not None
+        words = "Traceback\n" + "x" * 50_000 + "\nUnicodeError: caf\udce9\0"
+        told = client.report_retrain(made.request.id, "failed", message=words)
+        said = told.events[-1].words
+        assert 1_990 < len(said) <= 2_000
+        assert said.startswith("Traceback\nx") and said.endswith("\nUnicodeError: caf?\ufffd")
+        assert " ... " in said
+
+
 def test_the_sdk_says_what_cannot_be(server: str) -> None:
     with Client(server) as client:
         made = client.ask_retrain("m", version=1)
