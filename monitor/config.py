@@ -61,7 +61,13 @@ MASK: Final = "***"
 KEYS: Final = {
     key.name: key
     for key in (
-        Key("kafka.bootstrap", str, "127.0.0.1:9092", "", "Kafka brokers, host:port, ..."),
+        Key(
+            "kafka.bootstrap",
+            str,
+            "127.0.0.1:9092",
+            "",
+            "Kafka brokers, host:port, ...; not set: the embedded one, at broker.port",
+        ),
         Key("kafka.topic", str, "driftline.events", "", "topic that holds the events"),
         Key("kafka.group", str, "driftline", "", "consumer group"),
         Key(
@@ -379,6 +385,9 @@ class Settings:
         self._values, self._sources = dict(values), dict(sources)
 
     def __getitem__(self, name: str) -> Value:
+        if name == "kafka.bootstrap" and name not in self._values:
+            # The embedded broker is where its port says, also to verbs beside `driftline up`.
+            return f"127.0.0.1:{self['broker.port'] or KEYS['broker.port'].default}"
         return self._values.get(name, KEYS[name].default)
 
     def source(self, name: str) -> str:

@@ -129,3 +129,14 @@ def test_a_password_in_the_database_s_address_is_not_shown(url: str) -> None:
     assert settings.text("database.url") == url
     plain = load({"DRIFTLINE_DATABASE__URL": "sqlite:///a@b:c.db"})
     assert plain.shown("database.url") == "sqlite:///a@b:c.db"
+
+
+def test_the_embedded_broker_is_looked_for_at_its_port() -> None:
+    moved = load({"DRIFTLINE_BROKER__PORT": "9093"})
+    assert moved.text("kafka.bootstrap") == "127.0.0.1:9093"
+    # `driftline up` brings a broker where nobody named one.
+    assert moved.source("kafka.bootstrap") == "default"
+    assert "DRIFTLINE_KAFKA__BOOTSTRAP" not in moved.as_environment()
+    named = load({"DRIFTLINE_BROKER__PORT": "9093", "DRIFTLINE_KAFKA__BOOTSTRAP": "kafka:9092"})
+    assert named.text("kafka.bootstrap") == "kafka:9092"
+    assert load({"DRIFTLINE_BROKER__PORT": "0"}).text("kafka.bootstrap") == "127.0.0.1:9092"
