@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy.engine import Connection
 
-from monitor.storage import endpoints, service_incidents, service_telling
+from monitor.storage import endpoints, retrains, service_incidents, service_telling
 from monitor.storage.deliveries import TEST_TYPE
 from monitor.storage.endpoints import Endpoint
 from monitor.storage.outbox import Message
@@ -53,8 +53,14 @@ def enable(conn: Connection, endpoint: Endpoint, now_ms: int) -> None:
 
 
 def remove(conn: Connection, endpoint: Endpoint, now_ms: int) -> int:
-    """Remove an endpoint and resolve its incident; return how many messages are cancelled."""
+    """Remove an endpoint and resolve its incident; return how many messages are cancelled.
+
+    A request for a retraining that it has not taken yet has failed: nobody sends it any more.
+    """
     cancelled = endpoints.remove(conn, endpoint.id, now_ms=now_ms)
+    words = f"{endpoint.name} was removed before it took the request"
+    for number in retrains.waiting_for(conn, endpoint.id):
+        retrains.report(conn, number, "failed", actor=endpoint.name, words=words, now_ms=now_ms)
     service_incidents.end(conn, DELIVERY, str(endpoint.id), "removed", now_ms=now_ms)
     return cancelled
 

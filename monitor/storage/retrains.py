@@ -299,6 +299,13 @@ def let_go(conn: Connection, version_id: int, why: str, now_ms: int) -> None:
     outbox.cancel(conn, webhook_id_of(one.key), now_ms)
 
 
+def waiting_for(conn: Connection, endpoint_id: int) -> list[int]:
+    """Return the numbers of open requests that a trainer has not taken yet."""
+    r = t.retrain.c
+    untaken = (r.endpoint_id == endpoint_id, r.state == "requested", r.ended_ms.is_(None))
+    return list(conn.execute(sa.select(r.id).where(*untaken).order_by(r.id)).scalars())
+
+
 def to_follow(conn: Connection, now_ms: int, limit: int) -> list[Retrain]:
     """Return open requests whose runs are to be looked at now, those that wait longest first."""
     r = t.retrain.c

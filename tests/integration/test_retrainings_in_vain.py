@@ -12,6 +12,7 @@ from outbox_world import World as Outbox
 from retrain_world import HOUR_MS, World
 from sqlalchemy.engine import Engine
 
+from monitor.alerts import messages
 from monitor.alerts.overdue import LOOK_S, Overdue
 from monitor.alerts.said import said
 from monitor.clock import HeldClock
@@ -239,3 +240,20 @@ def test_a_training_of_an_archived_model_fails_without_a_word(vain: Vain) -> Non
         models.archive(conn, "m", actor="a", now_ms=vain.now_ms)
     assert vain.report(1, "failed", words="out of memory").state == "failed"
     assert vain.incidents() == [] and vain.told() == []
+
+
+def test_a_trainer_that_is_removed_takes_no_request_any_more(vain: Vain) -> None:
+    vain.ask("a")
+    taken = vain.ask("b", version=2)
+    assert taken is not None
+    with transaction(vain.engine) as conn:
+        retrains.accept(conn, webhook_id_of(taken.key), None, now_ms=vain.now_ms)
+        trainer = endpoints.find(conn, "trainer")
+        assert trainer is not None
+        assert messages.remove(conn, trainer, vain.now_ms) == 2
+    assert [vain.one(number).state for number in (1, 2)] == ["failed", "accepted"]
+    why = "trainer was removed before it took the request"
+    assert vain.one(1).events[-1].words == why
+    (told,) = vain.told()
+    assert why in json.loads(told.body)["data"]["summary"]
+    assert [one.name for one in vain.incidents()] == ["m 1"]
