@@ -17,6 +17,7 @@ from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import Url, connect
 from monitor.cli.saying import instant, line, plain
+from monitor.config import secret_from
 from monitor.words import counted
 
 if TYPE_CHECKING:
@@ -307,19 +308,17 @@ def _secret(file: str | None, kind: Kind) -> str | None:
 
     Raises
     ------
+    ConfigError
+        The file cannot be read, or is empty.
     InvalidEndpoint
-        It cannot be read, or is no secret.
+        It is no secret.
     """
     if file is None:
         return None
     from driftline.errors import WebhookVerificationError
     from driftline.webhooks import key_of
 
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise InvalidEndpoint(f"the secret's file {file} cannot be read: {why}") from None
+    text = sys.stdin.read() if file == "-" else secret_from(file, "--secret", "command line")
     if kind != Kind.webhook:
         return text.strip()
     try:

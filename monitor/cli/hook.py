@@ -6,16 +6,15 @@ import json
 import re
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from driftline.errors import InvalidEndpoint
 from driftline.program import command
 from monitor.cli import access, options
 from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain
+from monitor.config import secret_from
 
 app = typer.Typer(help="Where MLflow tells which version it has promoted.", no_args_is_help=True)
 
@@ -121,8 +120,5 @@ def remove(
 def _secret(path: str | None) -> str | None:
     if path is None:
         return None
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidEndpoint(f"cannot read the secret from {path}: {error}") from None
+    text = sys.stdin.read() if path == "-" else secret_from(path, "--secret", "command line")
     return text.strip()

@@ -146,6 +146,19 @@ def test_a_file_that_is_absent_is_one_line_and_2_for_every_verb(verb: str, tmp_p
     assert done.stderr == "driftline: there is no file nowhere.csv\n"
 
 
+@pytest.mark.parametrize(
+    "words", ["endpoint add duty https://h.example", "hook add mlflow --model m"]
+)
+def test_a_secret_s_file_that_is_absent_is_one_line_and_2(words: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor.cli", *words.split(), "--secret", "nowhere.txt"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("driftline: --secret (command line): got 'nowhere.txt', expected")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("verb", ["log", "reference register", "backup", "restore"])
 def test_a_file_is_called_file_in_the_usage_of_every_verb(verb: str) -> None:
     done = subprocess.run(
