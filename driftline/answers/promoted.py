@@ -13,7 +13,7 @@ class Promotion:
     Attributes
     ----------
     state
-        live, ended (a later one followed) or pending.
+        live, planned (no event has come to its time), ended (a later one followed) or pending.
     effective
         From when on, in event time; None while pending.
     took_over

@@ -83,7 +83,7 @@ def promote(
     if json_:
         options.echo(json.dumps(plain(found)))
         return
-    how = "is live" if found.created else "is live already:"
+    how = f"is {found.state}" if found.created else f"is {found.state} already:"
     options.echo(f"{line(name)}: {promoted(found, how)}")
 
 

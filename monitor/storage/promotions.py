@@ -9,7 +9,7 @@ Functions that write belong inside `engine.transaction`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -106,9 +106,7 @@ def promote(
         )
     before = listed(conn, owner.name)[::-1]
     pane_ms = pane_ms_of(owner.timezone)
-    counted = {
-        i: last for i, some in gridsets.items() if (last := _last(conn, i, some)) is not None
-    }
+    counted = _counted(conn, gridsets)
     latest_ms = max(counted.values(), default=0)
     is_said = effective_ms is not None
     start_ms = latest_ms if effective_ms is None else pane_start(effective_ms, pane_ms)
@@ -196,6 +194,39 @@ def _gridsets(conn: Connection, versions: Collection[int]) -> dict[int, set[str]
     found: dict[int, set[str]] = {}
     for version_id, gridset in conn.execute(query):
         found.setdefault(version_id, set()).add(gridset)
+    return found
+
+
+def _counted(conn: Connection, gridsets: Mapping[int, set[str]]) -> dict[int, int]:
+    """Return the start of the last pane of each version of which any was counted."""
+    return {i: last for i, some in gridsets.items() if (last := _last(conn, i, some)) is not None}
+
+
+def planned(conn: Connection, made: Sequence[Promotion]) -> set[int]:
+    """Return the numbers of those promotions of a model to whose time no event has come.
+
+    Nothing is planned of a model that never had an event. Promotions without a time that were
+    made between two events follow each other by a pane each, and are none either.
+    """
+    if not made:
+        return set()
+    v = t.model_version.c
+    query = (
+        sa.select(v.id, t.model.c.timezone)
+        .join(t.model, t.model.c.id == v.model_id)
+        .where(t.model.c.name == made[0].model)
+    )
+    versions = {int(row.id): str(row.timezone) for row in conn.execute(query)}
+    counted = _counted(conn, _gridsets(conn, versions))
+    if not counted:
+        return set()
+    reached_ms, pane_ms = max(counted.values()), pane_ms_of(next(iter(versions.values())))
+    found: set[int] = set()
+    for one in sorted(made, key=lambda promotion: promotion.effective_ms):
+        if one.effective_ms > reached_ms + pane_ms:
+            found.add(one.id)
+        else:
+            reached_ms = max(reached_ms, one.effective_ms)
     return found
 
 

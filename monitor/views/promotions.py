@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 from monitor.storage import awaited_promotions, promotions
 from monitor.storage import schema as t
 
+State = Literal["planned", "live", "ended", "pending"]
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -21,7 +23,8 @@ class Shown:
     id
         Of the promotion; None while it is pending.
     state
-        live (the last effective one), ended (a later one followed) or pending.
+        planned (no event has come to its time), live (the last effective one), ended (a later one
+        followed) or pending.
     effective_ms
         From when on in event time; None while it is pending.
     took_over_ms
@@ -33,7 +36,7 @@ class Shown:
     model: str
     version: str
     replaces: str | None
-    state: Literal["live", "ended", "pending"]
+    state: State
     effective_ms: int | None
     took_over_ms: int | None
     source: str
@@ -44,6 +47,7 @@ class Shown:
 def shown(conn: Connection, model: str) -> list[Shown]:
     """Return a model's promotions: what is pending first, then the last effective."""
     made = promotions.listed(conn, model)
+    planned = promotions.planned(conn, made)
     began = _takeovers(conn, made)
     out = [
         Shown(
@@ -52,8 +56,11 @@ def shown(conn: Connection, model: str) -> list[Shown]:
         )
         for waits in awaited_promotions.waiting(conn, model)
     ]  # fmt: skip
-    until_ms = None
-    for at, one in enumerate(made):
+    until_ms, following = None, False
+    for one in made:
+        is_planned = one.id in planned
+        state: State = "planned" if is_planned else "ended" if following else "live"
+        following = not is_planned
         starts = [
             since_ms
             for since_ms in began.get((one.replaces_version_id, one.version_id), [])
@@ -61,8 +68,8 @@ def shown(conn: Connection, model: str) -> list[Shown]:
         ]
         out.append(
             Shown(
-                one.id, one.model, one.version, one.replaces, "ended" if at else "live",
-                one.effective_ms, min(starts, default=None), one.source, one.actor, one.at_ms,
+                one.id, one.model, one.version, one.replaces, state, one.effective_ms,
+                min(starts, default=None), one.source, one.actor, one.at_ms,
             )
         )  # fmt: skip
         until_ms = one.effective_ms

@@ -19,8 +19,8 @@ class PromotionAnswer(Answer):
     version: str = said("What was made live", "3")
     replaces: str | None = said("What it replaces; null where nothing was live before", "2")
     state: str = said(
-        "live (the last one), ended (a later one followed), or pending: the version has no "
-        "reference yet, and is promoted once it has",
+        "live (the last one), planned (no event has come to its time), ended (a later one "
+        "followed), or pending: the version has no reference yet, and is promoted once it has",
         "live",
     )
     effective: Instant | None = said(

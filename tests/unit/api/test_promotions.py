@@ -25,6 +25,7 @@ from monitor.storage import awaited_promotions
 from monitor.storage import registry as registry_store
 from monitor.storage import schema as t
 from monitor.storage.engine import transaction
+from monitor.windows.panes import HOUR_MS
 
 LOCAL = "http://127.0.0.1:8050"
 PATH = "/api/v1/models/m/promotions"
@@ -75,6 +76,9 @@ def test_a_version_is_promoted_once(api: TestClient, known: World) -> None:
     assert audit(known) == [("api:loopback", "model.promote", "m")]
     later = api.post(PATH, json={"version": "3", "effective": "2024-02-01T00:30:00Z"}).json()
     assert (later["replaces"], later["effective"]) == ("2", "2024-02-01T00:00:00Z")
+    listed = api.get(PATH).json()["items"]
+    assert [(one["version"], one["state"]) for one in listed] == [("3", "planned"), ("2", "live")]
+    known.write(START_MS + 24 * 31 * HOUR_MS, 1)
     listed = api.get(PATH).json()["items"]
     assert [(one["version"], one["state"]) for one in listed] == [("3", "live"), ("2", "ended")]
     page = api.get(PATH, params={"limit": 1}).json()
@@ -158,7 +162,12 @@ def test_registering_over_the_api_promotes_and_says_who(server: str, known: Worl
 def test_the_sdk_promotes_and_tells(server: str) -> None:
     with Client(server) as client:
         made = client.promote("m", 2, effective=datetime(2024, 2, 1, tzinfo=UTC))
-        assert (made.version, made.replaces, made.state, made.created) == ("2", "1", "live", True)
+        assert (made.version, made.replaces, made.state, made.created) == (
+            "2",
+            "1",
+            "planned",
+            True,
+        )
         assert client.promote("m", "2", effective="2024-03-01T00:00:00Z").created is False
         assert [one.version for one in client.promotions("m")] == ["2"]
         with pytest.raises(ApiError, match="no such version"):
@@ -189,3 +198,5 @@ def test_the_verbs_promote_and_list(server: str, known: World) -> None:
         line.format("live"),
     ]
     assert json.loads(run("promotions", "m", "--json"))[0]["effective"] is None
+    planned = run("promote", "m", "3", "--effective", "2024-02-01T00:00:00Z")
+    assert planned.startswith("m: version 3 is planned from 2024-02-01T00:00:00Z on, instead of 2")
