@@ -198,6 +198,8 @@ def read(
         letter = (newest.stream_id, newest.partition, newest.offset, newest.line)
     deficits = reads.deficits(conn, topic=topic)
     monitored = reads.monitored(conn)
+    uploads, n_uploads = uploaded.newest(conn, UPLOADS)
+    by = uploaded.counted_by(conn, uploads)
     return Pipeline(
         topics=tuple(reads.topics(conn)),
         topic=topic,
@@ -218,11 +220,8 @@ def read(
         late=tuple(reads.late(conn, topic=topic)),
         stops=tuple(breakers.standing(conn, topic=topic)),
         replays=tuple(lanes.under_way(conn, topic=topic)),
-        uploads=tuple(
-            Uploaded(each, uploaded.counted_by(conn, each))
-            for each in uploaded.newest(conn, UPLOADS)
-        ),
-        n_uploads=uploaded.number(conn),
+        uploads=tuple(Uploaded(each, by.get(each.name)) for each in uploads),
+        n_uploads=n_uploads,
     )
 
 

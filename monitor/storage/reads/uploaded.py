@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,26 +12,25 @@ from monitor.storage import schema as t
 from monitor.storage.uploads import SELECT, Upload
 
 
-def newest(conn: Connection, limit: int) -> list[Upload]:
-    """Return the uploads that were begun last, newest first."""
-    query = SELECT.order_by(t.upload.c.id.desc()).limit(limit)
-    return [Upload(**row._mapping) for row in conn.execute(query)]
+def newest(conn: Connection, limit: int) -> tuple[list[Upload], int]:
+    """Return the uploads that were begun last, newest first; and how many there are."""
+    total = sa.func.count().over().label("total")
+    query = SELECT.add_columns(total).order_by(t.upload.c.id.desc()).limit(limit)
+    rows = [dict(row._mapping) for row in conn.execute(query)]
+    n = int(rows[0]["total"]) if rows else 0
+    return [Upload(**{k: v for k, v in row.items() if k != "total"}) for row in rows], n
 
 
-def number(conn: Connection) -> int:
-    """Return how many uploads there are."""
-    return int(conn.execute(sa.select(sa.func.count()).select_from(t.upload)).scalar_one())
-
-
-def counted_by(conn: Connection, upload: Upload) -> str | None:
-    """Return who let an upload count, as the audit names them; None where it does not."""
-    if upload.counted_ms is None:
-        return None
+def counted_by(conn: Connection, uploads: Collection[Upload]) -> dict[str, str]:
+    """Return who let uploads count, as the audit names them, by the names of those that do."""
+    counted = [upload for upload in uploads if upload.counted_ms is not None]
+    if not counted:
+        return {}
     a = t.audit.c
     query = sa.select(a.actor, a.detail).where(
-        a.action == "upload.count", a.subject == upload.model, a.at_ms == upload.counted_ms
+        a.action == "upload.count",
+        a.subject.in_({upload.model for upload in counted}),
+        a.at_ms.in_({upload.counted_ms for upload in counted}),
     )
-    for actor, detail in conn.execute(query):
-        if json.loads(detail).get("upload") == upload.name:
-            return str(actor)
-    return None
+    found = {json.loads(row.detail).get("upload"): str(row.actor) for row in conn.execute(query)}
+    return {upload.name: found[upload.name] for upload in counted if upload.name in found}

@@ -493,7 +493,7 @@ def test_uploaded_history_is_listed_with_what_takes_it_out_again(living: Engine)
                 )
             )  # fmt: skip
             if not is_last:
-                model = uploaded.newest(conn, 1)[0].model
+                model = uploaded.newest(conn, 1)[0][0].model
                 note(
                     conn, actor=f"cli:user{place}", action="upload.count", subject=model,
                     now_ms=NOW_MS, upload=f"h-{place}",

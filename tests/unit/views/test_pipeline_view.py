@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from living_database import NOW_MS
 from sqlalchemy.engine import Engine
 
-from monitor.storage import reads
+from monitor.storage import models, reads
 from monitor.storage import schema as t
 from monitor.storage.engine import reading, transaction
 from monitor.storage.rows import Position
@@ -187,7 +187,27 @@ def test_the_page_takes_as_many_statements_however_much_there_is(
         return len([statement for statement in seen if statement.startswith("SELECT")])
 
     # With nothing there is no letter to open.
-    assert statements(living) == statements(engine) + 1 <= 13
+    assert statements(living) == statements(engine) + 1 <= 14
+    with transaction(living) as conn:
+        for i in range(20):
+            conn.execute(
+                sa.insert(t.upload).values(
+                    name=f"u{i}", version_id=1, gridset="g", chunks=1, digest="d", panes=1, rows=1,
+                    created_ms=i, touched_ms=i, counted_ms=i,
+                )
+            )  # fmt: skip
+            models.note(
+                conn,
+                actor=f"a{i}",
+                action="upload.count",
+                subject="parcel-delay",
+                now_ms=i,
+                upload=f"u{i}",
+            )
+    assert statements(living) == statements(engine) + 2
+    found = look(living)
+    assert found.n_uploads == 20
+    assert [each.by for each in found.uploads] == [f"a{i}" for i in range(19, 9, -1)]
 
 
 def test_an_empty_database_is_no_fault(engine: Engine) -> None:
