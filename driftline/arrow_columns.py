@@ -206,10 +206,14 @@ def check(array: Any, name: str) -> None:
         raise SchemaError("column_invalid", f"{name[:100]} is of type {str(array.type)[:100]}")
     if of == "dictionary":
         check(array.dictionary, name)
-    if of != "view":
+    if of != "view" or not len(array):
         return
     # A view is 16 bytes and begins with its length; where there is none anything may stand.
-    lengths = np.frombuffer(array.buffers()[1], np.int32)[4 * array.offset :: 4][: len(array)]
+    views, until = array.buffers()[1], 16 * (array.offset + len(array))
+    if views.size < until:  # which not every pyarrow refuses
+        raise DecodeError("bad_arrow", f"{name[:100]} has views of {views.size} bytes")
+    whole = np.frombuffer(views, np.int32, count=until // 4)
+    lengths = whole[4 * array.offset :: 4]
     is_null = nulls(array)
     n_bytes = int(lengths.sum(dtype=np.int64, where=True if is_null is None else ~is_null))
     if n_bytes > MAX_VIEWED_BYTES:

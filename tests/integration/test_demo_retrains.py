@@ -140,7 +140,7 @@ def test_scores_are_better_with_the_new_models_and_no_more_is_claimed(
 
 def test_the_tree_s_memory_is_bounded_though_it_trains(year: dict[str, Any]) -> None:
     # 1,485 measured, while the last version learns from 259,000 flights and is registered.
-    assert year["peak_rss_mb"] <= 1_550
+    assert year["peak_rss_mb"] <= 1_600
 
 
 def test_what_does_not_change_is_quiet_all_year(year: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from driftline import Client, spark
+from driftline.counting_tables import Plan
 from driftline.errors import InvalidReference
 from driftline.history import Packed, Panes
 from driftline.stats.panes import pane_ms_of
@@ -43,7 +44,7 @@ def panes_of(given: pd.DataFrame, reference: Reference, timestamp: str | None = 
     """What a task of Spark counts of these rows, counted here."""
     table = pa.Table.from_pandas(given, preserve_index=False)
     features = tuple(n for n in ("x", "count", "kind", "site") if n in table.column_names)
-    plan = spark._Plan(
+    plan = Plan(
         reference.to_document(), tuple(table.column_names), features, timestamp,
         (("value", "class"),), (), pane_ms_of(reference.timezone),
     )  # fmt: skip
