@@ -32,12 +32,13 @@ from monitor.api.parameters import Cursor, Limit, is_storable
 from monitor.api.problems import Problem
 from monitor.api.reading.finding import find_model, find_version
 from monitor.clock import Clock
-from monitor.storage import reads, registry, uploads
+from monitor.storage import reads, registry, upload_rows, uploads
 from monitor.storage import retention as versions
 from monitor.storage.checkpoint import RegistryMoved
 from monitor.storage.engine import reading, transaction
 from monitor.storage.registry import BoundVersion, Registry
-from monitor.storage.uploads import DimensionsAt, Pane, Upload, instant
+from monitor.storage.upload_rows import Upload, instant
+from monitor.storage.uploads import DimensionsAt, Pane
 from monitor.views.scope import NoSuch, nearest
 
 TAG: Final = "history"
@@ -206,7 +207,7 @@ def _reading(routes: APIRouter, answering: Answering) -> None:
         def read(conn: Connection) -> list[Upload]:
             if model is not None:
                 find_model(conn, model)
-            return uploads.listed(conn, model)
+            return upload_rows.listed(conn, model)
 
         def key(row: Upload) -> Key:
             return (row.id,)
@@ -223,7 +224,7 @@ def _reading(routes: APIRouter, answering: Answering) -> None:
 
         def read(conn: Connection) -> UploadAnswer:
             found = _known(conn, name)
-            also = uploads.counted_since(conn, found, list(_gridsets(conn, found)))
+            also = upload_rows.counted_since(conn, found, list(_gridsets(conn, found)))
             return _answer(found).model_copy(update={"also_streamed": also})
 
         return answering.one(request, read, by_content=True)
@@ -354,9 +355,9 @@ def _bound(engine: Engine, known: Registry, model: str, version: str) -> BoundVe
 
 
 def _known(conn: Connection, name: str) -> Upload:
-    found = uploads.find(conn, name)
+    found = upload_rows.find(conn, name)
     if found is None:
-        raise NoSuch("upload", name, nearest(name, (u.name for u in uploads.listed(conn))))
+        raise NoSuch("upload", name, nearest(name, (u.name for u in upload_rows.listed(conn))))
     return found
 
 
@@ -383,7 +384,7 @@ def _conflict(error: Conflict) -> Problem:
     return Problem(
         409, "This history cannot be counted", f"{error}.",
         mend="leave out what was counted already, and upload the rest under another name"
-        if isinstance(error, uploads.Counted)
+        if isinstance(error, upload_rows.Counted)
         else "see GET /api/v1/uploads",
     )  # fmt: skip
 

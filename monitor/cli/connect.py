@@ -11,6 +11,7 @@ import typer
 
 from monitor.cli import access
 from monitor.cli.processes import url_of
+from monitor.config import load
 
 if TYPE_CHECKING:
     from driftline import Client
@@ -25,13 +26,13 @@ Url = Annotated[
 
 def connect(
     url: str | None,
-    settings: Settings,
+    config: Path | None = None,
     token_file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Client:
     """Return a client of the server at `url`, else at `DRIFTLINE_URL`, else the local one.
 
-    The local one is the one that these settings start.
+    The local one is the one that the settings of `config` start.
 
     The token is that of `--token-file`, else of `DRIFTLINE_TOKEN`; the server that is started
     from here may name its file in `web.token_file`, which is no other server's.
@@ -39,10 +40,11 @@ def connect(
     Raises
     ------
     ConfigError
-        A token or its file cannot be used.
+        A setting, a token or its file cannot be used.
     """
     from driftline import Client
 
+    settings = load(environment, file=config)
     url = url or environment.get(VARIABLE, "").strip() or None
     token = access.client_token(token_file, environment)
     if token is None and url is None:

@@ -19,7 +19,7 @@ from monitor.cli.saying import line, plain, seconds
 from monitor.words import counted
 
 if TYPE_CHECKING:
-    from driftline import Client, answers
+    from driftline import answers
 
 app = typer.Typer(
     help="Records that could not be counted: shown, exported, sent again.", no_args_is_help=True
@@ -62,7 +62,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the newest dead letters."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = list(client.dead_letters(reason, topic=topic, limit=limit))
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -88,7 +88,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show one dead letter with all that was kept of its record."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.dead_letter(id_)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -146,7 +146,7 @@ def replay(
             "dead-letter replay", "command line", "nothing",
             "ids, --reason, --topic, --model, --from, --to, or --all",
         )  # fmt: skip
-    with _client(url, config, token_file) as client, _progress() as told:
+    with connect(url, config, token_file) as client, _progress() as told:
         found = client.replay_dead_letters(
             ids or (), reason=reason, topic=topic, model=model, start=since, end=until,
             everything=everything, in_doubt=in_doubt, dry_run=dry_run, progress=told,
@@ -177,7 +177,7 @@ def accept(
     What cannot be read goes by as dead letters, until most can be read again. Start `ingest`
     again where nothing else does; `up` starts its own.
     """
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.accept_dead_letters(topic)
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -207,7 +207,7 @@ def export(
     why they are not. Mended, the records are sent by `driftline log`.
     """
     how: Counter[str] = Counter()
-    with _client(url, config, token_file) as client, _progress() as told:
+    with connect(url, config, token_file) as client, _progress() as told:
         letters = client.dead_letters(reason, topic=topic)
         try:
             with _output(file) as write:
@@ -265,7 +265,3 @@ def _progress() -> Iterator[Callable[[int], None]]:
     ) as bar:  # fmt: skip
         task = bar.add_task("dead letters", total=None)
         yield lambda n: bar.advance(task, n)
-
-
-def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    return connect(url, options.settings(config=config), token_file)

@@ -42,7 +42,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the newest messages and what became of each."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = list(client.deliveries(endpoint, state=state, alert_id=alert, limit=limit))
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -69,7 +69,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show one message with its body, and each time that it was sent."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.delivery(id_)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -134,7 +134,7 @@ def redeliver(
         )  # fmt: skip
     if id_ is not None and dry_run:
         raise ConfigError("--dry-run", "command line", "a number", "options that say which")
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         if id_ is not None:
             ids = [client.redeliver(id_).id]
         else:

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -21,7 +20,7 @@ from monitor.config import secret_from
 from monitor.words import counted
 
 if TYPE_CHECKING:
-    from driftline import Client, answers
+    from driftline import answers
 
 app = typer.Typer(help="Where alerts are sent.", no_args_is_help=True)
 
@@ -112,7 +111,7 @@ def add(
         Kind.github: {"repository": repository, "event": event},
     }  # fmt: skip
     trainer = _trainer(kind, of_kinds)
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         made = client.add_endpoint(
             name, address, secret=_secret(secret, kind), kind=kind.value, mail=mail,
             trainer=trainer,
@@ -137,7 +136,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the endpoints and what became of the messages for each."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.endpoints()
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -158,7 +157,7 @@ def test(
     json_: options.AsJson = False,
 ) -> None:
     """Send a test, wait, and show what came back; exit code 1 when it did not arrive."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.test_endpoint(name, timeout_s=timeout_s)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -189,7 +188,7 @@ def rotate(
     json_: options.AsJson = False,
 ) -> None:
     """Sign with a new secret from now on, and with the one before for a day, too."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         kind = Kind.webhook if secret is None else Kind(client.endpoint(name).kind)
         made = client.rotate_endpoint(name, secret=_secret(secret, kind), overlap_s=overlap_s)
     told = made if secret is None else dataclasses.replace(made, secret=None)
@@ -212,7 +211,7 @@ def enable(
     json_: options.AsJson = False,
 ) -> None:
     """Send to it again: what has waited, and what is decided from now on."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.enable_endpoint(name)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -231,7 +230,7 @@ def disable(
     json_: options.AsJson = False,
 ) -> None:
     """Send nothing to it for now: what waits keeps waiting, what comes is not kept for it."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.disable_endpoint(name, reason)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -248,7 +247,7 @@ def remove(
     json_: options.AsJson = False,
 ) -> None:
     """Send nothing to it any more and forget its secret; what was sent stays listed."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         cancelled = client.remove_endpoint(name)
     if json_:
         options.echo(json.dumps({"name": name, "cancelled": cancelled}))
@@ -256,10 +255,6 @@ def remove(
         were = "message that waited is" if cancelled == 1 else "messages that waited are"
         lost = f"; {cancelled:,} {were} cancelled" if cancelled else ""
         options.echo(f"endpoint {name} is removed{lost}")
-
-
-def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    return connect(url, options.settings(config=config), token_file)
 
 
 def _mail(sender: str | None, to: list[str] | None, user: str | None) -> dict[str, Any] | None:

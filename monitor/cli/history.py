@@ -90,7 +90,7 @@ def upload(
         raise ConfigError("--until", "command line", until, "a time after --from")
     outputs = {"prediction": prediction, "score": score}
     scores = columns.by_class(class_score or ())
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         bound = client.reference_document(reference or _bound(client, model, version))
         with _bar("counting", is_quiet=json_) as told, options.named_as_options():
             found = _counted(file, bound, outputs, scores, timestamp, timezone, told)
@@ -122,7 +122,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the uploads, in the order in which they were begun."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.uploads(model)
     if json_:
         options.echo(json.dumps([_plain(one) for one in found]))
@@ -144,7 +144,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show one upload: how far it is, and how much of its time a stream has counted since, too."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.upload(name)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -163,7 +163,7 @@ def remove(
     json_: options.AsJson = False,
 ) -> None:
     """Give an upload up, or take what it counted out again: that time is judged without it."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.remove_upload(name)
     if json_:
         options.echo(json.dumps(_plain(found)))
@@ -272,7 +272,3 @@ def _bar(what: str, *, is_quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    return connect(url, options.settings(config=config), token_file)

@@ -56,7 +56,7 @@ def add(
     here; without a reference it waits for it. The same again changes nothing.
     """
     called = name or re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._")
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         made = client.add_hook(
             called, model, registered=registered, alias=alias, secret=_secret(secret)
         )
@@ -82,7 +82,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the hooks, how often what came was believed, and why it was not."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.hooks()
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -112,7 +112,7 @@ def remove(
     json_: options.AsJson = False,
 ) -> None:
     """Believe nothing any more that comes by it, and forget its secret."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         client.remove_hook(name)
     options.echo(json.dumps({"name": name}) if json_ else f"hook {name} is removed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,7 +14,7 @@ from monitor.cli.connect import Url, connect
 from monitor.cli.saying import line, minute, plain, user
 
 if TYPE_CHECKING:
-    from driftline import Client, answers
+    from driftline import answers
 
 app = typer.Typer(
     help="What went wrong: listed, acknowledged, assigned, commented.", no_args_is_help=True
@@ -45,7 +44,7 @@ def list_(
     """Show problems, newest first; incidents that are one problem are one line."""
     if state not in STATES:
         raise ConfigError("--state", "command line", state, f"one of {', '.join(STATES)}")
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = list(islice(client.incident_groups(model, state=state, limit=limit), limit))
         done = client.handlings(one.id for one in found)
     if json_:
@@ -73,7 +72,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show a problem by the number of any of its incidents, with what was done about it."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found, done = client.incident_group(number), client.handling(number)
     if json_:
         options.echo(json.dumps({**plain(found), "handling": plain(done)}))
@@ -105,7 +104,7 @@ def acknowledge(
     json_: options.AsJson = False,
 ) -> None:
     """Say that somebody looks after it, until it turns worse or opens again."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.acknowledge(number, by=_by(by), comment=comment, alone=alone)
     _say(found, json_, f"{_named(found)} acknowledged by {found.acknowledged_by}")
 
@@ -122,7 +121,7 @@ def give_back(
     json_: options.AsJson = False,
 ) -> None:
     """Say that nobody looks after it any more."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.give_back(number, by=_by(by), comment=comment, alone=alone)
     _say(found, json_, f"{_named(found)} looked after by nobody")
 
@@ -139,7 +138,7 @@ def assign(
     json_: options.AsJson = False,
 ) -> None:
     """Say who is to look after it; nobody is told by a message."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.assign(number, to, by=_by(by), alone=alone)
     _say(found, json_, f"{_named(found)} assigned to {found.assignee or 'nobody'}")
 
@@ -155,7 +154,7 @@ def comment(
     json_: options.AsJson = False,
 ) -> None:
     """Write into its history what others should know."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.comment(number, text, by=_by(by))
     _say(found, json_, f"{_named(found)} commented")
 
@@ -176,7 +175,7 @@ def feedback(
     if verdict not in _VERDICTS:
         raise ConfigError("VERDICT", "command line", verdict, f"one of {', '.join(_VERDICTS)}")
     said: Any = verdict
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.feedback(number, said, by=_by(by), comment=comment, alone=alone)
     _say(found, json_, f"{_named(found)} told to be {found.feedback or 'neither'}")
 
@@ -215,7 +214,3 @@ def _say(found: answers.Handling, json_: bool, words: str) -> None:
 
 def _by(given: str | None) -> str:
     return user() if given is None else given
-
-
-def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    return connect(url, options.settings(config=config), token_file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +16,7 @@ from monitor.cli.connect import Url, connect
 from monitor.cli.saying import instant, line, plain
 
 if TYPE_CHECKING:
-    from driftline import Client, answers
+    from driftline import answers
 
 app = typer.Typer(help="Models: listed, promoted, archived, deleted.", no_args_is_help=True)
 
@@ -40,7 +39,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the models with their versions."""
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.models(archived=archived)
     if json_:
         options.echo(json.dumps([plain(model) for model in found]))
@@ -78,7 +77,7 @@ def promote(
 
     While both have predictions (a canary) both are judged. What is live already stays so.
     """
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.promote(name, version, replaces=replaces, effective=effective)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -96,7 +95,7 @@ def promotions(
     json_: options.AsJson = False,
 ) -> None:
     """Show which versions were made live when, and when each took over; the last first."""
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.promotions(name)
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -124,7 +123,7 @@ def archive(
     Its events are counted as unmonitored from then on: what comes meanwhile is in no window.
     Endpoints are told that its open alerts ended.
     """
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         client.model(name)  # that it is there, before anybody is asked
         _confirm(yes, name, f"{line(name)} will be counted and judged no longer")
         found = client.archive_model(name)
@@ -140,7 +139,7 @@ def unarchive(
     json_: options.AsJson = False,
 ) -> None:
     """Count and judge an archived model again, from now on."""
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.unarchive_model(name)
     _tell(found, json_, "is counted and judged again from now on")
 
@@ -158,7 +157,7 @@ def delete(
 
     What became of each event stays counted, and what was sent to endpoints stays listed.
     """
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         # What the server would refuse is said before anybody is asked.
         if client.model(name).archived is None:
             raise Conflict(
@@ -171,11 +170,6 @@ def delete(
         options.echo(json.dumps({"model": name, "rows": rows}))
     else:
         options.echo(f"{line(name)} is deleted: {sum(rows.values()):,} rows")
-
-
-def client_of(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    """A client of the server that was named, or of the local one."""
-    return connect(url, options.settings(config=config), token_file)
 
 
 def promoted(one: answers.Promotion, how: str) -> str:

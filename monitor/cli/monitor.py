@@ -18,8 +18,8 @@ from driftline.errors import ConfigError
 from driftline.stats.lengths import LENGTHS, SPAN, WORDS
 from driftline.stats.rule import FIXED
 from monitor.cli import access, columns, options
-from monitor.cli.connect import Url
-from monitor.cli.model import Name, client_of
+from monitor.cli.connect import Url, connect
+from monitor.cli.model import Name
 
 app = typer.Typer(help="How a model is judged.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show how a model is judged now."""
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.monitor(model)
     if json_:
         options.echo(_json(found))
@@ -119,7 +119,7 @@ def set_(
             "at least one of --windows, --lateness, --horizon, --max-hold, --profile, --limit, "
             "--no-limit",
         )  # fmt: skip
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         asked: dict[str, Any] = {
             "windows": None if windows is None else lengths("--windows", windows),
             "lateness": duration("--lateness", lateness),
@@ -179,7 +179,7 @@ def recalibrate(
 
     For a change that is here to stay. Lengths that the reference knows learn nothing.
     """
-    with client_of(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.recalibrate(
             model, version=version, length=None if length is None else length.value, segment=segment
         )

@@ -70,7 +70,7 @@ def register(
 
     table = tables.read(file, timestamp=timestamp)
     prediction, score, timestamp = table.outputs(prediction, score, timestamp)
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         with options.named_as_options():
             found = client.register_reference(
                 model,

@@ -104,7 +104,7 @@ def policy(
         raise ConfigError(
             "retrain policy", "command line", "--remove beside what sets it", "one of them"
         )
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         if remove:
             client.remove_retraining(model)
             said = f"{line(model)} is not retrained by itself any more"
@@ -133,7 +133,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show requests for a retraining, the last asked first."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         asked = None if state is None else state.value
         found = list(client.retrains(model, state=asked, incident=incident, limit=limit))
     if json_:
@@ -154,7 +154,7 @@ def show(
     json_: options.AsJson = False,
 ) -> None:
     """Show one request with all that became of it."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.retrain(number)
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -187,7 +187,7 @@ def ask(
     json_: options.AsJson = False,
 ) -> None:
     """Ask MODEL's trainer for a retraining now, whatever the policy says by itself."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.ask_retrain(
             model, version=version, reason=reason, by=user() if by is None else by,
             dry_run=dry_run,
@@ -218,7 +218,7 @@ def report(
     json_: options.AsJson = False,
 ) -> None:
     """Say how a training comes on: what a trainer does by POST /api/v1/retrains/NUMBER."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.report_retrain(
             number, state.value, message=message, run_url=run_url, version=version
         )

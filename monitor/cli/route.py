@@ -39,7 +39,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the routes; a model without any sends all its alerts to every endpoint."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.routes(model)
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -87,7 +87,7 @@ def set_(
     json_: options.AsJson = False,
 ) -> None:
     """Let alerts of MODEL go to some endpoints. What no route of it takes then goes nowhere."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.set_route(
             model, name, endpoint, events=event or ["*"], severity=severity.value, quiet=quiet,
             timezone=timezone, repeat_hours=repeat,
@@ -108,7 +108,7 @@ def remove(
     json_: options.AsJson = False,
 ) -> None:
     """Remove a route. Without any, everything goes everywhere again."""
-    with connect(url, options.settings(config=config), token_file) as client:
+    with connect(url, config, token_file) as client:
         client.remove_route(model, name)
     options.echo(json.dumps({"model": model, "name": name}) if json_ else f"{name} is removed")
 

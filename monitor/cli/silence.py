@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,7 +17,7 @@ from monitor.cli.saying import line, minute, plain, user
 from monitor.words import counted
 
 if TYPE_CHECKING:
-    from driftline import Client, answers
+    from driftline import answers
 
 app = typer.Typer(help="Of what nobody is told for a while.", no_args_is_help=True)
 
@@ -85,7 +84,7 @@ def add(
         "until": until,
         "lasting": _lasting(lasting),
     }
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         seen = client.preview_silence(**asked)
         made = None if preview else client.silence(**asked, reason=reason, by=_by(by))
     if json_:
@@ -115,7 +114,7 @@ def list_(
     json_: options.AsJson = False,
 ) -> None:
     """Show the silences that are not over, newest first."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = list(client.silences("all" if everything else "standing", limit=limit))
     if json_:
         options.echo(json.dumps([plain(one) for one in found]))
@@ -140,7 +139,7 @@ def end(
     json_: options.AsJson = False,
 ) -> None:
     """End a silence now: what still stands of it is told."""
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.end_silence(number, by=_by(by))
     if json_:
         options.echo(json.dumps(plain(found)))
@@ -164,7 +163,7 @@ def until(
     when: datetime | str = at
     if at[:1].isdigit() and "T" not in at:
         when = datetime.now(UTC) + (duration("TIME", at) or timedelta(0))
-    with _client(url, config, token_file) as client:
+    with connect(url, config, token_file) as client:
         found = client.set_silence_until(number, when, by=_by(by))
     options.echo(json.dumps(plain(found)) if json_ else f"silence {number} {_times(found)}")
 
@@ -190,7 +189,3 @@ def _times(one: answers.Silence) -> str:
 
 def _by(given: str | None) -> str:
     return user() if given is None else given
-
-
-def _client(url: str | None, config: Path | None, token_file: Path | None) -> Client:
-    return connect(url, options.settings(config=config), token_file)

@@ -262,6 +262,16 @@ def report(
     return after
 
 
+def is_overdue(conn: Connection, now_ms: int) -> bool:
+    """Return whether there is anything for `expire` to end."""
+    query = sa.select(t.retrain.c.id).where(*_overdue(now_ms)).limit(1)
+    return conn.execute(query).first() is not None
+
+
+def _overdue(now_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return t.retrain.c.ended_ms.is_(None), t.retrain.c.deadline_ms <= now_ms
+
+
 def expire(conn: Connection, now_ms: int, *, limit: int = 20) -> list[Retrain]:
     """End the open requests whose trainers have said nothing new in time; return them.
 
@@ -270,9 +280,8 @@ def expire(conn: Connection, now_ms: int, *, limit: int = 20) -> list[Retrain]:
     take_turns(conn, "tell")
     r = t.retrain.c
     overdue = found(
-        conn, r.ended_ms.is_(None), r.deadline_ms <= now_ms,
-        order=(r.deadline_ms, r.id), limit=limit, for_update=True,
-    )  # fmt: skip
+        conn, *_overdue(now_ms), order=(r.deadline_ms, r.id), limit=limit, for_update=True
+    )
     for one in overdue:
         is_archived = _is_archived(conn, one)
         why = "its model was archived" if is_archived else retrain_telling.why_expired(conn, one)

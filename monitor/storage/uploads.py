@@ -13,9 +13,7 @@ What is not whole is never judged. Functions take a connection inside `engine.tr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -32,6 +30,7 @@ from monitor.storage.engine import take_turns, without_timeouts
 from monitor.storage.models import note
 from monitor.storage.registry import BoundVersion, Registry
 from monitor.storage.swap import empty, judge_again
+from monitor.storage.upload_rows import Upload, find, instant, of_upload, refuse_counted
 
 # What nobody has gone on with for so long is given up (wall clock).
 STALE_MS: Final = 2 * DAY_MS
@@ -43,46 +42,6 @@ MAX_PANES: Final = 1_000_000
 AT_ONCE: Final = 5_000
 # The digest before the first chunk.
 NOTHING: Final = ""
-# The longest day has 25 hours.
-_DAY_MS: Final = DAY_MS + DAY_MS // 24
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One upload, as it stands.
-
-    Attributes
-    ----------
-    chunks, digest
-        How many chunks are here, and `digest_after` the last of them.
-    panes, rows
-        Of all chunks; rows of all segments together.
-    first_ms, end_ms
-        Start of the first pane and end of the last one (epoch ms); None before the first chunk.
-    counted_ms
-        Since when it counts (wall clock); None where it is not whole yet.
-    """
-
-    id: int
-    name: str
-    model: str
-    version: str
-    version_id: int
-    gridset: str
-    chunks: int
-    digest: str
-    panes: int
-    rows: int
-    first_ms: int | None
-    end_ms: int | None
-    created_ms: int
-    touched_ms: int
-    counted_ms: int | None
-
-    @property
-    def stream_id(self) -> int:
-        """What its panes have in the place of a stream."""
-        return -self.id
 
 
 class Pane(NamedTuple):
@@ -92,76 +51,6 @@ class Pane(NamedTuple):
     segment: str
     rows: int
     body: bytes
-
-
-class Overlap(NamedTuple):
-    """Panes that are counted already; `by` is None for a stream, or an upload's name."""
-
-    panes: int
-    first_ms: int
-    last_ms: int
-    by: str | None
-
-
-class Counted(Conflict):
-    """Part of it was counted already."""
-
-    def __init__(self, upload: Upload, found: Overlap) -> None:
-        self.upload, self.overlap = upload, found
-        who = "the stream" if found.by is None else f"upload {found.by}"
-        when = instant(found.first_ms)
-        if found.last_ms > found.first_ms:
-            when = f"{found.panes:,} panes from {when} to {instant(found.last_ms)}"
-        else:
-            when = f"the pane of {when}"
-        super().__init__(f"{who} has counted that time of {upload.model} {upload.version}: {when}")
-
-
-def instant(at_ms: int) -> str:
-    """Return RFC 3339 in UTC.
-
-    >>> instant(0)
-    '1970-01-01T00:00:00Z'
-    """
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
-
-
-# What is there.
-
-
-def find(conn: Connection, name: str, *, keep: bool = False) -> Upload | None:
-    """Return an upload by its name; `keep` lets nobody change it until the end."""
-    query = SELECT.where(t.upload.c.name == name)
-    if keep:
-        query = query.with_for_update(of=t.upload)
-    row = conn.execute(query).one_or_none()
-    return None if row is None else Upload(**row._mapping)
-
-
-def listed(conn: Connection, model: str | None = None) -> list[Upload]:
-    """Return all uploads, or a model's, by number."""
-    query = SELECT if model is None else SELECT.where(t.model.c.name == model)
-    return [Upload(**row._mapping) for row in conn.execute(query.order_by(t.upload.c.id))]
-
-
-def counted_since(conn: Connection, upload: Upload, grids: Collection[str]) -> int:
-    """Return how many of an upload's panes a stream has counted, too: events that came later."""
-    if upload.counted_ms is None or upload.first_ms is None or upload.end_ms is None:
-        return 0
-    span = (upload.first_ms, upload.end_ms)
-    found = _overlap(conn, t.pane, upload, grids, span, of_streams=True)
-    return 0 if found is None else found.panes
-
-
-SELECT: Final = sa.select(
-    *(column for column in t.upload.columns),
-    t.model.c.name.label("model"),
-    t.model_version.c.name.label("version"),
-).select_from(
-    t.upload.join(t.model_version, t.model_version.c.id == t.upload.c.version_id).join(
-        t.model, t.model.c.id == t.model_version.c.model_id
-    )
-)
 
 
 # Into the lane.
@@ -265,7 +154,7 @@ def take(
     many.insert(conn, t.lane_pane, ("rev", "rows", "body", *_KEY), rows)
     starts = [p.start_ms for p in panes]
     if starts:
-        _refuse_counted(conn, found, grids, (min(starts), max(starts) + bound.pane_ms))
+        refuse_counted(conn, found, grids, (min(starts), max(starts) + bound.pane_ms))
     first_ms = min(starts, default=found.first_ms)
     end_ms = max(starts) + bound.pane_ms if starts else found.end_ms
     if found.first_ms is not None and first_ms is not None:
@@ -401,7 +290,7 @@ def count(
         if known.references[digest_].gridset.digest != found.gridset:
             _refuse_other_reference(conn, found, digest_, from_ms, to_ms)
     grids = {known.references[digest_].gridset.digest for _, digest_ in bound.bindings}
-    _refuse_counted(conn, found, grids, (found.first_ms, found.end_ms))
+    refuse_counted(conn, found, grids, (found.first_ms, found.end_ms))
     # What an evaluator has read of it is not written any more.
     c = t.evaluator_cursor.c
     conn.execute(
@@ -410,7 +299,9 @@ def count(
         .values(epoch=c.epoch + 1)
     )
     names = [column.name for column in t.pane.columns]
-    own = sa.select(*(t.lane_pane.c[column] for column in names)).where(*_of(t.lane_pane, found))
+    own = sa.select(*(t.lane_pane.c[column] for column in names)).where(
+        *of_upload(t.lane_pane, found)
+    )
     conn.execute(sa.insert(t.pane).from_select(names, own))
     judge_again(conn, found.version_id, found.first_ms)
     conn.execute(
@@ -450,7 +341,7 @@ def remove(
         starts = [
             start_ms
             for table in (t.pane, t.pane_day)
-            for start_ms in empty(conn, table, _of(table, found), grids)
+            for start_ms in empty(conn, table, of_upload(table, found), grids)
         ]
         if starts:
             judge_again(conn, found.version_id, min(starts))
@@ -496,15 +387,6 @@ def forget(conn: Connection) -> int:
 _KEY: Final = ("version_id", "gridset", "start_ms", "segment", "stream_id", "partition")
 
 
-def _of(table: sa.Table, upload: Upload) -> list[sa.ColumnElement[bool]]:
-    c = table.c
-    return [
-        c.version_id == upload.version_id,
-        c.gridset == upload.gridset,
-        c.stream_id == upload.stream_id,
-    ]
-
-
 def _hold_positions(conn: Connection) -> None:
     """Let no stream count anything until the end: its checkpoint locks the position first."""
     p = t.stream_position.c
@@ -523,7 +405,7 @@ def _refuse_other_reference(
     conn: Connection, upload: Upload, digest: str, from_ms: int, to_ms: int | None
 ) -> None:
     start = t.lane_pane.c.start_ms
-    where = [*_of(t.lane_pane, upload), start >= from_ms]
+    where = [*of_upload(t.lane_pane, upload), start >= from_ms]
     if to_ms is not None:
         where.append(start < to_ms)
     first_ms = conn.execute(sa.select(sa.func.min(start)).where(*where)).scalar()
@@ -532,68 +414,3 @@ def _refuse_other_reference(
             f"{upload.model} {upload.version} is counted on reference {digest[:12]} at "
             f"{instant(first_ms)}, and this was counted on the gridset {upload.gridset[:12]}"
         )
-
-
-def _refuse_counted(
-    conn: Connection, upload: Upload, grids: Collection[str], span: tuple[int, int]
-) -> None:
-    for table in (t.pane, t.pane_day):
-        for of_streams in (True, False):
-            found = _overlap(conn, table, upload, grids, span, of_streams=of_streams)
-            if found is not None:
-                raise Counted(upload, found)
-
-
-def _overlap(
-    conn: Connection,
-    table: sa.Table,
-    upload: Upload,
-    grids: Collection[str],
-    span: tuple[int, int],
-    *,
-    of_streams: bool,
-) -> Overlap | None:
-    """Return which of an upload's panes in `span` others have counted; None where none has.
-
-    Its panes are looked up where they are now: in the lane, or where they count.
-    """
-    c = table.c
-    mine = (t.lane_pane if upload.counted_ms is None else t.pane).alias("mine")
-    same: list[sa.ColumnElement[bool]] = [c.start_ms == mine.c.start_ms]
-    if table is t.pane_day:  # one that holds the pane
-        same = [
-            c.start_ms <= mine.c.start_ms,
-            c.start_ms > mine.c.start_ms - _DAY_MS,
-            c.end_ms > mine.c.start_ms,
-        ]
-    theirs: Any = table
-    found = conn.execute(
-        sa.select(
-            sa.func.count(mine.c.start_ms.distinct()),
-            sa.func.min(mine.c.start_ms),
-            sa.func.max(mine.c.start_ms),
-            sa.func.min(c.stream_id),
-        )
-        .select_from(mine.join(theirs, sa.and_(*same)))
-        .where(
-            mine.c.version_id == upload.version_id,
-            mine.c.gridset == upload.gridset,
-            mine.c.stream_id == upload.stream_id,
-            mine.c.segment == ALL,
-            mine.c.start_ms >= span[0],
-            mine.c.start_ms < span[1],
-            c.version_id == upload.version_id,
-            c.gridset.in_(sorted(grids)),
-            c.segment == ALL,
-            c.rows > 0,
-            c.stream_id > 0 if of_streams else c.stream_id < 0,
-        )
-    ).one()
-    panes, first_ms, last_ms, stream_id = found
-    if not panes:
-        return None
-    by = None
-    if not of_streams:
-        query = sa.select(t.upload.c.name).where(t.upload.c.id == -stream_id)
-        by = str(conn.execute(query).scalar_one_or_none() or -stream_id)
-    return Overlap(int(panes), int(first_ms), int(last_ms), by)

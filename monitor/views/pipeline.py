@@ -17,7 +17,7 @@ from monitor.storage.breakers import Stop
 from monitor.storage.lanes import UnderWay
 from monitor.storage.reads import uploaded
 from monitor.storage.rows import DeadLetter, Deficit, Gap, Late, Position, Tally
-from monitor.storage.uploads import Upload
+from monitor.storage.upload_rows import Upload
 
 # A position row that nobody renewed for so many checkpoints has lost its owner.
 STALLED_CHECKPOINTS = 3

@@ -257,3 +257,18 @@ def test_a_trainer_that_is_removed_takes_no_request_any_more(vain: Vain) -> None
     (told,) = vain.told()
     assert why in json.loads(told.body)["data"]["summary"]
     assert [one.name for one in vain.incidents()] == ["m 1"]
+
+
+def test_looking_for_nothing_waits_for_nobody_who_tells(vain: Vain) -> None:
+    """Every ten seconds of every dispatcher, while an evaluator may write for longer."""
+    wrote: list[str] = []
+
+    def note(*event: Any) -> None:
+        wrote.append(str(event[2]))
+
+    vain.ask()
+    sa.event.listen(vain.engine, "before_cursor_execute", note)
+    assert vain.pass_(LOOK_S) == 0
+    assert not [sql for sql in wrote if "IMMEDIATE" in sql or "advisory" in sql]
+    assert vain.pass_(WITHIN_S) == 1
+    assert [sql for sql in wrote if "IMMEDIATE" in sql or "advisory" in sql]

@@ -29,7 +29,7 @@ from driftline.stats.profile import Profile
 from monitor import cli
 from monitor.evaluate import EvaluateSettings, Evaluator
 from monitor.retention import Keeper, Policy
-from monitor.storage import checkpoint, models, registry, uploads
+from monitor.storage import checkpoint, models, registry, upload_rows, uploads
 from monitor.storage import schema as t
 from monitor.storage.checkpoint import Move
 from monitor.storage.engine import take_turns, transaction
@@ -109,7 +109,7 @@ def many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def hour_of(i: int) -> str:
     """The hour of the i-th prediction, as messages name it."""
-    return uploads.instant((START_MS + i * STEP_MS) // HOUR_MS * HOUR_MS)
+    return upload_rows.instant((START_MS + i * STEP_MS) // HOUR_MS * HOUR_MS)
 
 
 def packed(history: Profiles) -> dict[tuple[int, str], tuple[int, bytes]]:
@@ -156,7 +156,7 @@ def _written(folder: Path, kind: str, n: int) -> tuple[Path, tuple[str, ...]]:
             **event["features"],
             "class": event["prediction"]["class"],
             "p": event["prediction"]["score"],
-            "at": event["time"] if kind == "parquet" else uploads.instant(event["time"]),
+            "at": event["time"] if kind == "parquet" else upload_rows.instant(event["time"]),
             "note": "not a feature",
         }
         for event in events

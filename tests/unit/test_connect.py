@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from monitor.cli.connect import connect
-from monitor.config import load
 
 TOLD = {"DRIFTLINE_URL": "https://drift.example", "DRIFTLINE_WEB__PORT": "9001"}
 
@@ -24,7 +23,7 @@ TOLD = {"DRIFTLINE_URL": "https://drift.example", "DRIFTLINE_WEB__PORT": "9001"}
 def test_a_verb_speaks_to_the_server_that_is_named(
     option: str | None, environment: dict[str, str], spoken_to: str
 ) -> None:
-    with connect(option, load(environment), environment=environment) as client:
+    with connect(option, environment=environment) as client:
         assert client.url == spoken_to
 
 
@@ -34,5 +33,5 @@ def test_the_token_of_the_local_server_is_not_sent_to_another(tmp_path: Path) ->
     local = {"DRIFTLINE_WEB__TOKEN_FILE": str(file)}
     own = "Bearer the-token-of-the-local-server"
     for environment, sent in ((local, own), (TOLD | local, None)):
-        with connect(None, load(environment), environment=environment) as client:
+        with connect(None, environment=environment) as client:
             assert client._http._client.headers.get("authorization") == sent

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.uploads import SELECT, Upload
+from monitor.storage.upload_rows import SELECT, Upload
 
 
 def newest(conn: Connection, limit: int) -> tuple[list[Upload], int]:
