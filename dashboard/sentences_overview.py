@@ -176,6 +176,10 @@ def _count(n: int) -> str:
 
 
 def _quiet(lines: Sequence[Line], judged_to_ms: int | None) -> str:
+    in_segments = sum(line.in_segments for line in lines)
+    if in_segments:
+        are = "incident is" if in_segments == 1 else "incidents are"
+        return f"{_count(in_segments)} {are} open in segments alone."
     ends = [line.quiet_since_ms for line in lines if line.quiet_since_ms is not None]
     if not ends or judged_to_ms is None:
         return "Quiet is good: there was no incident so far."

@@ -98,6 +98,9 @@ def test_a_quiet_installation_says_that_quiet_is_good() -> None:
     quiet = [replace(healthy[0], quiet_since_ms=0), healthy[1]]
     ((said, _),) = say.lead(quiet, UTC, 5 * DAY)
     assert said == f"Nothing is open; the last incident ended 5{NBSP}days ago."
+    in_part = [replace(healthy[0], in_segments=1), quiet[0]]
+    ((said, _),) = say.lead(in_part, UTC, 5 * DAY)
+    assert said == "One incident is open in segments alone."
 
 
 def test_what_to_do_is_told_in_words_of_what_exists(view: Overview) -> None:
