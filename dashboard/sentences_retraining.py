@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
 
 from dashboard.sentences_incidents import version_tag
-from dashboard.words import DASH, NBSP, cut, day_text, duration, moment, two
+from dashboard.words import DASH, NBSP, cut, day_text, duration, moment, percent, two
 from driftline.program import command
+from driftline.stats.names import NAMES
+from driftline.stats.rule import SHARES
 from monitor.detect.retraining import Policy
 from monitor.storage.promotions import Promotion
 from monitor.storage.retrain_rows import Event, Retrain
@@ -159,25 +160,21 @@ def effect_words(found: Effect, *, is_live: bool) -> str:
     before, after = found.before, found.after
     if not before.drifted:
         return ""
-    was = f"{_count(before.drifted)} of {before.features} features drifted before"
+    was = f"Up to {before.drifted} of {before.features} features drifted before"
     if after is None or after.drifted is None:
         return f"{was}; the new version has not been judged yet." if is_live else ""
     return f"{was}, {_none(after.drifted)} after."
 
 
-def _none(count: float) -> str:
-    return "none" if not count else _count(count)
-
-
-def _count(count: float) -> str:
-    return f"{math.ceil(count)}"
+def _none(count: int) -> str:
+    return "none" if not count else str(count)
 
 
 def table(found: Effect) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Return the three numbers: heads, and (measure, before, after) of each."""
     before, after = found.before, found.after
     heads = [
-        "Measure, median",
+        "Measure, worst day",
         f"{version_tag(before.version)}, last {_windows(before)}",
         f"{version_tag(after.version)}, first {_windows(after)}" if after else "new version",
     ]
@@ -185,8 +182,10 @@ def table(found: Effect) -> tuple[list[str], list[tuple[str, str, str]]]:
     if before.weighted is not None or (after is not None and after.weighted is not None):
         rows.append(("By importance", _weighted(before), _weighted(after)))
     if found.feature:
-        name = f"PSI of {cut(found.feature, 24)}"
-        rows.append((name, _psi(before), _psi(after)))
+        feature, statistic = cut(found.feature, 24), found.statistic
+        is_share = statistic in SHARES
+        name = f"{feature}: {NAMES[statistic].inside}" if is_share else f"PSI of {feature}"
+        rows.append((name, _value(before, is_share), _value(after, is_share)))
     return heads, rows
 
 
@@ -197,7 +196,7 @@ def _windows(side: Side) -> str:
 def _drifted(side: Side | None) -> str:
     if side is None or side.drifted is None:
         return DASH
-    return f"{_count(side.drifted)} of {side.features}"
+    return f"{side.drifted} of {side.features}"
 
 
 def _weighted(side: Side | None) -> str:
@@ -206,10 +205,13 @@ def _weighted(side: Side | None) -> str:
     return f"{100 * side.weighted:.0f}{NBSP}%"
 
 
-def _psi(side: Side | None) -> str:
-    if side is None or side.psi is None:
+def _value(side: Side | None, is_share: bool) -> str:
+    if side is None or side.value is None:
         return DASH
-    return f"{two(side.psi)}, limit {two(side.limit)}" if side.limit is not None else two(side.psi)
+    if is_share:
+        return percent(side.value)
+    said = two(side.value)
+    return said if side.limit is None else f"{said}, limit {two(side.limit)}"
 
 
 def policy_words(policy: Policy) -> str:
@@ -300,7 +302,7 @@ def last_words(one: Retrain, found: Effect | None, zone: tzinfo, year: int | Non
     if found is None or found.before.drifted is None or found.after is None:
         return said
     after = found.after.drifted
-    return f"{said}, {_count(found.before.drifted)} drifted → {_count(after or 0)}"
+    return f"{said}, {found.before.drifted} drifted → {after or 0}"
 
 
 def when(one: Retrain, zone: tzinfo, year: int | None) -> str:

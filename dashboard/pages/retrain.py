@@ -136,7 +136,7 @@ def fill(look: Look) -> Mapping[str, Any]:
 def _verdict(one: Retrain, members: Sequence[Incident], changed: Effect, look: Look) -> Any:
     standing = say.standing(one, look.now_ms)
     known = say.effect_words(changed, is_live=one.live_version is not None)
-    head = f"{standing.word}: {known}" if known else f"{standing.word}."
+    head = f"{standing.word}: {known[0].lower()}{known[1:]}" if known else f"{standing.word}."
     notes = [("", standing.said)]
     links = [parts.link_button("Open in model", address.model(one.model), "arrow-right")]
     if members:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftline.stats.calibration import RATES
+from driftline.stats.reference import ALL
+from monitor.detect.evidence import ratio_of
 from monitor.detect.retraining import Policy
 from monitor.evaluate.retraining import consider
 from monitor.storage import reads, retrain_rows
@@ -36,27 +38,30 @@ PSI: Final = "psi"
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One version beside a retraining: medians over a week of its windows.
+    """One version beside a retraining: the worst of a week of its windows, each number by itself.
+
+    A policy asks when drift stood on a few days of a month: the middle day shows none of it.
 
     Attributes
     ----------
     windows
         Verdicts on the whole model, by start: those that are drawn.
     drifted, features
-        How many of how many features had drifted, the middle one of `days` windows.
+        How many of how many features had drifted, at most in `days` windows.
     weighted
         The same by importance, 0 to 1; None where the reference has none.
-    psi, limit
-        Of the feature that was worst before; None where it was not judged.
+    value, limit
+        Of the feature that was worst before; None where it was not judged, and no limit of a
+        share of rows: that is the reference's own and more.
     """
 
     version: str
     windows: tuple[ModelWindow, ...]
     days: int
-    drifted: float | None
+    drifted: int | None
     features: int | None
     weighted: float | None
-    psi: float | None
+    value: float | None
     limit: float | None
 
 
@@ -66,13 +71,14 @@ class Effect:
 
     Attributes
     ----------
-    feature
-        The one that was worst before; "" where none is known.
+    feature, statistic
+        The one that was worst before, "" where none is known; and by what: PSI or a share of rows.
     asked_ms, took_over_ms
         Event time up to which it was decided, and of the new version's first window.
     """
 
     feature: str
+    statistic: str
     before: Side
     after: Side | None
     asked_ms: int
@@ -173,13 +179,13 @@ def effect(
     conn: Connection, one: Retrain, incidents: Sequence[Incident], *, length: str = "day"
 ) -> Effect:
     """Return what a request changed: the version it was for, beside the one that took over."""
-    feature = _worst(incidents)
+    feature, statistic = worst = _worst(incidents)
     after = None
     if one.live_version_id is not None:
         first = reads.model_windows(conn, one.live_version_id, length=length, limit=DRAWN_AFTER)
         if first:
             after = _side(conn, one.live_version_id, one.live_version or "", first,
-                          first[:COMPARED], feature, length)  # fmt: skip
+                          first[:COMPARED], worst, length)  # fmt: skip
     end_ms = after.windows[0].start_ms if after is not None else None
     last_ms = end_ms if end_ms is not None else one.event_ms
     before = reads.model_windows(
@@ -188,25 +194,27 @@ def effect(
     )[-DRAWN_BEFORE:]  # fmt: skip
     return Effect(
         feature,
-        _side(conn, one.version_id, one.version, before, before[-COMPARED:], feature, length),
+        statistic,
+        _side(conn, one.version_id, one.version, before, before[-COMPARED:], worst, length),
         after,
         one.event_ms,
         end_ms,
     )
 
 
-def _worst(incidents: Sequence[Incident]) -> str:
-    """Return the feature whose distribution drifted furthest beyond its limit."""
-    told = [
-        (found.value / found.limit, incident.feature)
-        for incident in incidents
-        if incident.feature
-        and incident.segment == "all"
-        and (found := evidence_of(incident)) is not None
-        and found.statistic == PSI
-        and found.limit
-    ]
-    return max(told)[1] if told else next((i.feature for i in incidents if i.feature), "")
+def _worst(incidents: Sequence[Incident]) -> tuple[str, str]:
+    """Return the feature that drifted furthest, and the statistic that says so.
+
+    PSI where what fired is not stored beside every window.
+    """
+    drifted = [one for one in incidents if one.feature]
+    if not drifted:
+        return "", PSI
+    whole = [one for one in drifted if one.segment == ALL] or drifted
+    worst = max(whole, key=lambda one: ratio_of(evidence_of(one)))
+    found = evidence_of(worst)
+    is_kept = found is not None and found.statistic in RATES
+    return worst.feature, found.statistic if found is not None and is_kept else PSI
 
 
 def _side(
@@ -215,26 +223,30 @@ def _side(
     version: str,
     drawn: Sequence[ModelWindow],
     compared: Sequence[ModelWindow],
-    feature: str,
+    worst: tuple[str, str],
     length: str,
 ) -> Side:
-    psis: list[float] = []
-    limits: list[float] = []
+    feature, statistic = worst
+    found: list[tuple[float, float | None]] = []
     if feature and compared:
         rows = reads.findings(
             conn, version_id, length=length, feature=feature,
             from_ms=compared[0].start_ms, to_ms=compared[-1].end_ms,
         )  # fmt: skip
-        psis = [float(row["psi"]) for row in rows if row["psi"] is not None]
-        limits = [float(row["psi_limit"]) for row in rows if row["psi_limit"] is not None]
+        found = [
+            (float(row[statistic]), row["psi_limit"] if statistic == PSI else None)
+            for row in rows
+            if row[statistic] is not None
+        ]
+    value, limit = max(found, key=lambda one: one[0], default=(None, None))
     weighted = [window.weighted for window in compared if window.weighted is not None]
     return Side(
         version=version,
         windows=tuple(drawn),
         days=len(compared),
-        drifted=median(window.drifted for window in compared) if compared else None,
+        drifted=max((window.drifted for window in compared), default=None),
         features=max((window.judged for window in compared), default=None),
-        weighted=median(weighted) if weighted else None,
-        psi=median(psis) if psis else None,
-        limit=median(limits) if limits else None,
+        weighted=max(weighted, default=None),
+        value=value,
+        limit=limit,
     )

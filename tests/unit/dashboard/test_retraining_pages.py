@@ -145,13 +145,15 @@ def window(day: int, drifted: int, weighted: float | None = None) -> ModelWindow
     return ModelWindow(day * DAY, (day + 1) * DAY, "all", 15, drifted, None, weighted, "ok")
 
 
-BEFORE = Side("1", (window(1, 3), window(2, 4)), 7, 3.0, 15, 0.12, 2.21, 0.24)
-AFTER = Side("2", (window(3, 0),), 7, 0.0, 15, 0.0, 0.27, 0.64)
+BEFORE = Side("1", (window(1, 3), window(2, 4)), 7, 3, 15, 0.12, 2.21, 0.24)
+AFTER = Side("2", (window(3, 0),), 7, 0, 15, 0.0, 0.27, 0.64)
 
 
 def test_what_it_changed_is_a_sentence_and_three_numbers() -> None:
-    found = Effect("temp", BEFORE, AFTER, 3 * DAY, 3 * DAY)
-    assert say.effect_words(found, is_live=True) == ("3 of 15 features drifted before, none after.")
+    found = Effect("temp", "psi", BEFORE, AFTER, 3 * DAY, 3 * DAY)
+    assert say.effect_words(found, is_live=True) == (
+        "Up to 3 of 15 features drifted before, none after."
+    )
     heads, rows = say.table(found)
     assert [head.replace(NBSP, " ") for head in heads[1:]] == [
         "v1, last 7 days",
@@ -162,15 +164,23 @@ def test_what_it_changed_is_a_sentence_and_three_numbers() -> None:
         ("By importance", "12 %", "0 %"),
         ("PSI of temp", "2.2, limit 0.24", "0.27, limit 0.64"),
     ]
+    shares = replace(
+        found, statistic="out_of_range", before=replace(BEFORE, value=0.27, limit=None)
+    )
+    shares = replace(shares, after=replace(AFTER, value=0.002, limit=None))
+    name, *told = say.table(shares)[1][2]
+    assert (name, [side.replace(NBSP, " ") for side in told]) == (
+        "temp: out of range", ["27.0 %", "0.2 %"],
+    )  # fmt: skip
     young = replace(found, after=None)
     assert say.effect_words(young, is_live=True).endswith("has not been judged yet.")
     # Nothing is claimed of what did not drift, nor of a training that goes on.
-    calm = replace(found, before=replace(BEFORE, drifted=0.0))
+    calm = replace(found, before=replace(BEFORE, drifted=0))
     assert say.effect_words(calm, is_live=True) == say.effect_words(young, is_live=False) == ""
 
 
 def test_bars_show_the_request_dotted_and_the_new_version_solid() -> None:
-    found = Effect("temp", BEFORE, AFTER, 2 * DAY, 3 * DAY)
+    found = Effect("temp", "psi", BEFORE, AFTER, 2 * DAY, 3 * DAY)
     drawn = json.dumps(cards.bars(found, ONE, UTC), cls=PlotlyJSONEncoder)
     assert drawn.count('"type": "I"') == 2  # a day without drift has no bar
     assert "bars-mark asked" in drawn and "bars-mark live" in drawn and "v2 live" in drawn
@@ -336,7 +346,8 @@ def test_what_a_retraining_changed_is_read_from_both_versions(living: Engine) ->
         assert changed.after is not None and changed.took_over_ms is not None
         assert (changed.before.version, changed.after.version) == ("1", "2")
         assert changed.before.windows[-1].end_ms <= changed.took_over_ms
-        assert changed.feature == "temperature" and changed.before.psi is not None
+        assert (changed.feature, changed.statistic) == ("temperature", "missing")
+        assert changed.before.value is not None
         newest = latest_about(conn, listed(conn).groups)
         assert {number: one.id for number, one in newest.items()} == {8: 6, 6: 5, 1: 2}
         assert promotions.listed(conn, "parcel-delay")[0].version == "2"
