@@ -209,6 +209,9 @@ def _closest(found: Timeline) -> tuple[str, str] | None:
         return None
     name = max(judged, key=lambda n: float(judged[n]))
     said = evidence(found.latest[name])
+    if float(judged[name]) > 1.0:
+        what = f"{said.word} {said.value}, limit {said.limit}" if said.value else said.said
+        return cut(name), f"is over its limit: {what}; twice in three windows is an incident."
     how = f"{said.word} {said.value} of {said.limit}" if said.value else said.said
     return cut(name), f"is closest to its limit: {how}."
 

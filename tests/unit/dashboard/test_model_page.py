@@ -217,7 +217,13 @@ def test_a_healthy_model_says_what_is_closest_to_its_limit(found: Timeline) -> N
     assert said.headline.replace(NBSP, " ") == (
         "Healthy: none of 11 features drifted in the last 7 days."
     )
-    assert said.notes[0][1].startswith("is closest to its limit:")
+    # What is over it in one window alone is no incident, and not calm either.
+    assert said.notes[0][1].startswith("is over its limit:")
+    assert said.notes[0][1].endswith("twice in three windows is an incident.")
+    below = {n: row for n, row in found.latest.items() if (row["ratio"] or 0.0) < 1.0}
+    (name, words) = say.verdict(replace(calm, latest=below)).notes[0]
+    assert words.startswith("is closest to its limit:")
+    assert name in below
 
 
 @pytest.mark.parametrize("evidence", ["worst", "psi"])
