@@ -11,6 +11,7 @@ from typing import Any
 
 from consumers.bounded import batch_bytes
 from consumers.confluent import ConfluentSource
+from consumers.heap import keep_pages
 from consumers.kafka import KafkaSource
 from consumers.loop import Loop
 from consumers.meter import NOBODY, Meter
@@ -53,6 +54,7 @@ def run(
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Records come by the thousand and hold no cycles: looking for some cost a sixth of the time.
     gc.set_threshold(50_000, 20, 20)
+    keep_pages()
     options: dict[str, Any] = dict(settings.client_options)
     options.setdefault("session_timeout_ms", settings.session_ms)
     options.setdefault("heartbeat_interval_ms", min(3_000, settings.session_ms // 4))

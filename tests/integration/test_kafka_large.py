@@ -13,7 +13,7 @@ from kafka import KafkaProducer
 from sqlalchemy.engine import Engine
 from stage import Stage
 
-from consumers import bounded, confluent, librdkafka
+from consumers import bounded, confluent, librdkafka, sockets
 from consumers.confluent import ConfluentSource
 from consumers.kafka import KafkaSource
 from monitor.storage import schema as t
@@ -57,6 +57,28 @@ def test_a_bomb_in_a_partition_keeps_nobody_from_being_counted(stage: Stage, cod
     assert letter.partition == 0
     assert f"a {codec} batch" in letter.detail
     assert "becomes over 4,000,000 bytes" in letter.detail
+
+
+def test_connections_are_read_in_large_pieces(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what kafka-python asks for, 4 KB at a time, a record of a megabyte is 250 pieces."""
+    pieces: list[int] = []
+
+    class Watched(sockets._Socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            found = super().recv(size, flags)
+            pieces.append(len(found))
+            return found
+
+    monkeypatch.setattr(sockets, "_Socket", Watched)
+    stage.send(prediction(i) for i in range(10))
+    send(stage, [bytes(900_000)], None)
+    stage.member(source=KafkaSource, breaker=False)
+    stage.read()
+    stage.members[0].leave()
+    assert counters(stage.engine) == {"prediction": 10, "dead:bad_json": 1}
+    assert max(pieces) > 10_000
 
 
 def test_batches_that_are_many_are_read_a_poll_at_a_time(
