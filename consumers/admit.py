@@ -407,12 +407,14 @@ def _kept(read: _Read, refused: _Refused) -> _Read:
     """What may be counted of it; names are the texts that they are counted under."""
     stamps = read.kafka_ms
     names, bad_names = _names(read.names)
+    kept = replace(read, names=names)
+    if not bad_names and _is_usual(read):
+        return kept
     out_of_range = (read.times_ms < MIN_TIME_MS) | (read.times_ms >= MAX_TIME_MS)
     in_future = (stamps >= 0) & (read.times_ms > stamps + FUTURE_TOLERANCE_MS)
     is_bad = read.is_faulty | out_of_range | in_future
     if bad_names:
         is_bad |= np.isin(read.name_of, list(bad_names))
-    kept = replace(read, names=names)
     if not is_bad.any():
         return kept
     refused.begin()
@@ -436,6 +438,17 @@ def _kept(read: _Read, refused: _Refused) -> _Read:
     )
 
 
+def _is_usual(read: _Read) -> bool:
+    """Whether all of it may be counted, as far as that shows without a look at each."""
+    first, last = read.times_ms.min(), read.times_ms.max()
+    stamp = read.kafka_ms.min()
+    if first < MIN_TIME_MS or last >= MAX_TIME_MS or read.is_faulty.any():
+        return False
+    if stamp < 0:
+        return bool(read.kafka_ms.max() < 0)
+    return bool(last <= stamp + FUTURE_TOLERANCE_MS)
+
+
 def _together(reads: Sequence[_Read]) -> Admitted:
     """One after another."""
     if not reads:
@@ -444,7 +457,8 @@ def _together(reads: Sequence[_Read]) -> Admitted:
     name_of = []
     for read in reads:
         places = [place_of.setdefault(cast(Name, name), len(place_of)) for name in read.names]
-        name_of.append(np.array(places, np.int64)[read.name_of])
+        same = places == list(range(len(places)))
+        name_of.append(read.name_of if same else np.array(places, np.int64)[read.name_of])
     return Admitted(
         parts=[read.rows for read in reads],
         names=list(place_of),

@@ -199,6 +199,8 @@ class ArrowEvents:
         Rounded down; what no int64 holds is clipped. Of a row without a time, 0.
     faults : uint8 array
         0 where a row is an event; `fault` says what it is otherwise.
+    n_bytes : int
+        What they take in memory, an even share of their record's.
     """
 
     rows: ArrowRows
@@ -206,6 +208,7 @@ class ArrowEvents:
     name_of: NDArray[np.int64]
     times_ms: NDArray[np.int64]
     faults: NDArray[np.uint8]
+    n_bytes: int
     _first_number: int
     _batch: Any = field(repr=False)
 
@@ -215,11 +218,6 @@ class ArrowEvents:
         kind = EventTimeError if reason == "time_missing" else SchemaError
         detail = repr(self.names[self.name_of[place]][2])[:100] if reason == "type_unknown" else ""
         return kind(reason, detail)
-
-    @property
-    def n_bytes(self) -> int:
-        """What its columns hold."""
-        return int(self._batch.nbytes)
 
     def number(self, place: int) -> int:
         """The number of a row in its record, from 1."""
@@ -259,15 +257,19 @@ def decode(value: bytes, max_bytes: int = MAX_RECORD_BYTES) -> list[ArrowEvents]
     number = 1
     try:
         stream = read(value, max_bytes)
+        n_bytes = stream.n_bytes // len(stream.batches)
         for batch in stream.batches:
-            found.append(_events(batch, number, _columns(batch, stream.schema)))
+            columns = _columns(batch, stream.schema)
+            found.append(_events(batch, n_bytes, number, columns))
             number += batch.num_rows
     except UnicodeDecodeError as error:
         raise DecodeError("bad_arrow", f"a name is no UTF-8: {error}") from None
     return found
 
 
-def _events(batch: Any, first_number: int, columns: Mapping[str, Any]) -> ArrowEvents:
+def _events(
+    batch: Any, n_bytes: int, first_number: int, columns: Mapping[str, Any]
+) -> ArrowEvents:
     n = batch.num_rows
     common = _common(batch.schema.metadata)
     kept = {name: array for name, array in columns.items() if name in _COUNTED}
@@ -277,10 +279,10 @@ def _events(batch: Any, first_number: int, columns: Mapping[str, Any]) -> ArrowE
     times_ms, no_time = _times(columns.get("time"), n)
     if not columns.keys() & set(_NAMING) and types == ["prediction"] and models[0] and versions[0]:
         # The usual: what all rows have in common is right, and only their times may be missing.
-        faults = np.where(no_time, np.uint8(_FAULTS.index("time_missing")), np.uint8(0))
+        faults = no_time * np.uint8(_FAULTS.index("time_missing"))
         names = [(models[0], versions[0], "prediction")]
         rows = ArrowRows(kept, n)
-        return ArrowEvents(rows, names, type_of, times_ms, faults, first_number, batch)
+        return ArrowEvents(rows, names, type_of, times_ms, faults, n_bytes, first_number, batch)
     type_rank = _ranks(types, ("prediction", "label"))[type_of]
     is_label = type_rank == 1
     no_model = (_is(models, None) | _is(models, ""))[model_of]
@@ -299,7 +301,8 @@ def _events(batch: Any, first_number: int, columns: Mapping[str, Any]) -> ArrowE
         0,
     ).astype(np.uint8)
     names, name_of = _names((types, type_of), (models, model_of), (versions, version_of))
-    return ArrowEvents(ArrowRows(kept, n), names, name_of, times_ms, faults, first_number, batch)
+    rows = ArrowRows(kept, n)
+    return ArrowEvents(rows, names, name_of, times_ms, faults, n_bytes, first_number, batch)
 
 
 # Schemas whose columns were checked, and which of them mean something.
@@ -434,7 +437,7 @@ def _times(array: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
                 "time_no_offset", f"time is of type {_named(array)}, without a zone"
             )
         unit = kind.unit
-        array = array.cast(pa.int64())
+        array = array.view(pa.int64())
     else:
         raise EventTimeError(
             "time_invalid", f"time is of type {_named(array)}: a timestamp with a zone, or int64 ms"
@@ -445,10 +448,12 @@ def _times(array: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     if raw.dtype == np.uint64:
         raw = np.minimum(raw, np.uint64(_FAR_MS))
     ticks = raw.astype(np.int64, copy=False)
+    if unit == "ms":
+        return ticks, no_time
     if unit == "s":
         far = _FAR_MS // 1_000
         return np.clip(ticks, -far, far) * 1_000, no_time
-    return ticks // {"ms": 1, "us": 1_000, "ns": 1_000_000}[unit], no_time
+    return ticks // {"us": 1_000, "ns": 1_000_000}[unit], no_time
 
 
 def _without_id(array: Any, is_label: NDArray[np.bool_]) -> NDArray[np.bool_]:

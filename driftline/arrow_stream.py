@@ -32,6 +32,7 @@ KNOWN_BYTES: Final = 64_000
 
 _CONTINUES: Final = b"\xff\xff\xff\xff"
 _EXTENSION: Final = b"ARROW:extension:name"
+_EXTENDED: Final = "an extension type: send its storage type"
 # Kinds of messages: flatbuffers' union MessageHeader.
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 
@@ -52,10 +53,13 @@ class Stream(NamedTuple):
         Its record batches that have rows.
     schema
         The message that says what their columns are: who writes alike writes it alike.
+    n_bytes
+        What all of them hold, dictionaries included.
     """
 
     batches: list[Any]
     schema: bytes
+    n_bytes: int
 
 
 def read(value: bytes, max_bytes: int) -> Stream:
@@ -80,7 +84,8 @@ def read(value: bytes, max_bytes: int) -> Stream:
     if not value.startswith(_CONTINUES):
         raise DecodeError("bad_arrow", "it does not begin as an Arrow IPC stream")
     try:
-        schema = value[: _measure(value, max_bytes * EXPANSION)]
+        schema_ends, n_bytes = _measure(value, max_bytes * EXPANSION)
+        schema = value[:schema_ends]
         options = pa.ipc.IpcReadOptions(use_threads=False)
         with pa.ipc.open_stream(pa.py_buffer(value), options=options) as reader:
             if schema not in _COUNTED:
@@ -98,7 +103,7 @@ def read(value: bytes, max_bytes: int) -> Stream:
     found = [batch for batch in found if batch.num_rows]
     if not found:
         raise DecodeError("empty", "a stream without rows")
-    return Stream(found, schema)
+    return Stream(found, schema, n_bytes)
 
 
 # Schemas whose fields were counted.
@@ -170,52 +175,50 @@ class _Table:
         return np.frombuffer(self.data, "<i8", 2 * n, at + 4).reshape(n, 2)
 
 
-def _measure(value: bytes, max_decoded: int) -> int:
+def _measure(value: bytes, max_decoded: int) -> tuple[int, int]:
     """Walk over the messages without decoding them; refuse what would become too much.
 
-    Returns where the first of them ends, which is the schema.
+    Returns where the first of them ends, which is the schema, and how many bytes all become.
     """
-    data = memoryview(value)
     at = rows = words = decoded = schema_ends = 0
     while at < len(value):
-        if value[at : at + 4] != _CONTINUES:
+        if not value.startswith(_CONTINUES, at):
             raise DecodeError("bad_arrow", f"no message at byte {at}")
         size = _I32.unpack_from(value, at + 4)[0]
         at += 8
         if size == 0:
             if at != len(value):
                 raise DecodeError("bad_arrow", f"{len(value) - at} bytes after the stream's end")
-            return schema_ends
-        header = data[at : at + size]
+            return schema_ends, decoded
+        header = value[at : at + size]
         if size < 0 or len(header) != size:
             raise DecodeError("bad_arrow", "it ends within a message")
-        at += size
-        said = _said(bytes(header))
-        body = data[at : at + said.n_body] if said.n_body >= 0 else data[:0]
-        if len(body) != said.n_body:
+        begins = at + size
+        said = _said(header)
+        at = begins + said.n_body
+        if said.n_body < 0 or at > len(value):
             raise DecodeError("bad_arrow", "it ends within a body")
-        at += said.n_body
         if not said.has_content or (said.kind == _SCHEMA) != (not schema_ends):
             raise DecodeError("bad_arrow", "its messages are in no order")
         schema_ends = schema_ends or at
-        if said.kind == _SCHEMA:
-            if _EXTENSION in value[at - said.n_body - size : at]:
-                raise DecodeError("bad_arrow", "an extension type: send its storage type")
-            continue
+        if said.kind == _SCHEMA and _EXTENSION in value[begins:at]:
+            raise DecodeError("bad_arrow", _EXTENDED)
         if said.fault:
             raise DecodeError("bad_arrow", said.fault)
         if said.kind == _BATCH:
             rows += said.length
-        else:
+        elif said.kind == _DICTIONARY:
             words += said.length
-        decoded += _decoded(said, body)
+        decoded += said.n_bytes
+        if said.buffers:
+            decoded += _decoded(said, memoryview(value)[begins:at])
         if rows > MAX_ROWS:
             raise DecodeError("oversized", f"{rows} rows, {MAX_ROWS} are allowed")
         if words > MAX_WORDS:
             raise DecodeError("oversized", f"{words} words, {MAX_WORDS} are allowed")
         if decoded > max_decoded:
             raise DecodeError("oversized", f"it becomes over {max_decoded} bytes")
-    return schema_ends
+    return schema_ends, decoded
 
 
 class _Said(NamedTuple):
@@ -234,17 +237,21 @@ class _Said(NamedTuple):
     fault: str = ""
 
 
-# What headers of dictionaries say: who writes alike sends the same ones with every record.
+# What headers say: who writes alike sends the same ones with every record. Those of batches are
+# others where there are nulls, and must not make the rest be forgotten.
 _HEADERS: Final[dict[bytes, _Said]] = {}
+_HEADERS_OF_BATCHES: Final[dict[bytes, _Said]] = {}
 
 
 def _said(header: bytes) -> _Said:
     """Read a header; what points outside of it is an error of `struct`, or of numpy's."""
-    found = _HEADERS.get(header)
+    found = _HEADERS.get(header) or _HEADERS_OF_BATCHES.get(header)
     if found is None:
         found = _read_header(header)
-        if found.kind == _DICTIONARY:
-            remember(_HEADERS, header, found)
+        # Where a compressed one's buffers lie never comes again.
+        if not found.buffers:
+            known = _HEADERS_OF_BATCHES if found.kind == _BATCH else _HEADERS
+            remember(known, header, found)
     return found
 
 
@@ -253,8 +260,10 @@ def _read_header(header: bytes) -> _Said:
     kind = header[message.place(1)] if message.place(1) else 0
     n_body = message.integer(3)
     content = message.table(2)
-    if content is None or kind == _SCHEMA:
-        return _Said(kind, n_body, content is not None)
+    if content is None:
+        return _Said(kind, n_body, False)
+    if kind == _SCHEMA:
+        return _Said(kind, n_body, True, fault=_EXTENDED if _EXTENSION in header else "")
     if kind == _DICTIONARY:
         content = content.table(1)
         if content is None:
@@ -277,8 +286,8 @@ def _read_header(header: bytes) -> _Said:
 
 
 def _decoded(said: _Said, body: memoryview) -> int:
-    """How many bytes the buffers of a batch become."""
-    total = said.n_bytes
+    """How many bytes those buffers of a batch become that say it themselves."""
+    total = 0
     for offset, length in said.buffers:
         # Each says its size before it; -1 is a buffer that was left as it is.
         becomes: int = _I64.unpack_from(body, offset)[0]
