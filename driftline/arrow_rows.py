@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.arrow import METADATA_PREFIX, pyarrow
-from driftline.arrow_columns import check, column, family, is_flat, is_text, nulls, text_codes
+from driftline.arrow_columns import (
+    check,
+    column,
+    family,
+    is_flat,
+    is_text,
+    nulls,
+    raw,
+    text_codes,
+)
 from driftline.arrow_stream import read, remember
 from driftline.errors import DataError, DecodeError, EventTimeError, SchemaError
 from driftline.events import PREDICTION, SCORE, SCORES_PREFIX
@@ -54,6 +63,8 @@ class ArrowRows:
     n_rows: int
     # Which rows of the columns these are; None = all.
     places: NDArray[np.intp] | None = None
+    # Where it is the same, columns are of the same types; None is unknown.
+    schema: bytes | None = None
 
     def __len__(self) -> int:
         return self.n_rows if self.places is None else len(self.places)
@@ -65,9 +76,10 @@ class ArrowRows:
         if self.places is None and len(places) and (np.diff(places) == 1).all():
             # Rows that follow each other are looked at where they are: nothing is copied.
             first, n = int(places[0]), len(places)
-            return ArrowRows({name: a.slice(first, n) for name, a in self.columns_.items()}, n)
+            columns = {name: a.slice(first, n) for name, a in self.columns_.items()}
+            return ArrowRows(columns, n, None, self.schema)
         kept = places if self.places is None else self.places[places]
-        return ArrowRows(self.columns_, self.n_rows, kept)
+        return ArrowRows(self.columns_, self.n_rows, kept, self.schema)
 
     def columns(self, features: Sequence[tuple[str, str]]) -> tuple[dict[str, Column], int]:
         """See `Rows.columns`."""
@@ -157,8 +169,11 @@ def joined(parts: Sequence[ArrowRows]) -> ArrowRows | None:
     kinds = {name: array.type for name, array in parts[0].columns_.items()}
     if not all(map(_is_flat_struct, kinds.values())):
         return None
-    if any({n: a.type for n, a in part.columns_.items()} != kinds for part in parts[1:]):
-        return None
+    schema = parts[0].schema
+    for part in parts[1:]:
+        is_known = schema is not None and part.schema == schema
+        if not is_known and {n: a.type for n, a in part.columns_.items()} != kinds:
+            return None
     try:
         columns = {
             name: pa.concat_arrays([part.columns_[name] for part in parts]) for name in kinds
@@ -260,7 +275,7 @@ def decode(value: bytes, max_bytes: int = MAX_RECORD_BYTES) -> list[ArrowEvents]
         n_bytes = stream.n_bytes // len(stream.batches)
         for batch in stream.batches:
             columns = _columns(batch, stream.schema)
-            found.append(_events(batch, n_bytes, number, columns))
+            found.append(_events(batch, stream.schema, n_bytes, number, columns))
             number += batch.num_rows
     except UnicodeDecodeError as error:
         raise DecodeError("bad_arrow", f"a name is no UTF-8: {error}") from None
@@ -268,7 +283,7 @@ def decode(value: bytes, max_bytes: int = MAX_RECORD_BYTES) -> list[ArrowEvents]
 
 
 def _events(
-    batch: Any, n_bytes: int, first_number: int, columns: Mapping[str, Any]
+    batch: Any, schema: bytes, n_bytes: int, first_number: int, columns: Mapping[str, Any]
 ) -> ArrowEvents:
     n = batch.num_rows
     common = _common(batch.schema.metadata)
@@ -281,7 +296,7 @@ def _events(
         # The usual: what all rows have in common is right, and only their times may be missing.
         faults = no_time * np.uint8(_FAULTS.index("time_missing"))
         names = [(models[0], versions[0], "prediction")]
-        rows = ArrowRows(kept, n)
+        rows = ArrowRows(kept, n, None, schema)
         return ArrowEvents(rows, names, type_of, times_ms, faults, n_bytes, first_number, batch)
     type_rank = _ranks(types, ("prediction", "label"))[type_of]
     is_label = type_rank == 1
@@ -301,7 +316,7 @@ def _events(
         0,
     ).astype(np.uint8)
     names, name_of = _names((types, type_of), (models, model_of), (versions, version_of))
-    rows = ArrowRows(kept, n)
+    rows = ArrowRows(kept, n, None, schema)
     return ArrowEvents(rows, names, name_of, times_ms, faults, n_bytes, first_number, batch)
 
 
@@ -371,9 +386,9 @@ def _common(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
     """What the schema says of all rows."""
     found = {}
     for name in _NAMING:
-        raw = (metadata or {}).get((METADATA_PREFIX + name).encode())
-        if raw is not None:
-            found[name] = raw.decode()
+        said = (metadata or {}).get((METADATA_PREFIX + name).encode())
+        if said is not None:
+            found[name] = said.decode()
     return found
 
 
@@ -437,17 +452,16 @@ def _times(array: Any, n: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
                 "time_no_offset", f"time is of type {_named(array)}, without a zone"
             )
         unit = kind.unit
-        array = array.view(pa.int64())
     else:
         raise EventTimeError(
             "time_invalid", f"time is of type {_named(array)}: a timestamp with a zone, or int64 ms"
         )
+    said = raw(array, np.int64 if pa.types.is_timestamp(kind) else None)
+    if said.dtype == np.uint64:
+        said = np.minimum(said, np.uint64(_FAR_MS))
+    ticks: NDArray[np.int64] = said.astype(np.int64, copy=False)
     if is_null is not None:
-        array = array.fill_null(0)
-    raw = array.to_numpy(zero_copy_only=False)
-    if raw.dtype == np.uint64:
-        raw = np.minimum(raw, np.uint64(_FAR_MS))
-    ticks = raw.astype(np.int64, copy=False)
+        ticks = np.where(is_null, 0, ticks)
     if unit == "ms":
         return ticks, no_time
     if unit == "s":
