@@ -65,6 +65,11 @@ class Topic:
         return sum(self.ends.values())
 
 
+def usable_cores() -> tuple[int, ...]:
+    """The cores that this process may run on, ascending; none where the system does not say."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
 @dataclass
 class Rig:
     """The broker, the databases and the cores; a context manager that takes all of it away.
@@ -73,14 +78,16 @@ class Rig:
     ----------
     options
         Settings of Kafka's broker on top of the usual ones.
+    cores
+        Those that may be used; by default the ones that this process may run on. A rig beside
+        another must be told: the first one has bound this process to the shared ones.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
+    cores: tuple[int, ...] = field(default_factory=usable_cores)
 
     def __post_init__(self) -> None:
         self._held = ExitStack()
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self.cores: tuple[int, ...] = tuple(cores)
         # What is measured, and everything else.
         self.own, self.shared = self.cores[-1:], self.cores[:-1] or self.cores
         self._broker: apache_kafka.Broker | str | None = None
@@ -90,8 +97,8 @@ class Rig:
     def __enter__(self) -> Rig:
         self.folder = Path(self._held.enter_context(tempfile.TemporaryDirectory("", "bench-")))
         if self.cores:
+            self._held.callback(os.sched_setaffinity, 0, usable_cores())
             os.sched_setaffinity(0, self.shared)
-            self._held.callback(os.sched_setaffinity, 0, self.cores)
         return self
 
     def __exit__(self, *_: object) -> None:

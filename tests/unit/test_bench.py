@@ -18,7 +18,7 @@ from bench.parts import Asked
 from bench.parts.memory import slope_an_hour
 from bench.picture import Panel, flame, panels
 from bench.report import Figure, Goal, Part, Table
-from bench.rig import Rig
+from bench.rig import Rig, usable_cores
 from bench.sampling import by_function
 
 ABOUT = {"measured_on": "2026-01-02", "machine": {"cores": "2"}, "versions": {"a": "1"}}
@@ -161,6 +161,15 @@ def test_a_part_that_fails_does_not_take_the_others_along(
     printed = capsys.readouterr().out
     assert "Not measured: it failed: 1 of 2 events were counted." in printed
     assert json.loads(kept.read_text())["parts"]["formats"]["figures"]["json"]["median"] > 0
+
+
+def test_a_rig_beside_another_may_use_all_cores_when_it_is_told() -> None:
+    """Two consumers were once measured on one core: the first rig had bound its process to it."""
+    before = usable_cores()
+    with Rig() as outer, Rig(cores=outer.cores) as inner:
+        assert (inner.cores, inner.own, inner.shared) == (outer.cores, outer.own, outer.shared)
+        assert before == outer.cores
+    assert usable_cores() == before
 
 
 def test_a_part_that_is_unknown_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ def two(asked: Asked) -> Part:
     part = Part("two", "Two consumers on two cores")
     if len(asked.rig.cores) < 2:
         raise Missing("it needs two cores")
-    with Rig(JOIN_TOGETHER) as rig:
+    with Rig(JOIN_TOGETHER, asked.rig.cores) as rig:
         topic = rig.topic(json_records(Shape(), asked.some(EVENTS)))
         rig.database("postgresql", Shape())
         rig.share_all_cores()
