@@ -190,7 +190,6 @@ def facts(engine: Engine) -> dict[str, Any]:
             "letters": _letters(conn),
             "windows": _plain(conn, t.window, "revision", "rev_sum", "judged_ms", "closed_by"),
             "findings": _plain(conn, t.finding),
-            "measures": _plain(conn, t.finding_measure),
             "days": _plain(conn, t.finding_day),
             "models": _plain(conn, t.model_window),
             "latches": _plain(conn, t.latch),

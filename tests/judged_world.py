@@ -166,7 +166,6 @@ class World:
         return {
             "windows": plain(t.window, "revision", "rev_sum", "judged_ms", "closed_by"),
             "findings": plain(t.finding),
-            "measures": plain(t.finding_measure),
             "models": plain(t.model_window),
             "latches": plain(t.latch),
             "incidents": [row for row in plain(t.incident, "number") if "withdrawn" not in row],

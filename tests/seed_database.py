@@ -172,8 +172,7 @@ def seed(
         )
         windows, findings = _judged(draw, days, features, episodes)
         insert_rows(conn, t.window, windows)
-        insert_rows(conn, t.finding, findings)
-        insert_rows(conn, t.finding_measure, [_measure(row) for row in findings])
+        insert_rows(conn, t.finding, [row | _measure(row) for row in findings])
         insert_rows(conn, t.model_window, _verdicts(findings))
         _incidents(conn, episodes, last)
         _pipeline(conn, last, behind)
@@ -275,7 +274,6 @@ def _measure(row: dict[str, Any]) -> dict[str, Any]:
     psi, sigma = row["psi"], row["psi"] ** 0.5
     parts = [0.02] * 9 + [0.82]
     return {
-        **{name: row[name] for name in ("version_id", "length", "start_ms", "segment", "feature")},
         "psi_star": psi - 9 / row["n"], "psi_p": 0.02, "ks_p": 0.03, "w1_low": 9.8 * sigma,
         "w1_high": 10 * sigma, "w1_sigma": 0.98 * sigma, "w1_tail": 0.03, "js": 0.35 * sigma,
         "hellinger": 0.35 * sigma, "tv": 0.4 * sigma, "linf": 0.2 * sigma, "chi_square": None,

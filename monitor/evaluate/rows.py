@@ -1,4 +1,4 @@
-"""From judged windows to rows: findings, the distances beside them, the verdict on the model."""
+"""From judged windows to rows: findings, and the verdict on the model."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ Columns = dict[str, Column]
 
 
 def finding_columns(
-    judged: Judged, version_id: int, places: Sequence[int], alarming: Sequence[set[str]]
+    judged: Judged,
+    reference: Reference,
+    version_id: int,
+    places: Sequence[int],
+    alarming: Sequence[set[str]],
 ) -> Columns:
-    """Return the finding rows of the windows at `places` by column, without the measures.
+    """Return the finding rows of the windows at `places` by column.
 
     `alarming[i]` holds the features with a closed latch after window `places[i]`.
     """
     j = judged.judgement
     chosen = np.asarray(places, dtype=np.intp)
-    features = np.tile(np.arange(len(judged.names)), len(chosen))
 
     def flat(values: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(values[chosen]).ravel()
 
-    columns = _keys(judged, version_id, np.repeat(chosen, len(judged.names)), features)
+    columns = _keys(judged, version_id, places)
     columns |= {
         "rows": np.repeat(j.rows[chosen], len(judged.names)),
         "n": flat(j.values),
@@ -52,7 +55,7 @@ def finding_columns(
         columns[f"{rate}_excess"] = flat(j.rates[rate].excess)
         columns[f"{rate}_limit"] = flat(j.rates[rate].limit)
     marks, exceeds = _mark_texts(j, chosen)
-    return columns | {
+    columns |= {
         "ratio": flat(j.ratio),
         "evidence": flat(j.evidence).tolist(),
         "visible": flat(judged.visible),
@@ -63,20 +66,18 @@ def finding_columns(
             [name in alarms for alarms in alarming for name in judged.names], np.bool_
         ),
     }
+    return columns | _measure_columns(j, reference, chosen)
 
 
-def _keys(
-    judged: Judged, version_id: int, windows: NDArray[np.intp], features: NDArray[np.intp]
-) -> Columns:
-    """Return what names each row, a window and a feature."""
-    starts = np.array([window.start_ms for window in judged.due], np.int64)
-    segments = [window.segment for window in judged.due]
+def _keys(judged: Judged, version_id: int, places: Sequence[int]) -> Columns:
+    """Return what names each row: every feature of one window after the other."""
+    windows, n = [judged.due[place] for place in places], len(judged.names)
     return {
-        "version_id": np.full(len(windows), version_id, np.int64),
-        "length": [judged.length] * len(windows),
-        "start_ms": starts[windows],
-        "segment": [segments[place] for place in windows.tolist()],
-        "feature": [judged.names[place] for place in features.tolist()],
+        "version_id": np.full(len(windows) * n, version_id, np.int64),
+        "length": [judged.length] * (len(windows) * n),
+        "start_ms": np.repeat(np.array([window.start_ms for window in windows], np.int64), n),
+        "segment": [window.segment for window in windows for _ in judged.names],
+        "feature": [*judged.names] * len(windows),
     }
 
 
@@ -102,48 +103,43 @@ def _mark_texts(judgement: Judgement, chosen: NDArray[np.intp]) -> tuple[list[st
     return [texts[place] for place in places], [over[place] for place in places]
 
 
-def measure_columns(
-    judged: Judged, reference: Reference, version_id: int, places: Sequence[int]
+def _measure_columns(
+    judgement: Judgement, reference: Reference, chosen: NDArray[np.intp]
 ) -> Columns:
-    """Return what stands beside the findings of the windows at `places`, where values were there.
+    """Return what else is known of each distance, where values were there.
 
-    By column; none where nothing was measured.
+    No column where nothing was measured.
     """
-    j = judged.judgement
-    if j.measures is None:
+    measures = judgement.measures
+    if measures is None:
         return {}
-    chosen = np.asarray(places, dtype=np.intp)
-    which, features = np.nonzero(j.values[chosen] > 0)
-    windows = chosen[which]
-    columns = _keys(judged, version_id, windows, features)
-    columns |= {name: getattr(j.measures, name)[windows, features] for name in MEASURES}
-    return columns | {"parts": _parts(j, reference, windows, features)}
+    has_values = judgement.values[chosen] > 0
+    made: Columns = {
+        name: np.where(has_values, getattr(measures, name)[chosen], np.nan).ravel()
+        for name in MEASURES
+    }
+    return made | {"parts": _parts(judgement, reference, chosen)}
 
 
 def _parts(
-    judgement: Judgement,
-    reference: Reference,
-    windows: NDArray[np.intp],
-    features: NDArray[np.intp],
+    judgement: Judgement, reference: Reference, chosen: NDArray[np.intp]
 ) -> list[str | None]:
-    """Return what each group adds to PSI as JSON, for pairs of a window and a feature.
+    """Return what each group adds to PSI as JSON, every feature of one window after the other.
 
     None where there is no PSI: a feature never has one, or the window has too few values for it.
     """
     spans = reference.gridset.groups
-    texts = {}
-    for place in np.unique(windows).tolist():
-        parts = round_significant(judgement.parts[place], PART_DIGITS).tolist()
+    out: list[str | None] = []
+    all_parts = round_significant(judgement.parts[chosen], PART_DIGITS).tolist()
+    all_there = (~np.isnan(judgement.psi[chosen])).tolist()
+    for parts, there in zip(all_parts, all_there, strict=True):
         # All features at once, "[[1,2],[3]]", which is taken apart where one ends.
         text = msgspec.json.encode([parts[span] for span in spans]).decode()
-        texts[place] = [f"[{part}]" for part in text[2:-2].split("],[")]
-    has_psi = ~np.isnan(judgement.psi[windows, features])
-    return [
-        texts[place][feature] if there else None
-        for place, feature, there in zip(
-            windows.tolist(), features.tolist(), has_psi.tolist(), strict=True
-        )
-    ]
+        texts = text[2:-2].split("],[")
+        out += [
+            f"[{part}]" if has_psi else None for part, has_psi in zip(texts, there, strict=True)
+        ]
+    return out
 
 
 def model_row(

@@ -17,7 +17,6 @@ from driftline.stats.calibration import RATES, observe
 from driftline.stats.episodes import CLEAR_AFTER
 from driftline.stats.grid import NumericGrid
 from driftline.stats.groups import psi_by_feature
-from driftline.stats.measures import MEASURES
 from driftline.stats.reference import Reference
 from driftline.stats.rule import LEVELS, Rule
 from driftline.stats.words import Evidence, ending, part_of, summary
@@ -95,15 +94,15 @@ class Shown:
             episode.members,
             key=lambda m: (m.latch.closed_ms or 0, NOMINAL_MS[m.length], m.level == "warning"),
         )
-        f = t.finding.c
+        f, w = t.finding.c, t.window.c
         query = (
             self._query(last.length, segment, feature)
             .where(
-                f.start_ms < last.latch.closed_ms,
+                w.start_ms < last.latch.closed_ms,
                 # Windows that could not be judged neither end it nor hold it.
                 (" " + f.marks).contains(f" {last.statistic}="),
             )
-            .order_by(f.start_ms.desc())
+            .order_by(w.start_ms.desc())
             .limit(CLEAR_AFTER)
         )
         name = f"{last.statistic}_excess" if last.statistic in RATES else last.statistic
@@ -113,17 +112,18 @@ class Shown:
         return ending(feature, last.statistic, last.length, known, is_expired=is_expired)
 
     def _query(self, length: str, segment: str, feature: str) -> sa.Select[Any]:
-        f, m, w = t.finding.c, t.finding_measure.c, t.window.c
-        place = ("version_id", "length", "start_ms", "segment")
-        beside = sa.and_(*(m[name] == f[name] for name in (*place, "feature")))
-        window = sa.and_(*(w[name] == f[name] for name in place))
+        f, w = t.finding.c, t.window.c
+        window = sa.and_(
+            *(w[name] == f[name] for name in ("version_id", "length", "start_ms", "segment"))
+        )
+        # By the segment's windows, each of which is one step to its finding.
         return (
-            sa.select(*f, *(m[name] for name in MEASURES), w.monitor_revision, w.reference_digest)
-            .select_from(t.finding.join(t.window, window).outerjoin(t.finding_measure, beside))
+            sa.select(t.finding, w.monitor_revision, w.reference_digest)
+            .select_from(t.window.join(t.finding, window))
             .where(
-                f.version_id == self._bound.version_id,
-                f.length == length,
-                f.segment == segment,
+                w.version_id == self._bound.version_id,
+                w.length == length,
+                w.segment == segment,
                 f.feature == feature,
             )
         )
@@ -148,7 +148,7 @@ class Shown:
         for length in sorted({member.length for member in incident.members}):
             starts = {start for name, _, start in every if name == length}
             query = self._query(length, segment, feature).where(
-                t.finding.c.start_ms.in_(sorted(starts))
+                t.window.c.start_ms.in_(sorted(starts))
             )
             for row in self._conn.execute(query):
                 rows[length, row.start_ms] = dict(row._mapping)

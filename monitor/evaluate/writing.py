@@ -14,7 +14,7 @@ from monitor.detect.kinds import KIND_OF
 from monitor.detect.plan import Due
 from monitor.evaluate.incidents import Touched
 from monitor.evaluate.judging import Judged
-from monitor.evaluate.rows import finding_columns, measure_columns, model_row
+from monitor.evaluate.rows import finding_columns, model_row
 from monitor.storage import evaluation as sql
 from monitor.storage import latches, rollup
 from monitor.storage.registry import BoundVersion
@@ -107,9 +107,8 @@ def write_windows(
     telling = judged.telling()
     told = [judged.due[place] for place in telling]
     alarming = [by_segment[window.segment].alarming(window.start_ms) for window in told]
-    sql.insert_findings(conn, finding_columns(judged, version_id, telling, alarming))
     reference = references[digest]
-    sql.insert_measures(conn, measure_columns(judged, reference, version_id, telling))
+    sql.insert_findings(conn, finding_columns(judged, reference, version_id, telling, alarming))
     models = []
     for place, window, alarms in zip(telling, told, alarming, strict=True):
         states = by_segment[window.segment].states(window.start_ms)

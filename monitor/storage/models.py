@@ -33,7 +33,7 @@ AT_ONCE: Final = 5_000
 WEB_URL: Final = "http://127.0.0.1:8050"
 # All that hangs on a version and is no incident, largest first.
 _OF_VERSION: Final = (
-    t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.pane,
+    t.finding, t.finding_day, t.model_window, t.window, t.pane,
     t.pane_day, t.unseen_value, t.latch, t.calibration, t.upload,
     t.takeover,
 )  # fmt: skip

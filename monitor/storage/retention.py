@@ -20,7 +20,7 @@ from monitor.storage import schema as t
 from monitor.storage.engine import insert_tuples, take_turns
 
 # Tables that hold a row of a judged window; the one that says what was judged goes last.
-_JUDGED: Final = (t.finding_measure, t.finding, t.model_window, t.window)
+_JUDGED: Final = (t.finding, t.model_window, t.window)
 
 
 class Version(NamedTuple):

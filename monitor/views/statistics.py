@@ -30,7 +30,7 @@ class Statistic:
     group
         What it tells of: "distribution" (how far), "rates" (which share), "moments" (where).
     columns
-        Of `finding_measure` that it is made of; empty where `finding` has it.
+        Of the distances of `finding` that it is made of; empty where lists of findings have it.
     kinds
         Of features that have it.
     """

@@ -239,7 +239,7 @@ def test_a_restored_database_says_the_same_again_under_the_same_ids(world: World
         conn.execute(sa.delete(t.incident))
         conn.execute(sa.delete(t.latch))
         conn.execute(sa.delete(t.window).where(t.window.c.end_ms > FIRST_MS))
-        for table in (t.finding, t.finding_measure, t.model_window):
+        for table in (t.finding, t.model_window):
             conn.execute(sa.delete(table).where(table.c.start_ms >= FIRST_MS))
     world.now_ms += HOUR_MS
     world.step()

@@ -253,7 +253,7 @@ def test_a_model_whose_deletion_was_cut_short_and_that_was_taken_back_is_told_of
             delete(world)
     with transaction(world.engine) as conn:
         for table in (
-            t.window, t.finding, t.finding_measure, t.model_window, t.latch, t.incident,
+            t.window, t.finding, t.model_window, t.latch, t.incident,
             t.alert_incident, t.alert,
         ):  # fmt: skip
             conn.execute(sa.delete(table))

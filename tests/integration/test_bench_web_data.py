@@ -49,7 +49,4 @@ def test_a_small_one_has_every_window_finding_and_day_and_opens_on_a_page(
         counted = conn.execute(sa.select(sa.func.count()).select_from(t.finding_day)).scalar_one()
         assert counted == 24 * (7 * 3 + 3)
         assert len(resolve(conn, "model-01")[0].segments) == 1
-        # The index that was dropped for the time of writing is back.
-        indexes = {index["name"] for index in sa.inspect(conn).get_indexes("finding")}
-        assert indexes == {"ix_finding_feature"}
     engine.dispose()

@@ -144,7 +144,7 @@ def test_a_restored_database_is_looked_at_as_a_whole(
     assert evaluator.step() == 2
     write(world, "all", 2, 2, n=ROWS)
     passed(world, 4)
-    tables = [t.evaluator_cursor, t.window, t.model_window, t.finding, t.finding_measure]
+    tables = [t.evaluator_cursor, t.window, t.model_window, t.finding]
     tables += [t.finding_day, t.latch]
     backup = {table: [row._asdict() for row in world.rows(table)] for table in tables}
     assert evaluator.step() == 1

@@ -47,14 +47,9 @@ def judge(world: Living) -> None:
 
 
 def stored(engine: Engine, length: str, start_ms: int) -> dict[str, Any]:
-    f, m = t.finding.c, t.finding_measure.c
-    beside = [m[name] for name in (*MEASURES, "parts")]
-    key = ("version_id", "length", "start_ms", "segment", "feature")
-    joined = sa.and_(*(f[name] == m[name] for name in key))
-    query = (
-        sa.select(t.finding, *beside)
-        .select_from(t.finding.outerjoin(t.finding_measure, joined))
-        .where(f.length == length, f.start_ms == start_ms, f.segment == "all")
+    f = t.finding.c
+    query = sa.select(t.finding).where(
+        f.length == length, f.start_ms == start_ms, f.segment == "all"
     )
     with engine.connect() as conn:
         return {row.feature: row for row in conn.execute(query)}

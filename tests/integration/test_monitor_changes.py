@@ -42,7 +42,7 @@ def forget(world: World) -> None:
     """Forget all that was judged, and nothing that was counted, learnt or decided."""
     with storage.transaction(world.engine) as conn:
         for table in (
-            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.finding, t.finding_day, t.model_window, t.window, t.latch,
             t.incident_event, t.incident, t.evaluator_cursor, t.alert, t.alert_incident,
         ):  # fmt: skip
             conn.execute(sa.delete(table))

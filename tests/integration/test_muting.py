@@ -60,7 +60,7 @@ def again(world: World) -> list[Any]:
     """Forget all that was judged, and judge it at once; return the incidents as they are then."""
     with storage.transaction(world.engine) as conn:
         for table in (
-            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.finding, t.finding_day, t.model_window, t.window, t.latch,
             t.incident_event, t.alert_held, t.alert_incident, t.alert, t.incident,
             t.evaluator_cursor,
         ):  # fmt: skip

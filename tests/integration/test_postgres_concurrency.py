@@ -238,7 +238,7 @@ def test_of_two_evaluators_at_once_one_writes_and_nothing_is_doubled(
         assert cursor.epoch <= 3
     assert world.evaluator().step() == 0
     found = world.facts()
-    judged = (t.window, t.model_window, t.finding, t.finding_measure, t.finding_day, t.latch)
+    judged = (t.window, t.model_window, t.finding, t.finding_day, t.latch)
     for table in (*judged, t.incident, t.evaluator_cursor):
         with storage.transaction(engine) as conn:
             conn.execute(sa.delete(table))

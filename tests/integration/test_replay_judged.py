@@ -82,7 +82,6 @@ class Story(Twice):
         return {
             "windows": plain(t.window, "revision", "rev_sum", "closed_by"),
             "findings": plain(t.finding),
-            "measures": plain(t.finding_measure),
             "models": plain(t.model_window),
             "days": plain(t.finding_day),
             "latches": plain(t.latch),

@@ -237,7 +237,7 @@ def test_findings_of_hours_expire_and_are_not_judged_again(lived: World) -> None
     cut_ms = START_MS + (N_DAYS - 1) * DAY_MS + 23 * HOUR_MS - 45 * DAY_MS
     n_hours = (cut_ms - START_MS) // HOUR_MS
     assert did == Did(hour_windows=n_hours)
-    for table in (t.window, t.finding, t.finding_measure, t.model_window):
+    for table in (t.window, t.finding, t.model_window):
         rows = lived.rows(table, table.c.length == "hour")
         assert min(row.start_ms for row in rows) == cut_ms, table.name
     assert lived.evaluator().step() == 0

@@ -78,7 +78,7 @@ def test_a_replay_finds_the_silence_that_was_found_live(world: World, reference:
     told = world.facts()["incidents"]
     with storage.transaction(world.engine) as conn:
         for table in (
-            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.finding, t.finding_day, t.model_window, t.window, t.latch,
             t.incident_event, t.incident, t.evaluator_cursor, t.alert, t.alert_incident,
         ):  # fmt: skip
             conn.execute(sa.delete(table))

@@ -94,7 +94,7 @@ def test_incidents_findings_and_episodes_are_the_same_with_silences(
     hushed = incidents(world), world.rows(t.finding), world.rows(t.incident_event)
     with transaction(world.engine) as conn:
         for table in (
-            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.finding, t.finding_day, t.model_window, t.window, t.latch,
             t.incident_event, t.alert_held, t.alert_incident, t.alert, t.incident,
             t.evaluator_cursor, t.silence,
         ):  # fmt: skip

@@ -331,7 +331,7 @@ def test_what_is_found_does_not_depend_on_when_it_is_looked(
     assert [("superseded" in row) for row in found[0]].count(True) == 1
     with storage.transaction(world.engine) as conn:
         for table in (
-            t.finding, t.finding_measure, t.finding_day, t.model_window, t.window, t.latch,
+            t.finding, t.finding_day, t.model_window, t.window, t.latch,
             t.incident_event, t.incident, t.evaluator_cursor, t.alert, t.alert_incident,
             t.takeover, t.calibration,
         ):  # fmt: skip
@@ -344,7 +344,7 @@ def test_what_is_found_does_not_depend_on_when_it_is_looked(
 
 
 JUDGED = (
-    t.finding, t.finding_measure, t.model_window, t.window, t.latch, t.incident_event,
+    t.finding, t.model_window, t.window, t.latch, t.incident_event,
     t.incident, t.evaluator_cursor, t.alert, t.alert_incident, t.takeover, t.calibration,
 )  # fmt: skip
 

@@ -219,7 +219,7 @@ def delete_windows(
 
     They are written anew in the same transaction.
     """
-    for table in (t.finding, t.finding_measure, t.model_window, t.window):
+    for table in (t.finding, t.model_window, t.window):
         _delete(conn, table, version_id, length, places)
 
 
@@ -260,11 +260,6 @@ def insert_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
 def insert_findings(conn: Connection, columns: Mapping[str, many.Column]) -> None:
     """Insert rows of the finding table, given by column."""
     many.insert_columns(conn, t.finding, columns)
-
-
-def insert_measures(conn: Connection, columns: Mapping[str, many.Column]) -> None:
-    """Insert rows of the finding_measure table, given by column; none without any column."""
-    many.insert_columns(conn, t.finding_measure, columns)
 
 
 def insert_model_windows(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.reads.judged import IN_AT_MOST, between
+from monitor.storage.reads.judged import IN_AT_MOST, TOLD, between
 from monitor.storage.rows import FeatureWindow, Latched
 from monitor.windows.calendar import DAY_MS
 
@@ -34,7 +34,7 @@ def feature_windows(
     its reference does not have the feature.
     """
     w, f = t.window.c, t.finding.c
-    columns = [column for column in t.finding.c if column.name not in _OF_WINDOW]
+    columns = [column for column in TOLD if column.name not in _OF_WINDOW]
     query = (
         sa.select(
             w.version_id, w.start_ms, w.end_ms, w.rows, w.revision, w.closed_by, w.incomplete,
@@ -86,8 +86,8 @@ def feature_measures(
     starts: Sequence[int],
     names: Sequence[str],
 ) -> dict[tuple[int, int], dict[str, Any]]:
-    """Return what is stored beside a feature's findings, by version and start; each a step."""
-    m = t.finding_measure.c
+    """Return what else is stored of a feature's findings, by version and start; each a step."""
+    m = t.finding.c
     out: dict[tuple[int, int], dict[str, Any]] = {}
     for place in range(0, len(starts), IN_AT_MOST):
         query = sa.select(m.version_id, m.start_ms, *(m[name] for name in names)).where(
@@ -139,16 +139,14 @@ def worst_by_feature(
         )
         return [(name, ratio) for name, ratio in conn.execute(query)]
     f = t.finding.c
-    # An expression, so that SQLite does not walk the index by feature through all segments.
-    name_of = f.feature.op("||")("")
     worst: dict[str, float | None] = {}
     for place in range(0, len(starts), IN_AT_MOST):
         # By the starts: a range would step through the other segments too.
         query = (
-            sa.select(name_of, sa.func.max(f.ratio))
+            sa.select(f.feature, sa.func.max(f.ratio))
             .where(f.version_id == version_id, f.length == length, f.segment == segment)
             .where(f.start_ms.in_(starts[place : place + IN_AT_MOST]))
-            .group_by(name_of)
+            .group_by(f.feature)
         )
         for name, ratio in conn.execute(query):
             before = worst.get(name)

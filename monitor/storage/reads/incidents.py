@@ -157,19 +157,29 @@ def windows_over(
     """Return (number, length, statistics over their limits, windows) of the windows that each
     incident spans: `exceeds` as stored, counted by what it says.
     """
-    i, f = t.incident.c, t.finding.c
+    i, w, f = t.incident.c, t.window.c, t.finding.c
     query = (
         sa.select(i.number, f.length, f.exceeds, sa.func.count())
         .select_from(t.incident)
         .join(
+            t.window,
+            sa.and_(
+                w.version_id == i.version_id,
+                w.segment == i.segment,
+                w.length.in_(sorted(lengths)),
+                w.start_ms >= i.first_window_ms,
+                w.start_ms < sa.func.coalesce(i.resolved_ms, FAR_MS),
+            ),
+        )
+        .join(
             t.finding,
             sa.and_(
-                f.version_id == i.version_id,
+                f.version_id == w.version_id,
+                f.length == w.length,
+                # `+ 0` keeps SQLite from going through all segments by their times.
+                f.start_ms == w.start_ms + 0,
+                f.segment == w.segment,
                 f.feature == i.feature,
-                f.segment == i.segment,
-                f.length.in_(sorted(lengths)),
-                f.start_ms >= i.first_window_ms,
-                f.start_ms < sa.func.coalesce(i.resolved_ms, FAR_MS),
             ),
         )
         .where(i.number.in_(list(numbers)))

@@ -18,8 +18,9 @@ IN_AT_MOST = 10_000
 WEEK_OF_PANES = 7 * 24 * 4 + 4
 # What names a window; a finding has a feature beside it.
 _PLACE = ("version_id", "length", "start_ms", "segment")
-# What is stored of a finding beside it.
-MEASURES = tuple(c for c in t.finding_measure.c if c.name not in (*_PLACE, "feature"))
+# What else is stored of a finding's distance, and what lists of findings tell.
+MEASURES = tuple(t.finding.c[name] for name in t.DISTANCES)
+TOLD = tuple(c for c in t.finding.c if c.name not in t.DISTANCES)
 
 
 class Volume(NamedTuple):
@@ -162,29 +163,30 @@ def findings(
     `after`, such a triple, continues an earlier page; `segment=None` asks for all segments.
     `is_measured` adds every other distance, and by what reference and monitor it was judged.
     """
-    c = t.finding.c
-    columns: list[Any] = list(c)
-    source: Any = t.finding
+    c, w = t.finding.c, t.window.c
+    columns: list[Any] = list(TOLD)
     if is_measured:
-        m, w = t.finding_measure.c, t.window.c
         columns += [*MEASURES, w.reference_digest, w.monitor_revision]
-        source = t.finding.outerjoin(
-            t.finding_measure, sa.and_(*(m[name] == c[name] for name in (*_PLACE, "feature")))
-        ).outerjoin(t.window, sa.and_(*(w[name] == c[name] for name in _PLACE)))
+    query = sa.select(*columns)
+    same = sa.and_(*(w[name] == c[name] for name in _PLACE))
+    at: Any = c
+    if feature is not None:
+        # Each window is one step to its finding.
+        query = query.select_from(t.window.join(t.finding, same)).where(c.feature == feature)
+        at = w
+    elif is_measured:
+        query = query.select_from(t.finding.outerjoin(t.window, same))
     query = (
-        sa.select(*columns)
-        .select_from(source)
-        .where(c.version_id == version_id, c.length == length)
-        .where(*between(c.start_ms, from_ms, to_ms))
-        .order_by(c.start_ms, c.segment, c.feature)
+        query.where(at.version_id == version_id, at.length == length)
+        .where(*between(at.start_ms, from_ms, to_ms))
+        .order_by(at.start_ms, at.segment, c.feature)
         .limit(limit)
     )
     if segment is not None:
-        query = query.where(c.segment == segment)
-    if feature is not None:
-        query = query.where(c.feature == feature)
+        query = query.where(at.segment == segment)
     if after is not None:
-        query = query.where(sa.tuple_(c.start_ms, c.segment, c.feature) > sa.tuple_(*after))
+        place = sa.tuple_(at.start_ms, at.segment, c.feature)
+        query = query.where(at.start_ms >= after[0], place > sa.tuple_(*after))
     return [dict(row._mapping) for row in conn.execute(query)]
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
+from monitor.storage.reads.judged import TOLD
 from monitor.storage.rows import FirstPanes, ModelWindow, RecentWindow
 
 _PLACE = ("version_id", "length", "start_ms", "segment")
@@ -85,7 +86,7 @@ def latest_findings(
     conn: Connection, version_ids: Iterable[int], *, lengths: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return the findings of each version's newest window over all rows, of each length."""
-    query = _of_newest(sa.select(t.finding), t.finding.c, list(version_ids), sorted(lengths))
+    query = _of_newest(sa.select(*TOLD), t.finding.c, list(version_ids), sorted(lengths))
     return [dict(row._mapping) for row in conn.execute(query)]
 
 

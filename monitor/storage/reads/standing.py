@@ -9,9 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from monitor.storage import schema as t
-from monitor.storage.reads.judged import IN_AT_MOST, MEASURES
-
-_FINDING = ("version_id", "length", "start_ms", "segment", "feature")
+from monitor.storage.reads.judged import IN_AT_MOST
 
 
 class LatchRow(NamedTuple):
@@ -74,18 +72,12 @@ def last_windows(
     )
     found = [LastWindow(*row, findings={}) for row in conn.execute(newest)]
     by_start = {window.start_ms: window for window in found}
-    beside = t.finding_measure
-    same = sa.and_(*(beside.c[name] == f[name] for name in _FINDING))
-    query = (
-        sa.select(*f, *MEASURES)
-        .select_from(t.finding.outerjoin(beside, same))
-        .where(
-            f.version_id == version_id,
-            f.length == length,
-            f.segment == segment,
-            f.start_ms.in_(list(by_start)),
-            f.feature.in_(sorted(features)[:IN_AT_MOST]),
-        )
+    query = sa.select(t.finding).where(
+        f.version_id == version_id,
+        f.length == length,
+        f.segment == segment,
+        f.start_ms.in_(list(by_start)),
+        f.feature.in_(sorted(features)[:IN_AT_MOST]),
     )
     for row in conn.execute(query):
         by_start[row.start_ms].findings[row.feature] = dict(row._mapping)

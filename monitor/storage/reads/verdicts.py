@@ -28,9 +28,7 @@ def verdicts(
     """
     c, w = t.finding.c, t.window.c
     found: list[VerdictCount] = []
-    # An expression, so that SQLite does not walk the index by feature through all segments;
-    # the starts of the windows say where the rows of the segment are.
-    name_of = c.feature.op("||")("")
+    # The starts of the windows say where the rows of the segment are.
     for length, (from_ms, to_ms) in spans.items():
         here = (w.version_id == version_id, w.length == length, w.segment == segment)
         starts = conn.execute(
@@ -40,10 +38,10 @@ def verdicts(
             .limit(IN_AT_MOST)
         ).scalars()
         query = (
-            sa.select(name_of, c.verdict, sa.func.count(), sa.func.avg(c.n))
+            sa.select(c.feature, c.verdict, sa.func.count(), sa.func.avg(c.n))
             .where(c.version_id == version_id, c.length == length, c.segment == segment)
             .where(c.start_ms.in_(list(starts)))
-            .group_by(name_of, c.verdict)
+            .group_by(c.feature, c.verdict)
         )
         found += [
             VerdictCount(length, row[0], row[1], int(row[2]), float(row[3]))

@@ -31,10 +31,10 @@ from monitor.storage.schema.hooked import (
     promotion_wanted,
 )
 from monitor.storage.schema.judged import (
+    DISTANCES,
     evaluator_cursor,
     finding,
     finding_day,
-    finding_measure,
     incident,
     incident_event,
     latch,
@@ -84,6 +84,7 @@ from monitor.storage.schema.told import (
 )
 
 __all__ = [
+    "DISTANCES",
     "alert",
     "alert_held",
     "alert_incident",
@@ -101,7 +102,6 @@ __all__ = [
     "evaluator_cursor",
     "finding",
     "finding_day",
-    "finding_measure",
     "heartbeat",
     "hook",
     "hook_delivery",

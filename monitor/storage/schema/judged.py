@@ -43,7 +43,39 @@ window = Table(
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
-# One feature of one window. A null number was not computable or not judged there.
+# What else is known of a finding's distance: read for one feature, and left out of lists of many.
+# Only where the window had values; a null number was not computable there.
+# `driftline.stats.measures` says what each is.
+_DISTANCES = (
+    Column("psi_star", Float),  # PSI less what chance adds
+    Column("psi_p", Float),
+    Column("ks_p", Float),
+    Column("w1_low", Float),  # the Wasserstein-1 distance lies between, in the feature's units
+    Column("w1_high", Float),
+    Column("w1_sigma", Float),  # its lower end in standard deviations of the reference
+    Column("w1_tail", Float),  # share of it that comes from the outermost 1 % of values
+    Column("js", Float),
+    Column("hellinger", Float),
+    Column("tv", Float),
+    Column("linf", Float),
+    Column("chi_square", Float),
+    Column("chi_square_df", Integer),
+    Column("chi_square_p", Float),
+    Column("mean", Float),
+    Column("mean_shift", Float),  # signed, in standard deviations of the reference
+    Column("sd_low", Float),  # the standard deviation lies between
+    Column("sd_high", Float),
+    Column("sd_ratio", Float),  # over the reference's
+    Column("infinite", Float),  # share of rows
+    Column("zero", Float),  # shares of values
+    Column("negative", Float),
+    Column("differs", Float),  # from the one value of a constant reference
+    Column("parts", Text),  # JSON list: what each group adds to PSI, in the gridset's order
+)
+DISTANCES = tuple(column.name for column in _DISTANCES)
+
+# One feature of one window. A null number was not computable or not judged there. The key is all
+# there is to find it by: who asks for one feature goes by the windows, each of which is a step.
 finding = Table(
     "finding",
     metadata,
@@ -88,45 +120,7 @@ finding = Table(
     Column("marks", String(400), nullable=False),
     Column("exceeds", String(200), nullable=False),  # statistics above their limit, comma-separated
     Column("is_alarming", Boolean, nullable=False),  # a latch is closed after this window
-    Index("ix_finding_feature", "version_id", "feature", "length", "segment", "start_ms"),
-    sqlite_with_rowid=False,  # one tree, ordered by the key
-)
-
-# What else is known of a finding's distance, read for one feature and never for a page of them:
-# beside it, so that lists stay narrow. Only where the window had values; a null number was not
-# computable there. `driftline.stats.measures` says what each is.
-finding_measure = Table(
-    "finding_measure",
-    metadata,
-    Column("version_id", BigInteger, primary_key=True),
-    Column("length", String(16), primary_key=True),
-    Column("start_ms", BigInteger, primary_key=True),
-    Column("segment", String(500), primary_key=True),
-    Column("feature", String(200), primary_key=True),
-    Column("psi_star", Float),  # PSI less what chance adds
-    Column("psi_p", Float),
-    Column("ks_p", Float),
-    Column("w1_low", Float),  # the Wasserstein-1 distance lies between, in the feature's units
-    Column("w1_high", Float),
-    Column("w1_sigma", Float),  # its lower end in standard deviations of the reference
-    Column("w1_tail", Float),  # share of it that comes from the outermost 1 % of values
-    Column("js", Float),
-    Column("hellinger", Float),
-    Column("tv", Float),
-    Column("linf", Float),
-    Column("chi_square", Float),
-    Column("chi_square_df", Integer),
-    Column("chi_square_p", Float),
-    Column("mean", Float),
-    Column("mean_shift", Float),  # signed, in standard deviations of the reference
-    Column("sd_low", Float),  # the standard deviation lies between
-    Column("sd_high", Float),
-    Column("sd_ratio", Float),  # over the reference's
-    Column("infinite", Float),  # share of rows
-    Column("zero", Float),  # shares of values
-    Column("negative", Float),
-    Column("differs", Float),  # from the one value of a constant reference
-    Column("parts", Text),  # JSON list: what each group adds to PSI, in the gridset's order
+    *_DISTANCES,
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 

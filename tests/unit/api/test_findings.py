@@ -58,7 +58,7 @@ def findings(api: TestClient, **asked: Any) -> list[dict[str, Any]]:
 
 
 def test_a_finding_has_every_distance_that_is_stored(api: TestClient, database: Engine) -> None:
-    m = t.finding_measure.c
+    m = t.finding.c
     with storage.reading(database) as conn:
         here = (m.feature == "temp", m.length == "day", m.segment == "all")
         stored = conn.execute(
@@ -93,8 +93,8 @@ def test_a_finding_without_values_has_no_distances_and_says_why(
         "psi": None, "psi_limit": None, "n": 0, "missing": 1.0, "verdict": "insufficient_data",
     }  # fmt: skip
     with storage.transaction(engine) as conn:
-        conn.execute(sa.delete(t.finding_measure))
-        conn.execute(sa.update(t.finding).values(**nothing))
+        measured = dict.fromkeys(column.name for column in MEASURES)
+        conn.execute(sa.update(t.finding).values(**measured, **nothing))
     with TestClient(create_app(engine, with_dashboard=False), base_url="http://127.0.0.1") as api:
         (item, *_) = findings(api, feature="temp")
     assert {item[column.name] for column in MEASURES} == {None}

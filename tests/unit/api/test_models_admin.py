@@ -463,7 +463,7 @@ def test_windows_are_judged_as_the_monitor_says_from_then_on(living: Engine) -> 
     with storage.transaction(living) as conn:
         models.set_monitor(conn, MODEL, {"lengths": ("day",)}, actor="a", now_ms=1)
         for table in (
-            t.window, t.finding, t.finding_measure, t.model_window, t.evaluator_cursor, t.latch,
+            t.window, t.finding, t.model_window, t.evaluator_cursor, t.latch,
         ):  # fmt: skip
             conn.execute(sa.delete(table))
     Evaluator(living, EvaluateSettings(""), now_ms=lambda: living_database.NOW_MS).step()

@@ -343,9 +343,8 @@ def test_what_is_not_asked_for_is_not_measured(reference: Reference) -> None:
 def test_a_table_has_a_column_for_each_measure() -> None:
     from monitor.storage import schema
 
-    columns = schema.finding_measure.c.keys()
-    assert tuple(columns[5:-1]) == MEASURES and columns[-1] == "parts"
-    assert isinstance(schema.finding_measure.c.chi_square_df.type, sa.Integer)
+    assert (*MEASURES, "parts") == schema.DISTANCES
+    assert isinstance(schema.finding.c.chi_square_df.type, sa.Integer)
 
 
 def test_a_sigma_is_the_middle_of_what_the_deviation_lies_between() -> None:

@@ -200,3 +200,50 @@ def test_two_processes_that_start_at_once_upgrade_a_database_once(database_url: 
     engine = storage.create(database_url)
     storage.check_schema(engine)
     engine.dispose()
+
+
+def test_what_stood_beside_a_finding_stands_in_its_row_and_goes_back(database_url: str) -> None:
+    """One of them was measured, one had no values, one was judged before anything was."""
+    engine = storage.create(database_url)
+    config = storage.alembic_config(engine)
+    command.upgrade(config, "0019")
+    key = "version_id, length, start_ms, segment, feature"
+    place = "1, 'hour', :start_ms, 'all', 'x'"
+    beside = "SELECT start_ms, psi_star, chi_square_df, parts FROM finding_measure ORDER BY 1"
+    with storage.transaction(engine) as conn:
+        for start_ms in (3, 1, 2):
+            conn.execute(
+                sa.text(
+                    f'INSERT INTO finding ({key}, "rows", n, psi, verdict, marks, exceeds, '
+                    f"is_alarming) VALUES ({place}, 9, 9, 0.25, 'ok', 'psi=cc', '', true)"
+                ),
+                {"start_ms": start_ms},
+            )
+        for start_ms, df in ((1, 4), (3, None)):
+            conn.execute(
+                sa.text(
+                    f"INSERT INTO finding_measure ({key}, psi_star, chi_square_df, parts) "
+                    f"VALUES ({place}, 0.1, :df, '[0.2,0.05]')"
+                ),
+                {"start_ms": start_ms, "df": df},
+            )
+    storage.upgrade(engine)
+    f = t.finding.c
+    whole = sa.select(
+        f.start_ms, f.n, f.psi, f.marks, f.is_alarming, f.psi_star, f.chi_square_df, f.parts
+    ).order_by(f.start_ms)
+    with engine.connect() as conn:
+        assert [tuple(row) for row in conn.execute(whole)] == [
+            (1, 9, 0.25, "psi=cc", True, 0.1, 4, "[0.2,0.05]"),
+            (2, 9, 0.25, "psi=cc", True, None, None, None),
+            (3, 9, 0.25, "psi=cc", True, 0.1, None, "[0.2,0.05]"),
+        ]
+    command.downgrade(config, "0019")
+    with engine.connect() as conn:
+        assert [tuple(row) for row in conn.execute(sa.text(beside))] == [
+            (1, 0.1, 4, "[0.2,0.05]"), (3, 0.1, None, "[0.2,0.05]"),
+        ]  # fmt: skip
+        assert conn.execute(sa.text("SELECT count(*) FROM finding")).scalar() == 3
+        (index,) = sa.inspect(conn).get_indexes("finding")
+        assert index["name"] == "ix_finding_feature"
+    engine.dispose()

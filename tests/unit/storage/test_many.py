@@ -258,14 +258,16 @@ def test_columns_of_many_rows_are_one_statement(engine: Engine) -> None:
     n = 300
     with watched(engine) as (statements, written), transaction(engine) as conn:
         many.insert_columns(
-            conn, t.finding_measure,
+            conn, t.finding,
             {
                 "version_id": np.full(n, 1, np.int64), "length": ["hour"] * n,
                 "start_ms": np.arange(n), "segment": ["all"] * n, "feature": ["x"] * n,
+                "rows": np.arange(n), "n": np.arange(n), "verdict": ["ok"] * n,
+                "marks": [""] * n, "exceeds": [""] * n, "is_alarming": np.zeros(n, np.bool_),
                 "chi_square_df": np.where(np.arange(n) % 2, 3.0, np.nan),
             },
         )  # fmt: skip
-        found = [df for (df,) in conn.execute(sa.select(t.finding_measure.c.chi_square_df))]
+        found = [df for (df,) in conn.execute(sa.select(t.finding.c.chi_square_df))]
     assert sorted(found, key=str) == [3] * 150 + [None] * 150
     assert {type(value) for value in found} == {int, type(None)}
-    assert (statements["INSERT"], written["INSERT finding_measure"]) == (1, n)
+    assert (statements["INSERT"], written["INSERT finding"]) == (1, n)
