@@ -6,7 +6,7 @@ they were written in, and counted once for all rows, then once for each segment 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from consumers.admit import Admitted, Name
 from driftline.counting import cells
 from driftline.rows import Rows, columns
+from driftline.stats.coding import code_categories
+from driftline.stats.grid import CategoricalGrid
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Column
 from driftline.stats.reference import ALL, Reference
+from driftline.stats.sorted_counts import LEAST_ROWS
 from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
 from monitor.storage.registry import BoundVersion, Registry
 
@@ -29,6 +32,13 @@ DENSE: Final = 4_000_000
 # Values of a version that are coded at once (4 MB, and as much again for each array beside it):
 # 20,000 events of 25 features cost least a row; ten times as many leave the processor's cache.
 CODED: Final = 500_000
+# From so many rows on, all of one pane and of no segments, a feature is coded and counted before
+# the next one is: its values stay in the processor's nearest cache. It takes a quarter less; fewer
+# rows are counted faster when features share the calls.
+BY_FEATURE: Final = 8_192
+# More are not counted together: `driftline.stats.sorted_counts` would sort them, which on some
+# processors with AVX-512 takes three times as long.
+ROWS: Final = LEAST_ROWS - 1
 # Shown instead of NUL, which PostgreSQL's text refuses: one character, so that no value grows.
 NUL_SIGN: Final = "\u2400"
 
@@ -62,7 +72,7 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
             starts = admitted.times_ms[rows] // bound.pane_ms * bound.pane_ms
             for digest, part in _by_reference(bound, starts):
                 reference = registry.references[digest]
-                most = max(1, CODED // len(reference.gridset.features))
+                most = min(ROWS, max(1, CODED // len(reference.gridset.features)))
                 # Alike: what was read together often is a little more than is coded at once.
                 step = max(1, -(-len(part) // max(1, -(-len(part) // most))))
                 for first in range(0, len(part), step):
@@ -130,12 +140,19 @@ def _count_version(
     found, unknown = columns(parts, [(f.name, f.kind) for f in gridset.features])
     if unknown:
         delta.counters[CounterKey(bound.model, bound.version, "unknown_feature")] += unknown
-    codes = gridset.codes(found, len(times_ms))
     delta.gridsets[gridset.digest] = gridset
+    rows = len(times_ms)
+    if rows >= BY_FEATURE and not reference.dimensions and starts.min() == starts.max():
+        tally = gridset.tally(found.items(), rows)
+        key = PaneKey(bound.version_id, gridset.digest, int(starts[0]), ALL)
+        delta.panes[key] = tally.profile
+        _note_unseen(delta, bound, gridset, found, tally.unseen, times_ms)
+        return
+    codes = gridset.codes(found, rows)
     for keys, cell_of in cells(reference, parts, starts):
         panes = [PaneKey(bound.version_id, gridset.digest, *key) for key in keys]
         _add_panes(delta, gridset, codes, cell_of, panes)
-    _note_unseen(delta, bound, gridset, found, codes, times_ms)
+    _note_unseen(delta, bound, gridset, found, gridset.unseen_values(found, codes), times_ms)
 
 
 def _add_panes(
@@ -169,18 +186,23 @@ def _note_unseen(
     bound: BoundVersion,
     gridset: Gridset,
     found: dict[str, Column],
-    codes: Codes,
+    unseen: Mapping[str, Iterable[str]],
     times_ms: NDArray[np.int64],
 ) -> None:
-    place_of = {name: f for f, name in enumerate(gridset.names())}
-    for feature, shown in gridset.unseen_values(found, codes).items():
-        f, values = place_of[feature], found[feature].values
-        # Where a value is missing something stands in its place: only the codes tell.
-        for i in np.flatnonzero(codes.flat[f] == gridset.unseen[f]).tolist():
-            if values[i] not in shown:
+    """Note when the values were there that are shown of those that a reference never saw."""
+    grids = {feature.name: feature.grid for feature in gridset.features}
+    for name, shown in unseen.items():
+        column, grid = found[name], grids[name]
+        assert isinstance(grid, CategoricalGrid)
+        # Where a value is missing something stands in its place: only the places tell.
+        is_unseen = code_categories(grid, column, len(times_ms)) == grid.unseen
+        kept = frozenset(shown)
+        for i in np.flatnonzero(is_unseen).tolist():
+            value = column.values[i]
+            if value not in kept:
                 continue
-            text = values[i].replace("\0", NUL_SIGN)
-            key = UnseenKey(bound.version_id, gridset.digest, feature, text)
+            text = value.replace("\0", NUL_SIGN)
+            key = UnseenKey(bound.version_id, gridset.digest, name, text)
             seen = Seen(1, int(times_ms[i]), int(times_ms[i]))
             if key in delta.unseen:
                 delta.unseen[key].add(seen)

@@ -6,16 +6,21 @@ import json
 from functools import cache
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+from arrow_records import entry, predictions
 from fake_source import HOUR_MS, KAFKA_MS, START_MS, Entry, small_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.admit import Rules
+from consumers import count as counting
+from consumers.admit import Rules, admit
 from consumers.ledger import Ledger
 from consumers.watermark import AGREEING, Progress, advance
-from driftline.stats.reference import Reference
+from driftline.stats.reference import Reference, build_reference
 from monitor.storage.checkpoint import Claim
 from monitor.storage.delta import Delta
 from monitor.storage.registry import BoundVersion, Registry
@@ -94,6 +99,45 @@ def test_the_split_into_batches_changes_nothing(values: list[bytes], cuts: list[
         parts.take(log[first:last], last)
     assert _facts(parts.delta) == _facts(whole.delta)
     assert parts.move(None) == whole.move(None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    events=st.lists(events, min_size=1, max_size=30),
+    is_arrow=st.booleans(),
+    step_ms=st.sampled_from([1, HOUR_MS // 4]),
+    segments=st.sampled_from([(), ("kind",)]),
+)
+def test_rows_of_one_pane_may_be_counted_feature_by_feature(
+    events: list[dict[str, Any]], is_arrow: bool, step_ms: int, segments: tuple[str, ...]
+) -> None:
+    """As very many of them are; what is counted, and shown of unseen values, is the same."""
+    reference = build_reference(
+        pd.DataFrame({"x": [0.5, 1.5, 2.5] * 9, "kind": ["a", "b", "c"] * 9, "none": [None] * 27}),
+        features=["x", "kind", "none"],
+        segments=segments,
+    )
+    bound = BoundVersion(1, "m", "1", "UTC", HOUR_MS, ((0, reference.digest),))
+    known = Registry(1, frozenset({"m"}), {("m", "1"): bound}, {reference.digest: reference})
+    log = [
+        Entry(i, KAFKA_MS, json.dumps(event | {"time": START_MS + i * step_ms}).encode())
+        for i, event in enumerate(events)
+    ]
+    if is_arrow:
+        numbers = [e["features"].get("x") for e in events]
+        column = [float(v) if type(v) in (int, float) and abs(v) < 1e300 else None for v in numbers]
+        words = [str(e["features"].get("kind")) for e in events]
+        features = pa.StructArray.from_arrays([pa.array(column), pa.array(words)], ["x", "kind"])
+        times = pa.array([START_MS + i * step_ms for i in range(len(events))])
+        log = [entry(predictions(len(events), features=features, time=times))]
+    admitted = admit(log, Rules())
+    found = []
+    for by_feature in (1, 1_000_000):
+        with patch.object(counting, "BY_FEATURE", by_feature):
+            delta = counting.count(admitted, known)
+        unseen = {key: vars_of(seen) for key, seen in delta.unseen.items()}
+        found.append((_facts(delta), unseen, delta.gridsets.keys()))
+    assert found[0] == found[1]
 
 
 @settings(max_examples=60, deadline=None)
