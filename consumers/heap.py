@@ -13,10 +13,10 @@ import os
 import sys
 from typing import Final
 
-# Blocks up to this come from the heap: all that one answer of a broker becomes.
-FROM_HEAP_BYTES: Final = 16 << 20
+# Blocks up to this come from the heap: the most that glibc agrees to, and twice an answer of a broker.
+FROM_HEAP_BYTES: Final = 32 << 20
 # So much may lie free at the heap's end before it shrinks: the buffers of one answer.
-KEPT_BYTES: Final = 32 << 20
+KEPT_BYTES: Final = 64 << 20
 # From <malloc.h>.
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3

@@ -170,7 +170,7 @@ def _discard_kafka(asked: Mapping[str, Any], records: int) -> dict[str, Any]:
     consumer = KafkaConsumer(
         bootstrap_servers=asked["bootstrap"], enable_auto_commit=False, metrics_enabled=False,
         isolation_level="read_committed", max_poll_records=POLL_RECORDS,
-        max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=FETCH_BYTES, fetch_max_bytes=4 * FETCH_BYTES,
     )  # fmt: skip
     parts = [TopicPartition(asked["topic"], int(p)) for p in asked["ends"]]
     consumer.assign(parts)
