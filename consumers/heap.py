@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Final
 
-# Blocks up to this come from the heap: the most that glibc agrees to, and twice an answer of a broker.
+# Blocks up to this come from the heap: twice an answer of a broker, and the most that glibc takes.
 FROM_HEAP_BYTES: Final = 32 << 20
 # So much may lie free at the heap's end before it shrinks: the buffers of one answer.
 KEPT_BYTES: Final = 64 << 20

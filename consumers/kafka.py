@@ -41,9 +41,9 @@ from monitor.brokers import unanswered
 BOOTSTRAP_MS: Final = 5_000
 # Asking for offsets must not keep the loop from polling: a third of the shortest session.
 ASK_MS: Final = 2_000
-# One fetched chunk of a partition is held undecoded: 4 partitions hold 16 MB. An answer has room for
-# all four: a partition that was left out waits, and where another one is read to its end, for half a
-# second, because kafka-python asks a broker one thing at a time.
+# One fetched chunk of a partition is held undecoded: 4 partitions hold 16 MB. An answer has room
+# for all four: one that is left out of it waits, and where another one is read to its end, for half
+# a second, because kafka-python asks a broker one thing at a time.
 FETCH_BYTES: Final = 4_000_000
 # The first record of an answer comes whole, however large. A client that refuses the answer asks
 # for it again for ever, and kafka-python keeps each of them: so the limit is the protocol's own.
