@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.stats.calibration import RATES, Calibration, Floats, Ints, Observed, observe
+from driftline.stats.groups import number_bins
 from driftline.stats.novelty import expected, expecting
 from driftline.stats.reference import Reference
 from driftline.stats.season import Season, When, bucket, bucket_groups, judged_buckets
+from driftline.stats.side_by_side import Sample
 
 Bools = NDArray[np.bool_]
 Kind = TypeVar("Kind", bound=np.generic)
@@ -92,7 +94,7 @@ class Baseline:
             raise ValueError("windows are judged together by calibrations of one kind")
         # None: collecting. Else whether no wobble is known.
         self._kind = kinds.pop()
-        own = [_own(reference, name) for name in self.segments]
+        own = [observed(reference, name) for name in self.segments]
         self.own = Observed(*(self.rows(np.concatenate(part)) for part in zip(*own, strict=True)))
         self.groups = self.rows(
             np.concatenate([_expected_groups(reference, name, length) for name in self.segments])
@@ -127,14 +129,16 @@ class Baseline:
         """Return [bases, ...] as [rows, ...]."""
         return of_bases if self.of is None else of_bases[self.of]
 
-    def counts(self, windows: NDArray[np.intp], places: NDArray[np.intp]) -> Ints:
-        """Return some of the counts that some windows are compared with, [1 or n, places].
+    def numbers(self, windows: NDArray[np.intp]) -> Sample:
+        """Return the numeric features' side of some windows' KS, [1 or n, places of their bins].
 
         A profile is large: they are put side by side for few windows at a time.
         """
         bases = [0] if self.of is None else self.of[windows].tolist()
-        profiles = self.reference.profiles
-        return np.stack([profiles[self.segments[base]].counts[places] for base in bases])
+        parts = [_numbers(self.reference, self.segments[base]) for base in bases]
+        if len(parts) == 1:
+            return parts[0]
+        return Sample(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def learnt(self, part: Callable[[Calibration], Floats]) -> Floats:
         """Return a part [F] of what is known as [rows, F]; nothing may be collecting."""
@@ -215,9 +219,18 @@ class Baseline:
 
 
 @lru_cache(maxsize=512)
-def _own(reference: Reference, segment: str) -> Observed:
+def observed(reference: Reference, segment: str) -> Observed:
     """The reference's own rows as the rule sees them, each [1, ...]."""
     return observe(reference, reference.profiles[segment].counts[None, :])
+
+
+# 400 KB each, of a hundred features.
+@lru_cache(maxsize=64)
+def _numbers(reference: Reference, segment: str) -> Sample:
+    """The bins of a segment's numeric features as KS compares them, each [1, places]."""
+    x = number_bins(reference.gridset)
+    assert x is not None
+    return x.bins.sample(reference.profiles[segment].counts[None, x.places])
 
 
 @lru_cache(maxsize=512)
@@ -227,4 +240,4 @@ def _expected_groups(reference: Reference, segment: str, length: str) -> Ints:
     PSI of an open vocabulary is that of more or fewer new values than usual.
     """
     novel = expected(reference, segment, length)
-    return expecting(reference.gridset, _own(reference, segment).groups, novel)
+    return expecting(reference.gridset, observed(reference, segment).groups, novel)

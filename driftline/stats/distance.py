@@ -135,7 +135,9 @@ def psi_lower_bound(
     value, v, df = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (value, v, df)))
     bound = np.zeros(value.shape)
     above = np.asarray((df >= 1) & (v > 0) & np.isfinite(v) & np.isfinite(value))
-    above[above] = value[above] / v[above] > special.chdtri(df[above], alpha)
+    # There are few numbers of groups.
+    groups, which = np.unique(df[above], return_inverse=True)
+    above[above] = value[above] / v[above] > special.chdtri(groups, alpha)[which]
     # Few are: the search for the bound is what costs.
     v = v[above]
     bound[above] = v * special.chndtrinc(value[above] / v, df[above], 1 - alpha)
@@ -165,7 +167,9 @@ def ks_interval(
     """
     r, c = np.asarray(r_bins, np.float64), np.asarray(c_bins, np.float64)
     size = r.shape[-1]
-    low, high = SideBySide.of([size]).ks(is_atom, r.reshape(-1, size), c.reshape(-1, size))
+    bins = SideBySide.of([size])
+    two = (bins.sample(counts.reshape(-1, size)) for counts in (r, c))
+    low, high = bins.ks(is_atom, *two)
     return low.reshape(c.shape[:-1]), high.reshape(c.shape[:-1])
 
 

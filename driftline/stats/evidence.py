@@ -384,9 +384,8 @@ class Judge:
         rows = np.flatnonzero(use.any(axis=1))
         for some in portions(len(rows), len(x.places)):
             at = rows[some]
-            found = x.bins.ks(
-                x.is_atom, self.base.counts(at, x.places), counts[np.ix_(at, x.places)]
-            )
+            seen_here = x.bins.sample(counts[at].take(x.places, axis=1))
+            found = x.bins.ks(x.is_atom, self.base.numbers(at), seen_here)
             for end, out in zip(found, (low, high), strict=True):
                 out[np.ix_(at, x.features)] = np.where(use[at], end, np.nan)
         return round_down(low), round_up(high)

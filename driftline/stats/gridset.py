@@ -501,7 +501,7 @@ class Gridset:
         places, starts = self._in_groups
         if not len(places):
             return np.zeros((*counts.shape[:-1], 0), np.int64)
-        sums: NDArray[np.int64] = np.add.reduceat(counts[..., places], starts, axis=-1)
+        sums: NDArray[np.int64] = np.add.reduceat(counts.take(places, axis=-1), starts, axis=-1)
         return sums
 
     @cached_property

@@ -342,7 +342,7 @@ def _cells(grids: Gridset) -> _Cells:
 def _sum_cells(cells: _Cells, counts: Ints) -> Ints:
     if not len(cells.starts):
         return np.zeros((len(counts), 0), np.int64)
-    return np.asarray(np.add.reduceat(counts[:, cells.places], cells.starts, axis=1))
+    return np.asarray(np.add.reduceat(counts.take(cells.places, axis=1), cells.starts, axis=1))
 
 
 def _share_out(grids: Gridset, own: _Rows, windows: Stack, n: Ints, out: dict[str, Floats]) -> None:
@@ -425,8 +425,7 @@ def _numbers(
     for some in portions(len(rows), len(x.places)):
         known = there[rows[some]]
         at = here[rows[some]]
-        bins = np.ix_(at, x.places)
-        counts, sums = windows.counts[bins], windows.sums[bins]
+        counts, sums = (part[at].take(x.places, axis=1) for part in (windows.counts, windows.sums))
         which = np.ix_(at, x.features)
 
         def put(name: str, found: Floats, where: NDArray[np.bool_], which: Any = which) -> None:

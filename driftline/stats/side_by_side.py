@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,22 @@ Places = NDArray[np.intp]
 # a processor's cache, and comes from memory that was used before: of larger ones every page is
 # asked of the system anew, which takes as long as the arithmetic.
 _AT_ONCE = 1 << 15
+
+
+class Sample(NamedTuple):
+    """One of two samples that are compared, each [W, T].
+
+    Attributes
+    ----------
+    upper, lower
+        The shares of its stretch with each place, and before it.
+    is_empty
+        Places without a value.
+    """
+
+    upper: Floats
+    lower: Floats
+    is_empty: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +112,13 @@ class SideBySide:
         """Return what is of stretches [W, F] at each of their places, [W, T]."""
         return np.repeat(values, self._sizes, axis=1)
 
-    def ks(self, is_atom: NDArray[np.bool_], r: Whole, c: Whole) -> tuple[Floats, Floats]:
-        """Return bounds (low, high) of the KS statistic, both [W, F], of counts on cells.
+    def sample(self, counts: Whole) -> Sample:
+        """Return counts on cells [W, T] as what `ks` compares."""
+        upper, lower, _ = self.cumulated(counts)
+        return Sample(upper, lower, counts <= 0)
+
+    def ks(self, is_atom: NDArray[np.bool_], r: Sample, c: Sample) -> tuple[Floats, Floats]:
+        """Return bounds (low, high) of the KS statistic of two samples, both [W, F].
 
         `driftline.stats.distance.ks_interval` says what they are.
 
@@ -106,13 +127,12 @@ class SideBySide:
         is_atom
             [T] Places of one cell only.
         r, c
-            [1 or W, T] and [W, T] The counts of both samples.
+            Of W windows each, or one of them of a single one.
         """
-        upper_r, lower_r, _ = self.cumulated(r)
-        upper_c, lower_c, _ = self.cumulated(c)
-        low = self.largest(np.abs(upper_r - upper_c))
-        inside = np.maximum(upper_r - lower_c, upper_c - lower_r)
-        inside = np.where(is_atom | (r <= 0) | (c <= 0), 0.0, inside)
+        low = self.largest(np.abs(r.upper - c.upper))
+        inside = r.upper - c.lower
+        np.maximum(inside, c.upper - r.lower, out=inside)
+        np.copyto(inside, 0.0, where=is_atom | r.is_empty | c.is_empty)
         return low, np.asarray(np.maximum(low, self.largest(inside)))
 
 

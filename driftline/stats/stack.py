@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from driftline.errors import DecodeError
 from driftline.stats.profile import Profile
-from driftline.stats.profile_bytes import UNREADABLE, decode
+from driftline.stats.profile_bytes import UNREADABLE, Sparse, decode
 
 if TYPE_CHECKING:
     from driftline.stats.gridset import Gridset
@@ -139,18 +139,30 @@ def stack(
         np.full((n_windows, n_features), np.inf, np.float32),
         np.full((n_windows, n_features), -np.inf, np.float32),
     )
+    is_begun, is_summed = np.zeros((2, n_windows), np.bool_)
     for body, window in zip(bodies, window_of, strict=True):
         try:
-            low, high, (places, values), sums = decode(gridset, body)
-            # Places are distinct within a body, so a plain indexed addition adds each once.
-            out.counts[window][places] += values
+            low, high, counts, sums = decode(gridset, body)
+            _add(out.counts[window], counts, is_first=not is_begun[window])
             if sums is None:
                 out.has_sums[window] = False
             else:
-                out.sums[window][sums[0]] += sums[1]
+                _add(out.sums[window], sums, is_first=not is_summed[window])
+                is_summed[window] = True
         except UNREADABLE as error:
             raise DecodeError("bad_profile", str(error)) from None
+        is_begun[window] = True
         np.minimum(out.low[window], low, out=out.low[window])
         np.maximum(out.high[window], high, out=out.high[window])
-    out.sums[~out.has_sums] = 0
+    # Only these: memory that nothing was written to takes none.
+    out.sums[is_summed & ~out.has_sums] = 0
     return out
+
+
+def _add(row: NDArray[np.int64], sparse: Sparse, *, is_first: bool) -> None:
+    """Add values to a row at their places, of which each comes once; the first find zeros."""
+    places, values = sparse
+    if is_first:
+        row[places] = values
+    else:
+        row[places] += values

@@ -141,7 +141,7 @@ class Evaluator:
         A version whose judging fails does not keep the others waiting.
         """
         self._registry = registry_store.load(self._engine, self._registry)
-        count, overdue, repeating = 0, self._overdue(), self._repeating()
+        count, (overdue, repeating) = 0, self._waiting()
         for bound in self._registry.versions.values():
             if not bound.bindings:
                 continue
@@ -451,21 +451,20 @@ class Evaluator:
                 web_url=self._settings.web_url,
             )
 
-    def _overdue(self) -> set[int]:
-        """Return the versions with news that has waited for long enough by the clock."""
+    def _waiting(self) -> tuple[set[int], set[str]]:
+        """Return the versions with news that has waited for long enough by the clock, and the
+        models of which somebody wants to be reminded, where it is time to look.
+        """
         if not self._settings.tells:
-            return set()
-        with reading(self._engine) as conn:
-            return alerts.versions_overdue(conn, self._now_ms())
-
-    def _repeating(self) -> set[str]:
-        """Return the models of which somebody wants to be reminded, where it is time to look."""
+            return set(), set()
         now_ms = self._now_ms()
-        if not self._settings.tells or 0 <= now_ms - self._reminded_ms < LOOK_MS:
-            return set()
-        self._reminded_ms = now_ms
+        is_time = not 0 <= now_ms - self._reminded_ms < LOOK_MS
         with reading(self._engine) as conn:
-            return reminders.models_reminded(conn)
+            overdue = alerts.versions_overdue(conn, now_ms)
+            repeating = reminders.models_reminded(conn) if is_time else set()
+        if is_time:
+            self._reminded_ms = now_ms
+        return overdue, repeating
 
     def _expire(self, conn: Connection, found: _Pass) -> set[Touched]:
         """End the latches of lengths that have had nothing to judge for too long."""

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from driftline.stats.calibration import Calibration, Floats, Ints, observe
+from driftline.stats.baseline import observed
+from driftline.stats.calibration import Calibration, Floats, Ints
 from driftline.stats.evidence import Judge
 from driftline.stats.explain import visible
 from driftline.stats.judgement import Judgement, Mark
@@ -265,7 +266,7 @@ def _with_absent(
     Of windows over all rows (where `over_all` of [W] is true) alone.
     """
     place = reference.gridset.counters[:, COUNTERS.index("absent")]
-    own = observe(reference, reference.profiles[ALL].counts[None, :])
+    own = observed(reference, ALL)
     marks = np.zeros((*judgement.values.shape, 2), dtype=np.uint8)
     absent = counts[np.ix_(over_all, place)]
     marks[over_all] = absent_marks(absent, judgement.rows[over_all], own.missing[0], own.rows[0])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -118,16 +118,12 @@ def pane_span(
 
     Also where hours were added up to days: what lies before the first event teaches nothing.
     """
-    ends = []
-    for gridset in gridsets:  # one end at a time: each is one step into the key's tree
-        for table, start in ((t.pane, t.pane.c.start_ms), (t.pane_day, t.pane_day.c.first_ms)):
-            key = table.c.start_ms
-            here = sa.select(start).where(
-                table.c.version_id == version_id, table.c.gridset == gridset
-            )
-            first = here.order_by(key.asc(), start.asc()).limit(1)
-            last = here.order_by(key.desc(), start.desc()).limit(1)
-            ends += [*conn.execute(first).scalars(), *conn.execute(last).scalars()]
+    ends = [
+        end
+        for gridset in gridsets
+        for end in conn.execute(_ENDS, {"version_id": version_id, "gridset": gridset}).one()
+        if end is not None
+    ]
     return (min(ends), max(ends)) if ends else None
 
 
@@ -154,20 +150,10 @@ def pane_starts(
     conn: Connection, version_id: int, gridsets: Collection[str], from_ms: int
 ) -> list[int]:
     """Return the starts of a version's panes from `from_ms` on, in order."""
-    p = t.pane.c
     found: set[int] = set()
     for gridset in gridsets:
-        query = (
-            sa.select(p.start_ms)
-            .distinct()
-            .where(
-                p.version_id == version_id,
-                p.gridset == gridset,
-                p.start_ms >= from_ms,
-                p.segment == "all",
-            )
-        )
-        found.update(conn.execute(query).scalars())
+        given = {"version_id": version_id, "gridset": gridset, "from_ms": from_ms}
+        found.update(conn.execute(_STARTS, given).scalars())
     return sorted(found)
 
 
@@ -175,18 +161,8 @@ def pane_hours(
     conn: Connection, version_id: int, gridset: str, from_ms: int, to_ms: int
 ) -> list[Hour]:
     """Return the panes in `[from_ms, to_ms)`, of all segments together, in no order."""
-    parts = []
-    for table, is_day in _TABLES:
-        p = table.c
-        parts.append(
-            sa.select(p.start_ms, sa.literal(is_day), sa.func.count(), sa.func.sum(p.rev))
-            .where(*_between(table, version_id, gridset, from_ms, to_ms))
-            .group_by(p.start_ms)
-        )
-    return [
-        Hour(start_ms, bool(is_day), panes, int(rev))
-        for start_ms, is_day, panes, rev in conn.execute(sa.union_all(*parts))
-    ]
+    found = conn.execute(_HOURS, _span(version_id, gridset, from_ms, to_ms))
+    return [Hour(start_ms, bool(is_day), panes, int(rev)) for start_ms, is_day, panes, rev in found]
 
 
 def pane_revisions(
@@ -202,18 +178,13 @@ def pane_revisions(
 
     Hours that were added up to days are told as days.
     """
-    parts = []
-    for table, is_day in _TABLES:
-        p = table.c
-        part = (
-            sa.select(p.start_ms, p.segment, sa.func.sum(p.rev), sa.literal(is_day))
-            .where(*_between(table, version_id, gridset, from_ms, to_ms))
-            .group_by(p.start_ms, p.segment)
-        )
-        parts.append(part if segment is None else part.where(p.segment == segment))
+    given: dict[str, Any] = _span(version_id, gridset, from_ms, to_ms)
+    query = _REVISIONS
+    if segment is not None:
+        query, given = _REVISIONS_OF_ONE, given | {"segment": segment}
     return [
         PaneRevision(start, name, int(rev), bool(is_day))
-        for start, name, rev, is_day in conn.execute(sa.union_all(*parts))
+        for start, name, rev, is_day in conn.execute(query, given)
     ]
 
 
@@ -226,30 +197,82 @@ def pane_bodies(
     to_ms: int,
 ) -> list[PaneBody]:
     """Return the panes of segments in `[from_ms, to_ms)` with their revisions, in no order."""
-    found: list[PaneBody] = []
-    for table, is_day in _TABLES:
-        p = table.c
-        query = sa.select(p.segment, p.start_ms, p.rev, p.body).where(
-            *_between(table, version_id, gridset, from_ms, to_ms), p.segment.in_(segments)
-        )
-        found += [
-            PaneBody(segment, start, bool(is_day), rev, body)
-            for segment, start, rev, body in conn.execute(query)
+    given = {**_span(version_id, gridset, from_ms, to_ms), "segments": list(segments)}
+    return [
+        PaneBody(segment, start, bool(is_day), rev, body)
+        for segment, start, is_day, rev, body in conn.execute(_BODIES, given)
+    ]
+
+
+def _span(version_id: int, gridset: str, from_ms: int, to_ms: int) -> dict[str, Any]:
+    return {"version_id": version_id, "gridset": gridset, "from_ms": from_ms, "to_ms": to_ms}
+
+
+# What every look asks is put into words once: that takes longer than to run it.
+
+
+def _ends() -> sa.Select[Any]:
+    """The first and the last start of hours and of days, each one step into the key's tree."""
+    ends = []
+    for table, start in ((t.pane, t.pane.c.start_ms), (t.pane_day, t.pane_day.c.first_ms)):
+        key = table.c.start_ms
+        here = sa.select(start).where(*_counted_on(table))
+        ends += [
+            here.order_by(key.asc(), start.asc()).limit(1).scalar_subquery(),
+            here.order_by(key.desc(), start.desc()).limit(1).scalar_subquery(),
         ]
-    return found
+    return sa.select(*ends)
 
 
-# Hours as they are counted, and days to which they were added up.
-_TABLES = ((t.pane, 0), (t.pane_day, 1))
-
-
-def _between(
-    table: sa.Table, version_id: int, gridset: str, from_ms: int, to_ms: int
-) -> tuple[sa.ColumnElement[bool], ...]:
-    p = table.c
-    return (
-        p.version_id == version_id,
-        p.gridset == gridset,
-        p.start_ms >= from_ms,
-        p.start_ms < to_ms,
+def _of_both(
+    told: Callable[[Any, sa.ColumnElement[int]], sa.Select[Any]],
+) -> sa.CompoundSelect[Any]:
+    """What is told of hours as they are counted, and of days to which they were added up."""
+    return sa.union_all(
+        *(
+            told(table.c, sa.literal_column(is_day)).where(
+                *_counted_on(table),
+                table.c.start_ms >= sa.bindparam("from_ms"),
+                table.c.start_ms < sa.bindparam("to_ms"),
+            )
+            for table, is_day in ((t.pane, "0"), (t.pane_day, "1"))
+        )
     )
+
+
+def _counted_on(table: sa.Table) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        table.c.version_id == sa.bindparam("version_id"),
+        table.c.gridset == sa.bindparam("gridset"),
+    )
+
+
+def _revision(p: Any, is_day: sa.ColumnElement[int]) -> sa.Select[Any]:
+    query = sa.select(p.start_ms, p.segment, sa.func.sum(p.rev), is_day)
+    return query.group_by(p.start_ms, p.segment)
+
+
+_ENDS = _ends()
+_STARTS = (
+    sa.select(t.pane.c.start_ms)
+    .distinct()
+    .where(
+        *_counted_on(t.pane),
+        t.pane.c.start_ms >= sa.bindparam("from_ms"),
+        t.pane.c.segment == "all",
+    )
+)
+_HOURS = _of_both(
+    lambda p, is_day: sa.select(p.start_ms, is_day, sa.func.count(), sa.func.sum(p.rev)).group_by(
+        p.start_ms
+    )
+)
+_REVISIONS = _of_both(_revision)
+_REVISIONS_OF_ONE = _of_both(
+    lambda p, is_day: _revision(p, is_day).where(p.segment == sa.bindparam("segment"))
+)
+_BODIES = _of_both(
+    lambda p, is_day: sa.select(p.segment, p.start_ms, is_day, p.rev, p.body).where(
+        p.segment.in_(sa.bindparam("segments", expanding=True))
+    )
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -23,31 +24,53 @@ def last_windows(
     conn: Connection, version_id: int, lengths: Collection[str]
 ) -> list[tuple[int, int]]:
     """Return (start, end) of the last judged window of each length, over all rows."""
+    if not lengths:
+        return []
+    given = {f"length_{place}": length for place, length in enumerate(lengths)}
+    found = conn.execute(_last_windows(len(lengths)), {"version_id": version_id, **given})
+    return [(start_ms, end_ms) for start_ms, end_ms in found]
+
+
+@cache
+def _last_windows(n_lengths: int) -> sa.CompoundSelect[Any]:
+    """One step into the index for each length."""
     w = t.window.c
-    found = []
-    for length in lengths:  # one step into the index for each
-        query = (
+    parts = []
+    for place in range(n_lengths):
+        last = (
             sa.select(w.start_ms, w.end_ms)
-            .where(w.version_id == version_id, w.segment == "all", w.length == length)
+            .where(
+                w.version_id == sa.bindparam("version_id"),
+                w.segment == "all",
+                w.length == sa.bindparam(f"length_{place}"),
+            )
             .order_by(w.start_ms.desc())
             .limit(1)
         )
-        found += [(row.start_ms, row.end_ms) for row in conn.execute(query)]
-    return found
+        parts.append(sa.select(last.subquery()))
+    return sa.union_all(*parts)
 
 
 def stored_windows(
     conn: Connection, version_id: int, lengths: Collection[str], from_ms: int, to_ms: int
 ) -> dict[tuple[str, str, int], Stored]:
     """Return the judged windows that start in `[from_ms, to_ms)`."""
-    w = t.window.c
-    query = sa.select(w.length, w.segment, w.start_ms, w.rev_sum, w.revision).where(
-        w.version_id == version_id,
-        w.length.in_(lengths),
-        w.start_ms >= from_ms,
-        w.start_ms < to_ms,
+    found = conn.execute(
+        _STORED,
+        {"version_id": version_id, "lengths": list(lengths), "from_ms": from_ms, "to_ms": to_ms},
     )
-    return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in conn.execute(query).all()}
+    return {(row[0], row[1], row[2]): Stored(row[3], row[4]) for row in found}
+
+
+_STORED = sa.select(
+    t.window.c.length, t.window.c.segment, t.window.c.start_ms, t.window.c.rev_sum,
+    t.window.c.revision,
+).where(
+    t.window.c.version_id == sa.bindparam("version_id"),
+    t.window.c.length.in_(sa.bindparam("lengths", expanding=True)),
+    t.window.c.start_ms >= sa.bindparam("from_ms"),
+    t.window.c.start_ms < sa.bindparam("to_ms"),
+)  # fmt: skip
 
 
 def states_before(

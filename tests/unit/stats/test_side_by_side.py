@@ -44,7 +44,7 @@ def test_shares_and_ks_are_those_of_each_stretch_alone_to_the_bit(
     is_atom = draw.random(total) < 0.3
     side = SideBySide.of(sizes)
     until, before, n = side.cumulated(c)
-    low, high = side.ks(is_atom, r, c)
+    low, high = side.ks(is_atom, side.sample(r), side.sample(c))
     for place, (own, now, atom) in enumerate(
         zip(apart(r, sizes), apart(c, sizes), apart(is_atom[None], sizes), strict=True)
     ):
