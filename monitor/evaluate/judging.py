@@ -135,7 +135,7 @@ class Judged:
 
     def verdicts(self, place: int) -> set[str]:
         """Return the verdicts of a window's findings."""
-        return {str(verdict) for verdict in self.judgement.verdict[place]}
+        return set(self.judgement.verdict[place].tolist())
 
     def telling(self) -> list[int]:
         """Return the places of the windows that have findings to store.

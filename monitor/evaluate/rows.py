@@ -160,9 +160,9 @@ def model_row(
     verdicts
         Those of its findings.
     """
-    own = [name for name in reference.gridset.names() if name not in reference.prediction]
-    drifted = {name for name in own if name in alarming}
-    concerned = {name for name in own if name in judged} | drifted
+    own = set(reference.gridset.names()).difference(reference.prediction)
+    drifted = own.intersection(alarming)
+    concerned = own.intersection(judged) | drifted
     share = len(drifted) / len(concerned) if concerned else None
     return (
         len(concerned),
@@ -176,7 +176,7 @@ def model_row(
 def _weighted(
     importance: Mapping[str, float], drifted: Collection[str], judged: Collection[str]
 ) -> float | None:
-    total = sum(importance.get(name, 0.0) for name in sorted(judged))
+    total = sum(importance.get(name, 0.0) for name in sorted(judged)) if importance else 0.0
     if total <= 0:
         return None
     return _rounded(sum(importance.get(name, 0.0) for name in sorted(drifted)) / total)
