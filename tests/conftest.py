@@ -88,7 +88,7 @@ def backend() -> str:
 @pytest.fixture(scope="session")
 def databases() -> Iterator[postgres.Databases]:
     """A PostgreSQL of this worker's own; without one the test is skipped, or fails in CI."""
-    made = postgres.start()
+    made = postgres.start(postgres.room_in_memory())
     yield made
     made.close()
 

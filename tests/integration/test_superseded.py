@@ -349,11 +349,12 @@ JUDGED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_batches_and_looks_in_any_order_give_the_same_incidents_and_takeovers(
-    world: World, seed: int
+    world: World, seed: int, backend: str
 ) -> None:
-    draw = np.random.default_rng(seed)
+    # Four orders, two of them on each database.
+    draw = np.random.default_rng(seed + 2 * (backend == "postgresql"))
     drifted(world)
     register(world, "2")
     register(world, "3")
