@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlalchemy.engine import Engine
 
 from driftline.webhooks import new_secret
 from monitor.alerts.dispatch import Dispatcher
 from monitor.alerts.schedule import Answer
+from monitor.alerts.ways import Ways
 from monitor.clock import HeldClock
 from monitor.storage import endpoints, outbox, reads
 from monitor.storage.engine import reading, transaction
@@ -30,6 +32,11 @@ class World:
     answers: dict[str, Answer | Callable[[], Answer]] = field(default_factory=dict)
     sent: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
+    @cached_property
+    def _ways(self) -> Ways:
+        """Made once: reading the system's certificates takes longer than a message."""
+        return Ways(self.post)
+
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         name = url.removeprefix("https://")
         self.sent.append((name, dict(headers), body))
@@ -38,7 +45,7 @@ class World:
 
     def dispatcher(self, **more: object) -> Dispatcher:
         settings = {"clock": self.clock, "draw": lambda: 0.0, **more}
-        return Dispatcher(self.engine, self.post, **settings)  # type: ignore[arg-type]
+        return Dispatcher(self.engine, self._ways, **settings)  # type: ignore[arg-type]
 
     def add(self, *names: str) -> None:
         with transaction(self.engine) as conn:
