@@ -129,6 +129,7 @@ class Server:
             cwd=self._folder,
             env=_environment(),
             stdin=subprocess.PIPE,
+            start_new_session=True,  # what ends a whole group would end the watch, too
             stdout=log,
             stderr=log,
             **self._as,
