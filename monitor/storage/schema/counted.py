@@ -82,6 +82,8 @@ pane = Table(
     Column("rev", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    # A segment's hours, without the panes of the other segments in between.
+    Index("ix_pane_segment", "version_id", "gridset", "segment", "start_ms"),
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 

@@ -39,8 +39,9 @@ lane_position = Table(
 
 
 def _as(table: Table, name: str) -> Table:
-    """Return a table with the columns and the key of another."""
+    """Return a table with the columns and the key of another, and no other index."""
     made = table.to_metadata(metadata, name=name)
+    made.indexes.clear()
     made.primary_key.name = f"pk_{name}"
     return made
 
