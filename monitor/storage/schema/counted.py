@@ -82,8 +82,17 @@ pane = Table(
     Column("rev", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    # A segment's hours, without the panes of the other segments in between.
-    Index("ix_pane_segment", "version_id", "gridset", "segment", "start_ms"),
+    # A segment's hours, without the panes of the other segments in between; as whole as the key,
+    # so that a planner who takes it for the key passes no other partition's pane.
+    Index(
+        "ix_pane_segment",
+        "version_id",
+        "gridset",
+        "segment",
+        "start_ms",
+        "stream_id",
+        "partition",
+    ),
     sqlite_with_rowid=False,  # one tree, ordered by the key
 )
 
