@@ -6,6 +6,7 @@ process share the others. With one core they share it, and the report says so.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -139,8 +140,10 @@ class Rig:
         for root in roots if self.cores else ():
             process = psutil.Process(root)
             for one in (process, *process.children(recursive=True)):
-                for thread in one.threads():
-                    os.sched_setaffinity(thread.id, self.cores)
+                # PostgreSQL's helpers come and go; who comes later has its parent's cores.
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                    for thread in one.threads():
+                        os.sched_setaffinity(thread.id, self.cores)
 
     # -- topics --------------------------------------------------------------------------
 
