@@ -7,14 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from kafka.net.inet import KafkaNetSocket
 
 from consumers import sockets
-from monitor.cli import tree
-from monitor.config import load
 
 THRESHOLDS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 # Answers of a broker come and go, each through some buffers of its size.
@@ -75,21 +72,3 @@ def test_memory_of_an_answer_is_there_for_the_next_one() -> None:
 def test_who_set_glibc_s_thresholds_is_heeded(name: str) -> None:
     value = "glibc.malloc.tcache_count=7" if name == "GLIBC_TUNABLES" else "8000000"
     assert ran("keep", **{name: value})[0] is False
-
-
-def test_a_tree_leaves_it_to_its_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other processes give large blocks back at once."""
-    for name in THRESHOLDS:
-        monkeypatch.delenv(name, raising=False)
-    tell = "import json, os; print(json.dumps(dict(os.environ)))"
-    monkeypatch.setattr(tree, "own_command", lambda *_: [sys.executable, "-c", tell])
-    database = {"DRIFTLINE_DATABASE__URL": f"sqlite:///{tmp_path / 'x.db'}"}
-    made = tree.Tree(load(database), with_broker=False, folder=tmp_path)
-    told = {}
-    for role in ("ingest", "evaluate"):
-        made.begin(role)
-        made.children[-1]._process.wait(timeout=30)
-        made.children[-1].stop()
-        said = json.loads((tmp_path / f"{role}.log").read_text())
-        told[role] = [name for name in THRESHOLDS if name in said]
-    assert told == {"ingest": [], "evaluate": list(THRESHOLDS[:2])}
