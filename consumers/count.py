@@ -20,7 +20,6 @@ from driftline.stats.grid import CategoricalGrid
 from driftline.stats.gridset import Codes, Gridset
 from driftline.stats.profile import Column
 from driftline.stats.reference import ALL, Reference
-from driftline.stats.sorted_counts import LEAST_ROWS
 from monitor.storage.delta import CounterKey, Deficit, Delta, PaneKey, Seen, UnseenKey
 from monitor.storage.registry import BoundVersion, Registry
 
@@ -36,9 +35,6 @@ CODED: Final = 500_000
 # the next one is: its values stay in the processor's nearest cache. It takes a quarter less; fewer
 # rows are counted faster when features share the calls.
 BY_FEATURE: Final = 8_192
-# More are not counted together: `driftline.stats.sorted_counts` would sort them, which on some
-# processors with AVX-512 takes three times as long.
-ROWS: Final = LEAST_ROWS - 1
 # Shown instead of NUL, which PostgreSQL's text refuses: one character, so that no value grows.
 NUL_SIGN: Final = "\u2400"
 
@@ -72,7 +68,7 @@ def count(admitted: Admitted, registry: Registry) -> Delta:
             starts = admitted.times_ms[rows] // bound.pane_ms * bound.pane_ms
             for digest, part in _by_reference(bound, starts):
                 reference = registry.references[digest]
-                most = min(ROWS, max(1, CODED // len(reference.gridset.features)))
+                most = max(1, CODED // len(reference.gridset.features))
                 # Alike: what was read together often is a little more than is coded at once.
                 step = max(1, -(-len(part) // max(1, -(-len(part) // most))))
                 for first in range(0, len(part), step):

@@ -138,6 +138,35 @@ def count_numbers(
         sums += np.bincount(places, weights=quanta, minlength=len(sums)).astype(np.int64)
 
 
+def count_column(
+    grid: NumericGrid,
+    column: Column,
+    rows: int,
+    counts: NDArray[np.int64],
+    sums: NDArray[np.int64],
+) -> tuple[float, float]:
+    """Code a numeric column and add it to its feature's span, a slice of its rows at a time.
+
+    Parameters
+    ----------
+    counts, sums : int64 arrays, one entry per bin and counter
+        Changed in place; see `Profile`.
+
+    Returns
+    -------
+    low, high : float
+        Range of the values, overflow as the infinity it became; inf and -inf without any.
+    """
+    low, high = np.inf, -np.inf
+    for start in range(0, rows, SLICE_ROWS):
+        coded = code_numbers(
+            grid, column.piece(start, start + SLICE_ROWS), min(SLICE_ROWS, rows - start)
+        )
+        count_numbers(grid, coded, counts, sums)
+        low, high = min(low, coded.low), max(high, coded.high)
+    return low, high
+
+
 def code_categories(grid: CategoricalGrid, column: Column, rows: int) -> NDArray[np.int64]:
     """Place of each row of a categorical column in its feature's span."""
     places = category_bins(grid, column, rows)

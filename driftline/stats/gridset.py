@@ -29,12 +29,12 @@ from driftline.stats.coding import (
     canonical_rows,
     code_categories,
     code_numbers,
+    count_column,
     count_words,
     mark_states,
 )
 from driftline.stats.grid import CLIP_BITS, CategoricalGrid, NumericGrid, ordered_bits
 from driftline.stats.profile import COUNTERS, Column, Profile, Words
-from driftline.stats.sorted_counts import count_column
 
 Kind = Literal["numeric", "categorical", "presence"]
 

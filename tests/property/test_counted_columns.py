@@ -1,11 +1,6 @@
-"""Numbers that are sorted count as those that are looked up one by one, to the bit."""
+"""A column that is counted in slices counts as one that is coded as a whole, to the bit."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -15,11 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from driftline import compare, profile
-from driftline.stats import sorted_counts
-from driftline.stats.coding import code_numbers, count_numbers
+from driftline.stats import coding
+from driftline.stats.coding import code_numbers, count_column, count_numbers
 from driftline.stats.grid import CLIP_BITS, NumericGrid, canonical, numeric_grid
 from driftline.stats.profile import COUNTERS, Column, State
-from driftline.stats.sorted_counts import count_column, count_sorted
 
 Floats = NDArray[np.float64]
 
@@ -99,7 +93,7 @@ def empty(grid: NumericGrid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.zeros(width, np.int64), np.zeros(width, np.int64)
 
 
-def looked_up(grid: NumericGrid, column: Column) -> tuple[list[int], list[int], str]:
+def as_a_whole(grid: NumericGrid, column: Column) -> tuple[list[int], list[int], str]:
     counts, sums = empty(grid)
     coded = code_numbers(grid, column, len(column.values))
     count_numbers(grid, coded, counts, sums)
@@ -107,27 +101,24 @@ def looked_up(grid: NumericGrid, column: Column) -> tuple[list[int], list[int], 
     return counts.tolist(), sums.tolist(), f"{coded.low} {coded.high}"
 
 
-def by_sorting(grid: NumericGrid, column: Column) -> tuple[list[int], list[int], str]:
+def in_slices(grid: NumericGrid, column: Column) -> tuple[list[int], list[int], str]:
     counts, sums = empty(grid)
-    low, high = count_sorted(grid, column, counts, sums)
+    low, high = count_column(grid, column, len(column.values), counts, sums)
     return counts.tolist(), sums.tolist(), f"{low} {high}"
 
 
-@pytest.fixture(params=[7, 100, 1 << 16])
-def rows_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sort in pieces of so many rows."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sorted_counts, "SORTED_ROWS", request.param)
-        yield
-
-
-@pytest.mark.usefixtures("rows_at_once")
+@pytest.mark.parametrize("rows_at_once", [7, 100, coding.SLICE_ROWS])
 @settings(max_examples=100, deadline=None)
 @given(cases())
-def test_sorted_and_looked_up_numbers_count_alike(case: tuple[NumericGrid, Column]) -> None:
+def test_a_column_counts_alike_in_slices_of_any_size(
+    rows_at_once: int, case: tuple[NumericGrid, Column]
+) -> None:
     grid, column = case
     before = column.values.copy()
-    assert by_sorting(grid, column) == looked_up(grid, column)
+    whole = as_a_whole(grid, column)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coding, "SLICE_ROWS", rows_at_once)
+        assert in_slices(grid, column) == whole
     assert column.values.tobytes() == before.tobytes()
 
 
@@ -149,28 +140,11 @@ def test_a_bin_ends_where_its_last_value_is(case: tuple[NumericGrid, Column]) ->
         assert grid.shift == 0
 
 
-@pytest.mark.parametrize("is_fast", [False, True])
-def test_a_long_column_counts_alike_on_every_processor(
-    is_fast: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw = np.random.default_rng(5)
-    values = np.append(draw.normal(size=150_001), ODD)
-    grid = numeric_grid(values[:50_000])
-    column = Column(
-        values, draw.choice(4, len(values), p=[0.97, 0.01, 0.01, 0.01]).astype(np.uint8)
-    )
-    monkeypatch.setattr(sorted_counts, "sorts_fast", lambda: is_fast)
-    counts, sums = empty(grid)
-    low, high = count_column(grid, column, len(values), counts, sums)
-    assert (counts.tolist(), sums.tolist(), f"{low} {high}") == looked_up(grid, column)
-    assert counts.sum() - counts[-2:].sum() == len(values)
-
-
 def test_sums_do_not_overflow_where_all_values_are_clipped() -> None:
     grid = numeric_grid(np.array([1.0, 2.0]))
     column = Column(np.full(3 << 16, 1e30))
-    assert by_sorting(grid, column) == looked_up(grid, column)
-    assert by_sorting(grid, column)[1][grid.n_bins - 1] == (3 << 16) << CLIP_BITS
+    assert in_slices(grid, column) == as_a_whole(grid, column)
+    assert in_slices(grid, column)[1][grid.n_bins - 1] == (3 << 16) << CLIP_BITS
 
 
 def test_a_pandas_null_is_null_in_long_frames_and_short_ones() -> None:
@@ -187,20 +161,3 @@ def test_a_pandas_null_is_null_in_long_frames_and_short_ones() -> None:
     nullable = compare(reference, pd.DataFrame({"x": pd.array(x, dtype="Float64")})).current
     assert nullable.counts[null] + nullable.counts[nan] == 700
     assert nullable.counts[pos_inf] == 100
-
-
-@pytest.mark.skipif(not sorted_counts.sorts_fast(), reason="numpy sorts without vectors here")
-def test_without_vector_instructions_numbers_are_looked_up() -> None:
-    simd = np.show_config("dicts")["SIMD Extensions"]
-    found = simd.get("found", [])
-    if not {"AVX2", "X86_V3"}.isdisjoint(simd["baseline"]):
-        pytest.skip("this numpy was built for processors that have them")
-    asks = "from driftline.stats.sorted_counts import sorts_fast; print(sorts_fast())"
-    done = subprocess.run(
-        [sys.executable, "-c", asks],
-        env=os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(found)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "False"
