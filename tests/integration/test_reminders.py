@@ -96,6 +96,23 @@ def test_what_still_stands_is_told_again_without_a_new_event(world: World, api: 
     assert later(world, 100) == []
 
 
+def test_an_evaluator_that_looks_every_ten_seconds_reminds_within_a_minute(
+    world: World, api: TestClient
+) -> None:
+    """It looks for what is to be told again once a minute, however often for other things."""
+    route(api, "often", "pager", repeat_hours=6)
+    world.step(3, x=BAD)
+    deliver(world)
+    evaluator = world.evaluator()
+    world.now_ms += 6 * HOUR_MS - 30_000
+    told = []
+    for _ in range(12):
+        evaluator.step()
+        told.append(len(world.outbox()))
+        world.now_ms += 10_000
+    assert told[0] == told[2] and told[-1] == told[0] + 1
+
+
 def test_other_news_of_the_alert_begin_the_hours_anew(world: World, api: TestClient) -> None:
     route(api, "often", "pager", repeat_hours=6)
     world.step(3, x=MILD)

@@ -229,7 +229,7 @@ def test_a_fleet_says_which_figures_are_missing() -> None:
 def test_a_slope_is_a_rise_an_hour() -> None:
     rise, give = slope_an_hour([(0.0, 100.0), (1_800.0, 101.0), (3_600.0, 102.0)])
     assert (rise, give) == (pytest.approx(2.0), pytest.approx(0.0, abs=1e-6))
-    assert slope_an_hour([(0.0, 100.0)]) == (0.0, 0.0)
+    assert slope_an_hour([(0.0, 100.0)]) == (0.0, None)
 
 
 def test_what_goes_up_and_down_has_a_slope_that_is_within_its_uncertainty() -> None:
@@ -241,8 +241,9 @@ def test_what_goes_up_and_down_has_a_slope_that_is_within_its_uncertainty() -> N
         period, phase = rng.uniform(10, 30), rng.uniform(0, 30)
         values = 400 + (times + phase) % period + rng.normal(0, 5, len(times))
         rise, give = slope_an_hour(list(zip(times, values, strict=True)))
+        assert give is not None
         is_within.append(abs(rise) <= give)
         leaking = values + times / 3_600 * 600
         rise, give = slope_an_hour(list(zip(times, leaking, strict=True)))
-        assert rise > give
+        assert give is not None and rise > give
     assert np.mean(is_within) > 0.9

@@ -81,7 +81,8 @@ def memory(asked: Asked) -> Part:
     half_s = samples[-1][0] / 2
     rise, give = slope_an_hour([sample for sample in samples if sample[0] >= half_s])
     slope = part.note_runs("slope", "MB an hour", [rise])
-    part.note_runs("slope_error", "MB an hour", [give])
+    if give is not None:
+        part.note_runs("slope_error", "MB an hour", [give])
     made_of = [(at - began_at, mb, n) for at, mb, n in used["made_of"]]
     made_of = [sample for sample in made_of if half_s <= sample[0] <= samples[-1][0]]
     blocks = [n for _, _, n in made_of]
@@ -107,9 +108,9 @@ def memory(asked: Asked) -> Part:
         f"{min(held):,.0f} and {max(held):,.0f} MB, and resident memory with it, between "
         f"{min(mb for at, mb in samples if at >= half_s):,.0f} and "
         f"{max(mb for at, mb in samples if at >= half_s):,.0f} MB: its slope is "
-        f"{rise:+,.0f} ± {give:,.0f} MB an hour (95 %, of means of {MEAN_S:.0f} s). Objects that "
-        f"nobody lets go would raise the blocks that Python has handed out: there are "
-        f"{np.median(blocks):,.0f}, {more:+,.0f} ± {more_give:,.0f} an hour."
+        f"{_told(rise, give)} MB an hour ({_how_sure(give)}). Objects that nobody lets go would "
+        f"raise the blocks that Python has handed out: there are {np.median(blocks):,.0f}, "
+        f"{_told(more, more_give)} an hour."
     )
     half = "the second half's slope, MB an hour"
     part.tables.append(
@@ -126,13 +127,22 @@ def memory(asked: Asked) -> Part:
     return part
 
 
+def _told(rise: float, give: float | None) -> str:
+    return f"{rise:+,.0f}" if give is None else f"{rise:+,.0f} ± {give:,.0f}"
+
+
+def _how_sure(give: float | None) -> str:
+    means = f"means of {MEAN_S:.0f} s"
+    return f"too few {means} to tell how sure that is" if give is None else f"95 %, of {means}"
+
+
 def slope_an_hour(
     samples: Sequence[tuple[float, float]], mean_s: float = MEAN_S
-) -> tuple[float, float]:
+) -> tuple[float, float | None]:
     """The line through (seconds, value) samples that fits best: its rise an hour, and 95 % of it.
 
     What lies within `mean_s` is one mean: neighbours are alike, and no more is known by more of
-    them. The second number is 0 where there are too few means to know their scatter.
+    them. The second number is None where there are too few means to know their scatter.
 
     Examples
     --------
@@ -141,13 +151,13 @@ def slope_an_hour(
     (60.0, 0.0)
     """
     if len(samples) < 2:
-        return 0.0, 0.0
+        return 0.0, None
     at, values = np.array(samples).T
     which = ((at - at[0]) // mean_s).astype(int)
     n = np.bincount(which)
     is_there = n > 0
     if is_there.sum() < 3:
-        return float(np.polyfit(at, values, 1)[0]) * 3_600, 0.0
+        return float(np.polyfit(at, values, 1)[0]) * 3_600, None
     at, values = (np.bincount(which, x)[is_there] / n[is_there] for x in (at, values))
     rise, start = np.polyfit(at, values, 1)
     scatter = float(np.sum((values - start - rise * at) ** 2) / (len(at) - 2))

@@ -11,7 +11,7 @@ import sys
 import pytest
 from kafka.net.inet import KafkaNetSocket
 
-from consumers import sockets
+from consumers import heap, sockets
 
 THRESHOLDS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 # Answers of a broker come and go, each through some buffers of its size.
@@ -72,3 +72,13 @@ def test_memory_of_an_answer_is_there_for_the_next_one() -> None:
 def test_who_set_glibc_s_thresholds_is_heeded(name: str) -> None:
     value = "glibc.malloc.tcache_count=7" if name == "GLIBC_TUNABLES" else "8000000"
     assert ran("keep", **{name: value})[0] is False
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_name: str) -> None:
+        raise OSError("libc.so.6: cannot open shared object file")
+
+    for name in THRESHOLDS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(heap.ctypes, "CDLL", missing)
+    assert heap.keep_pages() is False

@@ -46,6 +46,37 @@ def test_a_time_that_cannot_be_right_is_refused(time: int, reason: str) -> None:
     assert _reasons(prediction(0, time=time)) == [reason]
 
 
+@pytest.mark.parametrize("turn", range(4))
+def test_a_time_is_held_against_its_own_record_s_among_records_of_other_times(turn: int) -> None:
+    """Kafka's oldest records have no time (-1), and nothing is in the future of those."""
+    ahead, end = KAFKA_MS + 600_000, 4_102_444_800_000
+    log = [(KAFKA_MS, ahead, "time_in_future"), (ahead, ahead, ""), (-1, ahead, "")]
+    log += [(-1, end - 1, ""), (-1, end, "time_out_of_range")]
+    log = log[turn:] + log[:turn]
+    admitted = admit(
+        [Entry(i, stamp, prediction(0, time=time)) for i, (stamp, time, _) in enumerate(log)],
+        Rules(),
+    )
+    assert [x.reason for x in admitted.letters] == [said for *_, said in log if said]
+    assert len(admitted) == 3
+
+
+@pytest.mark.parametrize(
+    ("stamps", "time", "reasons"),
+    [
+        ((-1, KAFKA_MS), KAFKA_MS + 600_000, ["time_in_future"]),
+        ((KAFKA_MS, KAFKA_MS + 600_000), KAFKA_MS + 600_000, ["time_in_future"]),
+        ((-1, -1), 4_102_444_800_000, ["time_out_of_range"] * 2),
+        ((-1, -1), 4_102_444_799_999, []),
+    ],
+)
+def test_two_records_of_which_one_may_be_refused(
+    stamps: tuple[int, int], time: int, reasons: list[str]
+) -> None:
+    log = [Entry(i, stamp, prediction(0, time=time)) for i, stamp in enumerate(stamps)]
+    assert [x.reason for x in admit(log, Rules()).letters] == reasons
+
+
 def test_five_minutes_ahead_of_the_record_are_allowed() -> None:
     assert _reasons(prediction(0, time=KAFKA_MS + 300_000)) == []
 

@@ -465,6 +465,22 @@ assert "pandas" not in sys.modules
     subprocess.run([sys.executable, "-c", program], input=value, check=True, timeout=60)
 
 
+@pytest.mark.parametrize("pair", [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2)])
+def test_records_of_two_schemas_in_one_poll_are_counted_as_each_alone(pair: Sequence[int]) -> None:
+    """Columns of records that are alike are joined, and only of those."""
+    other = pa.StructArray.from_arrays(
+        [pa.array([1, 2, 3], pa.int32()), pa.array(["a", "z", None])], names=["x", "kind"]
+    )
+    records = [predictions(3), predictions(3, features=other), predictions(3, prediction=None)]
+    records = [records[place] for place in pair]
+    at_once = count(admit([entry(value, i) for i, value in enumerate(records)], Rules()), REGISTRY)
+    alone = [count(admit([entry(value)], Rules()), REGISTRY) for value in records]
+    for key, pane in at_once.panes.items():
+        parts = [one.panes[key] for one in alone if key in one.panes]
+        assert pane == sum(parts[1:], start=parts[0])
+    assert {key for one in alone for key in one.panes} == set(at_once.panes)
+
+
 def test_what_one_poll_brings_is_counted_in_pieces_that_fit_into_memory() -> None:
     n = MAX_ROWS // 2 + 1
     value = predictions(n, features=None, prediction=None)

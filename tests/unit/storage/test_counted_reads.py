@@ -39,7 +39,7 @@ def test_hours_of_all_rows_are_found_without_passing_the_segments(engine: Engine
             conn.exec_driver_sql("ANALYZE pane")
         sa.event.listen(conn, "before_cursor_execute", lambda *args: said.append(args[2:4]))
         found = sql.pane_starts(conn, 1, ["g"], 40 * HOUR_MS)
-        ((statement, values),) = said[:]
+        [(statement, values)] = said
         how = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
         plan = " ".join(str(row) for row in conn.exec_driver_sql(f"{how} {statement}", values))
     assert found == [hour * HOUR_MS for hour in range(40, 100)]
